@@ -1,0 +1,119 @@
+"""The rows everything else is made of. Integers only, little-endian: ticks, lots, fen, nanoseconds.
+
+COMMAND (96 bytes), what somebody asks for; the row on the wire, in the journal and in the engine
+  sequence          1, 2, 3 ... without gap; stamped by the runner
+  time              ns since the Unix epoch, UTC; stamped by the runner
+  order_id          CANCEL, AMEND: the order meant. ENTER: 0; an order's id is the sequence that entered it
+  price             ticks; may be negative where the band allows it
+  trigger_price     ticks (0 until stop orders exist)
+  quantity          lots. AMEND: new total including what has filled (FIX 38), or with OPEN_QUANTITY the new open one
+  display_quantity  lots (0 until icebergs exist)
+  client_order_id   up to 20 ASCII characters; empty: none
+  instrument        index, or ALL
+  account           index, or ALL
+  kind, side, order_type, time_in_force, flags     codes.py
+  session           number of the gateway session it came through, for audit; the engine ignores it
+
+EVENT (128 bytes), what came of it
+  event_id          1, 2, 3 ... without gap, over all instruments
+  sequence, time    of the command that caused it
+  order_id          the order (TRADED: the incoming one)
+  price             ticks. TRADED: trade price. Else the order's limit (a MARKET order: the limit it was given)
+  quantity          lots. ACCEPTED, AMENDED: total. TRADED: traded. CANCELED: what was open and is no more
+  leaves_quantity   lots still open of order_id after this event
+  trade_id          TRADED: 1, 2, 3 ... without gap; else 0
+  resting_order_id, resting_account, resting_leaves_quantity, resting_price
+                    TRADED: the other order: id, account, what stays open, its own limit.
+                    AMENDED: resting_leaves_quantity and resting_price are the order's own before the change.
+                    REJECTED: resting_leaves_quantity is the value that broke the rule, resting_price the bound;
+                    for a repeated client_order_id resting_order_id is the first order.
+  client_order_id, instrument, account, side, flags    of order_id (REJECTED: of the command)
+  kind, reason      codes.py
+
+Both are `np.record` dtypes, so `row.price` works in compiled and in plain Python alike.
+The engine reads the client order id as three integers: COMMAND_WORDS and EVENT_WORDS are the same bytes so named.
+"""
+import numpy as np
+
+CLIENT_ORDER_ID = "S20"
+_WORDS = [("client_0", "<i8"), ("client_1", "<i8"), ("client_2", "<i4")]
+
+
+def _record(*fields):
+    return np.dtype((np.record, np.dtype(list(fields), align=True)))
+
+
+def _command(*client):
+    return _record(
+        ("sequence", "<i8"), ("time", "<i8"), ("order_id", "<i8"), ("price", "<i8"), ("trigger_price", "<i8"),
+        ("quantity", "<i8"), ("display_quantity", "<i8"), *client, ("instrument", "<i4"), ("account", "<i4"),
+        ("kind", "u1"), ("side", "u1"), ("order_type", "u1"), ("time_in_force", "u1"), ("flags", "<u4"),
+        ("session", "<u4"))
+
+
+def _event(*client):
+    return _record(
+        ("event_id", "<i8"), ("sequence", "<i8"), ("time", "<i8"), ("order_id", "<i8"), ("price", "<i8"),
+        ("quantity", "<i8"), ("leaves_quantity", "<i8"), ("trade_id", "<i8"), ("resting_order_id", "<i8"),
+        ("resting_leaves_quantity", "<i8"), ("resting_price", "<i8"), *client, ("instrument", "<i4"),
+        ("account", "<i4"), ("resting_account", "<i4"), ("kind", "u1"), ("side", "u1"), ("reason", "<u2"),
+        ("flags", "<u4"))
+
+
+COMMAND = _command(("client_order_id", CLIENT_ORDER_ID))
+COMMAND_WORDS = _command(*_WORDS)
+EVENT = _event(("client_order_id", CLIENT_ORDER_ID))
+EVENT_WORDS = _event(*_WORDS)
+
+# A resting order: one cache line.
+ORDER = _record(
+    ("order_id", "<i8"),
+    ("quantity", "<i8"),              # lots, total including what has filled
+    ("leaves_quantity", "<i8"),       # lots still open
+    *_WORDS,
+    ("next", "<i4"),                  # slot of the next younger order of the level, or NIL; free slots: the next free one
+    ("previous", "<i4"),              # slot of the next older order, or NIL
+    ("level", "<i4"),                 # row of Book.levels
+    ("account", "<i4"),
+    ("instrument", "<u2"),
+    ("side", "u1"),
+    ("time_in_force", "u1"))
+
+# All orders of one side at one price.
+LEVEL = _record(
+    ("quantity", "<i8"),              # lots, sum of leaves_quantity
+    ("head", "<i4"),                  # slot of the oldest order, or NIL
+    ("tail", "<i4"),                  # slot of the youngest order, or NIL
+    ("orders", "<i4"),                # how many
+    ("_", "<i4"))
+
+# What the book knows of an instrument.
+INSTRUMENT = _record(
+    ("floor", "<i8"),                 # ticks, lowest price of the band
+    ("ceiling", "<i8"),               # ticks, highest price of the band
+    ("best_bid", "<i8"),              # ticks; floor - 1: no bid
+    ("best_ask", "<i8"),              # ticks; ceiling + 1: no ask
+    ("last_price", "<i8"),            # ticks, of the last trade; before the first: the reference price
+    ("bids", "<i8"),                  # row of Book.levels of a bid at price 0 (so bids + price is the row)
+    ("asks", "<i8"),                  # the same for asks
+    ("protection", "<i8"),            # ticks beyond the best price for a market order; 0: to the edge of the band
+    ("bid_words", "<i8"),             # where the bitmap of bid levels begins in Book.words
+    ("ask_words", "<i8"),             # and that of ask levels
+    ("orders", "<i8"),                # resting orders
+    ("phase", "<i4"),                 # codes.Phase
+    ("median", "<i4"))                # 1: trades at the middle of bid, ask and last; 0: at the resting price
+
+# What the book knows of an account.
+MEMBER = _record(
+    ("group", "<i4"),                 # a match within one group is a self-match
+    ("self_match", "<i4"))            # codes.SelfMatch, where the order names none
+
+# Counters of the whole engine.
+STATE = _record(
+    ("event_id", "<i8"),              # of the last event
+    ("trade_id", "<i8"),              # of the last trade
+    ("orders", "<i8"),                # resting orders
+    ("free", "<i8"),                  # first free slot, or NIL
+    ("used", "<i8"))                  # slots ever handed out; those beyond are untouched memory
+
+NIL = -1
