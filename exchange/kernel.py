@@ -1,0 +1,506 @@
+"""The path of a command through the core, compiled into one call per batch. No I/O, no clock.
+
+`process` applies a batch; `process_one` tells the path, in the order of RULEBOOK 5: is the row sound, may anybody
+trade, does the phase allow it, does the order meant exist, does the order pass, then the book, and at last the
+exposures. Helpers stand before those who use them. Checks return (reason, value, bound) and what they found; reason 0
+means that the command passes.
+"""
+import numpy as np
+
+from exchange.phases import REFUSES_CANCEL, REFUSES_ENTRY
+from matching.book import find, price_of
+from matching.codes import ALL, CommandKind, EventKind, Flag, Limit, OrderType, Phase, Reason, Scope, Side, TimeInForce
+from matching.jit import inlined, kernel
+from matching.kernel import (amend, crosses, enter, limit_price, mass_cancel, next_level, open_after_amend, rejected,
+                             resting_order, tell, withdraw)
+from matching.records import NIL
+from risk.kernel import (apply_event, check_exposure, check_increments, check_rate, check_size, first_holder,
+                         forget_client_orders, names_client_order, remember, worst_case)
+from risk.limits import LIMIT_HIGH, LIMIT_LOW
+
+_BUY, _SELL = int(Side.BUY), int(Side.SELL)
+_ENTER, _CANCEL, _AMEND = int(CommandKind.ENTER), int(CommandKind.CANCEL), int(CommandKind.AMEND)
+_MASS_CANCEL, _PHASE, _KILL = int(CommandKind.MASS_CANCEL), int(CommandKind.PHASE), int(CommandKind.KILL_SWITCH)
+_LIMIT, _CASH, _END_DAY = int(CommandKind.LIMIT), int(CommandKind.CASH), int(CommandKind.END_DAY)
+_MASS_CANCELED, _DAY_ENDED = int(EventKind.MASS_CANCELED), int(EventKind.DAY_ENDED)
+_MARKET, _LIMIT_ORDER = int(OrderType.MARKET), int(OrderType.LIMIT)
+_DAY, _GTC, _IOC, _FOK = (int(code) for code in (TimeInForce.DAY, TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK))
+_POST_ONLY = int(Flag.POST_ONLY)
+_ANY_FLAG = int(sum(Flag))
+_SMP = int(Flag.SMP_CANCEL_INCOMING | Flag.SMP_CANCEL_RESTING | Flag.SMP_CANCEL_BOTH)
+_PHASES = len(Phase)
+_HUB, _FIRM, _ACCOUNT, _INSTRUMENT = int(Scope.HUB), int(Scope.FIRM), int(Scope.ACCOUNT), int(Scope.INSTRUMENT)
+_FIRST_INSTRUMENT_LIMIT = int(Limit.INSTRUMENT_MAX_ORDER_QUANTITY)
+_SECOND = 1_000_000_000
+_LARGEST_SUM = 1 << 61
+
+_OK = int(Reason.NONE)
+_UNKNOWN_KIND, _UNKNOWN_INSTRUMENT = int(Reason.UNKNOWN_KIND), int(Reason.UNKNOWN_INSTRUMENT)
+_UNKNOWN_ACCOUNT, _INVALID_SIDE = int(Reason.UNKNOWN_ACCOUNT), int(Reason.INVALID_SIDE)
+_INVALID_ORDER_TYPE, _INVALID_TIME_IN_FORCE = int(Reason.INVALID_ORDER_TYPE), int(Reason.INVALID_TIME_IN_FORCE)
+_INVALID_FLAGS, _INVALID_QUANTITY = int(Reason.INVALID_FLAGS), int(Reason.INVALID_QUANTITY)
+_INVALID_VALUE, _UNKNOWN_ORDER = int(Reason.INVALID_VALUE), int(Reason.UNKNOWN_ORDER)
+_HUB_KILLED, _INSTRUMENT_KILLED = int(Reason.HUB_KILLED), int(Reason.INSTRUMENT_KILLED)
+_FIRM_KILLED, _ACCOUNT_KILLED = int(Reason.FIRM_KILLED), int(Reason.ACCOUNT_KILLED)
+_ACCOUNT_DISABLED = int(Reason.ACCOUNT_DISABLED)
+_PRICE_BELOW_BAND, _PRICE_ABOVE_BAND = int(Reason.PRICE_BELOW_BAND), int(Reason.PRICE_ABOVE_BAND)
+_DUPLICATE, _CLIENT_CAPACITY = int(Reason.DUPLICATE_CLIENT_ORDER_ID), int(Reason.CLIENT_ORDER_ID_CAPACITY)
+_MAX_OPEN_ORDERS, _BOOK_FULL = int(Reason.MAX_OPEN_ORDERS), int(Reason.BOOK_FULL)
+_POST_ONLY_WOULD_TRADE = int(Reason.POST_ONLY_WOULD_TRADE)
+_MASS_CANCEL_REASON, _DAY_ENDED_REASON = int(Reason.MASS_CANCEL), int(Reason.DAY_ENDED)
+
+_L_QUANTITY, _L_NOTIONAL = int(Limit.MAX_ORDER_QUANTITY), int(Limit.MAX_ORDER_NOTIONAL)
+_L_LONG, _L_SHORT, _L_OPEN = int(Limit.MAX_LONG), int(Limit.MAX_SHORT), int(Limit.MAX_OPEN_ORDERS)
+_L_RATE, _L_BURST, _L_ENABLED = int(Limit.MESSAGES_PER_SECOND), int(Limit.MESSAGE_BURST), int(Limit.ENABLED)
+_L_SELF_MATCH, _L_GROUP = int(Limit.SELF_MATCH), int(Limit.GROUP)
+_L_I_QUANTITY, _L_I_POSITION = int(Limit.INSTRUMENT_MAX_ORDER_QUANTITY), int(Limit.INSTRUMENT_MAX_POSITION)
+_L_I_COLLAR, _L_I_MARGIN = int(Limit.INSTRUMENT_COLLAR), int(Limit.INSTRUMENT_MARGIN)
+_L_I_PROTECTION = int(Limit.INSTRUMENT_PROTECTION)
+
+
+# Is the row sound? RULEBOOK 1.5 ------------------------------------------------------------------------------------------
+
+@inlined
+def check_names(book, command):
+    """Instrument and account exist."""
+    if command.instrument < 0 or command.instrument >= len(book.instruments):
+        return _UNKNOWN_INSTRUMENT, command.instrument, len(book.instruments) - 1
+    if command.account < 0 or command.account >= len(book.members):
+        return _UNKNOWN_ACCOUNT, command.account, len(book.members) - 1
+    return _OK, 0, 0
+
+
+@inlined
+def check_flags(flags):
+    """Only known flags, and at most one self-match flag."""
+    smp = flags & _SMP
+    return flags & ~_ANY_FLAG == 0 and smp & (smp - 1) == 0
+
+
+@inlined
+def check_row(command):
+    """The codes and the quantity of an ENTER."""
+    if command.side != _BUY and command.side != _SELL:
+        return _INVALID_SIDE, command.side, 0
+    if command.order_type != _LIMIT_ORDER and command.order_type != _MARKET:
+        return _INVALID_ORDER_TYPE, command.order_type, 0
+    time_in_force = command.time_in_force
+    if time_in_force > _GTC and time_in_force != _IOC and time_in_force != _FOK:
+        return _INVALID_TIME_IN_FORCE, time_in_force, 0
+    flags = np.int64(command.flags)
+    if flags != 0 and (not check_flags(flags) or (
+            flags & _POST_ONLY and (command.order_type == _MARKET or time_in_force > _GTC))):
+        return _INVALID_FLAGS, flags, 0
+    if command.quantity <= 0:
+        return _INVALID_QUANTITY, command.quantity, 1
+    return _OK, 0, 0
+
+
+# May anybody trade this now? RULEBOOK 5.1 to 5.3 -------------------------------------------------------------------------
+
+@inlined
+def check_standing(ledger, command):
+    """Kill switches and the account's standing."""
+    refusal = ledger.limits[command.instrument].refusal
+    if refusal == _OK:
+        refusal = np.int64(ledger.accounts[command.account].refusal)
+    return refusal, 0, 0
+
+
+@inlined
+def check_band(instrument, price):
+    """RULEBOOK 5.6."""
+    if price < instrument.floor:
+        return _PRICE_BELOW_BAND, price, instrument.floor
+    if price > instrument.ceiling:
+        return _PRICE_ABOVE_BAND, price, instrument.ceiling
+    return _OK, 0, 0
+
+
+# Traders' commands -------------------------------------------------------------------------------------------------------
+
+@inlined
+def check_enter(book, ledger, risk, command):
+    """Every rule for a new order, in order. Returns (reason, value, bound, first order, limit price)."""
+    reason, value, bound = check_names(book, command)
+    if reason == _OK:
+        reason, value, bound = check_row(command)
+    if reason == _OK and risk:
+        reason, value, bound = check_standing(ledger, command)
+    if reason != _OK:
+        return reason, value, bound, 0, 0
+    instrument = book.instruments[command.instrument]
+    if REFUSES_ENTRY[instrument.phase] != _OK:
+        return REFUSES_ENTRY[instrument.phase], np.int64(instrument.phase), 0, 0, 0
+    limits = ledger.limits[command.instrument]
+    collar = limits.collar if risk else 0
+    price = limit_price(instrument, command.order_type, command.side, command.price, collar)
+    if risk:
+        # the increment binds prices that people choose, not the limit the hub gives a market order
+        chosen = price if command.order_type == _LIMIT_ORDER else 0
+        reason, value, bound = check_increments(limits, chosen, command.quantity)
+        if reason != _OK:
+            return reason, value, bound, 0, 0
+    reason, value, bound = check_band(instrument, price)
+    if reason == _OK and risk:
+        account = ledger.accounts[command.account]
+        reason, value, bound = check_size(
+            account, limits, price, command.quantity, command.quantity, instrument.last_price)
+        if reason == _OK:
+            reason, value, bound = check_rate(account, command.time)
+        if reason == _OK and names_client_order(command):
+            first = first_holder(ledger, command)
+            if first != 0:
+                return _DUPLICATE, first, 0, first, 0
+            held = ledger.hub[0].client_orders
+            if 2 * held >= len(ledger.client_orders):
+                return _CLIENT_CAPACITY, held, len(ledger.client_orders) // 2, 0, 0
+        if reason == _OK and account.open_orders >= account.max_open_orders:
+            return _MAX_OPEN_ORDERS, account.open_orders + 1, account.max_open_orders, 0, 0
+        if reason == _OK:
+            exposure = ledger.exposures[command.account * len(ledger.limits) + command.instrument]
+            reason, value, bound = check_exposure(
+                account, limits, exposure, command.side, command.quantity, command.flags)
+    if reason != _OK:
+        return reason, value, bound, 0, 0
+    if book.state[0].orders >= len(book.orders):
+        return _BOOK_FULL, book.state[0].orders, len(book.orders), 0, 0
+    if command.flags & _POST_ONLY and crosses(instrument, command.side, price):
+        best = instrument.best_ask if command.side == _BUY else instrument.best_bid
+        return _POST_ONLY_WOULD_TRADE, price, best, 0, 0
+    return _OK, 0, 0, 0, price
+
+
+@inlined
+def check_amend(book, ledger, risk, command):
+    """Every rule for an amendment, in order. Returns (reason, value, bound, slot)."""
+    reason, value, bound = check_names(book, command)
+    if reason == _OK and not check_flags(np.int64(command.flags)):
+        reason, value, bound = _INVALID_FLAGS, np.int64(command.flags), 0
+    if reason == _OK and command.quantity <= 0:
+        reason, value, bound = _INVALID_QUANTITY, command.quantity, 1
+    if reason == _OK and risk:
+        reason, value, bound = check_standing(ledger, command)
+    if reason != _OK:
+        return reason, value, bound, NIL
+    instrument = book.instruments[command.instrument]
+    if REFUSES_ENTRY[instrument.phase] != _OK:
+        return REFUSES_ENTRY[instrument.phase], np.int64(instrument.phase), 0, NIL
+    slot = resting_order(book, command)
+    if slot == NIL:
+        return _UNKNOWN_ORDER, command.order_id, 0, NIL
+    order = book.orders[slot]
+    leaves = open_after_amend(order, command)
+    total = order.quantity - order.leaves_quantity + leaves
+    limits = ledger.limits[command.instrument]
+    if risk:
+        reason, value, bound = check_increments(limits, command.price, total)
+        if reason != _OK:
+            return reason, value, bound, NIL
+    reason, value, bound = check_band(instrument, command.price)
+    if reason == _OK and risk:
+        account = ledger.accounts[command.account]
+        reason, value, bound = check_size(
+            account, limits, command.price, total, max(leaves, 0), instrument.last_price)
+        if reason == _OK:
+            reason, value, bound = check_rate(account, command.time)
+        growth = leaves - order.leaves_quantity
+        if reason == _OK and growth > 0:
+            exposure = ledger.exposures[command.account * len(ledger.limits) + command.instrument]
+            reason, value, bound = check_exposure(account, limits, exposure, order.side, growth, command.flags)
+    if reason == _OK and leaves > 0 and command.flags & _POST_ONLY and crosses(instrument, order.side, command.price):
+        best = instrument.best_ask if order.side == _BUY else instrument.best_bid
+        return _POST_ONLY_WOULD_TRADE, command.price, best, NIL
+    return reason, value, bound, slot
+
+
+@inlined
+def check_cancel(book, command):
+    """Every rule for a cancel, in order. Returns (reason, value, bound, slot)."""
+    reason, value, bound = check_names(book, command)
+    if reason != _OK:
+        return reason, value, bound, NIL
+    instrument = book.instruments[command.instrument]
+    if REFUSES_CANCEL[instrument.phase] != _OK:
+        return REFUSES_CANCEL[instrument.phase], np.int64(instrument.phase), 0, NIL
+    slot = resting_order(book, command)
+    if slot == NIL:
+        return _UNKNOWN_ORDER, command.order_id, 0, NIL
+    return _OK, 0, 0, slot
+
+
+@inlined
+def check_mass_cancel(book, command):
+    """Instrument and account exist or are ALL; side is BUY, SELL or 0."""
+    if command.instrument < ALL or command.instrument >= len(book.instruments):
+        return _UNKNOWN_INSTRUMENT, command.instrument, len(book.instruments) - 1
+    if command.account < ALL or command.account >= len(book.members):
+        return _UNKNOWN_ACCOUNT, command.account, len(book.members) - 1
+    if command.side > _SELL:
+        return _INVALID_SIDE, command.side, 0
+    return _OK, 0, 0
+
+
+# Operators' commands. RULEBOOK 7 -----------------------------------------------------------------------------------------
+
+@inlined
+def done(book, events, at, command, kind, side, quantity):
+    """The one event of an operator command, or the closing event of a mass cancel."""
+    event = events[at]
+    tell(event, book.state[0], command, kind, _OK, side)
+    event.order_id = 0
+    event.price = 0
+    event.quantity = quantity
+    event.leaves_quantity = 0
+    event.client_0 = 0
+    event.client_1 = 0
+    event.client_2 = 0
+    event.account = command.account
+    return at + 1
+
+
+@inlined
+def refresh_refusals(ledger):
+    """Bring every account's and instrument's refusal up to date with the kill switches, in order of precedence."""
+    hub = ledger.hub[0]
+    for number in range(len(ledger.limits)):
+        limit = ledger.limits[number]
+        limit.refusal = _HUB_KILLED if hub.killed else (_INSTRUMENT_KILLED if limit.killed else _OK)
+    for number in range(len(ledger.accounts)):
+        account = ledger.accounts[number]
+        account.refusal = _OK
+        if not account.enabled:
+            account.refusal = _ACCOUNT_DISABLED
+        if account.killed:
+            account.refusal = _ACCOUNT_KILLED
+        if ledger.firms[account.firm]:
+            account.refusal = _FIRM_KILLED
+
+
+@inlined
+def set_margin(ledger, instrument, margin):
+    """A new margin per lot revalues what every account holds."""
+    limit = ledger.limits[instrument]
+    for number in range(len(ledger.accounts)):
+        exposure = ledger.exposures[number * len(ledger.limits) + instrument]
+        worst = worst_case(exposure.position, exposure.open_buy, exposure.open_sell)
+        ledger.accounts[number].margin_used += worst * (margin - limit.margin)
+    limit.margin = margin
+
+
+@inlined
+def set_limit(book, ledger, risk, command):
+    """LIMIT: one value of an account or an instrument. Self-match settings belong to matching and hold without risk."""
+    which, value = command.order_type, command.quantity
+    if which == _L_SELF_MATCH:
+        book.members[command.account].self_match = value
+    elif which == _L_GROUP:
+        book.members[command.account].group = value
+    if not risk:
+        return
+    if which < _FIRST_INSTRUMENT_LIMIT:
+        account = ledger.accounts[command.account]
+        if which == _L_QUANTITY:
+            account.max_order_quantity = value
+        elif which == _L_NOTIONAL:
+            account.max_order_notional = value
+        elif which == _L_LONG:
+            account.max_long = value
+        elif which == _L_SHORT:
+            account.max_short = value
+        elif which == _L_OPEN:
+            account.max_open_orders = value
+        elif which == _L_RATE:
+            account.message_interval = _SECOND // value if value != 0 else 0
+        elif which == _L_BURST:
+            account.message_burst = value
+        elif which == _L_ENABLED:
+            account.enabled = value
+            refresh_refusals(ledger)
+    else:
+        limit = ledger.limits[command.instrument]
+        if which == _L_I_QUANTITY:
+            limit.max_order_quantity = value
+        elif which == _L_I_POSITION:
+            limit.max_position = value
+        elif which == _L_I_COLLAR:
+            limit.collar = value
+        elif which == _L_I_MARGIN:
+            set_margin(ledger, command.instrument, value)
+        elif which == _L_I_PROTECTION:
+            book.instruments[command.instrument].protection = value
+
+
+@inlined
+def check_operator(book, ledger, risk, command):
+    """Codes, names and values of an operator command."""
+    kind, code, value = command.kind, command.order_type, command.quantity
+    if kind == _PHASE or kind == _END_DAY:
+        if command.instrument < ALL or command.instrument >= len(book.instruments):
+            return _UNKNOWN_INSTRUMENT, command.instrument, len(book.instruments) - 1
+        if kind == _PHASE and code >= _PHASES:
+            return _INVALID_VALUE, code, _PHASES - 1
+        return _OK, 0, 0
+    if kind == _KILL and code > _INSTRUMENT:
+        return _INVALID_VALUE, code, _INSTRUMENT
+    if kind == _LIMIT and LIMIT_LOW[code] > LIMIT_HIGH[code]:
+        return _INVALID_VALUE, code, _L_I_PROTECTION
+    about_instrument = (kind == _KILL and code == _INSTRUMENT) or (kind == _LIMIT and code >= _FIRST_INSTRUMENT_LIMIT)
+    if about_instrument:
+        if command.instrument < 0 or command.instrument >= len(book.instruments):
+            return _UNKNOWN_INSTRUMENT, command.instrument, len(book.instruments) - 1
+    elif not (kind == _KILL and code == _HUB):
+        accounts = len(ledger.firms) if kind == _KILL and code == _FIRM else len(book.members)
+        if command.account < 0 or command.account >= accounts:
+            return _UNKNOWN_ACCOUNT, command.account, accounts - 1
+    if kind == _KILL and value != 0 and value != 1:
+        return _INVALID_VALUE, value, 1
+    if kind == _LIMIT and value < LIMIT_LOW[code]:
+        return _INVALID_VALUE, value, LIMIT_LOW[code]
+    if kind == _LIMIT and value > LIMIT_HIGH[code]:
+        return _INVALID_VALUE, value, LIMIT_HIGH[code]
+    if kind == _CASH:
+        if value > _LARGEST_SUM or value < -_LARGEST_SUM:
+            return _INVALID_VALUE, value, _LARGEST_SUM
+        equity = ledger.accounts[command.account].equity + value
+        if risk and equity < 0:
+            return _INVALID_VALUE, equity, 0
+        if risk and equity > _LARGEST_SUM:
+            return _INVALID_VALUE, equity, _LARGEST_SUM
+    return _OK, 0, 0
+
+
+@inlined
+def operate(book, ledger, risk, events, at, command):
+    """Carry out an operator command that has passed check_operator."""
+    kind, code, value = command.kind, command.order_type, command.quantity
+    if kind == _END_DAY:
+        at, expired = mass_cancel(book, events, at, command, NIL, 0, _DAY_ENDED_REASON, True)
+        if risk:
+            forget_client_orders(ledger)
+        return done(book, events, at, command, _DAY_ENDED, command.side, expired)
+    if kind == _PHASE:
+        for number in range(len(book.instruments)):
+            if command.instrument == ALL or command.instrument == number:
+                book.instruments[number].phase = code
+        return done(book, events, at, command, kind, code, np.int64(code))
+    if kind == _LIMIT:
+        set_limit(book, ledger, risk, command)
+    elif risk and kind == _KILL:
+        if code == _HUB:
+            ledger.hub[0].killed = value
+        elif code == _FIRM:
+            ledger.firms[command.account] = value
+        elif code == _ACCOUNT:
+            ledger.accounts[command.account].killed = value
+        else:
+            ledger.limits[command.instrument].killed = value
+        refresh_refusals(ledger)
+    elif risk and kind == _CASH:
+        ledger.accounts[command.account].equity += value
+    return done(book, events, at, command, kind, code, value)
+
+
+# The path of a command -----------------------------------------------------------------------------------------------------
+
+@inlined
+def process_one(book, ledger, risk, events, at, command):
+    """One command, start to end. Returns the next free row of events."""
+    kind = command.kind
+    first = 0
+    if kind == _ENTER:
+        reason, value, bound, first, price = check_enter(book, ledger, risk, command)
+        if reason == _OK:
+            if risk and names_client_order(command):
+                remember(ledger, command)
+            return enter(book, book.instruments[command.instrument], events, at, command, price)
+    elif kind == _CANCEL:
+        reason, value, bound, slot = check_cancel(book, command)
+        if reason == _OK:
+            return withdraw(book, book.instruments[command.instrument], events, at, command, slot, _OK)
+    elif kind == _AMEND:
+        reason, value, bound, slot = check_amend(book, ledger, risk, command)
+        if reason == _OK:
+            return amend(book, book.instruments[command.instrument], events, at, command, slot)
+    elif kind == _MASS_CANCEL:
+        reason, value, bound = check_mass_cancel(book, command)
+        if reason == _OK:
+            at, canceled = mass_cancel(
+                book, events, at, command, command.account, command.side, _MASS_CANCEL_REASON, False)
+            return done(book, events, at, command, _MASS_CANCELED, command.side, canceled)
+    elif _PHASE <= kind <= _END_DAY:
+        reason, value, bound = check_operator(book, ledger, risk, command)
+        if reason == _OK:
+            return operate(book, ledger, risk, events, at, command)
+    else:
+        reason, value, bound = _UNKNOWN_KIND, np.int64(kind), 0
+    return rejected(book, events, at, command, reason, value, bound, first)
+
+
+@kernel
+def process(commands, first, events, book, ledger):
+    """Apply commands from `first` on for as long as any one of them surely finds room for its events.
+
+    commands  COMMAND_WORDS (n)
+    events    EVENT_WORDS, at least resting orders + 3 rows
+    Returns   (next command, rows of events written)
+    """
+    risk = ledger.hub[0].on != 0
+    state = book.state[0]
+    at = 0
+    number = first
+    while number < len(commands) and at + state.orders + 3 <= len(events):
+        start = at
+        at = process_one(book, ledger, risk, events, at, commands[number])
+        if risk:
+            for row in range(start, at):
+                apply_event(ledger, events[row])
+        number += 1
+    return number, at
+
+
+# Reading the books ---------------------------------------------------------------------------------------------------------
+
+@kernel
+def list_depth(book, number, side, rows):
+    """Fill int64 rows (n, 3) with price, quantity and orders of a side's levels, best first. Returns how many."""
+    instrument = book.instruments[number]
+    price = instrument.best_bid if side == _BUY else instrument.best_ask
+    ladder = instrument.bids if side == _BUY else instrument.asks
+    count = 0
+    while count < len(rows) and instrument.floor <= price <= instrument.ceiling:
+        level = book.levels[ladder + price]
+        rows[count, 0] = price
+        rows[count, 1] = level.quantity
+        rows[count, 2] = level.orders
+        count += 1
+        price = next_level(book, instrument, _BUY + _SELL - side, price)
+    return count
+
+
+@kernel
+def list_orders(book, number, side, slots):
+    """Fill int64 slots (n, 2) with slot and price of a side's orders, best price first, oldest first."""
+    instrument = book.instruments[number]
+    price = instrument.best_bid if side == _BUY else instrument.best_ask
+    ladder = instrument.bids if side == _BUY else instrument.asks
+    count = 0
+    while instrument.floor <= price <= instrument.ceiling:
+        slot = book.levels[ladder + price].head
+        while slot != NIL:
+            slots[count, 0] = slot
+            slots[count, 1] = price
+            count += 1
+            slot = book.orders[slot].next
+        price = next_level(book, instrument, _BUY + _SELL - side, price)
+    return count
+
+
+@kernel
+def locate(book, order_id):
+    """(slot, price) of a resting order; slot NIL: there is none."""
+    slot = find(book, order_id)
+    if slot == NIL:
+        return NIL, 0
+    order = book.orders[slot]
+    return slot, price_of(book.instruments[order.instrument], order)

@@ -1,0 +1,265 @@
+"""The deterministic machine: commands in, events out. No I/O, no clock.
+
+    exchange = Exchange([Instrument(...)], accounts=100)
+    events = exchange.apply(commands)         # COMMAND[n], stamped -> EVENT[m]
+    bids, asks = exchange.depth("SC2701")
+
+Exchange owns the memory of matching and risk, and names it for people; the path of a command is exchange/kernel.py.
+"""
+import hashlib
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+from exchange.instruments import Instrument, largest_order
+from exchange.kernel import list_depth, list_orders, locate, process
+from matching.book import Book, new_book
+from matching.codes import Side
+from matching.records import COMMAND, COMMAND_WORDS, EVENT, EVENT_WORDS, NIL, ORDER
+from risk.limits import Account, set_account
+from risk.records import Ledger, new_ledger
+
+RESTING = np.dtype((np.record, [
+    ("order_id", "<i8"), ("price", "<i8"), ("quantity", "<i8"), ("leaves_quantity", "<i8"), ("client_order_id", "S20"),
+    ("instrument", "<i4"), ("account", "<i4"), ("side", "u1"), ("time_in_force", "u1")]))
+DEPTH = np.dtype((np.record, [("price", "<i8"), ("quantity", "<i8"), ("orders", "<i8")]))
+POSITION = np.dtype((np.record, [
+    ("instrument", "<i8"), ("position", "<i8"), ("open_buy", "<i8"), ("open_sell", "<i8"), ("cost", "<i8")]))
+
+_SPARE_ROWS = 8192               # events a batch may give beyond the worst single command, before a second call
+_COPIED_ROWS = 256               # up to here a copy is cheaper than lending a buffer
+
+
+class Exchange:
+    """Books, risk and accounts of a set of instruments, in memory.
+
+    instruments   Instrument objects; their position is the instrument index
+    accounts      Account objects, or a number: that many, with limits far away
+    risk          False: matching alone (RULEBOOK 1 to 4 and 6)
+    max_orders    capacity of resting orders
+    max_client_order_ids   how many client order ids a day can be remembered
+    """
+
+    def __init__(self, instruments: Sequence[Instrument], accounts: Sequence[Account] | int = 1, risk: bool = True,
+                 max_orders: int = 1 << 17, max_client_order_ids: int = 1 << 20) -> None:
+        self.instruments = tuple(instruments)
+        self.accounts = (tuple(Account(name=f"account-{number}") for number in range(accounts))
+                         if isinstance(accounts, int) else tuple(accounts))
+        if not self.accounts:
+            raise ValueError("accounts: none given, at least 1 needed")
+        self.risk = risk
+        self.sequence = 0
+        self._index = {instrument.symbol: number for number, instrument in enumerate(self.instruments)}
+        self._book = self._new_book(max_orders)
+        self._ledger = self._new_ledger(max_client_order_ids)
+        self._buffers: list[np.ndarray] = []
+
+    def _new_book(self, max_orders: int) -> Book:
+        book = new_book(
+            bands=[(i.price_floor, i.price_ceiling) for i in self.instruments],
+            references=[i.reference_price for i in self.instruments], members=len(self.accounts), max_orders=max_orders,
+            median=[i.price_rule == "median" for i in self.instruments],
+            protection=[i.protection for i in self.instruments])
+        groups = [account.group for account in self.accounts if account.group is not None]
+        alone = max(groups, default=-1) + 1          # numbers beyond the named groups: each account its own
+        for number, account in enumerate(self.accounts):
+            book.members[number].group = alone + number if account.group is None else account.group
+            book.members[number].self_match = account.self_match
+        return book
+
+    def _new_ledger(self, max_client_order_ids: int) -> Ledger:
+        ledger = new_ledger(len(self.accounts), len(self.instruments), max(a.firm for a in self.accounts) + 1,
+                            max_client_order_ids, self.risk)
+        for number, account in enumerate(self.accounts):
+            set_account(ledger, number, account)
+        for limit, instrument in zip(ledger.limits, self.instruments, strict=True):
+            limit.max_order_quantity = largest_order(instrument)
+            limit.max_position, limit.collar = instrument.max_position, instrument.collar
+            limit.margin, limit.fen_per_tick = instrument.margin, instrument.fen_per_tick
+            limit.price_increment, limit.quantity_increment = instrument.price_increment, instrument.quantity_increment
+            limit.minimum_quantity = instrument.minimum_quantity
+        return ledger
+
+    # The machine -----------------------------------------------------------------------------------------------------
+
+    def apply(self, commands: np.ndarray) -> np.ndarray:
+        """Apply COMMAND[n] and return the EVENT[m] that came of them.
+
+        The result is the caller's to keep. Any split of the same rows into batches gives the same events.
+        Errors    TypeError: rows are not COMMAND; ValueError: the sequence does not continue the last one.
+                  Nothing has been applied then.
+        """
+        if commands.dtype != COMMAND:
+            raise TypeError(f"commands: dtype {commands.dtype}, must be matching.COMMAND")
+        if not len(commands):
+            return np.empty(0, EVENT)
+        first, last = int(commands["sequence"][0]), int(commands["sequence"][-1])
+        if first != self.sequence + 1 or last != self.sequence + len(commands):
+            raise ValueError(f"sequence: rows {first} to {last} ({len(commands)}), "
+                             f"must be {self.sequence + 1} to {self.sequence + len(commands)}")
+        # the compiled call knows one kind of array only: contiguous and writable
+        rows = np.require(commands, requirements="CW").view(COMMAND_WORDS)
+        parts = []
+        done = 0
+        while done < len(rows):
+            buffer = self._free_buffer()
+            done, written = process(rows, done, buffer, self._book, self._ledger)
+            events = buffer[:written].view(EVENT)
+            parts.append(events.copy() if written <= _COPIED_ROWS else events)
+        self.sequence = last
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _free_buffer(self) -> np.ndarray:
+        """An event buffer that nobody looks at any more, else a new one.
+
+        Fresh memory halves the speed of the machine, so buffers are reused; and a result must stay the caller's. A
+        result is a view that refers to its buffer, so a buffer that only this list refers to is free.
+        """
+        for buffer in self._buffers:
+            if sys.getrefcount(buffer) == 3:         # the list, the loop variable, the argument
+                return buffer
+        self._buffers = self._buffers[-3:]           # those lent for long are left to their holders
+        buffer = np.empty(len(self._book.orders) + _SPARE_ROWS, EVENT_WORDS)
+        self._buffers.append(buffer)
+        return buffer
+
+    @property
+    def event_id(self) -> int:
+        """Number of the last event."""
+        return int(self._book.state[0].event_id)
+
+    @property
+    def book(self) -> Book:
+        """The arrays of matching, for invariants.check_book and for measuring. Not to be written."""
+        return self._book
+
+    @property
+    def ledger(self) -> Ledger:
+        """The arrays of risk. Not to be written."""
+        return self._ledger
+
+    # Reading ---------------------------------------------------------------------------------------------------------
+
+    def index(self, symbol: str) -> int:
+        """Index of an instrument. Errors: KeyError."""
+        return self._index[symbol]
+
+    def depth(self, symbol: str, levels: int = 10) -> tuple[np.ndarray, np.ndarray]:
+        """(bids, asks): record arrays with price (ticks), quantity (lots) and orders; best first."""
+        number = self._index[symbol]
+        sides = []
+        for side in (Side.BUY, Side.SELL):
+            rows = np.empty((levels, 3), np.int64)
+            count = list_depth(self._book, number, int(side), rows)
+            sides.append(rows[:count].view(DEPTH).reshape(count))
+        return sides[0], sides[1]
+
+    def orders(self, symbol: str) -> np.ndarray:
+        """RESTING orders of an instrument: bids then asks, best price first, oldest first."""
+        number = self._index[symbol]
+        instrument = self._book.instruments[number]
+        slots = np.empty((int(instrument.orders), 2), np.int64)
+        count = list_orders(self._book, number, int(Side.BUY), slots)
+        list_orders(self._book, number, int(Side.SELL), slots[count:])
+        return self._resting(slots[:, 0], slots[:, 1])
+
+    def order(self, order_id: int) -> np.record | None:
+        """The RESTING order of this id, or None."""
+        slot, price = locate(self._book, int(order_id))
+        return None if slot == NIL else self._resting(np.array([slot]), np.array([price]))[0]
+
+    def _resting(self, slots: np.ndarray, prices: np.ndarray) -> np.ndarray:
+        orders = self._book.orders[slots]
+        resting = np.zeros(len(slots), RESTING)
+        for field in ("order_id", "quantity", "leaves_quantity", "instrument", "account", "side", "time_in_force"):
+            resting[field] = orders[field]
+        resting["price"] = prices
+        words = orders.view(np.uint8).reshape(len(slots), ORDER.itemsize)
+        start = ORDER.fields["client_0"][1]
+        resting["client_order_id"] = np.ascontiguousarray(words[:, start:start + 20]).view("S20").reshape(len(slots))
+        return resting
+
+    def last_price(self, symbol: str) -> int:
+        """Price of the last trade, ticks; before the first one the reference price."""
+        return int(self._book.instruments[self._index[symbol]].last_price)
+
+    def phase(self, symbol: str) -> int:
+        """codes.Phase of an instrument."""
+        return int(self._book.instruments[self._index[symbol]].phase)
+
+    def account(self, number: int) -> np.record:
+        """A copy of an account's ACCOUNT row: equity, margin_used (fen), open_orders, limits."""
+        return self._ledger.accounts[number:number + 1].copy()[0]
+
+    def positions(self, number: int) -> np.ndarray:
+        """POSITION rows of an account: instruments in which it holds or has held anything."""
+        count = len(self.instruments)
+        exposures = self._ledger.exposures[number * count:(number + 1) * count]
+        fields = ("position", "open_buy", "open_sell", "cost")
+        held = np.flatnonzero(np.any([exposures[field] != 0 for field in fields], axis=0))
+        positions = np.zeros(len(held), POSITION)
+        positions["instrument"] = held
+        for field in fields:
+            positions[field] = exposures[field][held]
+        return positions
+
+    # The whole state -------------------------------------------------------------------------------------------------
+
+    def digest(self) -> str:
+        """Hex digest of everything that decides what comes next. Equal state, equal digest, on any machine.
+
+        It goes over what the state means (orders in their queues, exposures, counters), not over where in memory
+        it lies.
+        """
+        digest = hashlib.blake2b(digest_size=16)
+        state = self._book.state[0]
+        digest.update(np.array([self.sequence, state.event_id, state.trade_id, state.orders], "<i8").tobytes())
+        terms = ("floor", "ceiling", "last_price", "protection", "orders", "phase", "median")
+        for field in terms:
+            digest.update(np.ascontiguousarray(self._book.instruments[field]).tobytes())
+        for instrument in self.instruments:
+            digest.update(self.orders(instrument.symbol).tobytes())
+        ledger = self._ledger
+        held = ledger.client_orders[ledger.client_orders["order_id"] != 0]
+        for table in (self._book.members, ledger.accounts, ledger.limits, ledger.exposures, ledger.firms, ledger.hub,
+                      held[np.argsort(held["order_id"])]):
+            digest.update(np.ascontiguousarray(table).tobytes())
+        return digest.hexdigest()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All memory as named arrays, cut to what is used, for a snapshot. Copies: later commands do not change them."""
+        book, ledger = self._book, self._ledger
+        used = int(book.state[0].used)
+        held = np.flatnonzero(ledger.client_orders["order_id"])
+        arrays = {"sequence": np.array([self.sequence], "<i8"), "client_rows": held.astype("<i8"),
+                  "client_orders": ledger.client_orders[held]}
+        for name in ("instruments", "levels", "words", "buckets", "members", "state"):
+            arrays[f"book_{name}"] = getattr(book, name).copy()
+        arrays["book_orders"], arrays["book_chain"] = book.orders[:used].copy(), book.chain[:used].copy()
+        for name in ("accounts", "limits", "exposures", "firms", "hub"):
+            arrays[f"ledger_{name}"] = getattr(ledger, name).copy()
+        return arrays
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take the state of another Exchange made from the same instruments, accounts and capacities.
+
+        Errors    ValueError naming the array that does not fit; nothing has changed then
+        """
+        book, ledger = self._book, self._ledger
+        whole = {f"book_{name}": getattr(book, name) for name in ("instruments", "levels", "words", "buckets",
+                                                                  "members", "state")}
+        whole |= {f"ledger_{name}": getattr(ledger, name) for name in ("accounts", "limits", "exposures", "firms",
+                                                                       "hub")}
+        cut = {"book_orders": book.orders, "book_chain": book.chain}
+        for name, target in (whole | cut).items():
+            given = arrays.get(name)
+            if given is None or given.dtype.itemsize != target.dtype.itemsize or (
+                    len(given) > len(target) if name in cut else len(given) != len(target)):
+                raise ValueError(f"snapshot array {name}: {None if given is None else given.shape}, "
+                                 f"must be {target.shape}")
+        ledger.client_orders["order_id"] = 0
+        ledger.client_orders[arrays["client_rows"]] = arrays["client_orders"].view(ledger.client_orders.dtype)
+        for name, target in (whole | cut).items():
+            target[:len(arrays[name])] = arrays[name].view(target.dtype)
+        self.sequence = int(arrays["sequence"][0])

@@ -1,0 +1,396 @@
+"""Continuous matching: enter, match, rest, amend, cancel. RULEBOOK 2, 3, 4 and 6.
+
+Read it from `enter`: an order is accepted, executed against the other side, and what is left rests or is canceled.
+Every function takes the events array and the next free row `at`, writes what happens and returns the next free row.
+The caller (exchange/machine.py) has checked the command and guarantees room for one row per resting order and three
+more. Helpers stand before those who use them, as the compiler wants it; commands and events come as COMMAND_WORDS and
+EVENT_WORDS.
+"""
+from matching import bitmap
+from matching.book import find, forget, index, new_slot, price_of, rest, unlink
+from matching.codes import EventKind, Flag, OrderType, Reason, SelfMatch, Side, TimeInForce
+from matching.jit import inlined
+from matching.records import NIL
+
+_BUY, _SELL = int(Side.BUY), int(Side.SELL)
+_MARKET = int(OrderType.MARKET)
+_DAY, _IOC, _FOK = int(TimeInForce.DAY), int(TimeInForce.IOC), int(TimeInForce.FOK)
+_OPEN_QUANTITY = int(Flag.OPEN_QUANTITY)
+_SMP_FLAGS = int(Flag.SMP_CANCEL_INCOMING | Flag.SMP_CANCEL_RESTING | Flag.SMP_CANCEL_BOTH)
+_SMP_INCOMING, _SMP_RESTING = int(Flag.SMP_CANCEL_INCOMING), int(Flag.SMP_CANCEL_RESTING)
+_TRADE = int(SelfMatch.NONE)
+_CANCEL_INCOMING, _CANCEL_RESTING = int(SelfMatch.CANCEL_INCOMING), int(SelfMatch.CANCEL_RESTING)
+_CANCEL_BOTH = int(SelfMatch.CANCEL_BOTH)
+_ACCEPTED, _REJECTED, _TRADED = int(EventKind.ACCEPTED), int(EventKind.REJECTED), int(EventKind.TRADED)
+_CANCELED, _AMENDED = int(EventKind.CANCELED), int(EventKind.AMENDED)
+_NO_REASON, _IOC_REMAINDER = int(Reason.NONE), int(Reason.IOC_REMAINDER)
+_FOK_NOT_FILLED, _AMENDED_TO_FILLED = int(Reason.FOK_NOT_FILLED), int(Reason.AMENDED_TO_FILLED)
+_SELF_MATCH_INCOMING, _SELF_MATCH_RESTING = int(Reason.SELF_MATCH_INCOMING), int(Reason.SELF_MATCH_RESTING)
+
+
+# What events say ----------------------------------------------------------------------------------------------------
+
+@inlined
+def tell(event, state, command, kind, reason, side):
+    """Begin an event row: number, cause, and zeros in all that only trades fill."""
+    state.event_id += 1
+    event.event_id = state.event_id
+    event.sequence = command.sequence
+    event.time = command.time
+    event.trade_id = 0
+    event.resting_order_id = 0
+    event.resting_leaves_quantity = 0
+    event.resting_price = 0
+    event.instrument = command.instrument
+    event.resting_account = 0
+    event.kind = kind
+    event.side = side
+    event.reason = reason
+    event.flags = 0
+
+
+@inlined
+def tell_order(book, events, at, command, kind, slot, price, quantity):
+    """An event about the resting order in `slot`."""
+    order = book.orders[slot]
+    event = events[at]
+    tell(event, book.state[0], command, kind, _NO_REASON, order.side)
+    event.order_id = order.order_id
+    event.price = price
+    event.quantity = quantity
+    event.leaves_quantity = order.leaves_quantity
+    event.client_0 = order.client_0
+    event.client_1 = order.client_1
+    event.client_2 = order.client_2
+    event.instrument = order.instrument
+    event.account = order.account
+    return event
+
+
+@inlined
+def rejected(book, events, at, command, reason, value, bound, first_order):
+    """Refuse a command. value and bound: see EVENT; first_order: the earlier holder of a client order id, or 0."""
+    event = events[at]
+    tell(event, book.state[0], command, _REJECTED, reason, command.side)
+    event.order_id = command.order_id
+    event.price = command.price
+    event.quantity = command.quantity
+    event.leaves_quantity = 0
+    event.resting_order_id = first_order
+    event.resting_leaves_quantity = value
+    event.resting_price = bound
+    event.client_0 = command.client_0
+    event.client_1 = command.client_1
+    event.client_2 = command.client_2
+    event.account = command.account
+    event.flags = command.flags
+    return at + 1
+
+
+@inlined
+def incoming_canceled(book, events, at, command, owner, order_id, side, limit, open_quantity, reason):
+    """The open rest of the incoming order is canceled before it could rest. owner: see execute."""
+    event = events[at]
+    tell(event, book.state[0], command, _CANCELED, reason, side)
+    event.order_id = order_id
+    event.price = limit
+    event.quantity = open_quantity
+    event.leaves_quantity = 0
+    event.client_0 = owner.client_0
+    event.client_1 = owner.client_1
+    event.client_2 = owner.client_2
+    event.account = command.account
+    return at + 1
+
+
+# Leaving the book ----------------------------------------------------------------------------------------------------
+
+@inlined
+def withdraw(book, instrument, events, at, command, slot, reason):
+    """Cancel a resting order."""
+    order = book.orders[slot]
+    open_quantity = order.leaves_quantity
+    price = price_of(instrument, order)
+    unlink(book, instrument, slot)
+    order.leaves_quantity = 0
+    event = tell_order(book, events, at, command, _CANCELED, slot, price, open_quantity)
+    event.reason = reason
+    forget(book, slot)
+    return at + 1
+
+
+# Matching ------------------------------------------------------------------------------------------------------------
+
+@inlined
+def middle(a, b, c):
+    """The median of three prices."""
+    return max(min(a, b), min(max(a, b), c))
+
+
+@inlined
+def self_match_mode(book, command):
+    """RULEBOOK 4.2: the flag of the command, or else the default of its account."""
+    flags = command.flags & _SMP_FLAGS
+    if flags == 0:
+        return book.members[command.account].self_match
+    if flags == _SMP_INCOMING:
+        return _CANCEL_INCOMING
+    return _CANCEL_RESTING if flags == _SMP_RESTING else _CANCEL_BOTH
+
+
+@inlined
+def crosses(instrument, side, limit):
+    """Would an order at `limit` meet a resting one at once?"""
+    return instrument.best_ask <= limit if side == _BUY else instrument.best_bid >= limit
+
+
+@inlined
+def best_level(instrument, side):
+    """Row of the best level opposite to `side`; only where crosses() holds."""
+    return instrument.asks + instrument.best_ask if side == _BUY else instrument.bids + instrument.best_bid
+
+
+@inlined
+def limit_price(instrument, order_type, side, price, collar):
+    """The limit of an order, ticks: its own, or for a MARKET order the one RULEBOOK 2.2 gives it. collar 0: none."""
+    if order_type != _MARKET:
+        return price
+    floor, ceiling = instrument.floor, instrument.ceiling
+    if side == _BUY:
+        limit = ceiling
+        if instrument.protection != 0 and instrument.best_ask <= ceiling:
+            limit = min(ceiling, instrument.best_ask + instrument.protection)
+    else:
+        limit = floor
+        if instrument.protection != 0 and instrument.best_bid >= floor:
+            limit = max(floor, instrument.best_bid - instrument.protection)
+    if collar != 0:
+        limit = max(min(limit, instrument.last_price + collar), instrument.last_price - collar)
+        limit = max(min(limit, ceiling), floor)
+    return limit
+
+
+@inlined
+def next_level(book, instrument, side, price):
+    """The next worse occupied price opposite to `side`, or one outside the band."""
+    floor = instrument.floor
+    if side == _BUY:
+        above = bitmap.first_from(book.words, instrument.ask_words, price - floor + 1)
+        return floor + above if above != NIL else instrument.ceiling + 1
+    return floor + bitmap.last_to(book.words, instrument.bid_words, price - floor - 1)
+
+
+@inlined
+def can_fill(book, instrument, side, limit, quantity, mode, group):
+    """RULEBOOK 2.5 and 4.3: is there as much at `limit` or better as self-match prevention lets this order trade?"""
+    price = instrument.best_ask if side == _BUY else instrument.best_bid
+    while quantity > 0 and (price <= limit if side == _BUY else price >= limit):
+        level = book.levels[(instrument.asks if side == _BUY else instrument.bids) + price]
+        if mode == _TRADE:
+            quantity -= level.quantity
+        else:
+            slot = level.head
+            while slot != NIL and quantity > 0:
+                order = book.orders[slot]
+                if book.members[order.account].group != group:
+                    quantity -= order.leaves_quantity
+                elif mode != _CANCEL_RESTING:
+                    return False
+                slot = order.next
+        price = next_level(book, instrument, side, price)
+    return quantity <= 0
+
+
+@inlined
+def execute(book, instrument, events, at, command, owner, order_id, side, limit, leaves, mode):
+    """Match an incoming order against the opposite side, best price first, oldest first. RULEBOOK 3 and 4.
+
+    owner     the row whose client order id the order bears: the ENTER command, or the ORDER that is amended
+    limit     ticks, within the band
+    leaves    lots open, > 0
+    mode      SelfMatch
+    Returns   (at, leaves): next free row of events; lots left, 0 also when self-match prevention canceled them
+    Cost      O(orders met)
+    """
+    state = book.state[0]
+    while leaves > 0 and crosses(instrument, side, limit):
+        level = book.levels[best_level(instrument, side)]
+        slot = level.head
+        order = book.orders[slot]
+        if mode != _TRADE and book.members[order.account].group == book.members[command.account].group:
+            if mode != _CANCEL_INCOMING:
+                at = withdraw(book, instrument, events, at, command, slot, _SELF_MATCH_RESTING)
+            if mode != _CANCEL_RESTING:
+                at = incoming_canceled(book, events, at, command, owner, order_id, side, limit, leaves,
+                                       _SELF_MATCH_INCOMING)
+                leaves = 0
+            continue
+        resting_price = instrument.best_ask if side == _BUY else instrument.best_bid
+        price = resting_price
+        if instrument.median != 0:
+            price = middle(limit, resting_price, instrument.last_price)
+        traded = min(leaves, order.leaves_quantity)
+        leaves -= traded
+        order.leaves_quantity -= traded
+        level.quantity -= traded
+        instrument.last_price = price
+        state.trade_id += 1
+        event = events[at]
+        at += 1
+        tell(event, state, command, _TRADED, _NO_REASON, side)
+        event.order_id = order_id
+        event.price = price
+        event.quantity = traded
+        event.leaves_quantity = leaves
+        event.trade_id = state.trade_id
+        event.resting_order_id = order.order_id
+        event.resting_leaves_quantity = order.leaves_quantity
+        event.resting_price = resting_price
+        event.client_0 = owner.client_0
+        event.client_1 = owner.client_1
+        event.client_2 = owner.client_2
+        event.account = command.account
+        event.resting_account = order.account
+        if order.leaves_quantity == 0:
+            unlink(book, instrument, slot)
+            forget(book, slot)
+    return at, leaves
+
+
+# The commands of traders ----------------------------------------------------------------------------------------------
+
+@inlined
+def enter(book, instrument, events, at, command, limit):
+    """ENTER: accept, execute, and rest or cancel what is left. Its id is its sequence (RULEBOOK 1.4)."""
+    side = command.side
+    leaves = command.quantity
+    event = events[at]
+    at += 1
+    tell(event, book.state[0], command, _ACCEPTED, _NO_REASON, side)
+    event.order_id = command.sequence
+    event.price = limit
+    event.quantity = leaves
+    event.leaves_quantity = leaves
+    event.client_0 = command.client_0
+    event.client_1 = command.client_1
+    event.client_2 = command.client_2
+    event.account = command.account
+    event.flags = command.flags
+    if crosses(instrument, side, limit):
+        mode = self_match_mode(book, command)
+        if command.time_in_force == _FOK and not can_fill(
+                book, instrument, side, limit, leaves, mode, book.members[command.account].group):
+            return incoming_canceled(
+                book, events, at, command, command, command.sequence, side, limit, leaves, _FOK_NOT_FILLED)
+        at, leaves = execute(
+            book, instrument, events, at, command, command, command.sequence, side, limit, leaves, mode)
+    if leaves == 0:
+        return at
+    if command.time_in_force == _IOC or command.time_in_force == _FOK:
+        reason = _IOC_REMAINDER if command.time_in_force == _IOC else _FOK_NOT_FILLED
+        return incoming_canceled(
+            book, events, at, command, command, command.sequence, side, limit, leaves, reason)
+    slot = new_slot(book)
+    order = book.orders[slot]
+    order.order_id = command.sequence
+    order.quantity = command.quantity
+    order.leaves_quantity = leaves
+    order.client_0 = command.client_0
+    order.client_1 = command.client_1
+    order.client_2 = command.client_2
+    order.account = command.account
+    order.instrument = command.instrument
+    order.side = side
+    order.time_in_force = command.time_in_force
+    index(book, slot, command.sequence)
+    rest(book, instrument, slot, side, limit)
+    return at
+
+
+@inlined
+def open_after_amend(order, command):
+    """The open quantity that an AMEND asks for, lots; zero or less: nothing would be left. RULEBOOK 6.1."""
+    if command.flags & _OPEN_QUANTITY:
+        return command.quantity
+    return command.quantity - (order.quantity - order.leaves_quantity)
+
+
+@inlined
+def amend(book, instrument, events, at, command, slot):
+    """AMEND: keep the place when only the quantity shrinks, else leave and enter again. RULEBOOK 6."""
+    order = book.orders[slot]
+    side = order.side
+    open_before = order.leaves_quantity
+    price_before = price_of(instrument, order)
+    leaves = open_after_amend(order, command)
+    if leaves <= 0:
+        return withdraw(book, instrument, events, at, command, slot, _AMENDED_TO_FILLED)
+    keeps_place = command.price == price_before and leaves <= open_before
+    if keeps_place:
+        book.levels[order.level].quantity += leaves - open_before
+    else:
+        unlink(book, instrument, slot)
+    order.quantity += leaves - open_before
+    order.leaves_quantity = leaves
+    event = tell_order(book, events, at, command, _AMENDED, slot, command.price, order.quantity)
+    at += 1
+    event.resting_leaves_quantity = open_before
+    event.resting_price = price_before
+    event.flags = command.flags
+    if keeps_place:
+        return at
+    if crosses(instrument, side, command.price):
+        mode = self_match_mode(book, command)
+        at, leaves = execute(
+            book, instrument, events, at, command, order, order.order_id, side, command.price, leaves, mode)
+        order.leaves_quantity = leaves
+    if leaves == 0:
+        forget(book, slot)
+    else:
+        rest(book, instrument, slot, side, command.price)
+    return at
+
+
+@inlined
+def mass_cancel(book, events, at, command, account, side, reason, day_only):
+    """Cancel every order of an account (or ALL) and side (or 0) of the command's instrument (or ALL).
+
+    Instruments in order, bids before asks, best price first, oldest first. day_only: DAY orders only.
+    Returns   (at, canceled)
+    """
+    canceled = 0
+    first, last = command.instrument, command.instrument
+    if first == NIL:
+        first, last = 0, len(book.instruments) - 1
+    for number in range(first, last + 1):
+        instrument = book.instruments[number]
+        for resting_side in range(_BUY, _SELL + 1):
+            if side != 0 and side != resting_side:
+                continue
+            # a buyer walks the asks, so to walk a side one looks from the other
+            opposite = _BUY + _SELL - resting_side
+            price = instrument.best_bid if resting_side == _BUY else instrument.best_ask
+            ladder = instrument.bids if resting_side == _BUY else instrument.asks
+            while instrument.floor <= price <= instrument.ceiling:
+                slot = book.levels[ladder + price].head
+                while slot != NIL:
+                    order = book.orders[slot]
+                    younger = order.next
+                    if (account == NIL or order.account == account) and (
+                            not day_only or order.time_in_force == _DAY):
+                        at = withdraw(book, instrument, events, at, command, slot, reason)
+                        canceled += 1
+                    slot = younger
+                price = next_level(book, instrument, opposite, price)
+    return at, canceled
+
+
+@inlined
+def resting_order(book, command):
+    """Slot of the order that a CANCEL or AMEND means, or NIL: it must rest there and be the account's (RULEBOOK 5.4)."""
+    slot = find(book, command.order_id)
+    if slot != NIL:
+        order = book.orders[slot]
+        if order.account != command.account or order.instrument != command.instrument:
+            return NIL
+    return slot

@@ -1,0 +1,216 @@
+"""Pre-trade risk: what an order must pass, and what it holds. RULEBOOK 5.
+
+`refuses`, `check_order` and `check_account` say which rule an order breaks first; `apply_event` keeps the exposures.
+Exposures follow from events alone: an ACCEPTED order is held, trades, cancels and amendments move or release it. So
+after any run they equal a recomputation from the open orders and the trades.
+
+Checks return (reason, value, bound); reason 0 means that the order passes.
+"""
+from matching.codes import EventKind, Flag, Reason, Side
+from matching.jit import inlined
+
+_BUY = int(Side.BUY)
+_ACCEPTED, _TRADED = int(EventKind.ACCEPTED), int(EventKind.TRADED)
+_CANCELED, _AMENDED = int(EventKind.CANCELED), int(EventKind.AMENDED)
+_LABEL, _REDUCE_ONLY = int(Flag.LABEL), int(Flag.REDUCE_ONLY)
+_OK = int(Reason.NONE)
+_PRICE_OFF_TICK, _QUANTITY_OFF_LOT = int(Reason.PRICE_OFF_TICK), int(Reason.QUANTITY_OFF_LOT)
+_QUANTITY_BELOW_MINIMUM = int(Reason.QUANTITY_BELOW_MINIMUM)
+_PRICE_OUTSIDE_COLLAR = int(Reason.PRICE_OUTSIDE_COLLAR)
+_MAX_ORDER_QUANTITY, _MAX_ORDER_NOTIONAL = int(Reason.MAX_ORDER_QUANTITY), int(Reason.MAX_ORDER_NOTIONAL)
+_MESSAGE_RATE, _MAX_OPEN_ORDERS = int(Reason.MESSAGE_RATE), int(Reason.MAX_OPEN_ORDERS)
+_DUPLICATE, _CAPACITY = int(Reason.DUPLICATE_CLIENT_ORDER_ID), int(Reason.CLIENT_ORDER_ID_CAPACITY)
+_REDUCE = int(Reason.REDUCE_ONLY_WOULD_INCREASE)
+_MAX_LONG, _MAX_SHORT, _CREDIT = int(Reason.MAX_LONG), int(Reason.MAX_SHORT), int(Reason.CREDIT)
+
+
+# The order by itself (RULEBOOK 5.5, 5.7, 5.8) ---------------------------------------------------------------------------
+
+@inlined
+def check_increments(limit, price, quantity):
+    """Price on the increment, quantity at least the minimum and on its increment."""
+    if limit.price_increment > 1 and price % limit.price_increment != 0:
+        return _PRICE_OFF_TICK, price, limit.price_increment
+    if quantity < limit.minimum_quantity:
+        return _QUANTITY_BELOW_MINIMUM, quantity, limit.minimum_quantity
+    if limit.quantity_increment > 1 and quantity % limit.quantity_increment != 0:
+        return _QUANTITY_OFF_LOT, quantity, limit.quantity_increment
+    return _OK, 0, 0
+
+
+@inlined
+def check_size(account, limit, price, total_quantity, open_quantity, last_price):
+    """Collar, largest order, largest notional."""
+    if limit.collar != 0:
+        if price > last_price + limit.collar:
+            return _PRICE_OUTSIDE_COLLAR, price, last_price + limit.collar
+        if price < last_price - limit.collar:
+            return _PRICE_OUTSIDE_COLLAR, price, last_price - limit.collar
+    largest = min(account.max_order_quantity, limit.max_order_quantity)
+    if total_quantity > largest:
+        return _MAX_ORDER_QUANTITY, total_quantity, largest
+    notional = abs(price) * open_quantity * limit.fen_per_tick
+    if notional > account.max_order_notional:
+        return _MAX_ORDER_NOTIONAL, notional, account.max_order_notional
+    return _OK, 0, 0
+
+
+@inlined
+def check_rate(account, time):
+    """Generic cell rate algorithm (ITU-T I.371) on command time. A message that passes is counted."""
+    interval = account.message_interval
+    if interval != 0:
+        early = account.message_arrival - (account.message_burst - 1) * interval
+        if time < early:
+            return _MESSAGE_RATE, time, early
+        account.message_arrival = max(account.message_arrival, time) + interval
+    return _OK, 0, 0
+
+
+# Client order ids (RULEBOOK 5.10) ---------------------------------------------------------------------------------------
+
+@inlined
+def client_order_row(ledger, command):
+    """Row of the table that holds this account's client order id, or the free row where it would go."""
+    words = 0x811C9DC5
+    for piece in (command.client_0 & 0xFFFFFFFF, (command.client_0 >> 32) & 0xFFFFFFFF,
+                  command.client_1 & 0xFFFFFFFF, (command.client_1 >> 32) & 0xFFFFFFFF,
+                  command.client_2 & 0xFFFFFFFF, command.account & 0xFFFFFFFF):
+        words = ((words ^ piece) * 0x01000193) & 0xFFFFFFFF      # FNV-1a over 32-bit pieces
+    words = ((words ^ (words >> 15)) * 0x2C1B3C6D) & 0xFFFFFFFF
+    last = len(ledger.client_orders) - 1
+    row = (words ^ (words >> 13)) & last
+    while True:
+        held = ledger.client_orders[row]
+        if held.order_id == 0 or (held.client_0 == command.client_0 and held.client_1 == command.client_1
+                                  and held.client_2 == command.client_2 and held.account == command.account):
+            return row
+        row = (row + 1) & last
+
+
+@inlined
+def names_client_order(command):
+    """Does the command carry a client order id that must be unique?"""
+    return (command.client_0 | command.client_1 | command.client_2) != 0 and not command.flags & _LABEL
+
+
+@inlined
+def first_holder(ledger, command):
+    """The accepted order that has this client order id, or 0."""
+    return ledger.client_orders[client_order_row(ledger, command)].order_id
+
+
+@inlined
+def remember(ledger, command):
+    """Note the client order id of an accepted order."""
+    held = ledger.client_orders[client_order_row(ledger, command)]
+    held.order_id = command.sequence
+    held.client_0 = command.client_0
+    held.client_1 = command.client_1
+    held.client_2 = command.client_2
+    held.account = command.account
+    ledger.hub[0].client_orders += 1
+
+
+@inlined
+def forget_client_orders(ledger):
+    """A new day: every client order id is free again."""
+    if ledger.hub[0].client_orders != 0:
+        for row in range(len(ledger.client_orders)):
+            ledger.client_orders[row].order_id = 0
+        ledger.hub[0].client_orders = 0
+
+
+# The account (RULEBOOK 5.11 to 5.13) ------------------------------------------------------------------------------------
+
+@inlined
+def worst_case(position, open_buy, open_sell):
+    """Lots of the larger side if all buys, or all sells, were to fill."""
+    return max(abs(position + open_buy), abs(position - open_sell))
+
+
+@inlined
+def check_exposure(account, limit, exposure, side, growth, flags):
+    """Would `growth` more lots on this side break reduce-only, position limits or credit?"""
+    position, open_buy, open_sell = exposure.position, exposure.open_buy, exposure.open_sell
+    if side == _BUY:
+        open_buy += growth
+        reach = position + open_buy
+        if flags & _REDUCE_ONLY and reach > 0:
+            return _REDUCE, reach, 0
+        bound = min(account.max_long, limit.max_position)
+        if reach > bound:
+            return _MAX_LONG, reach, bound
+    else:
+        open_sell += growth
+        reach = open_sell - position
+        if flags & _REDUCE_ONLY and reach > 0:
+            return _REDUCE, reach, 0
+        bound = min(account.max_short, limit.max_position)
+        if reach > bound:
+            return _MAX_SHORT, reach, bound
+    more = worst_case(position, open_buy, open_sell) - worst_case(position, exposure.open_buy, exposure.open_sell)
+    if more > 0:
+        margin = account.margin_used + more * limit.margin
+        if margin > account.equity:
+            return _CREDIT, margin, account.equity
+    return _OK, 0, 0
+
+
+# Hold, release, fill (RULEBOOK 5.14) ------------------------------------------------------------------------------------
+
+@inlined
+def move(account, limit, exposure, position, open_buy, open_sell):
+    """Change an exposure by so many lots, and the margin with it."""
+    before = worst_case(exposure.position, exposure.open_buy, exposure.open_sell)
+    exposure.position += position
+    exposure.open_buy += open_buy
+    exposure.open_sell += open_sell
+    after = worst_case(exposure.position, exposure.open_buy, exposure.open_sell)
+    account.margin_used += (after - before) * limit.margin
+
+
+@inlined
+def hold(ledger, account_index, instrument_index, side, quantity, orders):
+    """Hold `quantity` more open lots (release: negative) and `orders` more open orders."""
+    account = ledger.accounts[account_index]
+    account.open_orders += orders
+    exposure = ledger.exposures[account_index * len(ledger.limits) + instrument_index]
+    limit = ledger.limits[instrument_index]
+    if side == _BUY:
+        move(account, limit, exposure, 0, quantity, 0)
+    else:
+        move(account, limit, exposure, 0, 0, quantity)
+
+
+@inlined
+def fill(ledger, account_index, instrument_index, side, quantity, price, orders):
+    """Turn `quantity` open lots into position."""
+    account = ledger.accounts[account_index]
+    account.open_orders += orders
+    exposure = ledger.exposures[account_index * len(ledger.limits) + instrument_index]
+    limit = ledger.limits[instrument_index]
+    if side == _BUY:
+        move(account, limit, exposure, quantity, -quantity, 0)
+        exposure.cost += price * quantity
+    else:
+        move(account, limit, exposure, -quantity, 0, -quantity)
+        exposure.cost -= price * quantity
+
+
+@inlined
+def apply_event(ledger, event):
+    """Bring exposures up to date with one event. An order counts as open from ACCEPTED until its leaves are zero."""
+    kind = event.kind
+    if kind == _ACCEPTED:
+        hold(ledger, event.account, event.instrument, event.side, event.quantity, 1)
+    elif kind == _TRADED:
+        fill(ledger, event.account, event.instrument, event.side, event.quantity, event.price,
+             -1 if event.leaves_quantity == 0 else 0)
+        fill(ledger, event.resting_account, event.instrument, 3 - event.side, event.quantity, event.price,
+             -1 if event.resting_leaves_quantity == 0 else 0)
+    elif kind == _CANCELED:
+        hold(ledger, event.account, event.instrument, event.side, -event.quantity, -1)
+    elif kind == _AMENDED:
+        hold(ledger, event.account, event.instrument, event.side,
+             event.leaves_quantity - event.resting_leaves_quantity, 0)

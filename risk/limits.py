@@ -1,0 +1,71 @@
+"""Limits as people set them: an account's terms, and how they become rows of the ledger.
+
+    Account(name="refinery", equity=5_000_000_00, max_long=200, max_short=200)
+
+A limit that is not given is far away (`FAR`), so that a hub for learning starts open; a venue sets all of them.
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from matching.codes import Limit, Reason, SelfMatch
+from risk.records import Ledger
+
+FAR = 1 << 40                    # lots, orders: beyond any use
+FAR_MONEY = 1 << 61              # fen
+_SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """Terms of one trading account. Errors: ValueError naming field, value and bound."""
+
+    name: str
+    firm: int = 0
+    group: int | None = None             # accounts of one group do not trade with each other; None: alone
+    self_match: SelfMatch = SelfMatch.NONE
+    equity: int = FAR_MONEY              # fen
+    max_order_quantity: int = FAR        # lots
+    max_order_notional: int = FAR_MONEY  # fen
+    max_long: int = FAR                  # lots, worst case, in each instrument
+    max_short: int = FAR
+    max_open_orders: int = FAR
+    messages_per_second: int = 0         # ENTER and AMEND; 0: no limit
+    message_burst: int = 1
+    enabled: bool = True
+
+    def __post_init__(self) -> None:
+        for field, largest in (("firm", 1 << 20), ("equity", FAR_MONEY), ("max_order_quantity", FAR),
+                               ("max_order_notional", FAR_MONEY), ("max_long", FAR), ("max_short", FAR),
+                               ("max_open_orders", FAR), ("messages_per_second", _SECOND), ("message_burst", FAR)):
+            value = getattr(self, field)
+            if not 0 <= value <= largest:
+                raise ValueError(f"account {self.name}: {field} is {value}, must be 0 to {largest}")
+
+
+def set_account(ledger: Ledger, index: int, account: Account) -> None:
+    """Write an account's terms into the ledger."""
+    row = ledger.accounts[index]
+    row.firm, row.enabled, row.equity = account.firm, account.enabled, account.equity
+    row.max_order_quantity, row.max_order_notional = account.max_order_quantity, account.max_order_notional
+    row.max_long, row.max_short, row.max_open_orders = account.max_long, account.max_short, account.max_open_orders
+    row.message_interval = _SECOND // account.messages_per_second if account.messages_per_second else 0
+    row.message_burst = max(1, account.message_burst)
+    row.refusal = Reason.NONE if account.enabled else Reason.ACCOUNT_DISABLED
+
+
+def limit_range(limit: Limit) -> tuple[int, int]:
+    """Lowest and highest value that a LIMIT command may set."""
+    return int(LIMIT_LOW[limit]), int(LIMIT_HIGH[limit])
+
+
+# By number, as the kernel reads them. A Limit that does not exist has an empty range.
+_RANGES = {
+    Limit.MAX_ORDER_QUANTITY: (0, FAR), Limit.MAX_ORDER_NOTIONAL: (0, FAR_MONEY), Limit.MAX_LONG: (0, FAR),
+    Limit.MAX_SHORT: (0, FAR), Limit.MAX_OPEN_ORDERS: (0, FAR), Limit.MESSAGES_PER_SECOND: (0, _SECOND),
+    Limit.MESSAGE_BURST: (1, FAR), Limit.ENABLED: (0, 1), Limit.SELF_MATCH: (0, max(SelfMatch)),
+    Limit.GROUP: (0, (1 << 31) - 1), Limit.INSTRUMENT_MAX_ORDER_QUANTITY: (1, FAR),
+    Limit.INSTRUMENT_MAX_POSITION: (0, FAR), Limit.INSTRUMENT_COLLAR: (0, FAR),
+    Limit.INSTRUMENT_MARGIN: (0, 1 << 40), Limit.INSTRUMENT_PROTECTION: (0, FAR)}
+LIMIT_LOW = np.array([_RANGES.get(number, (1, 0))[0] for number in range(256)], np.int64)
+LIMIT_HIGH = np.array([_RANGES.get(number, (1, 0))[1] for number in range(256)], np.int64)

@@ -1,0 +1,84 @@
+"""Limits as records, exposures as columns of a ledger. Integers: lots, ticks, fen (0.01 of the currency), ns.
+
+`new_ledger` makes the memory of the risk module: one ACCOUNT a trading account, one LIMIT an instrument, one EXPOSURE
+an account and instrument, and the day's client order ids.
+"""
+from typing import NamedTuple
+
+import numpy as np
+
+from matching.records import COMMAND_WORDS
+
+_WORDS = [(name, COMMAND_WORDS[name].str) for name in ("client_0", "client_1", "client_2")]
+
+
+def _record(*fields):
+    return np.dtype((np.record, np.dtype(list(fields), align=True)))
+
+
+ACCOUNT = _record(
+    ("equity", "<i8"),                # fen
+    ("margin_used", "<i8"),           # fen, initial margin of the worst case over all instruments
+    ("max_order_quantity", "<i8"),    # lots
+    ("max_order_notional", "<i8"),    # fen
+    ("max_long", "<i8"),              # lots, worst case, in each instrument
+    ("max_short", "<i8"),             # lots, worst case, in each instrument
+    ("max_open_orders", "<i8"),
+    ("open_orders", "<i8"),
+    ("message_interval", "<i8"),      # ns a message costs; 0: no limit
+    ("message_burst", "<i8"),         # messages that may come at once
+    ("message_arrival", "<i8"),       # ns, theoretical arrival time of the next message (generic cell rate algorithm)
+    ("refusal", "<i4"),               # Reason that refuses every new order (firm, account, enabled), or NONE
+    ("firm", "<i4"),
+    ("killed", "<i4"),
+    ("enabled", "<i4"))
+
+LIMIT = _record(
+    ("refusal", "<i8"),               # Reason that refuses every new order (hub, instrument), or NONE
+    ("max_order_quantity", "<i8"),    # lots
+    ("max_position", "<i8"),          # lots, worst case, long or short, of one account
+    ("collar", "<i8"),                # ticks around the last trade; 0: none
+    ("margin", "<i8"),                # fen per lot
+    ("fen_per_tick", "<i8"),          # fen per tick and lot
+    ("price_increment", "<i8"),       # ticks
+    ("quantity_increment", "<i8"),    # lots
+    ("minimum_quantity", "<i8"),      # lots
+    ("killed", "<i8"))
+
+EXPOSURE = _record(
+    ("position", "<i8"),              # lots, long positive
+    ("open_buy", "<i8"),              # lots of resting buy orders
+    ("open_sell", "<i8"),             # lots of resting sell orders
+    ("cost", "<i8"))                  # ticks x lots paid (bought) minus received (sold)
+
+CLIENT_ORDER = _record(
+    ("order_id", "<i8"),              # the order that has this client order id; 0: a free row
+    *_WORDS,
+    ("account", "<i4"))
+
+HUB = _record(
+    ("on", "<i8"),                    # 0: matching alone
+    ("killed", "<i8"),
+    ("client_orders", "<i8"))         # rows of the client order id table in use
+
+
+class Ledger(NamedTuple):
+    """Everything risk knows: m accounts, n instruments."""
+
+    accounts: np.ndarray              # ACCOUNT (m)
+    limits: np.ndarray                # LIMIT (n)
+    exposures: np.ndarray             # EXPOSURE (m * n), row account * n + instrument
+    firms: np.ndarray                 # int32 (number of firms), 1: killed
+    client_orders: np.ndarray         # CLIENT_ORDER (power of two), open addressing
+    hub: np.ndarray                   # HUB (1)
+
+
+def new_ledger(accounts: int, instruments: int, firms: int = 1, max_client_order_ids: int = 1 << 20,
+               on: bool = True) -> Ledger:
+    """A ledger in which everything is zero, and so forbidden, until limits are set (risk/limits.py)."""
+    hub = np.zeros(1, HUB)
+    hub["on"] = on
+    rows = 1 << (2 * max_client_order_ids - 1).bit_length()
+    return Ledger(np.zeros(accounts, ACCOUNT), np.zeros(instruments, LIMIT),
+                  np.zeros(accounts * instruments, EXPOSURE), np.zeros(firms, np.int32),
+                  np.zeros(rows, CLIENT_ORDER), hub)
