@@ -1,0 +1,652 @@
+"""What the public sees, computed from events alone: levels by price, their changes, the tape, the day's figures.
+
+    market = MarketData(exchange.instruments)
+    updates = market.record(exchange.apply(commands))     # books and levels that changed, and trades
+    bids, asks, change_id = market.book(instrument, depth=10)
+
+This is a projection: it never looks at the engine's book, may be thrown away at any time and computed again by
+recording the same events from the first one. It is not the feed: who subscribed to what, and JSON, is gateway/feed.py.
+
+How a quantity is known from events: an order enters its level at the end of its command, with what is then left.
+ACCEPTED opens it, TRADED lowers it (and the resting order's level at once), CANCELED of the same order closes it, and
+the rest joins the level. CANCELED of another order lowers that order's level. AMENDED takes the order out of its old
+level, and it enters again like a new one. So all that a command did to an instrument becomes one net change set: a
+level touched twice is told once, with its final quantity, and a level that ends as it began is not told.
+
+Instruments are indices, prices ticks, quantities lots, times ns since the epoch. Helpers stand before those who use
+them, as the compiler wants it.
+"""
+import zlib
+from typing import Any, NamedTuple, Protocol, Sequence
+
+import numpy as np
+
+from matching import bitmap
+from matching.codes import EventKind, Side
+from matching.jit import inlined, kernel
+from matching.records import EVENT, EVENT_WORDS, NIL
+
+_BUY, _SELL = int(Side.BUY), int(Side.SELL)
+_ACCEPTED, _TRADED, _CANCELED = int(EventKind.ACCEPTED), int(EventKind.TRADED), int(EventKind.CANCELED)
+_AMENDED, _DAY_ENDED = int(EventKind.AMENDED), int(EventKind.DAY_ENDED)
+
+NEW, CHANGE, DELETE = 1, 2, 3    # LEVEL_CHANGE.action
+CHECKSUM_DEPTH = 10              # levels of each side that a checksum covers
+
+
+def _record(*fields: tuple[str, str]) -> np.dtype:
+    return np.dtype((np.record, np.dtype(list(fields), align=True)))
+
+
+# One change set: what one command did to the book of one instrument.
+BOOK_CHANGE = _record(
+    ("change_id", "<i8"),             # 1, 2, 3 ... without gap, per instrument
+    ("sequence", "<i8"),              # of the command
+    ("time", "<i8"),                  # of the command, ns
+    ("bid_price", "<i8"),             # best bid after it, ticks
+    ("bid_quantity", "<i8"),          # lots there; 0: no bid
+    ("ask_price", "<i8"),
+    ("ask_quantity", "<i8"),
+    ("first", "<i8"),                 # its rows in Updates.levels: first, and how many
+    ("count", "<i8"),
+    ("instrument", "<i4"),
+    ("checksum", "<u4"),              # after it, see MarketData.checksum; 0 unless asked for
+    ("top", "u1"))                    # 1: the best bid or ask, or the quantity there, is not what it was
+
+# One level of one change set.
+LEVEL_CHANGE = _record(
+    ("change_id", "<i8"), ("sequence", "<i8"), ("time", "<i8"),
+    ("price", "<i8"),
+    ("quantity", "<i8"),              # lots now open at the price
+    ("before", "<i8"),                # lots before the command
+    ("instrument", "<i4"),
+    ("side", "u1"),
+    ("action", "u1"))                 # NEW, CHANGE or DELETE
+
+TRADE = _record(
+    ("trade_id", "<i8"),              # over all instruments
+    ("trade_sequence", "<i8"),        # 1, 2, 3 ... per instrument
+    ("sequence", "<i8"), ("time", "<i8"),
+    ("price", "<i8"), ("quantity", "<i8"),
+    ("order_id", "<i8"),              # the incoming order, the taker
+    ("resting_order_id", "<i8"),      # the resting order, the maker
+    ("instrument", "<i4"),
+    ("account", "<i4"),               # of the taker
+    ("resting_account", "<i4"),       # of the maker
+    ("side", "u1"),                   # of the taker
+    ("tick_direction", "u1"))         # 0 up, 1 unchanged after up, 2 down, 3 unchanged after down
+
+STATISTICS = _record(
+    ("trades", "<i8"),                # since the first event; 0: no price below means anything
+    ("last_price", "<i8"),
+    ("tick_direction", "<i8"),        # of the last trade
+    ("day_trades", "<i8"),            # since the last DAY_ENDED; 0: none of the prices below
+    ("open_price", "<i8"), ("high_price", "<i8"), ("low_price", "<i8"),
+    ("volume", "<i8"),                # lots of the day
+    ("notional", "<i8"))              # sum of price x quantity of the day, ticks x lots
+
+PRICE_LEVEL = _record(("price", "<i8"), ("quantity", "<i8"))
+
+# Where an instrument's ladder lies in the flat arrays, and its best levels.
+_LADDER = _record(
+    ("floor", "<i8"), ("ceiling", "<i8"),
+    ("bids", "<i8"), ("asks", "<i8"),               # row of the level at price 0
+    ("bid_words", "<i8"), ("ask_words", "<i8"),     # its bitmaps
+    ("best_bid", "<i8"), ("best_ask", "<i8"),       # floor - 1, ceiling + 1: none
+    ("bid_quantity", "<i8"), ("ask_quantity", "<i8"),
+    ("bid_levels", "<i8"), ("ask_levels", "<i8"),   # how many
+    ("change_id", "<i8"), ("sequence", "<i8"), ("time", "<i8"),
+    ("first_touch", "<i8"), ("last_touch", "<i8"),  # rows of the touches of the present command, NIL: none
+    ("checked", "<i8"))                             # 1: checksums are wanted
+
+# A level that the present command has touched.
+_TOUCH = _record(("row", "<i8"), ("price", "<i8"), ("before", "<i8"), ("next", "<i8"), ("side", "<i8"))
+
+_COUNTERS = _record(
+    ("event_id", "<i8"),              # of the last event recorded
+    ("touches", "<i8"),               # levels touched by the present command
+    ("touched", "<i8"),               # instruments touched by it
+    ("books", "<i8"), ("levels", "<i8"), ("trades", "<i8"))     # rows written in this batch
+
+
+class Banded(Protocol):
+    """What market data needs to know of an instrument: exchange.Instrument has it."""
+
+    price_floor: int
+    price_ceiling: int
+
+
+class Updates(NamedTuple):
+    """What one batch changed, in the order of events. Views of memory that the next `record` overwrites."""
+
+    books: np.recarray                # BOOK_CHANGE
+    levels: np.recarray               # LEVEL_CHANGE, change set by change set
+    trades: np.recarray               # TRADE
+
+
+class _State(NamedTuple):
+    """The arrays of a market, as the kernels take them."""
+
+    ladders: np.ndarray               # _LADDER (instruments)
+    statistics: np.ndarray            # STATISTICS (instruments)
+    levels: np.ndarray                # int64 lots, bids and asks of all instruments
+    marks: np.ndarray                 # uint8, 1: touched by the present command
+    words: np.ndarray                 # uint64, bitmaps of the levels that are not empty
+    counters: np.ndarray              # _COUNTERS (1)
+    crc: np.ndarray                   # int64 (256), the table of CRC-32
+    text: np.ndarray                  # uint8, room to write what a checksum is taken of
+
+
+class _Output(NamedTuple):
+    """Room for what one batch can give; grows with the largest batch."""
+
+    touches: np.ndarray               # _TOUCH
+    instruments: np.ndarray           # int64, touched by the present command
+    books: np.ndarray
+    levels: np.ndarray
+    trades: np.ndarray
+
+
+# Checksum ------------------------------------------------------------------------------------------------------------
+
+@inlined
+def _write_integer(text, at, value):
+    if value < 0:
+        text[at] = 45                                # "-"
+        at += 1
+        value = -value
+    end = at + 1
+    rest = value // 10
+    while rest > 0:
+        end += 1
+        rest //= 10
+    for place in range(end - 1, at - 1, -1):
+        text[place] = 48 + value % 10
+        value //= 10
+    return end
+
+
+@inlined
+def _write_level(text, at, first, price, quantity):
+    if not first:
+        text[at] = 44                                # ","
+        at += 1
+    at = _write_integer(text, at, price)
+    text[at] = 58                                    # ":"
+    return _write_integer(text, at + 1, quantity)
+
+
+@inlined
+def _write_top(state, ladder):
+    """Write what the checksum is taken of; returns its length."""
+    text = state.text
+    at = 0
+    level = ladder.best_ask - ladder.floor
+    for place in range(min(CHECKSUM_DEPTH, ladder.ask_levels)):
+        price = ladder.floor + level
+        at = _write_level(text, at, place == 0, price, state.levels[ladder.asks + price])
+        level = bitmap.first_from(state.words, ladder.ask_words, level + 1)
+    text[at] = 124                                   # "|"
+    at += 1
+    level = ladder.best_bid - ladder.floor
+    for place in range(min(CHECKSUM_DEPTH, ladder.bid_levels)):
+        price = ladder.floor + level
+        at = _write_level(text, at, place == 0, price, state.levels[ladder.bids + price])
+        level = bitmap.last_to(state.words, ladder.bid_words, level - 1)
+    return at
+
+
+@inlined
+def _checksum(state, ladder):
+    crc = 0xFFFFFFFF
+    for at in range(_write_top(state, ladder)):
+        crc = state.crc[(crc ^ state.text[at]) & 255] ^ (crc >> 8)
+    return crc ^ 0xFFFFFFFF
+
+
+# Levels --------------------------------------------------------------------------------------------------------------
+
+@inlined
+def _touch(state, output, instrument, side, price, quantity):
+    """Add quantity to a level and remember what it was before the command. False: the level does not exist."""
+    if instrument < 0 or instrument >= len(state.ladders):
+        return False
+    ladder = state.ladders[instrument]
+    if price < ladder.floor or price > ladder.ceiling:
+        return False
+    row = (ladder.bids if side == _BUY else ladder.asks) + price
+    if state.marks[row] == 0:
+        counters = state.counters[0]
+        state.marks[row] = 1
+        at = counters.touches
+        counters.touches += 1
+        touch = output.touches[at]
+        touch.row = row
+        touch.price = price
+        touch.before = state.levels[row]
+        touch.next = NIL
+        touch.side = side
+        if ladder.first_touch == NIL:
+            ladder.first_touch = at
+            output.instruments[counters.touched] = instrument
+            counters.touched += 1
+        else:
+            output.touches[ladder.last_touch].next = at
+        ladder.last_touch = at
+    state.levels[row] += quantity
+    return True
+
+
+@inlined
+def _open_level(state, ladder, side, price):
+    if side == _BUY:
+        bitmap.mark(state.words, ladder.bid_words, price - ladder.floor)
+        ladder.bid_levels += 1
+        if price > ladder.best_bid:
+            ladder.best_bid = price
+    else:
+        bitmap.mark(state.words, ladder.ask_words, price - ladder.floor)
+        ladder.ask_levels += 1
+        if price < ladder.best_ask:
+            ladder.best_ask = price
+
+
+@inlined
+def _close_level(state, ladder, side, price):
+    if side == _BUY:
+        bitmap.clear(state.words, ladder.bid_words, price - ladder.floor)
+        ladder.bid_levels -= 1
+        if price == ladder.best_bid:
+            below = bitmap.last_to(state.words, ladder.bid_words, price - ladder.floor)
+            ladder.best_bid = ladder.floor + below           # NIL is -1: floor - 1 says that there is none
+    else:
+        bitmap.clear(state.words, ladder.ask_words, price - ladder.floor)
+        ladder.ask_levels -= 1
+        if price == ladder.best_ask:
+            above = bitmap.first_from(state.words, ladder.ask_words, price - ladder.floor)
+            ladder.best_ask = ladder.floor + above if above != NIL else ladder.ceiling + 1
+
+
+@inlined
+def _write_level_change(change, ladder, instrument, event, touch, quantity):
+    """One row of a change set; returns its action."""
+    change.change_id = ladder.change_id + 1
+    change.sequence = event.sequence
+    change.time = event.time
+    change.price = touch.price
+    change.quantity = quantity
+    change.before = touch.before
+    change.instrument = instrument
+    change.side = touch.side
+    change.action = NEW if touch.before == 0 else DELETE if quantity == 0 else CHANGE
+    return change.action
+
+
+@inlined
+def _write_book_change(state, output, ladder, instrument, event, first):
+    """Close the change set that began at row `first` of the level changes."""
+    counters = state.counters[0]
+    bid_quantity = state.levels[ladder.bids + ladder.best_bid] if ladder.bid_levels > 0 else 0
+    ask_quantity = state.levels[ladder.asks + ladder.best_ask] if ladder.ask_levels > 0 else 0
+    ladder.change_id += 1
+    ladder.sequence = event.sequence
+    ladder.time = event.time
+    book = output.books[counters.books]
+    counters.books += 1
+    book.change_id = ladder.change_id
+    book.sequence = event.sequence
+    book.time = event.time
+    book.bid_price = ladder.best_bid
+    book.bid_quantity = bid_quantity
+    book.ask_price = ladder.best_ask
+    book.ask_quantity = ask_quantity
+    book.first = first
+    book.count = counters.levels - first
+    book.instrument = instrument
+    book.checksum = _checksum(state, ladder) if ladder.checked == 1 else 0
+    ladder.bid_quantity = bid_quantity
+    ladder.ask_quantity = ask_quantity
+    return book
+
+
+@inlined
+def _settle_instrument(state, output, instrument, event):
+    """Tell what the command of `event` did to an instrument. False: a level went below zero."""
+    counters = state.counters[0]
+    ladder = state.ladders[instrument]
+    first = counters.levels
+    best_bid, best_ask = ladder.best_bid, ladder.best_ask
+    bid_quantity, ask_quantity = ladder.bid_quantity, ladder.ask_quantity
+    sound = True
+    at = ladder.first_touch
+    while at != NIL:
+        touch = output.touches[at]
+        state.marks[touch.row] = 0
+        quantity = state.levels[touch.row]
+        sound = sound and quantity >= 0
+        if quantity != touch.before:
+            action = _write_level_change(output.levels[counters.levels], ladder, instrument, event, touch, quantity)
+            counters.levels += 1
+            if action == NEW:
+                _open_level(state, ladder, touch.side, touch.price)
+            elif action == DELETE:
+                _close_level(state, ladder, touch.side, touch.price)
+        at = touch.next
+    ladder.first_touch = NIL
+    if counters.levels > first:
+        book = _write_book_change(state, output, ladder, instrument, event, first)
+        book.top = (book.bid_price != best_bid or book.ask_price != best_ask
+                    or book.bid_quantity != bid_quantity or book.ask_quantity != ask_quantity)
+    return sound
+
+
+# Trades --------------------------------------------------------------------------------------------------------------
+
+@inlined
+def _count_trade(statistics, price, quantity):
+    """Bring an instrument's figures up to a trade."""
+    if statistics.trades > 0:
+        if price > statistics.last_price:
+            statistics.tick_direction = 0
+        elif price < statistics.last_price:
+            statistics.tick_direction = 2
+        else:
+            statistics.tick_direction |= 1
+    if statistics.day_trades == 0:
+        statistics.open_price = price
+        statistics.high_price = price
+        statistics.low_price = price
+    statistics.trades += 1
+    statistics.day_trades += 1
+    statistics.last_price = price
+    statistics.high_price = max(statistics.high_price, price)
+    statistics.low_price = min(statistics.low_price, price)
+    statistics.volume += quantity
+    statistics.notional += price * quantity
+
+
+@inlined
+def _write_trade(trade, event, statistics):
+    trade.trade_id = event.trade_id
+    trade.trade_sequence = statistics.trades
+    trade.sequence = event.sequence
+    trade.time = event.time
+    trade.price = event.price
+    trade.quantity = event.quantity
+    trade.order_id = event.order_id
+    trade.resting_order_id = event.resting_order_id
+    trade.instrument = event.instrument
+    trade.account = event.account
+    trade.resting_account = event.resting_account
+    trade.side = event.side
+    trade.tick_direction = statistics.tick_direction
+
+
+@inlined
+def _begin_day(statistics):
+    for row in range(len(statistics)):
+        figures = statistics[row]
+        figures.day_trades = 0
+        figures.open_price = 0
+        figures.high_price = 0
+        figures.low_price = 0
+        figures.volume = 0
+        figures.notional = 0
+
+
+# The kernels ---------------------------------------------------------------------------------------------------------
+
+@kernel
+def record_market(state, output, events):
+    """Fold a batch of events into the ladders; see MarketData.record. events: EVENT_WORDS, whole commands.
+
+    Returns NIL, or the row of the first event that does not continue the ones before it.
+    """
+    counters = state.counters[0]
+    counters.books = 0
+    counters.levels = 0
+    counters.trades = 0
+    order_id = NIL                                   # the incoming order of the present command, and what is left of it
+    instrument = side = price = leaves = 0
+    count = len(events)
+    for at in range(count):
+        event = events[at]
+        sound = event.event_id == counters.event_id + 1
+        counters.event_id = event.event_id
+        kind = event.kind
+        if kind == _ACCEPTED or kind == _AMENDED:
+            order_id, instrument, side = event.order_id, event.instrument, event.side
+            price, leaves = event.price, event.leaves_quantity
+            if kind == _AMENDED:
+                sound &= _touch(state, output, instrument, side, event.resting_price, -event.resting_leaves_quantity)
+        elif kind == _TRADED:
+            leaves = event.leaves_quantity
+            sound &= event.order_id == order_id
+            sound &= _touch(state, output, instrument, _BUY + _SELL - side, event.resting_price, -event.quantity)
+            if sound:
+                statistics = state.statistics[instrument]
+                _count_trade(statistics, event.price, event.quantity)
+                _write_trade(output.trades[counters.trades], event, statistics)
+                counters.trades += 1
+        elif kind == _CANCELED:
+            if event.order_id == order_id:
+                leaves = 0
+            else:
+                sound &= _touch(state, output, event.instrument, event.side, event.price, -event.quantity)
+        elif kind == _DAY_ENDED:
+            _begin_day(state.statistics)
+        if at + 1 == count or events[at + 1].sequence != event.sequence:      # the command ends here
+            if leaves > 0:
+                sound &= _touch(state, output, instrument, side, price, leaves)
+                leaves = 0
+            for row in range(counters.touched):
+                sound &= _settle_instrument(state, output, output.instruments[row], event)
+            counters.touches = 0
+            counters.touched = 0
+            order_id = NIL
+        if not sound:
+            return at
+    return NIL
+
+
+@kernel
+def copy_side(state, instrument, side, group, levels):
+    """Write the best levels of a side to `levels` (PRICE_LEVEL), grouped; returns how many there are."""
+    ladder = state.ladders[instrument]
+    depth = len(levels)
+    count = 0
+    if side == _BUY:
+        level = ladder.best_bid - ladder.floor
+        left = ladder.bid_levels
+    else:
+        level = ladder.best_ask - ladder.floor
+        left = ladder.ask_levels
+    while left > 0:
+        price = ladder.floor + level
+        if side == _BUY:
+            quantity = state.levels[ladder.bids + price]
+            level = bitmap.last_to(state.words, ladder.bid_words, level - 1)
+            price = price // group * group
+        else:
+            quantity = state.levels[ladder.asks + price]
+            level = bitmap.first_from(state.words, ladder.ask_words, level + 1)
+            price = -(-price // group * group)
+        left -= 1
+        if count > 0 and levels[count - 1].price == price:
+            levels[count - 1].quantity += quantity
+        else:
+            if count == depth:
+                break
+            levels[count].price = price
+            levels[count].quantity = quantity
+            count += 1
+    return count
+
+
+@kernel
+def top_text(state, instrument):
+    """Write the text that a checksum is taken of; returns its length."""
+    return _write_top(state, state.ladders[instrument])
+
+
+class MarketData:
+    """Books by price, tape and figures of all instruments, kept up to date by `record`.
+
+    instruments   objects with price_floor and price_ceiling in ticks, in the order of their indices
+    trades        how many trades the tape keeps, over all instruments
+    Errors        ValueError for a band that is empty or wider than matching.bitmap.MAX_LEVELS
+    Memory        9 bytes per tick of every band and side, touched only where orders have been
+    """
+
+    def __init__(self, instruments: Sequence[Banded], trades: int = 1 << 16) -> None:
+        ladders = np.zeros(len(instruments), _LADDER)
+        level_count = word_count = 0
+        for ladder, instrument in zip(ladders, instruments, strict=True):
+            floor, ceiling = instrument.price_floor, instrument.price_ceiling
+            width = ceiling - floor + 1
+            if not 0 < width <= bitmap.MAX_LEVELS:
+                raise ValueError(f"band {floor}..{ceiling}: {width} levels, 1 to {bitmap.MAX_LEVELS} allowed")
+            ladder.floor, ladder.ceiling = floor, ceiling
+            ladder.best_bid, ladder.best_ask = floor - 1, ceiling + 1
+            ladder.bids, ladder.asks = level_count - floor, level_count + width - floor
+            level_count += 2 * width
+            ladder.bid_words = word_count
+            ladder.ask_words = word_count + bitmap.words_needed(width)
+            word_count += 2 * bitmap.words_needed(width)
+            ladder.first_touch = NIL
+        self._state = _State(
+            ladders, np.zeros(len(instruments), STATISTICS), np.zeros(level_count, np.int64),
+            np.zeros(level_count, np.uint8), np.zeros(word_count, np.uint64), np.zeros(1, _COUNTERS),
+            _crc_table(), np.zeros(64 * CHECKSUM_DEPTH + 128, np.uint8))
+        self._output = _output(1024, len(instruments))
+        self._tape = np.zeros(trades, TRADE).view(np.recarray)
+        self._traded = 0
+
+    def record(self, events: np.ndarray) -> Updates:
+        """Take a batch of events, as exchange.apply returns them: EVENT[n], every command whole.
+
+        Returns what changed. Its arrays are views that the next call overwrites; copy what you keep.
+        Errors   ValueError where the events do not continue those recorded before (a gap in event_id, a level that
+                 does not exist or falls below zero). The market is then broken: throw it away.
+        Cost     one compiled call; per event O(1)
+        """
+        if len(events) > len(self._output.trades):
+            self._output = _output(len(events), len(self._state.ladders))
+        rows = np.require(events, EVENT, "CAW").view(EVENT_WORDS)
+        at = record_market(self._state, self._output, rows)
+        if at != NIL:
+            raise ValueError(f"event {events[at]['event_id']} of command {events[at]['sequence']} does not continue "
+                             f"the events recorded before it; record from event 1 into a new MarketData")
+        counters = self._state.counters[0]
+        updates = Updates(*(array[:count].view(np.recarray) for array, count in (
+            (self._output.books, counters.books), (self._output.levels, counters.levels),
+            (self._output.trades, counters.trades))))
+        if len(updates.trades):
+            self._keep(updates.trades)
+        return updates
+
+    def book(self, instrument: int, depth: int | None = None, group: int = 1) -> tuple[np.recarray, np.recarray, int]:
+        """(bids, asks, change_id): PRICE_LEVEL rows, best first, after the last event recorded.
+
+        depth   at most so many levels a side; None: all
+        group   ticks: prices are rounded away from the other side to a multiple of it, and summed
+        """
+        ladder = self._ladder(instrument)
+        sides = []
+        for side, count in ((_BUY, ladder.bid_levels), (_SELL, ladder.ask_levels)):
+            levels = np.zeros(count if depth is None else min(depth, count), PRICE_LEVEL)
+            found = copy_side(self._state, instrument, side, group, levels)
+            sides.append(levels[:found].view(np.recarray))
+        return sides[0], sides[1], int(ladder.change_id)
+
+    def top(self, instrument: int) -> np.record:
+        """Best bid and ask: bid_price, bid_quantity, ask_price, ask_quantity (quantity 0: none), change_id, sequence
+        and time of the last change."""
+        ladder = self._ladder(instrument)
+        top = np.zeros(1, BOOK_CHANGE)[0]
+        top.bid_price, top.bid_quantity = ladder.best_bid, ladder.bid_quantity
+        top.ask_price, top.ask_quantity = ladder.best_ask, ladder.ask_quantity
+        top.change_id, top.sequence, top.time = ladder.change_id, ladder.sequence, ladder.time
+        top.instrument = instrument
+        return top
+
+    def checksum(self, instrument: int) -> int:
+        """CRC-32 (zlib's) of the ten best levels of each side, the same as in BOOK_CHANGE.
+
+        It is taken of ASCII text in ticks and lots: "price:quantity" of the asks, best first, joined by ",", then "|",
+        then the bids likewise: "6001:5,6002:3|5999:2". A side without levels is empty.
+        """
+        self._ladder(instrument)
+        return zlib.crc32(self._state.text[:top_text(self._state, instrument)])
+
+    def check(self, instrument: int, wanted: bool) -> None:
+        """Say whether change sets of an instrument shall carry their checksum (0.3 us each)."""
+        self._ladder(instrument).checked = int(wanted)
+
+    def statistics(self, instrument: int) -> np.record:
+        """STATISTICS of an instrument, a copy."""
+        self._ladder(instrument)
+        return self._state.statistics[instrument].copy()
+
+    def trades(self, instrument: int | None = None, count: int = 100) -> np.recarray:
+        """The last `count` trades still on the tape, of one instrument or of all, newest first. TRADE rows."""
+        kept = min(self._traded, len(self._tape))
+        newest = (self._traded - 1 - np.arange(kept)) % len(self._tape)
+        if instrument is not None:
+            newest = newest[self._tape["instrument"][newest] == instrument]
+        return self._tape[newest[:max(count, 0)]]
+
+    @property
+    def event_id(self) -> int:
+        """Of the last event recorded."""
+        return int(self._state.counters[0].event_id)
+
+    def _ladder(self, instrument: int) -> Any:
+        if not 0 <= instrument < len(self._state.ladders):
+            raise IndexError(f"instrument: {instrument} given, 0 to {len(self._state.ladders) - 1} exist")
+        return self._state.ladders[instrument]
+
+    def _keep(self, trades: np.recarray) -> None:
+        """Put trades on the tape; of more than it can hold only the last."""
+        size = len(self._tape)
+        last = trades[-size:]
+        at = (self._traded + len(trades) - len(last)) % size
+        first = min(len(last), size - at)
+        self._tape[at:at + first] = last[:first]
+        self._tape[:len(last) - first] = last[first:]
+        self._traded += len(trades)
+
+
+def net_changes(changes: np.ndarray) -> np.recarray:
+    """Fold level changes of one or many change sets: LEVEL_CHANGE rows in order -> one row per level that differs.
+
+    Sorted by instrument, side and price. `before` is of the first row of a level, all else of its last; `action` is
+    that of the whole. Folding twice changes nothing, so long stretches can be folded piece by piece.
+    """
+    order = np.lexsort((np.arange(len(changes)), changes["price"], changes["side"], changes["instrument"]))
+    rows = changes[order]
+    if len(rows) == 0:
+        return rows.view(np.recarray)
+    begins = np.ones(len(rows), bool)
+    begins[1:] = ((rows["price"][1:] != rows["price"][:-1]) | (rows["side"][1:] != rows["side"][:-1])
+                  | (rows["instrument"][1:] != rows["instrument"][:-1]))
+    firsts = np.flatnonzero(begins)
+    net = rows[np.append(firsts[1:], len(rows)) - 1]
+    net["before"] = rows["before"][firsts]
+    net["action"] = np.where(net["before"] == 0, NEW, np.where(net["quantity"] == 0, DELETE, CHANGE))
+    return net[net["before"] != net["quantity"]].view(np.recarray)
+
+
+def _crc_table() -> np.ndarray:
+    """CRC-32 of the polynomial that zlib uses, one entry a byte value."""
+    table = np.arange(256, dtype=np.int64)
+    for _ in range(8):
+        table = np.where(table & 1, 0xEDB88320 ^ (table >> 1), table >> 1)
+    return table
+
+
+def _output(events: int, instruments: int) -> _Output:
+    """Room for so many events: an event touches one level, an AMENDED two; a command has one more, its own rest."""
+    levels = 2 * events
+    return _Output(np.zeros(levels, _TOUCH), np.zeros(instruments, np.int64), np.zeros(levels, BOOK_CHANGE),
+                   np.zeros(levels, LEVEL_CHANGE), np.zeros(events, TRADE))
