@@ -32,6 +32,7 @@ _AMENDED, _DAY_ENDED = int(EventKind.AMENDED), int(EventKind.DAY_ENDED)
 
 NEW, CHANGE, DELETE = 1, 2, 3    # LEVEL_CHANGE.action
 CHECKSUM_DEPTH = 10              # levels of each side that a checksum covers
+_TEN, _ZERO = np.uint64(10), np.uint64(48)
 
 
 def _record(*fields: tuple[str, str]) -> np.dtype:
@@ -106,7 +107,7 @@ _COUNTERS = _record(
     ("event_id", "<i8"),              # of the last event recorded
     ("touches", "<i8"),               # levels touched by the present command
     ("touched", "<i8"),               # instruments touched by it
-    ("books", "<i8"), ("levels", "<i8"), ("trades", "<i8"))     # rows written in this batch
+    ("books", "<i8"), ("levels", "<i8"), ("trades", "<i8"))     # rows of output written in this batch
 
 
 class Banded(Protocol):
@@ -119,9 +120,9 @@ class Banded(Protocol):
 class Updates(NamedTuple):
     """What one batch changed, in the order of events. Views of memory that the next `record` overwrites."""
 
-    books: np.recarray                # BOOK_CHANGE
-    levels: np.recarray               # LEVEL_CHANGE, change set by change set
-    trades: np.recarray               # TRADE
+    books: np.ndarray                 # BOOK_CHANGE
+    levels: np.ndarray                # LEVEL_CHANGE, change set by change set
+    trades: np.ndarray                # TRADE
 
 
 class _State(NamedTuple):
@@ -156,13 +157,15 @@ def _write_integer(text, at, value):
         at += 1
         value = -value
     end = at + 1
-    rest = value // 10
-    while rest > 0:
+    power = 10
+    while value >= power and end - at < 19:          # 10 ** 19 is beyond int64
         end += 1
-        rest //= 10
+        power *= 10
+    rest = np.uint64(value)                          # unsigned: compiles to a multiplication instead of a division
     for place in range(end - 1, at - 1, -1):
-        text[place] = 48 + value % 10
-        value //= 10
+        tenth = rest // _TEN
+        text[place] = _ZERO + rest - tenth * _TEN
+        rest = tenth
     return end
 
 
@@ -400,7 +403,8 @@ def _begin_day(statistics):
 def record_market(state, output, events):
     """Fold a batch of events into the ladders; see MarketData.record. events: EVENT_WORDS, whole commands.
 
-    Returns NIL, or the row of the first event that does not continue the ones before it.
+    Returns (row, books, levels, trades): the row of the first event that does not continue those before it, or NIL,
+    and how many rows were written of each output.
     """
     counters = state.counters[0]
     counters.books = 0
@@ -445,8 +449,8 @@ def record_market(state, output, events):
             counters.touched = 0
             order_id = NIL
         if not sound:
-            return at
-    return NIL
+            return at, 0, 0, 0
+    return NIL, counters.books, counters.levels, counters.trades
 
 
 @kernel
@@ -519,7 +523,7 @@ class MarketData:
             np.zeros(level_count, np.uint8), np.zeros(word_count, np.uint64), np.zeros(1, _COUNTERS),
             _crc_table(), np.zeros(64 * CHECKSUM_DEPTH + 128, np.uint8))
         self._output = _output(1024, len(instruments))
-        self._tape = np.zeros(trades, TRADE).view(np.recarray)
+        self._tape = np.zeros(trades, TRADE)
         self._traded = 0
 
     def record(self, events: np.ndarray) -> Updates:
@@ -531,21 +535,20 @@ class MarketData:
         Cost     one compiled call; per event O(1)
         """
         if len(events) > len(self._output.trades):
-            self._output = _output(len(events), len(self._state.ladders))
-        rows = np.require(events, EVENT, "CAW").view(EVENT_WORDS)
-        at = record_market(self._state, self._output, rows)
+            self._output = _output(1 << len(events).bit_length(), len(self._state.ladders))
+        # the compiled call knows one kind of array only: contiguous and writable
+        rows = np.require(events, EVENT, "CW").view(EVENT_WORDS)
+        at, books, levels, trades = record_market(self._state, self._output, rows)
         if at != NIL:
             raise ValueError(f"event {events[at]['event_id']} of command {events[at]['sequence']} does not continue "
                              f"the events recorded before it; record from event 1 into a new MarketData")
-        counters = self._state.counters[0]
-        updates = Updates(*(array[:count].view(np.recarray) for array, count in (
-            (self._output.books, counters.books), (self._output.levels, counters.levels),
-            (self._output.trades, counters.trades))))
-        if len(updates.trades):
+        output = self._output
+        updates = Updates(output.books[:books], output.levels[:levels], output.trades[:trades])
+        if trades:
             self._keep(updates.trades)
         return updates
 
-    def book(self, instrument: int, depth: int | None = None, group: int = 1) -> tuple[np.recarray, np.recarray, int]:
+    def book(self, instrument: int, depth: int | None = None, group: int = 1) -> tuple[np.ndarray, np.ndarray, int]:
         """(bids, asks, change_id): PRICE_LEVEL rows, best first, after the last event recorded.
 
         depth   at most so many levels a side; None: all
@@ -556,7 +559,7 @@ class MarketData:
         for side, count in ((_BUY, ladder.bid_levels), (_SELL, ladder.ask_levels)):
             levels = np.zeros(count if depth is None else min(depth, count), PRICE_LEVEL)
             found = copy_side(self._state, instrument, side, group, levels)
-            sides.append(levels[:found].view(np.recarray))
+            sides.append(levels[:found])
         return sides[0], sides[1], int(ladder.change_id)
 
     def top(self, instrument: int) -> np.record:
@@ -588,7 +591,7 @@ class MarketData:
         self._ladder(instrument)
         return self._state.statistics[instrument].copy()
 
-    def trades(self, instrument: int | None = None, count: int = 100) -> np.recarray:
+    def trades(self, instrument: int | None = None, count: int = 100) -> np.ndarray:
         """The last `count` trades still on the tape, of one instrument or of all, newest first. TRADE rows."""
         kept = min(self._traded, len(self._tape))
         newest = (self._traded - 1 - np.arange(kept)) % len(self._tape)
@@ -606,7 +609,7 @@ class MarketData:
             raise IndexError(f"instrument: {instrument} given, 0 to {len(self._state.ladders) - 1} exist")
         return self._state.ladders[instrument]
 
-    def _keep(self, trades: np.recarray) -> None:
+    def _keep(self, trades: np.ndarray) -> None:
         """Put trades on the tape; of more than it can hold only the last."""
         size = len(self._tape)
         last = trades[-size:]
@@ -617,7 +620,7 @@ class MarketData:
         self._traded += len(trades)
 
 
-def net_changes(changes: np.ndarray) -> np.recarray:
+def net_changes(changes: np.ndarray) -> np.ndarray:
     """Fold level changes of one or many change sets: LEVEL_CHANGE rows in order -> one row per level that differs.
 
     Sorted by instrument, side and price. `before` is of the first row of a level, all else of its last; `action` is
@@ -626,7 +629,7 @@ def net_changes(changes: np.ndarray) -> np.recarray:
     order = np.lexsort((np.arange(len(changes)), changes["price"], changes["side"], changes["instrument"]))
     rows = changes[order]
     if len(rows) == 0:
-        return rows.view(np.recarray)
+        return rows
     begins = np.ones(len(rows), bool)
     begins[1:] = ((rows["price"][1:] != rows["price"][:-1]) | (rows["side"][1:] != rows["side"][:-1])
                   | (rows["instrument"][1:] != rows["instrument"][:-1]))
@@ -634,7 +637,7 @@ def net_changes(changes: np.ndarray) -> np.recarray:
     net = rows[np.append(firsts[1:], len(rows)) - 1]
     net["before"] = rows["before"][firsts]
     net["action"] = np.where(net["before"] == 0, NEW, np.where(net["quantity"] == 0, DELETE, CHANGE))
-    return net[net["before"] != net["quantity"]].view(np.recarray)
+    return net[net["before"] != net["quantity"]]
 
 
 def _crc_table() -> np.ndarray:
