@@ -8,14 +8,14 @@ means that the command passes.
 import numpy as np
 
 from exchange.phases import REFUSES_CANCEL, REFUSES_ENTRY
-from matching.book import find, price_of
+from matching.book import bucket_of, find, next_row, opposite, own, price_of
 from matching.codes import ALL, CommandKind, EventKind, Flag, Limit, OrderType, Phase, Reason, Scope, Side, TimeInForce
-from matching.jit import inlined, kernel
-from matching.kernel import (amend, crosses, enter, limit_price, mass_cancel, next_level, open_after_amend, rejected,
-                             resting_order, tell, withdraw)
-from matching.records import NIL
+from matching.jit import inlined, kernel, prefetch
+from matching.kernel import (amend, crosses, enter, limit_price, mass_cancel, open_after_amend, rejected, resting_order,
+                             tell, withdraw)
+from matching.records import NOBODY
 from risk.kernel import (apply_event, check_exposure, check_increments, check_rate, check_size, first_holder,
-                         forget_client_orders, names_client_order, remember, worst_case)
+                         forget_client_orders, names_client_order, remember)
 from risk.limits import LIMIT_HIGH, LIMIT_LOW
 
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)
@@ -33,6 +33,7 @@ _HUB, _FIRM, _ACCOUNT, _INSTRUMENT = int(Scope.HUB), int(Scope.FIRM), int(Scope.
 _FIRST_INSTRUMENT_LIMIT = int(Limit.INSTRUMENT_MAX_ORDER_QUANTITY)
 _SECOND = 1_000_000_000
 _LARGEST_SUM = 1 << 61
+_FAR, _NEAR = 8, 4               # how many commands ahead to look for buckets, and for orders
 
 _OK = int(Reason.NONE)
 _UNKNOWN_KIND, _UNKNOWN_INSTRUMENT = int(Reason.UNKNOWN_KIND), int(Reason.UNKNOWN_INSTRUMENT)
@@ -117,6 +118,13 @@ def check_band(instrument, price):
     return _OK, 0, 0
 
 
+@inlined
+def best_opposite(book, instrument, side):
+    """Best price an order of this side would meet, ticks; only where there is one."""
+    against = opposite(book, instrument, side)
+    return price_of(against, against.best)
+
+
 # Traders' commands -------------------------------------------------------------------------------------------------------
 
 @inlined
@@ -134,7 +142,7 @@ def check_enter(book, ledger, risk, command):
         return REFUSES_ENTRY[instrument.phase], np.int64(instrument.phase), 0, 0, 0
     limits = ledger.limits[command.instrument]
     collar = limits.collar if risk else 0
-    price = limit_price(instrument, command.order_type, command.side, command.price, collar)
+    price = limit_price(book, command.instrument, command.order_type, command.side, command.price, collar)
     if risk:
         # the increment binds prices that people choose, not the limit the hub gives a market order
         chosen = price if command.order_type == _LIMIT_ORDER else 0
@@ -165,9 +173,8 @@ def check_enter(book, ledger, risk, command):
         return reason, value, bound, 0, 0
     if book.state[0].orders >= len(book.orders):
         return _BOOK_FULL, book.state[0].orders, len(book.orders), 0, 0
-    if command.flags & _POST_ONLY and crosses(instrument, command.side, price):
-        best = instrument.best_ask if command.side == _BUY else instrument.best_bid
-        return _POST_ONLY_WOULD_TRADE, price, best, 0, 0
+    if command.flags & _POST_ONLY and crosses(book, command.instrument, command.side, price):
+        return _POST_ONLY_WOULD_TRADE, price, best_opposite(book, command.instrument, command.side), 0, 0
     return _OK, 0, 0, 0, price
 
 
@@ -182,13 +189,13 @@ def check_amend(book, ledger, risk, command):
     if reason == _OK and risk:
         reason, value, bound = check_standing(ledger, command)
     if reason != _OK:
-        return reason, value, bound, NIL
+        return reason, value, bound, np.uint32(NOBODY)
     instrument = book.instruments[command.instrument]
     if REFUSES_ENTRY[instrument.phase] != _OK:
-        return REFUSES_ENTRY[instrument.phase], np.int64(instrument.phase), 0, NIL
+        return REFUSES_ENTRY[instrument.phase], np.int64(instrument.phase), 0, np.uint32(NOBODY)
     slot = resting_order(book, command)
-    if slot == NIL:
-        return _UNKNOWN_ORDER, command.order_id, 0, NIL
+    if slot == NOBODY:
+        return _UNKNOWN_ORDER, command.order_id, 0, np.uint32(NOBODY)
     order = book.orders[slot]
     leaves = open_after_amend(order, command)
     total = order.quantity - order.leaves_quantity + leaves
@@ -196,7 +203,7 @@ def check_amend(book, ledger, risk, command):
     if risk:
         reason, value, bound = check_increments(limits, command.price, total)
         if reason != _OK:
-            return reason, value, bound, NIL
+            return reason, value, bound, np.uint32(NOBODY)
     reason, value, bound = check_band(instrument, command.price)
     if reason == _OK and risk:
         account = ledger.accounts[command.account]
@@ -208,9 +215,10 @@ def check_amend(book, ledger, risk, command):
         if reason == _OK and growth > 0:
             exposure = ledger.exposures[command.account * len(ledger.limits) + command.instrument]
             reason, value, bound = check_exposure(account, limits, exposure, order.side, growth, command.flags)
-    if reason == _OK and leaves > 0 and command.flags & _POST_ONLY and crosses(instrument, order.side, command.price):
-        best = instrument.best_ask if order.side == _BUY else instrument.best_bid
-        return _POST_ONLY_WOULD_TRADE, command.price, best, NIL
+    if reason == _OK and leaves > 0 and command.flags & _POST_ONLY and crosses(
+            book, command.instrument, order.side, command.price):
+        best = best_opposite(book, command.instrument, order.side)
+        return _POST_ONLY_WOULD_TRADE, command.price, best, np.uint32(NOBODY)
     return reason, value, bound, slot
 
 
@@ -219,13 +227,13 @@ def check_cancel(book, command):
     """Every rule for a cancel, in order. Returns (reason, value, bound, slot)."""
     reason, value, bound = check_names(book, command)
     if reason != _OK:
-        return reason, value, bound, NIL
+        return reason, value, bound, np.uint32(NOBODY)
     instrument = book.instruments[command.instrument]
     if REFUSES_CANCEL[instrument.phase] != _OK:
-        return REFUSES_CANCEL[instrument.phase], np.int64(instrument.phase), 0, NIL
+        return REFUSES_CANCEL[instrument.phase], np.int64(instrument.phase), 0, np.uint32(NOBODY)
     slot = resting_order(book, command)
-    if slot == NIL:
-        return _UNKNOWN_ORDER, command.order_id, 0, NIL
+    if slot == NOBODY:
+        return _UNKNOWN_ORDER, command.order_id, 0, np.uint32(NOBODY)
     return _OK, 0, 0, slot
 
 
@@ -246,8 +254,7 @@ def check_mass_cancel(book, command):
 @inlined
 def done(book, events, at, command, kind, side, quantity):
     """The one event of an operator command, or the closing event of a mass cancel."""
-    event = events[at]
-    tell(event, book.state[0], command, kind, _OK, side)
+    event = tell(book, events, at, command, kind, _OK, side)
     event.order_id = 0
     event.price = 0
     event.quantity = quantity
@@ -283,8 +290,7 @@ def set_margin(ledger, instrument, margin):
     limit = ledger.limits[instrument]
     for number in range(len(ledger.accounts)):
         exposure = ledger.exposures[number * len(ledger.limits) + instrument]
-        worst = worst_case(exposure.position, exposure.open_buy, exposure.open_sell)
-        ledger.accounts[number].margin_used += worst * (margin - limit.margin)
+        ledger.accounts[number].margin_used += exposure.worst * (margin - limit.margin)
     limit.margin = margin
 
 
@@ -375,7 +381,7 @@ def operate(book, ledger, risk, events, at, command):
     """Carry out an operator command that has passed check_operator."""
     kind, code, value = command.kind, command.order_type, command.quantity
     if kind == _END_DAY:
-        at, expired = mass_cancel(book, events, at, command, NIL, 0, _DAY_ENDED_REASON, True)
+        at, expired = mass_cancel(book, events, at, command, ALL, 0, _DAY_ENDED_REASON, True)
         if risk:
             forget_client_orders(ledger)
         return done(book, events, at, command, _DAY_ENDED, command.side, expired)
@@ -413,15 +419,15 @@ def process_one(book, ledger, risk, events, at, command):
         if reason == _OK:
             if risk and names_client_order(command):
                 remember(ledger, command)
-            return enter(book, book.instruments[command.instrument], events, at, command, price)
+            return enter(book, events, at, command, price)
     elif kind == _CANCEL:
         reason, value, bound, slot = check_cancel(book, command)
         if reason == _OK:
-            return withdraw(book, book.instruments[command.instrument], events, at, command, slot, _OK)
+            return withdraw(book, events, at, command, slot, _OK)
     elif kind == _AMEND:
         reason, value, bound, slot = check_amend(book, ledger, risk, command)
         if reason == _OK:
-            return amend(book, book.instruments[command.instrument], events, at, command, slot)
+            return amend(book, events, at, command, slot)
     elif kind == _MASS_CANCEL:
         reason, value, bound = check_mass_cancel(book, command)
         if reason == _OK:
@@ -435,6 +441,21 @@ def process_one(book, ledger, risk, events, at, command):
     else:
         reason, value, bound = _UNKNOWN_KIND, np.int64(kind), 0
     return rejected(book, events, at, command, reason, value, bound, first)
+
+
+@inlined
+def look_ahead(book, commands, number):
+    """Fetch what coming commands will touch: memory is slow, and a batch says in advance where it will look.
+
+    First the bucket of an order id, a few commands later the order it leads to, then its neighbours in the queue.
+    """
+    if number + _FAR < len(commands):
+        ahead = commands[number + _FAR]
+        prefetch(book.buckets, bucket_of(book, ahead.order_id))
+        if ahead.sequence & 15 == 0:     # sixteen new ids share a line of buckets
+            prefetch(book.buckets, bucket_of(book, ahead.sequence))
+        ahead = commands[number + _NEAR]
+        prefetch(book.orders, np.uint64(book.buckets[bucket_of(book, ahead.order_id)]))
 
 
 @kernel
@@ -451,11 +472,13 @@ def process(commands, first, events, book, ledger):
     number = first
     while number < len(commands) and at + state.orders + 3 <= len(events):
         start = at
+        look_ahead(book, commands, number)
         at = process_one(book, ledger, risk, events, at, commands[number])
         if risk:
             for row in range(start, at):
                 apply_event(ledger, events[row])
         number += 1
+    state.event_id += at
     return number, at
 
 
@@ -464,43 +487,42 @@ def process(commands, first, events, book, ledger):
 @kernel
 def list_depth(book, number, side, rows):
     """Fill int64 rows (n, 3) with price, quantity and orders of a side's levels, best first. Returns how many."""
-    instrument = book.instruments[number]
-    price = instrument.best_bid if side == _BUY else instrument.best_ask
-    ladder = instrument.bids if side == _BUY else instrument.asks
+    ladder = own(book, number, side)
+    row = ladder.best
     count = 0
-    while count < len(rows) and instrument.floor <= price <= instrument.ceiling:
-        level = book.levels[ladder + price]
-        rows[count, 0] = price
-        rows[count, 1] = level.quantity
-        rows[count, 2] = level.orders
+    while count < len(rows) and row != ladder.end:
+        rows[count, 0] = price_of(ladder, row)
+        rows[count, 1] = book.levels[row].quantity
+        rows[count, 2] = 0
+        slot = book.levels[row].head
+        while slot != NOBODY:
+            rows[count, 2] += 1
+            slot = book.orders[slot].next
         count += 1
-        price = next_level(book, instrument, _BUY + _SELL - side, price)
+        row = next_row(book, ladder, row + 1)
     return count
 
 
 @kernel
 def list_orders(book, number, side, slots):
     """Fill int64 slots (n, 2) with slot and price of a side's orders, best price first, oldest first."""
-    instrument = book.instruments[number]
-    price = instrument.best_bid if side == _BUY else instrument.best_ask
-    ladder = instrument.bids if side == _BUY else instrument.asks
+    ladder = own(book, number, side)
+    row = ladder.best
     count = 0
-    while instrument.floor <= price <= instrument.ceiling:
-        slot = book.levels[ladder + price].head
-        while slot != NIL:
+    while row != ladder.end:
+        slot = book.levels[row].head
+        while slot != NOBODY:
             slots[count, 0] = slot
-            slots[count, 1] = price
+            slots[count, 1] = price_of(ladder, row)
             count += 1
             slot = book.orders[slot].next
-        price = next_level(book, instrument, _BUY + _SELL - side, price)
+        row = next_row(book, ladder, row + 1)
     return count
 
 
 @kernel
 def locate(book, order_id):
-    """(slot, price) of a resting order; slot NIL: there is none."""
+    """(slot, price) of a resting order; slot NOBODY: there is none."""
     slot = find(book, order_id)
-    if slot == NIL:
-        return NIL, 0
     order = book.orders[slot]
-    return slot, price_of(book.instruments[order.instrument], order)
+    return np.int64(slot), price_of(own(book, order.instrument, max(order.side, _BUY)), np.int64(order.level))

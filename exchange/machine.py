@@ -16,7 +16,7 @@ from exchange.instruments import Instrument, largest_order
 from exchange.kernel import list_depth, list_orders, locate, process
 from matching.book import Book, new_book
 from matching.codes import Side
-from matching.records import COMMAND, COMMAND_WORDS, EVENT, EVENT_WORDS, NIL, ORDER
+from matching.records import COMMAND, COMMAND_WORDS, EVENT, EVENT_WORDS, NOBODY, ORDER
 from risk.limits import Account, set_account
 from risk.records import Ledger, new_ledger
 
@@ -158,8 +158,8 @@ class Exchange:
     def orders(self, symbol: str) -> np.ndarray:
         """RESTING orders of an instrument: bids then asks, best price first, oldest first."""
         number = self._index[symbol]
-        instrument = self._book.instruments[number]
-        slots = np.empty((int(instrument.orders), 2), np.int64)
+        resting = int(self._book.sides["orders"][2 * number:2 * number + 2].sum())
+        slots = np.empty((resting, 2), np.int64)
         count = list_orders(self._book, number, int(Side.BUY), slots)
         list_orders(self._book, number, int(Side.SELL), slots[count:])
         return self._resting(slots[:, 0], slots[:, 1])
@@ -167,7 +167,7 @@ class Exchange:
     def order(self, order_id: int) -> np.record | None:
         """The RESTING order of this id, or None."""
         slot, price = locate(self._book, int(order_id))
-        return None if slot == NIL else self._resting(np.array([slot]), np.array([price]))[0]
+        return None if slot == NOBODY else self._resting(np.array([slot]), np.array([price]))[0]
 
     def _resting(self, slots: np.ndarray, prices: np.ndarray) -> np.ndarray:
         orders = self._book.orders[slots]
@@ -215,7 +215,7 @@ class Exchange:
         digest = hashlib.blake2b(digest_size=16)
         state = self._book.state[0]
         digest.update(np.array([self.sequence, state.event_id, state.trade_id, state.orders], "<i8").tobytes())
-        terms = ("floor", "ceiling", "last_price", "protection", "orders", "phase", "median")
+        terms = ("floor", "ceiling", "last_price", "protection", "phase", "median")
         for field in terms:
             digest.update(np.ascontiguousarray(self._book.instruments[field]).tobytes())
         for instrument in self.instruments:
@@ -234,7 +234,7 @@ class Exchange:
         held = np.flatnonzero(ledger.client_orders["order_id"])
         arrays = {"sequence": np.array([self.sequence], "<i8"), "client_rows": held.astype("<i8"),
                   "client_orders": ledger.client_orders[held]}
-        for name in ("instruments", "levels", "words", "buckets", "members", "state"):
+        for name in ("instruments", "sides", "levels", "words", "buckets", "members", "state"):
             arrays[f"book_{name}"] = getattr(book, name).copy()
         arrays["book_orders"], arrays["book_chain"] = book.orders[:used].copy(), book.chain[:used].copy()
         for name in ("accounts", "limits", "exposures", "firms", "hub"):
@@ -247,8 +247,8 @@ class Exchange:
         Errors    ValueError naming the array that does not fit; nothing has changed then
         """
         book, ledger = self._book, self._ledger
-        whole = {f"book_{name}": getattr(book, name) for name in ("instruments", "levels", "words", "buckets",
-                                                                  "members", "state")}
+        whole = {f"book_{name}": getattr(book, name) for name in ("instruments", "sides", "levels", "words",
+                                                                  "buckets", "members", "state")}
         whole |= {f"ledger_{name}": getattr(ledger, name) for name in ("accounts", "limits", "exposures", "firms",
                                                                        "hub")}
         cut = {"book_orders": book.orders, "book_chain": book.chain}

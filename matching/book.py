@@ -1,15 +1,16 @@
-"""The books of all instruments in a few flat arrays, and the four ways they change: rest, unlink, index, forget.
+"""The books of all instruments in a few flat arrays, and how they change: rest, unlink, index, forget.
 
     book = new_book(bands=[(0, 65535)], references=[30000], members=100, max_orders=1 << 16)
 
-- `levels` is a dense ladder: an instrument's bid at price p is row `bids + p`, its ask row `asks + p`. Both sides
-  have a ladder of their own because an auction's book may cross.
+- `sides` has two rows an instrument, bids and asks, each with a dense ladder in `levels`, best price first. An order
+  looks at `opposite(...)` and rests on `own(...)`; no step asks which of the two it is.
 - `words` holds one bitmap per ladder (bitmap.py), which finds the next occupied level without walking.
 - `orders` is the pool. An order's row is its slot; orders of one level form a doubly linked list through `next` and
-  `previous`, oldest at `head`. Free slots form a list through `next`.
-- `buckets` and `chain` resolve order ids: bucket of the id -> slot + 1 -> chain of slots with the same bucket.
-  Sixteen consecutive ids share a cache line, and lines are scattered by a multiplicative hash, so that young ids
-  stay together and no pattern of old survivors crowds one place. Memory follows live orders, not history.
+  `previous`, oldest at `head`. Free slots form a list through `next`. Slot 0 is nobody, so that the ends of a list
+  need no special case: what is written there is never read.
+- `buckets` and `chain` resolve order ids: bucket of the id -> slot -> chain of slots with the same bucket. Sixteen
+  consecutive ids share a cache line, and lines are scattered by a multiplicative hash, so that young ids stay
+  together and no pattern of old survivors crowds one place. Memory follows live orders, not history.
 
 What Python allocates as zeros costs nothing until it is touched, so a wide band or a large pool is cheap.
 """
@@ -18,11 +19,10 @@ from typing import NamedTuple
 import numpy as np
 
 from matching import bitmap
-from matching.codes import Phase, Side
+from matching.codes import Phase
 from matching.jit import inlined
-from matching.records import INSTRUMENT, LEVEL, MEMBER, NIL, ORDER, STATE
+from matching.records import INSTRUMENT, LEVEL, MEMBER, NOBODY, ORDER, SIDE, STATE
 
-_BUY = int(Side.BUY)
 _GOLDEN = 0x9E3779B1             # 2**32 / golden ratio: spreads consecutive block numbers
 _ID_BITS = 0x7FFFFFFF            # keeps the product within int64
 
@@ -31,11 +31,12 @@ class Book(NamedTuple):
     """Everything matching knows. Shapes in parentheses; n instruments, m accounts, c orders at most."""
 
     instruments: np.ndarray      # INSTRUMENT (n)
-    levels: np.ndarray           # LEVEL (sum of band widths, bids and asks)
+    sides: np.ndarray            # SIDE (2n): bids of 0, asks of 0, bids of 1 ...
+    levels: np.ndarray           # LEVEL (twice the sum of band widths)
     words: np.ndarray            # uint64, the bitmaps
-    orders: np.ndarray           # ORDER (c)
-    buckets: np.ndarray          # int32 (power of two, at least 2c), slot + 1 or 0
-    chain: np.ndarray            # int32 (c), slot + 1 or 0
+    orders: np.ndarray           # ORDER (c + 1)
+    buckets: np.ndarray          # uint32 (power of two, at least 2c), slot
+    chain: np.ndarray            # uint32 (c + 1), slot
     members: np.ndarray          # MEMBER (m)
     state: np.ndarray            # STATE (1)
 
@@ -48,27 +49,31 @@ def new_book(bands, references, members: int, max_orders: int, median=None, prot
     members     number of accounts, each its own self-match group
     max_orders  capacity of resting orders over all instruments
     median, protection   per instrument, see INSTRUMENT
-    Errors      ValueError for an empty band, a band wider than bitmap.MAX_LEVELS, more than 65,536 instruments or no
-                capacity
+    Errors      ValueError for an empty band, a band wider than bitmap.MAX_LEVELS, ladders of more than 2**32 levels
+                together, more than 65,536 instruments, or no capacity
     """
     if not 0 < len(bands) <= 1 << 16:
         raise ValueError(f"instruments: {len(bands)} given, 1 to 65536 allowed")
     if not 0 < max_orders < 1 << 31:
         raise ValueError(f"max_orders: {max_orders} given, 1 to {(1 << 31) - 1} allowed")
     instruments = np.zeros(len(bands), INSTRUMENT)
-    level_count = word_count = 0
-    for row, (floor, ceiling), reference in zip(instruments, bands, references, strict=True):
+    sides = np.zeros(2 * len(bands), SIDE)
+    levels = words = 0
+    for number, (floor, ceiling) in enumerate(bands):
         width = ceiling - floor + 1
         if not 0 < width <= bitmap.MAX_LEVELS:
             raise ValueError(f"band {floor}..{ceiling}: {width} levels, 1 to {bitmap.MAX_LEVELS} allowed")
-        row.floor, row.ceiling = floor, ceiling
-        row.best_bid, row.best_ask, row.last_price = floor - 1, ceiling + 1, reference
-        row.phase = Phase.CONTINUOUS
-        row.bids, row.asks = level_count - floor, level_count + width - floor
-        level_count += 2 * width
-        row.bid_words = word_count
-        row.ask_words = word_count + bitmap.words_needed(width)
-        word_count += 2 * bitmap.words_needed(width)
+        instrument = instruments[number]
+        instrument.floor, instrument.ceiling, instrument.last_price = floor, ceiling, references[number]
+        instrument.phase = Phase.CONTINUOUS
+        for side, slope, best_price in ((sides[2 * number], -1, ceiling), (sides[2 * number + 1], 1, floor)):
+            side.first, side.end, side.best = levels, levels + width, levels + width
+            side.slope, side.origin = slope, levels - slope * best_price
+            side.words = words
+            levels += width
+            words += bitmap.words_needed(width)
+    if levels >= 1 << 32:
+        raise ValueError(f"bands: {levels} levels together, at most {(1 << 32) - 1} allowed")
     if median is not None:
         instruments["median"] = median
     if protection is not None:
@@ -77,26 +82,69 @@ def new_book(bands, references, members: int, max_orders: int, median=None, prot
     accounts = np.zeros(members, MEMBER)
     accounts["group"] = np.arange(members)
     state = np.zeros(1, STATE)
-    state["free"] = NIL
-    return Book(instruments, np.zeros(level_count, LEVEL), np.zeros(word_count, np.uint64),
-                np.zeros(max_orders, ORDER), np.zeros(16 * blocks, np.int32), np.zeros(max_orders, np.int32),
-                accounts, state)
+    state["used"] = 1            # slot 0 is nobody's
+    return Book(instruments, sides, np.zeros(levels, LEVEL), np.zeros(words, np.uint64),
+                np.zeros(max_orders + 1, ORDER), np.zeros(16 * blocks, np.uint32),
+                np.zeros(max_orders + 1, np.uint32), accounts, state)
 
+
+# Sides and prices ------------------------------------------------------------------------------------------------------
+
+@inlined
+def own(book, instrument, side):
+    """The SIDE where an order of this Side rests. instrument: its index."""
+    return book.sides[np.uint64(2 * instrument + side - 1)]
+
+
+@inlined
+def opposite(book, instrument, side):
+    """The SIDE that an order of this Side trades with."""
+    return book.sides[np.uint64(2 * instrument + 2 - side)]
+
+
+@inlined
+def row_of(side, price):
+    """Row of a price in a SIDE's ladder; the better the price, the lower."""
+    return side.origin + side.slope * price
+
+
+@inlined
+def price_of(side, row):
+    """Price of a row of a SIDE's ladder, ticks."""
+    return side.slope * (row - side.origin)
+
+
+@inlined
+def is_empty(side):
+    """Does nothing rest on this SIDE?"""
+    return side.best == side.end
+
+
+@inlined
+def next_row(book, side, row):
+    """The first occupied row at or behind `row` of a SIDE's ladder; its end when there is none."""
+    if row >= side.end:
+        return side.end
+    level = bitmap.first_from(book.words, side.words, row - side.first)
+    return side.first + level if level >= 0 else side.end
+
+
+# Ids -------------------------------------------------------------------------------------------------------------------
 
 @inlined
 def bucket_of(book, order_id):
     """Where the chain of an order id begins: sixteen consecutive ids are neighbours, blocks of them are scattered."""
     scattered = (((order_id >> 4) & _ID_BITS) * _GOLDEN) & 0xFFFFFFFF
     blocks = len(book.buckets) >> 4
-    return (((scattered * blocks) >> 32) << 4) | (order_id & 15)
+    return np.uint64((((scattered * blocks) >> 32) << 4) | (order_id & 15))
 
 
 @inlined
 def find(book, order_id):
-    """Slot of a resting order, or NIL."""
-    slot = book.buckets[bucket_of(book, order_id)] - 1
-    while slot != NIL and book.orders[slot].order_id != order_id:
-        slot = book.chain[slot] - 1
+    """Slot of a resting order, or NOBODY."""
+    slot = book.buckets[bucket_of(book, order_id)]
+    while slot != NOBODY and book.orders[slot].order_id != order_id:
+        slot = book.chain[slot]
     return slot
 
 
@@ -105,19 +153,19 @@ def index(book, slot, order_id):
     """Make an order findable by its id."""
     bucket = bucket_of(book, order_id)
     book.chain[slot] = book.buckets[bucket]
-    book.buckets[bucket] = slot + 1
+    book.buckets[bucket] = slot
 
 
 @inlined
 def forget(book, slot):
     """Give an order's slot and id back."""
     bucket = bucket_of(book, book.orders[slot].order_id)
-    at = book.buckets[bucket] - 1
+    at = book.buckets[bucket]
     if at == slot:
         book.buckets[bucket] = book.chain[slot]
     else:
-        while book.chain[at] - 1 != slot:
-            at = book.chain[at] - 1
+        while book.chain[at] != slot:
+            at = book.chain[at]
         book.chain[at] = book.chain[slot]
     state = book.state[0]
     book.orders[slot].next = state.free
@@ -130,83 +178,50 @@ def new_slot(book):
     """A slot for an order that will rest; the caller has made sure that there is room."""
     state = book.state[0]
     state.orders += 1
-    slot = state.free
-    if slot == NIL:
-        slot = state.used
+    slot = np.uint32(state.free)
+    if slot == NOBODY:
+        slot = np.uint32(state.used)
         state.used += 1
     else:
         state.free = book.orders[slot].next
     return slot
 
 
+# Queues ----------------------------------------------------------------------------------------------------------------
+
 @inlined
-def rest(book, instrument, slot, side, price):
-    """Queue an order behind all others at its price."""
-    row = (instrument.bids if side == _BUY else instrument.asks) + price
-    level = book.levels[row]
+def rest(book, side, slot, row):
+    """Queue an order behind all others at its price. side: SIDE; row: of its price in the side's ladder."""
+    level = book.levels[np.uint64(row)]
     order = book.orders[slot]
+    tail = level.tail
     order.level = row
-    order.next = NIL
-    if level.orders == 0:
-        order.previous = NIL
-        level.head = slot
-        if side == _BUY:
-            bitmap.mark(book.words, instrument.bid_words, price - instrument.floor)
-            if price > instrument.best_bid:
-                instrument.best_bid = price
-        else:
-            bitmap.mark(book.words, instrument.ask_words, price - instrument.floor)
-            if price < instrument.best_ask:
-                instrument.best_ask = price
-    else:
-        order.previous = level.tail
-        book.orders[level.tail].next = slot
+    order.next = NOBODY
+    order.previous = tail
+    book.orders[tail].next = slot
     level.tail = slot
-    level.orders += 1
     level.quantity += order.leaves_quantity
-    instrument.orders += 1
+    side.orders += 1
+    if tail == NOBODY:
+        level.head = slot
+        bitmap.mark(book.words, side.words, row - side.first)
+        side.best = min(side.best, row)
 
 
 @inlined
-def unlink(book, instrument, slot):
+def unlink(book, side, slot):
     """Take an order out of its level. The slot and the id stay the order's."""
     order = book.orders[slot]
-    level = book.levels[order.level]
+    row = order.level
+    level = book.levels[row]
+    older, younger = order.previous, order.next
+    book.orders[older].next = younger
+    book.orders[younger].previous = older
+    level.head = younger if older == NOBODY else level.head
+    level.tail = older if younger == NOBODY else level.tail
     level.quantity -= order.leaves_quantity
-    level.orders -= 1
-    instrument.orders -= 1
-    if level.orders == 0:
-        close_level(book, instrument, order.level, order.side)
-    elif order.previous == NIL:
-        level.head = order.next
-        book.orders[order.next].previous = NIL
-    else:
-        book.orders[order.previous].next = order.next
-        if order.next == NIL:
-            level.tail = order.previous
-        else:
-            book.orders[order.next].previous = order.previous
-
-
-@inlined
-def close_level(book, instrument, row, side):
-    """Note that a level has become empty; if it was the best one find the next."""
-    floor = instrument.floor
-    if side == _BUY:
-        price = row - instrument.bids
-        bitmap.clear(book.words, instrument.bid_words, price - floor)
-        if price == instrument.best_bid:
-            below = bitmap.last_to(book.words, instrument.bid_words, price - floor)
-            instrument.best_bid = floor + below          # NIL is -1: floor - 1 says that there is none
-    else:
-        price = row - instrument.asks
-        bitmap.clear(book.words, instrument.ask_words, price - floor)
-        if price == instrument.best_ask:
-            above = bitmap.first_from(book.words, instrument.ask_words, price - floor)
-            instrument.best_ask = floor + above if above != NIL else instrument.ceiling + 1
-
-
-@inlined
-def price_of(instrument, order):
-    """Limit price of a resting order, ticks."""
-    return order.level - (instrument.bids if order.side == _BUY else instrument.asks)
+    side.orders -= 1
+    if level.head == NOBODY:
+        bitmap.clear(book.words, side.words, np.int64(row) - side.first)
+        if row == side.best:
+            side.best = next_row(book, side, np.int64(row))

@@ -13,20 +13,24 @@ import pathlib
 import tempfile
 
 import numba
-from numba.core.extending import overload
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.extending import intrinsic, overload
 from numba.cpython.unsafe import numbers
 
 INTERPRETED = bool(numba.config.DISABLE_JIT)
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
-_KERNEL_PACKAGES = ("matching", "risk", "exchange")
+# Every source that is compiled, or whose constants are frozen into what is compiled.
+KERNEL_SOURCES = ("matching/*.py", "risk/*.py", "exchange/kernel.py", "exchange/phases.py", "exchange/marketdata.py",
+                  "exchange/blotter.py")
 
 
 def source_digest(root: pathlib.Path = _ROOT) -> str:
     """Hex digest of every Python source that kernels are compiled from."""
     digest = hashlib.blake2b(digest_size=10)
-    for package in _KERNEL_PACKAGES:
-        for path in sorted((root / package).glob("*.py")):
-            digest.update(f"{package}/{path.name}\n".encode() + path.read_bytes())
+    for pattern in KERNEL_SOURCES:
+        for path in sorted(root.glob(pattern)):
+            digest.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
     return digest.hexdigest()
 
 
@@ -53,14 +57,14 @@ _kernels: list = []
 
 def kernel(function):
     """Compile a function that Python calls. Releases the GIL; cached on disk."""
-    compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    compiled = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
     _kernels.append(compiled)
     return compiled
 
 
 def inlined(function):
     """Compile a step of a kernel into its caller."""
-    return numba.njit(forceinline=True, nogil=True, error_model="numpy")(function)
+    return numba.njit(forceinline=True, nogil=True, error_model="numpy", _nrt=False)(function)
 
 
 def compilations() -> int:
@@ -100,3 +104,27 @@ def _trailing_zeros(word):
 @overload(leading_zeros, inline="always")
 def _leading_zeros(word):
     return lambda word: numba.int64(numbers.leading_zeros(word))
+
+
+def prefetch(array, row) -> None:
+    """Begin to load a row that will be needed soon. Changes nothing, may name any row; nothing when interpreted."""
+
+
+@intrinsic
+def _prefetch(typing, array, row):
+    def generate(context, builder, signature, arguments):
+        view = context.make_array(signature.args[0])(context, builder, arguments[0])
+        pointer = cgutils.get_item_pointer(context, builder, signature.args[0], view, [arguments[1]])
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [byte, word, word, word]), "llvm.prefetch.p0")
+        for_writing, keep, data = ir.Constant(word, 1), ir.Constant(word, 3), ir.Constant(word, 1)
+        builder.call(function, [builder.bitcast(pointer, byte), for_writing, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(array, row), generate
+
+
+@overload(prefetch, inline="always")
+def _prefetch_compiled(array, row):
+    return lambda array, row: _prefetch(array, row)

@@ -6,13 +6,15 @@ The caller (exchange/machine.py) has checked the command and guarantees room for
 more. Helpers stand before those who use them, as the compiler wants it; commands and events come as COMMAND_WORDS and
 EVENT_WORDS.
 """
-from matching import bitmap
-from matching.book import find, forget, index, new_slot, price_of, rest, unlink
-from matching.codes import EventKind, Flag, OrderType, Reason, SelfMatch, Side, TimeInForce
-from matching.jit import inlined
-from matching.records import NIL
+import numpy as np
 
-_BUY, _SELL = int(Side.BUY), int(Side.SELL)
+from matching.book import (find, forget, index, is_empty, new_slot, next_row, opposite, own, price_of, rest, row_of,
+                           unlink)
+from matching.codes import ALL, EventKind, Flag, OrderType, Reason, SelfMatch, Side, TimeInForce
+from matching.jit import inlined
+from matching.records import NOBODY
+
+_BUY = int(Side.BUY)
 _MARKET = int(OrderType.MARKET)
 _DAY, _IOC, _FOK = int(TimeInForce.DAY), int(TimeInForce.IOC), int(TimeInForce.FOK)
 _OPEN_QUANTITY = int(Flag.OPEN_QUANTITY)
@@ -31,10 +33,13 @@ _SELF_MATCH_INCOMING, _SELF_MATCH_RESTING = int(Reason.SELF_MATCH_INCOMING), int
 # What events say ----------------------------------------------------------------------------------------------------
 
 @inlined
-def tell(event, state, command, kind, reason, side):
-    """Begin an event row: number, cause, and zeros in all that only trades fill."""
-    state.event_id += 1
-    event.event_id = state.event_id
+def tell(book, events, at, command, kind, reason, side):
+    """Begin an event row: number, cause, and zeros in all that only trades fill.
+
+    STATE.event_id is the last event of the batch before: it moves on once a batch (exchange/kernel.py).
+    """
+    event = events[at]
+    event.event_id = book.state[0].event_id + at + 1
     event.sequence = command.sequence
     event.time = command.time
     event.trade_id = 0
@@ -47,14 +52,14 @@ def tell(event, state, command, kind, reason, side):
     event.side = side
     event.reason = reason
     event.flags = 0
+    return event
 
 
 @inlined
 def tell_order(book, events, at, command, kind, slot, price, quantity):
     """An event about the resting order in `slot`."""
     order = book.orders[slot]
-    event = events[at]
-    tell(event, book.state[0], command, kind, _NO_REASON, order.side)
+    event = tell(book, events, at, command, kind, _NO_REASON, order.side)
     event.order_id = order.order_id
     event.price = price
     event.quantity = quantity
@@ -70,8 +75,7 @@ def tell_order(book, events, at, command, kind, slot, price, quantity):
 @inlined
 def rejected(book, events, at, command, reason, value, bound, first_order):
     """Refuse a command. value and bound: see EVENT; first_order: the earlier holder of a client order id, or 0."""
-    event = events[at]
-    tell(event, book.state[0], command, _REJECTED, reason, command.side)
+    event = tell(book, events, at, command, _REJECTED, reason, command.side)
     event.order_id = command.order_id
     event.price = command.price
     event.quantity = command.quantity
@@ -90,8 +94,7 @@ def rejected(book, events, at, command, reason, value, bound, first_order):
 @inlined
 def incoming_canceled(book, events, at, command, owner, order_id, side, limit, open_quantity, reason):
     """The open rest of the incoming order is canceled before it could rest. owner: see execute."""
-    event = events[at]
-    tell(event, book.state[0], command, _CANCELED, reason, side)
+    event = tell(book, events, at, command, _CANCELED, reason, side)
     event.order_id = order_id
     event.price = limit
     event.quantity = open_quantity
@@ -106,14 +109,14 @@ def incoming_canceled(book, events, at, command, owner, order_id, side, limit, o
 # Leaving the book ----------------------------------------------------------------------------------------------------
 
 @inlined
-def withdraw(book, instrument, events, at, command, slot, reason):
+def withdraw(book, events, at, command, slot, reason):
     """Cancel a resting order."""
     order = book.orders[slot]
+    side = own(book, order.instrument, order.side)
     open_quantity = order.leaves_quantity
-    price = price_of(instrument, order)
-    unlink(book, instrument, slot)
+    unlink(book, side, slot)
     order.leaves_quantity = 0
-    event = tell_order(book, events, at, command, _CANCELED, slot, price, open_quantity)
+    event = tell_order(book, events, at, command, _CANCELED, slot, price_of(side, order.level), open_quantity)
     event.reason = reason
     forget(book, slot)
     return at + 1
@@ -139,70 +142,52 @@ def self_match_mode(book, command):
 
 
 @inlined
-def crosses(instrument, side, limit):
-    """Would an order at `limit` meet a resting one at once?"""
-    return instrument.best_ask <= limit if side == _BUY else instrument.best_bid >= limit
+def crosses(book, instrument, side, limit):
+    """Would an order at `limit` meet a resting one at once? instrument: its index."""
+    against = opposite(book, instrument, side)
+    return against.best <= row_of(against, limit)
 
 
 @inlined
-def best_level(instrument, side):
-    """Row of the best level opposite to `side`; only where crosses() holds."""
-    return instrument.asks + instrument.best_ask if side == _BUY else instrument.bids + instrument.best_bid
-
-
-@inlined
-def limit_price(instrument, order_type, side, price, collar):
+def limit_price(book, number, order_type, side, price, collar):
     """The limit of an order, ticks: its own, or for a MARKET order the one RULEBOOK 2.2 gives it. collar 0: none."""
     if order_type != _MARKET:
         return price
-    floor, ceiling = instrument.floor, instrument.ceiling
-    if side == _BUY:
-        limit = ceiling
-        if instrument.protection != 0 and instrument.best_ask <= ceiling:
-            limit = min(ceiling, instrument.best_ask + instrument.protection)
-    else:
-        limit = floor
-        if instrument.protection != 0 and instrument.best_bid >= floor:
-            limit = max(floor, instrument.best_bid - instrument.protection)
+    instrument = book.instruments[number]
+    against = opposite(book, number, side)
+    limit = instrument.ceiling if side == _BUY else instrument.floor
+    if instrument.protection != 0 and not is_empty(against):
+        limit = price_of(against, min(against.best + instrument.protection, against.end - 1))
     if collar != 0:
         limit = max(min(limit, instrument.last_price + collar), instrument.last_price - collar)
-        limit = max(min(limit, ceiling), floor)
+        limit = max(min(limit, instrument.ceiling), instrument.floor)
     return limit
-
-
-@inlined
-def next_level(book, instrument, side, price):
-    """The next worse occupied price opposite to `side`, or one outside the band."""
-    floor = instrument.floor
-    if side == _BUY:
-        above = bitmap.first_from(book.words, instrument.ask_words, price - floor + 1)
-        return floor + above if above != NIL else instrument.ceiling + 1
-    return floor + bitmap.last_to(book.words, instrument.bid_words, price - floor - 1)
 
 
 @inlined
 def can_fill(book, instrument, side, limit, quantity, mode, group):
     """RULEBOOK 2.5 and 4.3: is there as much at `limit` or better as self-match prevention lets this order trade?"""
-    price = instrument.best_ask if side == _BUY else instrument.best_bid
-    while quantity > 0 and (price <= limit if side == _BUY else price >= limit):
-        level = book.levels[(instrument.asks if side == _BUY else instrument.bids) + price]
+    against = opposite(book, instrument, side)
+    row = against.best
+    while quantity > 0 and row <= row_of(against, limit):
+        level = book.levels[row]
         if mode == _TRADE:
             quantity -= level.quantity
         else:
             slot = level.head
-            while slot != NIL and quantity > 0:
+            while slot != NOBODY and quantity > 0:
                 order = book.orders[slot]
                 if book.members[order.account].group != group:
                     quantity -= order.leaves_quantity
                 elif mode != _CANCEL_RESTING:
                     return False
                 slot = order.next
-        price = next_level(book, instrument, side, price)
+        row = next_row(book, against, row + 1)
     return quantity <= 0
 
 
 @inlined
-def execute(book, instrument, events, at, command, owner, order_id, side, limit, leaves, mode):
+def execute(book, events, at, command, owner, order_id, side, limit, leaves, mode):
     """Match an incoming order against the opposite side, best price first, oldest first. RULEBOOK 3 and 4.
 
     owner     the row whose client order id the order bears: the ENTER command, or the ORDER that is amended
@@ -213,19 +198,23 @@ def execute(book, instrument, events, at, command, owner, order_id, side, limit,
     Cost      O(orders met)
     """
     state = book.state[0]
-    while leaves > 0 and crosses(instrument, side, limit):
-        level = book.levels[best_level(instrument, side)]
+    instrument = book.instruments[command.instrument]
+    against = opposite(book, command.instrument, side)
+    last_row = row_of(against, limit)
+    while leaves > 0 and against.best <= last_row:
+        row = against.best
+        level = book.levels[np.uint64(row)]
         slot = level.head
         order = book.orders[slot]
         if mode != _TRADE and book.members[order.account].group == book.members[command.account].group:
             if mode != _CANCEL_INCOMING:
-                at = withdraw(book, instrument, events, at, command, slot, _SELF_MATCH_RESTING)
+                at = withdraw(book, events, at, command, slot, _SELF_MATCH_RESTING)
             if mode != _CANCEL_RESTING:
                 at = incoming_canceled(book, events, at, command, owner, order_id, side, limit, leaves,
                                        _SELF_MATCH_INCOMING)
                 leaves = 0
             continue
-        resting_price = instrument.best_ask if side == _BUY else instrument.best_bid
+        resting_price = price_of(against, row)
         price = resting_price
         if instrument.median != 0:
             price = middle(limit, resting_price, instrument.last_price)
@@ -235,9 +224,8 @@ def execute(book, instrument, events, at, command, owner, order_id, side, limit,
         level.quantity -= traded
         instrument.last_price = price
         state.trade_id += 1
-        event = events[at]
+        event = tell(book, events, at, command, _TRADED, _NO_REASON, side)
         at += 1
-        tell(event, state, command, _TRADED, _NO_REASON, side)
         event.order_id = order_id
         event.price = price
         event.quantity = traded
@@ -252,7 +240,7 @@ def execute(book, instrument, events, at, command, owner, order_id, side, limit,
         event.account = command.account
         event.resting_account = order.account
         if order.leaves_quantity == 0:
-            unlink(book, instrument, slot)
+            unlink(book, against, slot)
             forget(book, slot)
     return at, leaves
 
@@ -260,13 +248,12 @@ def execute(book, instrument, events, at, command, owner, order_id, side, limit,
 # The commands of traders ----------------------------------------------------------------------------------------------
 
 @inlined
-def enter(book, instrument, events, at, command, limit):
+def enter(book, events, at, command, limit):
     """ENTER: accept, execute, and rest or cancel what is left. Its id is its sequence (RULEBOOK 1.4)."""
     side = command.side
     leaves = command.quantity
-    event = events[at]
+    event = tell(book, events, at, command, _ACCEPTED, _NO_REASON, side)
     at += 1
-    tell(event, book.state[0], command, _ACCEPTED, _NO_REASON, side)
     event.order_id = command.sequence
     event.price = limit
     event.quantity = leaves
@@ -276,14 +263,13 @@ def enter(book, instrument, events, at, command, limit):
     event.client_2 = command.client_2
     event.account = command.account
     event.flags = command.flags
-    if crosses(instrument, side, limit):
+    if crosses(book, command.instrument, side, limit):
         mode = self_match_mode(book, command)
         if command.time_in_force == _FOK and not can_fill(
-                book, instrument, side, limit, leaves, mode, book.members[command.account].group):
+                book, command.instrument, side, limit, leaves, mode, book.members[command.account].group):
             return incoming_canceled(
                 book, events, at, command, command, command.sequence, side, limit, leaves, _FOK_NOT_FILLED)
-        at, leaves = execute(
-            book, instrument, events, at, command, command, command.sequence, side, limit, leaves, mode)
+        at, leaves = execute(book, events, at, command, command, command.sequence, side, limit, leaves, mode)
     if leaves == 0:
         return at
     if command.time_in_force == _IOC or command.time_in_force == _FOK:
@@ -303,7 +289,8 @@ def enter(book, instrument, events, at, command, limit):
     order.side = side
     order.time_in_force = command.time_in_force
     index(book, slot, command.sequence)
-    rest(book, instrument, slot, side, limit)
+    ladder = own(book, command.instrument, side)
+    rest(book, ladder, slot, row_of(ladder, limit))
     return at
 
 
@@ -316,20 +303,21 @@ def open_after_amend(order, command):
 
 
 @inlined
-def amend(book, instrument, events, at, command, slot):
+def amend(book, events, at, command, slot):
     """AMEND: keep the place when only the quantity shrinks, else leave and enter again. RULEBOOK 6."""
     order = book.orders[slot]
     side = order.side
+    ladder = own(book, order.instrument, side)
     open_before = order.leaves_quantity
-    price_before = price_of(instrument, order)
+    price_before = price_of(ladder, order.level)
     leaves = open_after_amend(order, command)
     if leaves <= 0:
-        return withdraw(book, instrument, events, at, command, slot, _AMENDED_TO_FILLED)
+        return withdraw(book, events, at, command, slot, _AMENDED_TO_FILLED)
     keeps_place = command.price == price_before and leaves <= open_before
     if keeps_place:
         book.levels[order.level].quantity += leaves - open_before
     else:
-        unlink(book, instrument, slot)
+        unlink(book, ladder, slot)
     order.quantity += leaves - open_before
     order.leaves_quantity = leaves
     event = tell_order(book, events, at, command, _AMENDED, slot, command.price, order.quantity)
@@ -339,15 +327,15 @@ def amend(book, instrument, events, at, command, slot):
     event.flags = command.flags
     if keeps_place:
         return at
-    if crosses(instrument, side, command.price):
+    if crosses(book, command.instrument, side, command.price):
         mode = self_match_mode(book, command)
         at, leaves = execute(
-            book, instrument, events, at, command, order, order.order_id, side, command.price, leaves, mode)
+            book, events, at, command, order, order.order_id, side, command.price, leaves, mode)
         order.leaves_quantity = leaves
     if leaves == 0:
         forget(book, slot)
     else:
-        rest(book, instrument, slot, side, command.price)
+        rest(book, ladder, slot, row_of(ladder, command.price))
     return at
 
 
@@ -359,38 +347,31 @@ def mass_cancel(book, events, at, command, account, side, reason, day_only):
     Returns   (at, canceled)
     """
     canceled = 0
-    first, last = command.instrument, command.instrument
-    if first == NIL:
-        first, last = 0, len(book.instruments) - 1
-    for number in range(first, last + 1):
-        instrument = book.instruments[number]
-        for resting_side in range(_BUY, _SELL + 1):
-            if side != 0 and side != resting_side:
-                continue
-            # a buyer walks the asks, so to walk a side one looks from the other
-            opposite = _BUY + _SELL - resting_side
-            price = instrument.best_bid if resting_side == _BUY else instrument.best_ask
-            ladder = instrument.bids if resting_side == _BUY else instrument.asks
-            while instrument.floor <= price <= instrument.ceiling:
-                slot = book.levels[ladder + price].head
-                while slot != NIL:
-                    order = book.orders[slot]
-                    younger = order.next
-                    if (account == NIL or order.account == account) and (
-                            not day_only or order.time_in_force == _DAY):
-                        at = withdraw(book, instrument, events, at, command, slot, reason)
-                        canceled += 1
-                    slot = younger
-                price = next_level(book, instrument, opposite, price)
+    for number in range(len(book.sides)):
+        if (command.instrument != ALL and command.instrument != number >> 1) or (
+                side != 0 and side != (number & 1) + 1):
+            continue
+        ladder = book.sides[number]
+        row = ladder.best
+        while row != ladder.end:
+            slot = book.levels[row].head
+            while slot != NOBODY:
+                order = book.orders[slot]
+                younger = order.next
+                if (account == ALL or order.account == account) and (not day_only or order.time_in_force == _DAY):
+                    at = withdraw(book, events, at, command, slot, reason)
+                    canceled += 1
+                slot = younger
+            row = next_row(book, ladder, row + 1)
     return at, canceled
 
 
 @inlined
 def resting_order(book, command):
-    """Slot of the order that a CANCEL or AMEND means, or NIL: it must rest there and be the account's (RULEBOOK 5.4)."""
+    """Slot of the order a CANCEL or AMEND means, or NOBODY: it must rest there and be the account's (RULEBOOK 5.4)."""
     slot = find(book, command.order_id)
-    if slot != NIL:
+    if slot != NOBODY:
         order = book.orders[slot]
         if order.account != command.account or order.instrument != command.instrument:
-            return NIL
+            return np.uint32(NOBODY)
     return slot

@@ -65,41 +65,44 @@ COMMAND_WORDS = _command(*_WORDS)
 EVENT = _event(("client_order_id", CLIENT_ORDER_ID))
 EVENT_WORDS = _event(*_WORDS)
 
-# A resting order: one cache line.
+# A resting order: one cache line. Slot 0 of the pool is nobody: a link that leads to 0 leads nowhere.
 ORDER = _record(
     ("order_id", "<i8"),
     ("quantity", "<i8"),              # lots, total including what has filled
     ("leaves_quantity", "<i8"),       # lots still open
     *_WORDS,
-    ("next", "<i4"),                  # slot of the next younger order of the level, or NIL; free slots: the next free one
-    ("previous", "<i4"),              # slot of the next older order, or NIL
-    ("level", "<i4"),                 # row of Book.levels
+    ("next", "<u4"),                  # slot of the next younger order of the level; free slots: the next free one
+    ("previous", "<u4"),              # slot of the next older order
+    ("level", "<u4"),                 # row of Book.levels
     ("account", "<i4"),
     ("instrument", "<u2"),
     ("side", "u1"),
     ("time_in_force", "u1"))
 
-# All orders of one side at one price.
+# All orders of one side at one price. Memory that was never touched is an empty level.
 LEVEL = _record(
     ("quantity", "<i8"),              # lots, sum of leaves_quantity
-    ("head", "<i4"),                  # slot of the oldest order, or NIL
-    ("tail", "<i4"),                  # slot of the youngest order, or NIL
-    ("orders", "<i4"),                # how many
-    ("_", "<i4"))
+    ("head", "<u4"),                  # slot of the oldest order
+    ("tail", "<u4"))                  # slot of the youngest order
+
+# One side of one instrument: a ladder of levels, best price first on both sides, so that buying and selling are the
+# same walk. Row of a price: origin + slope * price.
+SIDE = _record(
+    ("best", "<i8"),                  # row of the best occupied level; end: there is none
+    ("first", "<i8"),                 # first row of the ladder
+    ("end", "<i8"),                   # the row behind the last
+    ("origin", "<i8"),
+    ("slope", "<i8"),                 # asks 1, bids -1
+    ("words", "<i8"),                 # where the ladder's bitmap begins in Book.words
+    ("orders", "<i8"),                # resting orders
+    ("_", "<i8"))
 
 # What the book knows of an instrument.
 INSTRUMENT = _record(
     ("floor", "<i8"),                 # ticks, lowest price of the band
     ("ceiling", "<i8"),               # ticks, highest price of the band
-    ("best_bid", "<i8"),              # ticks; floor - 1: no bid
-    ("best_ask", "<i8"),              # ticks; ceiling + 1: no ask
     ("last_price", "<i8"),            # ticks, of the last trade; before the first: the reference price
-    ("bids", "<i8"),                  # row of Book.levels of a bid at price 0 (so bids + price is the row)
-    ("asks", "<i8"),                  # the same for asks
     ("protection", "<i8"),            # ticks beyond the best price for a market order; 0: to the edge of the band
-    ("bid_words", "<i8"),             # where the bitmap of bid levels begins in Book.words
-    ("ask_words", "<i8"),             # and that of ask levels
-    ("orders", "<i8"),                # resting orders
     ("phase", "<i4"),                 # codes.Phase
     ("median", "<i4"))                # 1: trades at the middle of bid, ask and last; 0: at the resting price
 
@@ -113,7 +116,8 @@ STATE = _record(
     ("event_id", "<i8"),              # of the last event
     ("trade_id", "<i8"),              # of the last trade
     ("orders", "<i8"),                # resting orders
-    ("free", "<i8"),                  # first free slot, or NIL
+    ("free", "<i8"),                  # first free slot; 0: take a new one
     ("used", "<i8"))                  # slots ever handed out; those beyond are untouched memory
 
-NIL = -1
+NOBODY = 0                            # slot that no order has
+NIL = -1                              # a row or level that does not exist

@@ -102,10 +102,12 @@ class Market:
     """An instrument: its terms and the two sides of its book."""
 
     terms: Any
+    protection: int                            # ticks (2.2)
     last_price: int                            # 3.2: before the first trade the reference price
     bids: SortedDict
     asks: SortedDict
     phase: int = Phase.CONTINUOUS
+    collar: int = 0                            # ticks (5.7); belongs to risk, so that here nothing sets it
 
     def same_side(self, side: int) -> SortedDict:
         return self.bids if side == Side.BUY else self.asks
@@ -136,28 +138,41 @@ MODE_OF_FLAG = {0: None,
 MODE_FLAGS = sum(MODE_OF_FLAG)
 KNOWN_FLAGS = sum(int(flag) for flag in Flag)
 POST_ONLY, OPEN_QUANTITY = int(Flag.POST_ONLY), int(Flag.OPEN_QUANTITY)
-KINDS, SIDES, ORDER_TYPES = set(CommandKind), set(Side), set(OrderType)
-TIMES_IN_FORCE, PHASES, SCOPES, LIMITS = set(TimeInForce), set(Phase), set(Scope), set(Limit)
-LOWEST_VALUE = {Limit.MESSAGE_BURST: 1, Limit.INSTRUMENT_MAX_ORDER_QUANTITY: 1}        # of the other limits: 0
-HIGHEST_VALUE = {Limit.ENABLED: 1, Limit.SELF_MATCH: max(SelfMatch)}                   # the others are open upwards
+KINDS, SIDES, ORDER_TYPES, TIMES_IN_FORCE = set(CommandKind), set(Side), set(OrderType), set(TimeInForce)
+FAR, LARGEST_SUM = 1 << 40, 1 << 61                # lots, ticks, orders; fen
+LIMIT_RANGE = {limit: (0, FAR) for limit in Limit} | {
+    Limit.MAX_ORDER_NOTIONAL: (0, LARGEST_SUM), Limit.MESSAGES_PER_SECOND: (0, 1_000_000_000),
+    Limit.MESSAGE_BURST: (1, FAR), Limit.ENABLED: (0, 1), Limit.SELF_MATCH: (0, max(SelfMatch)),
+    Limit.GROUP: (0, (1 << 31) - 1), Limit.INSTRUMENT_MAX_ORDER_QUANTITY: (1, FAR)}
+
+
+def out_of_range(value: int, lowest: int, highest: int) -> Refusal | None:
+    """1.5 (109): the bound is the end of the range that was passed."""
+    if lowest <= value <= highest:
+        return None
+    return Reason.INVALID_VALUE, value, lowest if value < lowest else highest
 
 
 class ReferenceBook:
     """Books of several instruments under the rulebook, risk off.
 
     instruments   objects with price_floor, price_ceiling, reference_price, price_rule ("resting" or "median"),
-                  protection, collar: ticks, as exchange.Instrument has them
-    accounts      objects with group (or None) and self_match; or a number: that many, each its own group
+                  protection: ticks, as exchange.Instrument has them
+    accounts      objects with group (or None), self_match and, if there are firms, firm; or a number: that many,
+                  each its own group
     max_orders    resting orders there is room for (2.8)
     """
 
     def __init__(self, instruments: Sequence[Any], accounts: Sequence[Any] | int, max_orders: int) -> None:
-        self.markets = [Market(terms, terms.reference_price, SortedDict(), SortedDict()) for terms in instruments]
+        self.markets = [Market(terms, terms.protection, terms.reference_price, SortedDict(), SortedDict())
+                        for terms in instruments]
         if isinstance(accounts, int):
             self.members = [Member(("own", index), SelfMatch.NONE) for index in range(accounts)]
+            self.last_firm = 0
         else:                                  # 4.1: without groups each account is its own
             self.members = [Member(("own", index) if account.group is None else account.group, account.self_match)
                             for index, account in enumerate(accounts)]
+            self.last_firm = max(getattr(account, "firm", 0) for account in accounts)
         self.max_orders = max_orders
         self.orders: dict[int, Order] = {}     # the resting orders by id
         self.events: list[Event] = []
@@ -207,10 +222,10 @@ class ReferenceBook:
         if kind >= CommandKind.PHASE:
             return self.operator_row_makes_no_sense(command)
         everyone = kind == CommandKind.MASS_CANCEL
-        if not (0 <= command.instrument < len(self.markets) or everyone and command.instrument == ALL):
-            return Reason.UNKNOWN_INSTRUMENT, command.instrument, 0
-        if not (0 <= command.account < len(self.members) or everyone and command.account == ALL):
-            return Reason.UNKNOWN_ACCOUNT, command.account, 0
+        unknown = None if everyone and command.instrument == ALL else self.instrument_is_unknown(command)
+        unknown = unknown or (None if everyone and command.account == ALL else self.account_is_unknown(command))
+        if unknown:
+            return unknown
         if kind == CommandKind.ENTER and command.side not in SIDES or everyone and command.side not in {0, *SIDES}:
             return Reason.INVALID_SIDE, command.side, 0
         if kind == CommandKind.ENTER and command.order_type not in ORDER_TYPES:
@@ -234,28 +249,37 @@ class ReferenceBook:
         return True
 
     def operator_row_makes_no_sense(self, command: Command) -> Refusal | None:
-        """1.5 for operator commands: the index that the code calls for is known, code and value are in range."""
+        """1.5 for operator commands: the code is known, so is the index it calls for, the value is in range."""
         kind, code, value = command.kind, command.order_type, command.quantity
-        scope = code if kind == CommandKind.KILL_SWITCH else None
-        limit = code if kind == CommandKind.LIMIT and code in LIMITS else None
-        names_instrument = (scope == Scope.INSTRUMENT or limit is not None and limit >= 32
-                            or kind == CommandKind.PHASE and command.instrument != ALL)
-        names_account = scope == Scope.ACCOUNT or limit is not None and limit < 32 or kind == CommandKind.CASH
-        if names_instrument and not 0 <= command.instrument < len(self.markets):
-            return Reason.UNKNOWN_INSTRUMENT, command.instrument, 0
-        if names_account and not 0 <= command.account < len(self.members):
-            return Reason.UNKNOWN_ACCOUNT, command.account, 0
-        codes = {CommandKind.PHASE: PHASES, CommandKind.KILL_SWITCH: SCOPES, CommandKind.LIMIT: LIMITS}.get(kind)
-        if codes is not None and code not in codes:
-            return Reason.INVALID_VALUE, code, 0
-        if kind in (CommandKind.KILL_SWITCH, CommandKind.LIMIT):
-            lowest = LOWEST_VALUE.get(code, 0) if limit is not None else 0
-            highest = HIGHEST_VALUE.get(code) if limit is not None else 1
-            if value < lowest:
-                return Reason.INVALID_VALUE, value, lowest
-            if highest is not None and value > highest:
-                return Reason.INVALID_VALUE, value, highest
-        return None
+        if kind == CommandKind.PHASE:
+            unknown = None if command.instrument == ALL else self.instrument_is_unknown(command)
+            return unknown or out_of_range(code, 0, max(Phase))
+        if kind == CommandKind.KILL_SWITCH:
+            unknown = (self.instrument_is_unknown(command) if code == Scope.INSTRUMENT
+                       else self.account_is_unknown(command) if code == Scope.ACCOUNT
+                       else self.firm_is_unknown(command) if code == Scope.FIRM else None)
+            return out_of_range(code, 0, max(Scope)) or unknown or out_of_range(value, 0, 1)
+        if kind == CommandKind.LIMIT:
+            if code not in LIMIT_RANGE:
+                return Reason.INVALID_VALUE, code, max(LIMIT_RANGE)
+            unknown = self.account_is_unknown(command) if code < 32 else self.instrument_is_unknown(command)
+            return unknown or out_of_range(value, *LIMIT_RANGE[code])
+        if kind == CommandKind.CASH:
+            return self.account_is_unknown(command) or out_of_range(value, -LARGEST_SUM, LARGEST_SUM)
+        return None                            # END_DAY names nothing (2.3)
+
+    def instrument_is_unknown(self, command: Command) -> Refusal | None:
+        last = len(self.markets) - 1
+        return None if 0 <= command.instrument <= last else (Reason.UNKNOWN_INSTRUMENT, command.instrument, last)
+
+    def account_is_unknown(self, command: Command) -> Refusal | None:
+        last = len(self.members) - 1
+        return None if 0 <= command.account <= last else (Reason.UNKNOWN_ACCOUNT, command.account, last)
+
+    def firm_is_unknown(self, command: Command) -> Refusal | None:
+        """The account field of a KILL_SWITCH for a firm is the firm's number."""
+        return None if 0 <= command.account <= self.last_firm else (
+            Reason.UNKNOWN_ACCOUNT, command.account, self.last_firm)
 
     def phase_forbids(self, command: Command) -> Refusal | None:
         """5.3"""
@@ -350,12 +374,12 @@ class ReferenceBook:
         market = self.markets[command.instrument]
         terms, best = market.terms, market.best_opposite(command.side)
         lowest, highest = terms.price_floor, terms.price_ceiling
-        if terms.collar:
-            lowest = max(lowest, market.last_price - terms.collar)
-            highest = min(highest, market.last_price + terms.collar)
-        if best is None or terms.protection == 0:
+        if market.collar:
+            lowest = max(lowest, market.last_price - market.collar)
+            highest = min(highest, market.last_price + market.collar)
+        if best is None or market.protection == 0:
             return highest if command.side == Side.BUY else lowest
-        price = best.price + terms.protection if command.side == Side.BUY else best.price - terms.protection
+        price = best.price + (market.protection if command.side == Side.BUY else -market.protection)
         return min(max(price, lowest), highest)
 
     def self_match_mode(self, command: Command) -> int:
@@ -503,7 +527,7 @@ class ReferenceBook:
         order_id = command.order_id if command.kind in (CommandKind.CANCEL, CommandKind.AMEND) else 0
         self.emit(EventKind.REJECTED, command, reason=reason, order_id=order_id, price=command.price,
                   quantity=command.quantity, side=command.side, flags=command.flags, instrument=command.instrument,
-                  account=command.account, resting_leaves_quantity=value, resting_price=bound)
+                  account=command.account, client_order_id=command.client_order_id, resting_leaves_quantity=value, resting_price=bound)
 
     def emit_order(self, kind: EventKind, command: Command, order: Order, **fields: Any) -> None:
         """An event about an order: it carries the order's own names and what stays open."""
@@ -514,5 +538,4 @@ class ReferenceBook:
     def emit(self, kind: EventKind, command: Command, **fields: Any) -> None:
         """1.7: number the event and keep it."""
         self.event_id += 1
-        fields.setdefault("client_order_id", command.client_order_id)
         self.events.append(Event(self.event_id, command.sequence, command.time, kind=kind, **fields))

@@ -6,6 +6,8 @@ after any run they equal a recomputation from the open orders and the trades.
 
 Checks return (reason, value, bound); reason 0 means that the order passes.
 """
+import numpy as np
+
 from matching.codes import EventKind, Flag, Reason, Side
 from matching.jit import inlined
 
@@ -132,85 +134,62 @@ def worst_case(position, open_buy, open_sell):
 @inlined
 def check_exposure(account, limit, exposure, side, growth, flags):
     """Would `growth` more lots on this side break reduce-only, position limits or credit?"""
-    position, open_buy, open_sell = exposure.position, exposure.open_buy, exposure.open_sell
-    if side == _BUY:
-        open_buy += growth
-        reach = position + open_buy
-        if flags & _REDUCE_ONLY and reach > 0:
-            return _REDUCE, reach, 0
-        bound = min(account.max_long, limit.max_position)
-        if reach > bound:
-            return _MAX_LONG, reach, bound
-    else:
-        open_sell += growth
-        reach = open_sell - position
-        if flags & _REDUCE_ONLY and reach > 0:
-            return _REDUCE, reach, 0
-        bound = min(account.max_short, limit.max_position)
-        if reach > bound:
-            return _MAX_SHORT, reach, bound
-    more = worst_case(position, open_buy, open_sell) - worst_case(position, exposure.open_buy, exposure.open_sell)
-    if more > 0:
-        margin = account.margin_used + more * limit.margin
-        if margin > account.equity:
-            return _CREDIT, margin, account.equity
+    buys = growth * (2 - side)           # a side is 1 or 2: arithmetic instead of a branch nobody can predict
+    sells = growth - buys
+    after = worst_case(exposure.position, exposure.open_buy + buys, exposure.open_sell + sells)
+    long = exposure.position + exposure.open_buy + buys
+    short = exposure.open_sell + sells - exposure.position
+    reach = long if side == _BUY else short
+    bound = min(account.max_long if side == _BUY else account.max_short, limit.max_position)
+    if flags & _REDUCE_ONLY and reach > 0:
+        return _REDUCE, reach, 0
+    if reach > bound:
+        return _MAX_LONG if side == _BUY else _MAX_SHORT, reach, bound
+    more = after - exposure.worst
+    margin = account.margin_used + more * limit.margin
+    if more > 0 and margin > account.equity:
+        return _CREDIT, margin, account.equity
     return _OK, 0, 0
 
 
 # Hold, release, fill (RULEBOOK 5.14) ------------------------------------------------------------------------------------
 
 @inlined
-def move(account, limit, exposure, position, open_buy, open_sell):
-    """Change an exposure by so many lots, and the margin with it."""
-    before = worst_case(exposure.position, exposure.open_buy, exposure.open_sell)
+def move(ledger, account_index, instrument_index, position, open_buy, open_sell, orders):
+    """Change an exposure by so many lots, and the margin and the count of open orders with it. Returns the exposure."""
+    account = ledger.accounts[np.uint64(account_index)]
+    exposure = ledger.exposures[np.uint64(account_index * len(ledger.limits) + instrument_index)]
     exposure.position += position
     exposure.open_buy += open_buy
     exposure.open_sell += open_sell
-    after = worst_case(exposure.position, exposure.open_buy, exposure.open_sell)
-    account.margin_used += (after - before) * limit.margin
+    worst = worst_case(exposure.position, exposure.open_buy, exposure.open_sell)
+    account.margin_used += (worst - exposure.worst) * ledger.limits[np.uint64(instrument_index)].margin
+    account.open_orders += orders
+    exposure.worst = worst
+    return exposure
 
 
 @inlined
-def hold(ledger, account_index, instrument_index, side, quantity, orders):
-    """Hold `quantity` more open lots (release: negative) and `orders` more open orders."""
-    account = ledger.accounts[account_index]
-    account.open_orders += orders
-    exposure = ledger.exposures[account_index * len(ledger.limits) + instrument_index]
-    limit = ledger.limits[instrument_index]
-    if side == _BUY:
-        move(account, limit, exposure, 0, quantity, 0)
-    else:
-        move(account, limit, exposure, 0, 0, quantity)
-
-
-@inlined
-def fill(ledger, account_index, instrument_index, side, quantity, price, orders):
-    """Turn `quantity` open lots into position."""
-    account = ledger.accounts[account_index]
-    account.open_orders += orders
-    exposure = ledger.exposures[account_index * len(ledger.limits) + instrument_index]
-    limit = ledger.limits[instrument_index]
-    if side == _BUY:
-        move(account, limit, exposure, quantity, -quantity, 0)
-        exposure.cost += price * quantity
-    else:
-        move(account, limit, exposure, -quantity, 0, -quantity)
-        exposure.cost -= price * quantity
+def fill(ledger, account, instrument, side, quantity, price, leaves):
+    """Turn `quantity` open lots into position; without leaves the order is no longer open."""
+    bought = quantity * (2 - side)
+    sold = quantity - bought
+    exposure = move(ledger, account, instrument, bought - sold, -bought, -sold, -1 if leaves == 0 else 0)
+    exposure.cost += price * (bought - sold)
 
 
 @inlined
 def apply_event(ledger, event):
     """Bring exposures up to date with one event. An order counts as open from ACCEPTED until its leaves are zero."""
     kind = event.kind
-    if kind == _ACCEPTED:
-        hold(ledger, event.account, event.instrument, event.side, event.quantity, 1)
-    elif kind == _TRADED:
-        fill(ledger, event.account, event.instrument, event.side, event.quantity, event.price,
-             -1 if event.leaves_quantity == 0 else 0)
+    if kind == _TRADED:
+        fill(ledger, event.account, event.instrument, event.side, event.quantity, event.price, event.leaves_quantity)
         fill(ledger, event.resting_account, event.instrument, 3 - event.side, event.quantity, event.price,
-             -1 if event.resting_leaves_quantity == 0 else 0)
-    elif kind == _CANCELED:
-        hold(ledger, event.account, event.instrument, event.side, -event.quantity, -1)
-    elif kind == _AMENDED:
-        hold(ledger, event.account, event.instrument, event.side,
-             event.leaves_quantity - event.resting_leaves_quantity, 0)
+             event.resting_leaves_quantity)
+    elif kind == _ACCEPTED or kind == _CANCELED or kind == _AMENDED:
+        held = event.quantity if kind == _ACCEPTED else -event.quantity
+        if kind == _AMENDED:
+            held = event.leaves_quantity - event.resting_leaves_quantity
+        orders = 0 if kind == _AMENDED else (1 if kind == _ACCEPTED else -1)
+        bought = held * (2 - event.side)
+        move(ledger, event.account, event.instrument, 0, bought, held - bought, orders)

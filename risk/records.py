@@ -49,7 +49,8 @@ EXPOSURE = _record(
     ("position", "<i8"),              # lots, long positive
     ("open_buy", "<i8"),              # lots of resting buy orders
     ("open_sell", "<i8"),             # lots of resting sell orders
-    ("cost", "<i8"))                  # ticks x lots paid (bought) minus received (sold)
+    ("cost", "<i8"),                  # ticks x lots paid (bought) minus received (sold)
+    ("worst", "<i8"))                 # lots, max(|position + open_buy|, |position - open_sell|): what margin is held for
 
 CLIENT_ORDER = _record(
     ("order_id", "<i8"),              # the order that has this client order id; 0: a free row

@@ -1,0 +1,62 @@
+"""Where prices in currency and volumes in barrels or tonnes meet ticks and lots. Exact, or refused.
+
+    price_to_ticks(instrument, "551.3")  -> 5513
+    lots_to_amount(instrument, 2)        -> Decimal("2000")
+
+Numbers come as int, str, Decimal, or as the float that a JSON number became. A float stands for the shortest decimal
+that denotes it: 551.3 means 551.3, not the binary fraction next to it.
+"""
+from decimal import Decimal, InvalidOperation
+
+from exchange.instruments import Instrument
+
+_LARGEST = 1 << 62
+
+
+class UnitError(ValueError):
+    """A number that is no whole multiple of its unit. Has field, value and bound for the answer."""
+
+    def __init__(self, field: str, value: object, bound: str) -> None:
+        super().__init__(f"{field} is {value}, must be {bound}")
+        self.field, self.value, self.bound = field, value, bound
+
+
+def _whole(field: str, value: object, unit: Decimal, unit_name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
+        raise UnitError(field, value, "a number")
+    try:
+        number = Decimal(repr(value) if isinstance(value, float) else value)
+        count = number / unit
+        whole = int(count)
+    except (InvalidOperation, ValueError, OverflowError):
+        raise UnitError(field, value, "a finite number") from None
+    if whole * unit != number:
+        raise UnitError(field, value, f"a multiple of the {unit_name} {unit}")
+    if not -_LARGEST < whole < _LARGEST:
+        raise UnitError(field, value, f"within {_LARGEST} {unit_name}s")
+    return whole
+
+
+def price_to_ticks(instrument: Instrument, price: object, field: str = "price") -> int:
+    """Price in currency -> ticks. Errors: UnitError."""
+    return _whole(field, price, instrument.tick_size, "tick size")
+
+
+def amount_to_lots(instrument: Instrument, amount: object, field: str = "amount") -> int:
+    """Volume in the instrument's unit -> lots. Errors: UnitError."""
+    return _whole(field, amount, instrument.lot_size, "lot size")
+
+
+def ticks_to_price(instrument: Instrument, ticks: int) -> Decimal:
+    """Ticks -> price in currency, exact."""
+    return int(ticks) * instrument.tick_size
+
+
+def lots_to_amount(instrument: Instrument, lots: int) -> Decimal:
+    """Lots -> volume in the instrument's unit, exact."""
+    return int(lots) * instrument.lot_size
+
+
+def fen_to_money(fen: int) -> Decimal:
+    """Fen -> currency, exact."""
+    return Decimal(int(fen)).scaleb(-2)
