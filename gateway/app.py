@@ -1,0 +1,211 @@
+"""The application: routes that await bytes, feed a session and send what it says. FastAPI on the guarded server.
+
+    hub = Hub(exchange, runner, blotter, market_data, feed, auth, clock, name="QIEE Hub")
+    server = serve(create_app(hub), "127.0.0.1", 8080)               # gateway/server.py
+
+`create_app` takes over what happens with each durable batch, as the runner's first listener: answers and private
+notifications, then the blotter, then market data and the public channels. Nobody else records into them while it runs.
+
+A connection writes its frames to the transport itself, all of one turn of the event loop in one system call: on the way
+of an order, sending by way of ASGI would cost as much as everything else together.
+"""
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+from fastapi import FastAPI, WebSocket
+from starlette.responses import JSONResponse, Response
+
+from gateway.binary import serve_binary
+from gateway.guard import Connection as Guarded
+from gateway.guard import connection_of
+from gateway.hub import Hub, Limits
+from gateway.rest import router
+from gateway.session import Desk, Session, Ticket, platform_state
+from matching.codes import EventKind
+from matching.records import COMMAND
+
+__all__ = ["Hub", "Limits", "create_app"]
+
+_KILL_SWITCH = int(EventKind.KILL_SWITCH)
+_TICK_SECONDS = 0.02
+_HUB_STOPS = (1001, 1012)        # close codes of a server that stops: no cancel on disconnect
+log = logging.getLogger(__name__)
+
+
+class Connection:
+    """One JSON websocket: the peer of its session. Commands and frames are gathered and leave once a turn of the loop."""
+
+    def __init__(self, hub: Hub, desk: Desk, guarded: Guarded) -> None:
+        self.session = Session(hub, desk, self, number=guarded.number, address=guarded.address,
+                               admit=guarded.authenticate)
+        self._runner = hub.runner
+        self._reports = desk.reports
+        self._protocol = guarded.protocol
+        self._transport = guarded.protocol.transport
+        self._loop = asyncio.get_running_loop()
+        self._frames: list[bytes] = []
+        self._rows = bytearray()
+        self._tickets: list[Ticket] = []
+        self.closing: tuple[int, str] | None = None
+        self.closed = asyncio.Event()
+
+    @property
+    def queued(self) -> int:
+        """Bytes that have not left yet."""
+        return self._transport.get_write_buffer_size() + sum(map(len, self._frames))
+
+    def send(self, message: bytes) -> None:
+        """Queue one text frame."""
+        if not self._frames:
+            self._loop.call_soon(self._write)
+        self._frames += (frame_head(len(message)), message)
+
+    def _write(self) -> None:
+        if self._frames and not self._protocol.close_sent and not self._transport.is_closing():
+            self._transport.write(b"".join(self._frames))
+        self._frames.clear()
+
+    def submit(self, rows: bytes, ticket: Ticket) -> None:
+        """Queue commands for the runner."""
+        if not self._tickets:
+            self._loop.call_soon(self._hand_over)
+        self._rows += rows
+        self._tickets.append(ticket)
+
+    def _hand_over(self) -> None:
+        rows, self._rows = self._rows, bytearray()
+        tickets, self._tickets = self._tickets, []
+        self._runner.submit(np.frombuffer(rows, COMMAND), partial(self._reports.expect, self.session, tickets))
+
+    def close(self, code: int, reason: str) -> None:
+        """What was sent before still leaves."""
+        if self.closing is None:
+            self.closing = code, reason
+            self._loop.call_soon(self._end)
+
+    def _end(self) -> None:
+        self._write()
+        self.closed.set()
+
+
+def frame_head(length: int) -> bytes:
+    """The head of an unfragmented, unmasked text frame (RFC 6455, 5.2)."""
+    if length < 126:
+        return bytes((0x81, length))
+    if length < 1 << 16:
+        return b"\x81\x7e" + length.to_bytes(2, "big")
+    return b"\x81\x7f" + length.to_bytes(8, "big")
+
+
+class Gateway:
+    """The connections of one hub, and what is done for all of them: publishing, ticking, stopping."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        self.desk = Desk(hub)
+        self.connections: set[Connection] = set()
+        hub.runner.listeners.insert(0, self.publish)
+
+    def publish(self, commands: np.ndarray, events: np.ndarray) -> None:
+        """The runner's listener: one durable batch."""
+        now = self.hub.clock()
+        self.desk.reports.publish(commands, events, now)
+        self.hub.blotter.record(commands, events)
+        self.hub.feed.publish(events, now)
+        if self.desk.platform and (events["kind"] == _KILL_SWITCH).any():
+            self._tell_platform(platform_state(self.hub))
+
+    def _tell_platform(self, message: bytes) -> None:
+        for session in list(self.desk.platform):
+            session.peer.send(message)
+
+    async def tick(self) -> None:
+        """Intervals of the feed and heartbeats, for ever."""
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            now = self.hub.clock()
+            self.hub.feed.tick(now)
+            for connection in list(self.connections):
+                connection.session.tick(now)
+
+    async def serve(self, websocket: WebSocket) -> None:
+        """One JSON websocket, until it ends."""
+        await websocket.accept()
+        connection = Connection(self.hub, self.desk, connection_of(websocket.scope))
+        self.connections.add(connection)
+        code = _HUB_STOPS[0]                     # when this task is canceled, it is the server that stops
+        closer = asyncio.create_task(self._close_when_told(websocket, connection))
+        try:
+            code = await self._read(websocket, connection)
+        finally:
+            closer.cancel()
+            self.connections.discard(connection)
+            connection.session.lost(self.hub.clock(), cancel=code not in _HUB_STOPS)
+
+    async def _read(self, websocket: WebSocket, connection: Connection) -> int:
+        """Returns the close code."""
+        receive, clock, take = websocket.receive, self.hub.clock, connection.session.receive
+        while True:
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                return message.get("code") or 1006
+            text = message.get("text")
+            take(message["bytes"] if text is None else text, clock())
+
+    async def _close_when_told(self, websocket: WebSocket, connection: Connection) -> None:
+        await connection.closed.wait()
+        assert connection.closing is not None
+        with contextlib.suppress(RuntimeError):      # the peer was faster
+            await websocket.close(*connection.closing)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        ticking = asyncio.create_task(self.tick())
+        ticking.add_done_callback(_told_if_failed)
+        try:
+            yield
+        finally:
+            self._tell_platform(platform_state(self.hub, maintenance=True))
+            ticking.cancel()
+
+
+def _told_if_failed(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("the gateway's clock has stopped", exc_info=error)
+
+
+def create_app(hub: Hub) -> FastAPI:
+    """The ASGI application of a hub; it must be served by gateway.server."""
+    gateway = Gateway(hub)
+    app = FastAPI(title=hub.name, version="1.0", lifespan=gateway.lifespan, docs_url="/docs", redoc_url=None)
+    app.include_router(router(hub, gateway.desk))
+
+    @app.websocket("/ws/api/v2")
+    async def json_rpc(websocket: WebSocket) -> None:
+        await gateway.serve(websocket)
+
+    @app.websocket("/ws/bin/v1")
+    async def binary(websocket: WebSocket) -> None:
+        await serve_binary(websocket, hub)
+
+    @app.get("/healthz")
+    async def healthz() -> Response:
+        return JSONResponse({"name": hub.name, "alive": True})
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        ready, body = readiness(hub)
+        return JSONResponse(body, 200 if ready else 503)
+
+    return app
+
+
+def readiness(hub: Hub) -> tuple[bool, dict[str, Any]]:
+    """Whether the hub takes orders, and where it stands."""
+    running = getattr(hub.runner, "running", True)
+    return running, {"name": hub.name, "ready": running, "sequence": hub.exchange.sequence}

@@ -1,0 +1,80 @@
+"""The documented models of the messages that matter most: for OpenAPI and for readers, in pydantic.
+
+The hub itself reads with the structs of requests.py, which are ten times faster. A test feeds both the same messages and
+sees that they take and refuse the same.
+
+    Enter.model_json_schema()
+"""
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+
+
+def _plain(value: Any) -> Any:
+    """A number, or a text that holds a plain decimal: no exponent, sign, space or underscore that Decimal would take."""
+    if isinstance(value, str):
+        digits = value.removeprefix("-")
+        whole, point, fraction = digits.partition(".")
+        if not (whole.isascii() and whole.isdigit() and len(whole) <= 24) or (
+                point and not (fraction.isascii() and fraction.isdigit() and len(fraction) <= 24)):
+            raise ValueError("not a plain decimal")
+    elif isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        raise ValueError("not a number")
+    return value
+
+
+def _ascii(value: str) -> str:
+    if any(not " " <= character <= "~" for character in value):
+        raise ValueError("not printable ASCII")
+    return value
+
+
+Number = Annotated[Decimal, BeforeValidator(_plain), Field(allow_inf_nan=False, description="number, or decimal as text")]
+Tag = Annotated[StrictStr, Field(min_length=1, max_length=20), AfterValidator(_ascii)]
+Name = Annotated[StrictStr, Field(max_length=64)]
+OrderId = (Annotated[StrictStr, Field(min_length=1, max_length=20)]
+           | Annotated[StrictInt, Field(ge=1, le=(1 << 63) - 1)])
+
+
+class Enter(BaseModel):
+    """private/buy and private/sell."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    instrument_name: Name
+    amount: Number = Field(description="units, a multiple of contract_size")
+    price: Number = Field(default=None, description="currency per unit, a multiple of tick_size; none for market")
+    type: Literal["limit", "market"] = "limit"
+    time_in_force: Literal["good_til_cancelled", "good_til_day", "immediate_or_cancel", "fill_or_kill"] = "good_til_cancelled"
+    client_order_id: Tag = Field(default=None, description="unique per account and trading day: makes sending again safe")
+    label: Tag = Field(default=None, description="a free tag")
+    post_only: StrictBool = False
+    reject_post_only: StrictBool = True
+    reduce_only: StrictBool = False
+    self_match: Literal["cancel_incoming", "cancel_resting", "cancel_both"] = Field(
+        default=None, description="self-match prevention; default: the account's")
+
+
+class Edit(BaseModel):
+    """private/edit."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    order_id: OrderId
+    amount: Number = Field(default=None, description="new total, what has filled included")
+    price: Number = None
+    post_only: StrictBool = False
+    reject_post_only: StrictBool = True
+
+
+class Cancel(BaseModel):
+    """private/cancel."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    order_id: OrderId
+
+
+DOCUMENTED: dict[str, type[BaseModel]] = {
+    "private/buy": Enter, "private/sell": Enter, "private/edit": Edit, "private/cancel": Cancel}

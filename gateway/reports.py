@@ -1,0 +1,295 @@
+"""Orders and trades as their owners see them: the state of an order at a given command, its JSON, and the private
+channels user.orders and user.trades.
+
+The blotter knows every open order and the latest finished ones, as of the last durable batch. An answer must show the
+order as its own command left it, though later commands of the same batch may have changed it already: so a batch is
+published before the blotter records it, and `Batch.order` applies the batch's events to what the blotter says, up to
+that command.
+
+    reports = Reports(Orders(exchange, blotter))
+    reports.expect(answerer, tickets, commands, events)      # a submission came back, durable
+    reports.publish(commands, events, now)                   # the whole batch: answers first, then private notifications
+
+Instruments are indices, prices ticks, quantities lots, times ns.
+"""
+from typing import Any, Protocol
+
+import numpy as np
+from msgspec import Struct
+
+from exchange.blotter import ENTRY, Blotter
+from exchange.machine import Exchange
+from gateway.messages import Command, Event, Scale, commands_of, encode, events_of, layout, notification
+from matching.codes import EventKind, Flag, OrderType, Reason, Side, TimeInForce
+
+_ACCEPTED, _TRADED, _CANCELED = int(EventKind.ACCEPTED), int(EventKind.TRADED), int(EventKind.CANCELED)
+_AMENDED, _REJECTED = int(EventKind.AMENDED), int(EventKind.REJECTED)
+_DAY_ENDED = int(Reason.DAY_ENDED)
+
+DIRECTION = {int(Side.BUY): "buy", int(Side.SELL): "sell"}
+ORDER_TYPE = {int(OrderType.MARKET): "market", int(OrderType.LIMIT): "limit"}
+TIME_IN_FORCE = {int(TimeInForce.DAY): "good_til_day", int(TimeInForce.GTC): "good_til_cancelled",
+                 int(TimeInForce.IOC): "immediate_or_cancel", int(TimeInForce.FOK): "fill_or_kill"}
+_REASON = {int(reason): reason.name.lower() for reason in Reason}
+_JSON = {True: "true", False: "false"}
+
+
+class Order(Struct, gc=False):
+    """One order at one moment."""
+
+    order_id: int
+    account: int
+    instrument: int
+    side: int
+    order_type: int
+    time_in_force: int
+    flags: int
+    price: int
+    quantity: int                # total
+    leaves: int                  # open
+    filled: int
+    notional: int                # sum of trade price x quantity
+    reason: int                  # why it was canceled
+    client_order_id: bytes
+    created: int
+    updated: int
+    sequence: int                # of the command that changed it last
+    exec_type: str
+    replaced: bool = False
+
+    @property
+    def open(self) -> bool:
+        return self.leaves > 0
+
+    def apply(self, event: Event) -> None:
+        """Bring the order up to one of its events."""
+        kind = event.kind
+        if kind == _TRADED:
+            self.filled += event.quantity
+            self.notional += event.quantity * event.price
+            mine = event.order_id == self.order_id
+            self.leaves = event.leaves_quantity if mine else event.resting_leaves_quantity
+            self.exec_type = "trade"
+        elif kind == _CANCELED:
+            self.leaves = 0
+            self.reason = event.reason
+            self.exec_type = "expired" if event.reason == _DAY_ENDED else "canceled"
+        elif kind == _AMENDED:
+            self.price, self.quantity, self.leaves = event.price, event.quantity, event.leaves_quantity
+            self.exec_type, self.replaced = "replaced", True
+        else:
+            return
+        self.sequence, self.updated = event.sequence, event.time
+
+
+def entered(command: Command, accepted: Event) -> Order:
+    """The order that an ACCEPTED event began."""
+    return Order(accepted.order_id, accepted.account, accepted.instrument, accepted.side, command.order_type,
+                 command.time_in_force, command.flags, accepted.price, accepted.quantity, accepted.leaves_quantity, 0, 0,
+                 0, accepted.client_order_id, accepted.time, accepted.time, accepted.sequence, "new")
+
+
+_ENTRY = layout(ENTRY)
+
+
+def _of_entry(row: bytes) -> Order:
+    """An ENTRY of the blotter; its flags are the entering command's, its last change is not told apart."""
+    (order_id, price, quantity, leaves, filled, notional, created, updated, client, instrument, account, sequence, flags,
+     reason, side, order_type, time_in_force, _) = _ENTRY.unpack(row)
+    exec_type = ("expired" if reason == _DAY_ENDED else "canceled") if reason else "trade" if filled else "new"
+    return Order(order_id, account, instrument, side, order_type, time_in_force, flags, price, quantity, leaves, filled,
+                 notional, reason, client.rstrip(b"\0"), created, updated, sequence, exec_type)
+
+
+class Orders:
+    """The orders that the hub still knows, by id, owner or name, as of the last durable batch; and their JSON."""
+
+    def __init__(self, exchange: Exchange, blotter: Blotter) -> None:
+        self.exchange = exchange
+        self.blotter = blotter
+        self.scales = [Scale(instrument) for instrument in exchange.instruments]
+
+    def find(self, order_id: int) -> Order | None:
+        """None: never accepted, or finished too long ago."""
+        entry = self.blotter.order(order_id)
+        return None if entry is None else _of_entry(entry.tobytes())
+
+    def open_of(self, account: int, instruments: frozenset[int], name: str | None = None) -> list[Order]:
+        """Open orders of an account in these instruments, with this label or client order id, newest first."""
+        return self._chosen(self.blotter.open_orders(account), instruments, name)
+
+    def all_of(self, account: int, instruments: frozenset[int], name: str | None = None) -> list[Order]:
+        """Open orders and finished ones, newest first."""
+        return self._chosen(self.blotter.orders(account), instruments, name)
+
+    def _chosen(self, entries: np.ndarray, instruments: frozenset[int], name: str | None) -> list[Order]:
+        if name is not None:
+            entries = entries[entries["client_order_id"] == name.encode()]
+        if len(instruments) < len(self.scales):
+            entries = entries[np.isin(entries["instrument"], list(instruments))]
+        return [_of_entry(entry.tobytes()) for entry in entries]
+
+    # JSON -----------------------------------------------------------------------------------------------------------------
+
+    def text(self, order: Order, dup: bool = False) -> str:
+        """Order as JSON."""
+        scale = self.scales[order.instrument]
+        name = encode(order.client_order_id.decode("latin-1")) if order.client_order_id else '""'
+        client = "" if order.flags & Flag.LABEL or not order.client_order_id else f'"client_order_id":{name},'
+        reason = _REASON[order.reason]
+        state = "open" if order.leaves > 0 else "cancelled" if order.reason else "filled"
+        flags = order.flags
+        repeated = ',"dup":true' if dup else ""
+        return (f'{{"order_id":"{order.order_id}","instrument_name":"{scale.instrument.symbol}",'
+                f'"direction":"{DIRECTION[order.side]}","order_type":"{ORDER_TYPE[order.order_type]}",'
+                f'"order_state":"{state}","price":{scale.price(order.price)},"amount":{scale.amount(order.quantity)},'
+                f'"filled_amount":{scale.amount(order.filled)},"average_price":{scale.average(order.notional, order.filled)},'
+                f'"time_in_force":"{TIME_IN_FORCE[order.time_in_force]}","post_only":{_JSON[flags & 1 != 0]},'
+                f'"reduce_only":{_JSON[flags & 2 != 0]},"label":{name},{client}'
+                f'"creation_timestamp":{order.created // 1_000_000},"last_update_timestamp":{order.updated // 1_000_000},'
+                f'"seq":{order.sequence},"exec_type":"{order.exec_type}","reason":"{reason}",'
+                f'"cancel_reason":"{reason if order.reason else ""}","replaced":{_JSON[order.replaced]},"api":true,'
+                f'"web":false,"contracts":{order.quantity}{repeated}}}')
+
+    def trade_text(self, order: Order, event: Event, taker: bool) -> str:
+        """Trade as JSON, from the side of one of its orders, which is as the trade left it."""
+        scale = self.scales[event.instrument]
+        name = encode(order.client_order_id.decode("latin-1")) if order.client_order_id else '""'
+        client = "" if order.flags & Flag.LABEL or not order.client_order_id else f'"client_order_id":{name},'
+        return (f'{{"trade_id":"{event.trade_id}","trade_seq":{event.trade_id},"instrument_name":"{scale.instrument.symbol}",'
+                f'"order_id":"{order.order_id}","order_type":"{ORDER_TYPE[order.order_type]}",'
+                f'"direction":"{DIRECTION[order.side]}","state":"{"open" if order.leaves > 0 else "filled"}",'
+                f'"price":{scale.price(event.price)},"amount":{scale.amount(event.quantity)},'
+                f'"liquidity":"{"T" if taker else "M"}","fee":0,"fee_currency":"{scale.instrument.currency}",'
+                f'"timestamp":{event.time // 1_000_000},"label":{name},{client}"seq":{event.sequence},'
+                f'"self_trade":{_JSON[event.account == event.resting_account]},"contracts":{event.quantity},"api":true}}')
+
+
+class Batch:
+    """The rows of one durable batch, before the blotter has recorded them."""
+
+    def __init__(self, orders: Orders, commands: np.ndarray, events: np.ndarray, now: int) -> None:
+        self.orders = orders
+        self.commands = commands
+        self.events = events
+        self.now = now
+        self.first = int(commands["sequence"][0]) if len(commands) else 0
+
+    def order(self, order_id: int, sequence: int) -> Order | None:
+        """The order as the command `sequence` left it; None if it was never accepted or is forgotten."""
+        ids, makers = self.events["order_id"], self.events["resting_order_id"]
+        rows = self.events[((ids == order_id) | (makers == order_id)) & (self.events["sequence"] <= sequence)]
+        order = self.orders.find(order_id) if order_id < self.first else None
+        for event in events_of(rows):
+            if event.kind == _REJECTED:
+                continue
+            if event.kind == _ACCEPTED:
+                order = self.entered(event)
+            elif order is not None:
+                order.apply(event)
+        return order
+
+    def entered(self, accepted: Event) -> Order:
+        """The order that an ACCEPTED event of this batch began."""
+        row = accepted.sequence - self.first
+        return entered(next(commands_of(self.commands[row:row + 1])), accepted)
+
+
+class Answerer(Protocol):
+    """A session, as far as reports know it."""
+
+    account: int
+    channels: dict[str, "Channel"]
+
+    def answer(self, tickets: list[Any], commands: np.ndarray, events: np.ndarray, batch: Batch) -> None: ...
+    def notify(self, message: bytes) -> None: ...
+
+
+class Channel(Struct, frozen=True):
+    """A private channel: orders or trades, of these instruments."""
+
+    trades: bool
+    instruments: frozenset[int]
+
+
+class Reports:
+    """Answers and private notifications of each durable batch, in this order."""
+
+    def __init__(self, orders: Orders) -> None:
+        self.orders = orders
+        self._expected: list[tuple[Answerer, list[Any], np.ndarray, np.ndarray]] = []
+        self._watchers: dict[int, set[Answerer]] = {}
+        self._watched = np.zeros(len(orders.exchange.accounts), bool)
+
+    def expect(self, answerer: Answerer, tickets: list[Any], commands: np.ndarray, events: np.ndarray) -> None:
+        """A submission has become durable; it is answered when its batch is published, which follows at once."""
+        self._expected.append((answerer, tickets, commands, events))
+
+    def watch(self, answerer: Answerer) -> None:
+        """Call after the answerer's channels have changed."""
+        watchers = self._watchers.setdefault(answerer.account, set())
+        (watchers.add if answerer.channels else watchers.discard)(answerer)
+        self._watched[answerer.account] = bool(watchers)
+
+    def forget(self, answerer: Answerer) -> None:
+        """The session is over."""
+        if answerer.account in self._watchers:
+            self._watchers[answerer.account].discard(answerer)
+            self._watched[answerer.account] = bool(self._watchers[answerer.account])
+
+    def publish(self, commands: np.ndarray, events: np.ndarray, now: int) -> None:
+        """Answer what was expected of this batch, then tell the watchers. Call before the blotter records the batch."""
+        batch = Batch(self.orders, commands, events, now)
+        expected, self._expected = self._expected, []
+        for answerer, tickets, own_commands, own_events in expected:
+            answerer.answer(tickets, own_commands, own_events, batch)
+        if self._watched.any():
+            self._tell(batch)
+
+    def _tell(self, batch: Batch) -> None:
+        """One notification an order and command, one of all trades of a command, in the order of commands."""
+        events = batch.events
+        kind = events["kind"]
+        traded = kind == _TRADED
+        seen = (kind <= _AMENDED) & (kind != _REJECTED)
+        # accounts of other kinds may be ALL (-1), which would look up the last one: `seen` leaves them out
+        wanted = seen & (self._watched[events["account"]] | (traded & self._watched[events["resting_account"]]))
+        states: dict[int, Order] = {}
+        told: list[tuple[Order, Event | None, bool]] = []
+        sequence = 0
+        for event in events_of(events[wanted]):
+            if event.sequence != sequence:
+                self._send(told)
+                told, sequence = [], event.sequence
+            for order_id, account, maker in ((event.order_id, event.account, False),
+                                             (event.resting_order_id, event.resting_account, True)):
+                if (maker and event.kind != _TRADED) or not self._watched[account]:
+                    continue
+                order = states.get(order_id)
+                if order is None:
+                    order = batch.entered(event) if event.kind == _ACCEPTED else self.orders.find(order_id)
+                    assert order is not None, f"order {order_id} changes, but the blotter does not know it"
+                    states[order_id] = order
+                order.apply(event)
+                told.append((order, event if event.kind == _TRADED else None, not maker))
+        self._send(told)
+
+    def _send(self, told: list[tuple[Order, Event | None, bool]]) -> None:
+        """The changes of one command, to every watcher of their accounts."""
+        orders = {order.order_id: order for order, _, _ in told}
+        texts: dict[int, str] = {}
+        for account in {order.account for order in orders.values()}:
+            mine = [order for order in orders.values() if order.account == account]
+            trades = [(order, event, taker) for order, event, taker in told if event is not None and order.account == account]
+            for watcher in list(self._watchers.get(account, ())):
+                for name, channel in watcher.channels.items():
+                    if channel.trades:
+                        chosen = [self.orders.trade_text(*trade) for trade in trades
+                                  if trade[1].instrument in channel.instruments]
+                        if chosen:
+                            watcher.notify(notification(name, f"[{','.join(chosen)}]"))
+                        continue
+                    for order in mine:
+                        if order.instrument in channel.instruments:
+                            text = texts.get(order.order_id) or texts.setdefault(order.order_id, self.orders.text(order))
+                            watcher.notify(notification(name, text))

@@ -1,0 +1,157 @@
+"""The same methods over HTTP: a request is put into the form of a websocket frame and goes through the same session code.
+
+GET takes parameters from the query string, POST from the body; the Authorization header says who asks. The answer is the
+JSON-RPC answer, with an HTTP status that says the same.
+
+    GET /api/v2/private/buy?instrument_name=SC2701&amount=1000&price=520.5
+"""
+import asyncio
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+import numpy as np
+from fastapi import APIRouter, Request
+from msgspec import UNSET, Raw, Struct, UnsetType
+from starlette.responses import Response
+
+from gateway.guard import connection_of
+from gateway.hub import Hub
+from gateway.messages import Refused, encode, error
+from gateway.models import DOCUMENTED
+from gateway.requests import METHODS, from_query
+from gateway.session import Desk, Session, Ticket
+from matching.records import COMMAND
+
+_STATUS = {13004: 401, 13009: 401, 13021: 403, 10028: 429, 12003: 429, 10040: 503, -32601: 404}
+
+
+class _Data(Struct):
+    retry_after_ms: int = 0
+
+
+class _Error(Struct):
+    code: int
+    data: _Data
+
+
+class _Outcome(Struct):
+    """What of an answer decides its HTTP status."""
+
+    error: _Error | UnsetType = UNSET
+
+
+class _Named(Struct):
+    """Whether a body is a whole request."""
+
+    method: Any = UNSET
+
+
+_outcome = msgspec.json.Decoder(_Outcome)
+
+
+class Waiter:
+    """The peer of a session that lives for one HTTP request: keeps the answer."""
+
+    queued = 0
+
+    def __init__(self, hub: Hub, desk: Desk, number: int, address: str) -> None:
+        self._runner = hub.runner
+        self._reports = desk.reports
+        self.session = Session(hub, desk, self, number=number, address=address, websocket=False,
+                               bucket=desk.bucket_of_address(address))
+        self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def send(self, message: bytes) -> None:
+        if not self.answer.done():               # the client may have gone
+            self.answer.set_result(message)
+
+    def submit(self, rows: bytes, ticket: Ticket) -> None:
+        self._runner.submit(np.frombuffer(bytearray(rows), COMMAND),
+                            partial(self._reports.expect, self.session, [ticket]))
+
+    def close(self, code: int, reason: str) -> None:
+        """A request has no connection of its own to close."""
+
+
+def router(hub: Hub, desk: Desk) -> APIRouter:
+    """The routes of /api/v2."""
+    routes = APIRouter()
+
+    async def named(request: Request) -> Response:
+        """One method by its path."""
+        return await _serve(hub, desk, request, request.url.path.removeprefix("/api/v2/"))
+
+    async def enveloped(request: Request) -> Response:
+        """One JSON-RPC object, at /api/v2."""
+        return await _serve(hub, desk, request, "")
+
+    for name in METHODS:
+        if not METHODS[name].websocket_only:
+            routes.add_api_route(f"/api/v2/{name}", named, methods=["GET", "POST"], name=name, tags=[name.split("/")[0]],
+                                 operation_id=None, include_in_schema=True, openapi_extra=_documented(name),
+                                 generate_unique_id_function=lambda route: f"{route.name} {'+'.join(sorted(route.methods))}")
+    routes.add_api_route("/api/v2/{name:path}", named, methods=["GET", "POST"], include_in_schema=False)
+    routes.add_api_route("/api/v2", enveloped, methods=["POST"], name="JSON-RPC")
+    return routes
+
+
+def _documented(name: str) -> dict[str, Any]:
+    model = DOCUMENTED.get(name)
+    return {} if model is None else {
+        "requestBody": {"content": {"application/json": {"schema": model.model_json_schema()}}}}
+
+
+async def _serve(hub: Hub, desk: Desk, request: Request, name: str) -> Response:
+    """One request, from its bytes to its answer."""
+    now = hub.clock()
+    connection = connection_of(request.scope)
+    waiter = Waiter(hub, desk, connection.number, connection.address)
+    body = await request.body()
+    try:
+        frame = _frame(name, request, body)
+        header = request.headers.get("authorization")
+        if header is not None:
+            target = request.scope["raw_path"]
+            if request.scope["query_string"]:
+                target += b"?" + request.scope["query_string"]
+            waiter.session.log_on(hub.auth.of_header(header, request.method, target, body, now, connection.address))
+    except Refused as refused:
+        return _response(error("null", refused, now, hub.clock()))
+    waiter.session.receive(frame, now)
+    return _response(await waiter.answer)
+
+
+def _frame(name: str, request: Request, body: bytes) -> bytes:
+    """The request as a JSON-RPC frame."""
+    if request.method == "GET":
+        pairs = parse_qsl(request.url.query, keep_blank_values=True, max_num_fields=64)
+        method = METHODS.get(name)
+        values = from_query(method.reader.struct, pairs) if method else {}
+        return encode({"method": name, "params": values}).encode()
+    if not name:
+        return body
+    try:
+        whole = bool(body) and msgspec.json.decode(body, type=_Named).method is not UNSET
+        parameters = bytes(msgspec.json.decode(body, type=Raw)) if body else b"{}"
+    except (ValueError, RecursionError) as error_:
+        raise Refused(-32700, "Parse error", str(error_)[:160]) from None
+    if not whole:
+        return b'{"method":' + encode(name).encode() + b',"params":' + parameters + b"}"
+    if msgspec.json.decode(body, type=_Named).method != name:
+        raise Refused(-32600, "Invalid Request", f"method: the path says {name[:64]}", field="method")
+    return body
+
+
+def _response(answer: bytes) -> Response:
+    """With the status that belongs to the error, and when to come back."""
+    outcome = _outcome.decode(answer)
+    if outcome.error is UNSET:
+        return Response(answer, media_type="application/json")
+    status = _STATUS.get(outcome.error.code, int(HTTPStatus.BAD_REQUEST))
+    headers = {"retry-after": str(-(-outcome.error.data.retry_after_ms // 1000))} if status == 429 else {}
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return Response(answer, status, headers, "application/json")
