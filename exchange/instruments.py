@@ -61,7 +61,7 @@ class Instrument:
                       f"{self.price_floor} to {self.price_ceiling}")
         self._require("price_rule", self.price_rule, self.price_rule in ("resting", "median"), "resting or median")
         for field in ("protection", "collar", "margin"):
-            self._require(field, getattr(self, field), getattr(self, field) >= 0, "0 or more")
+            self._require(field, getattr(self, field), 0 <= getattr(self, field) <= _UNBOUNDED, f"0 to {_UNBOUNDED}")
         for field in ("minimum_quantity", "quantity_increment", "price_increment", "max_order_quantity"):
             self._require(field, getattr(self, field), 1 <= getattr(self, field) <= _UNBOUNDED, f"1 to {_UNBOUNDED}")
         self._require("max_position", self.max_position, 0 <= self.max_position <= _UNBOUNDED, f"0 to {_UNBOUNDED}")

@@ -16,7 +16,7 @@ from matching.kernel import (amend, crosses, enter, limit_price, mass_cancel, op
 from matching.records import NOBODY
 from risk.kernel import (apply_event, check_exposure, check_increments, check_rate, check_size, first_holder,
                          forget_client_orders, names_client_order, remember)
-from risk.limits import LIMIT_HIGH, LIMIT_LOW
+from risk.limits import LARGEST_MARGIN, LIMIT_HIGH, LIMIT_LOW
 
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)
 _ENTER, _CANCEL, _AMEND = int(CommandKind.ENTER), int(CommandKind.CANCEL), int(CommandKind.AMEND)
@@ -161,8 +161,8 @@ def check_enter(book, ledger, risk, command):
             if first != 0:
                 return _DUPLICATE, first, 0, first, 0
             held = ledger.hub[0].client_orders
-            if 2 * held >= len(ledger.client_orders):
-                return _CLIENT_CAPACITY, held, len(ledger.client_orders) // 2, 0, 0
+            if held >= ledger.hub[0].max_client_orders:
+                return _CLIENT_CAPACITY, held, ledger.hub[0].max_client_orders, 0, 0
         if reason == _OK and account.open_orders >= account.max_open_orders:
             return _MAX_OPEN_ORDERS, account.open_orders + 1, account.max_open_orders, 0, 0
         if reason == _OK:
@@ -252,7 +252,7 @@ def check_mass_cancel(book, command):
 # Operators' commands. RULEBOOK 7 -----------------------------------------------------------------------------------------
 
 @inlined
-def done(book, events, at, command, kind, side, quantity):
+def done(book, events, at, command, kind, account, side, quantity):
     """The one event of an operator command, or the closing event of a mass cancel."""
     event = tell(book, events, at, command, kind, _OK, side)
     event.order_id = 0
@@ -262,7 +262,7 @@ def done(book, events, at, command, kind, side, quantity):
     event.client_0 = 0
     event.client_1 = 0
     event.client_2 = 0
-    event.account = command.account
+    event.account = account
     return at + 1
 
 
@@ -285,6 +285,15 @@ def refresh_refusals(ledger):
 
 
 @inlined
+def largest_exposure(ledger, instrument):
+    """Lots of the largest worst case that any account has in an instrument."""
+    largest = 0
+    for number in range(len(ledger.accounts)):
+        largest = max(largest, ledger.exposures[number * len(ledger.limits) + instrument].worst)
+    return largest
+
+
+@inlined
 def set_margin(ledger, instrument, margin):
     """A new margin per lot revalues what every account holds."""
     limit = ledger.limits[instrument]
@@ -292,6 +301,7 @@ def set_margin(ledger, instrument, margin):
         exposure = ledger.exposures[number * len(ledger.limits) + instrument]
         ledger.accounts[number].margin_used += exposure.worst * (margin - limit.margin)
     limit.margin = margin
+    limit.largest_position = LARGEST_MARGIN // max(1, margin)
 
 
 @inlined
@@ -341,10 +351,12 @@ def set_limit(book, ledger, risk, command):
 def check_operator(book, ledger, risk, command):
     """Codes, names and values of an operator command."""
     kind, code, value = command.kind, command.order_type, command.quantity
-    if kind == _PHASE or kind == _END_DAY:
+    if kind == _END_DAY:
+        return _OK, 0, 0
+    if kind == _PHASE:
         if command.instrument < ALL or command.instrument >= len(book.instruments):
             return _UNKNOWN_INSTRUMENT, command.instrument, len(book.instruments) - 1
-        if kind == _PHASE and code >= _PHASES:
+        if code >= _PHASES:
             return _INVALID_VALUE, code, _PHASES - 1
         return _OK, 0, 0
     if kind == _KILL and code > _INSTRUMENT:
@@ -360,14 +372,18 @@ def check_operator(book, ledger, risk, command):
         if command.account < 0 or command.account >= accounts:
             return _UNKNOWN_ACCOUNT, command.account, accounts - 1
     if kind == _KILL and value != 0 and value != 1:
-        return _INVALID_VALUE, value, 1
+        return _INVALID_VALUE, value, 1 if value > 1 else 0
     if kind == _LIMIT and value < LIMIT_LOW[code]:
         return _INVALID_VALUE, value, LIMIT_LOW[code]
     if kind == _LIMIT and value > LIMIT_HIGH[code]:
         return _INVALID_VALUE, value, LIMIT_HIGH[code]
+    if risk and kind == _LIMIT and code == _L_I_MARGIN:
+        held = largest_exposure(ledger, command.instrument)
+        if value > LARGEST_MARGIN // max(1, held):
+            return _INVALID_VALUE, value, LARGEST_MARGIN // max(1, held)
     if kind == _CASH:
         if value > _LARGEST_SUM or value < -_LARGEST_SUM:
-            return _INVALID_VALUE, value, _LARGEST_SUM
+            return _INVALID_VALUE, value, _LARGEST_SUM if value > 0 else -_LARGEST_SUM
         equity = ledger.accounts[command.account].equity + value
         if risk and equity < 0:
             return _INVALID_VALUE, equity, 0
@@ -381,15 +397,15 @@ def operate(book, ledger, risk, events, at, command):
     """Carry out an operator command that has passed check_operator."""
     kind, code, value = command.kind, command.order_type, command.quantity
     if kind == _END_DAY:
-        at, expired = mass_cancel(book, events, at, command, ALL, 0, _DAY_ENDED_REASON, True)
+        at, expired = mass_cancel(book, events, at, command, ALL, ALL, 0, _DAY_ENDED_REASON, True)
         if risk:
             forget_client_orders(ledger)
-        return done(book, events, at, command, _DAY_ENDED, command.side, expired)
+        return done(book, events, at, command, _DAY_ENDED, command.account, command.side, expired)
     if kind == _PHASE:
         for number in range(len(book.instruments)):
             if command.instrument == ALL or command.instrument == number:
                 book.instruments[number].phase = code
-        return done(book, events, at, command, kind, code, np.int64(code))
+        return done(book, events, at, command, kind, 0, 0, np.int64(code))
     if kind == _LIMIT:
         set_limit(book, ledger, risk, command)
     elif risk and kind == _KILL:
@@ -404,7 +420,7 @@ def operate(book, ledger, risk, events, at, command):
         refresh_refusals(ledger)
     elif risk and kind == _CASH:
         ledger.accounts[command.account].equity += value
-    return done(book, events, at, command, kind, code, value)
+    return done(book, events, at, command, kind, command.account, code, value)
 
 
 # The path of a command -----------------------------------------------------------------------------------------------------
@@ -432,8 +448,8 @@ def process_one(book, ledger, risk, events, at, command):
         reason, value, bound = check_mass_cancel(book, command)
         if reason == _OK:
             at, canceled = mass_cancel(
-                book, events, at, command, command.account, command.side, _MASS_CANCEL_REASON, False)
-            return done(book, events, at, command, _MASS_CANCELED, command.side, canceled)
+                book, events, at, command, command.instrument, command.account, command.side, _MASS_CANCEL_REASON, False)
+            return done(book, events, at, command, _MASS_CANCELED, command.account, command.side, canceled)
     elif _PHASE <= kind <= _END_DAY:
         reason, value, bound = check_operator(book, ledger, risk, command)
         if reason == _OK:

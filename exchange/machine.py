@@ -17,7 +17,7 @@ from exchange.kernel import list_depth, list_orders, locate, process
 from matching.book import Book, new_book
 from matching.codes import Side
 from matching.records import COMMAND, COMMAND_WORDS, EVENT, EVENT_WORDS, NOBODY, ORDER
-from risk.limits import Account, set_account
+from risk.limits import LARGEST_MARGIN, Account, set_account
 from risk.records import Ledger, new_ledger
 
 RESTING = np.dtype((np.record, [
@@ -61,11 +61,10 @@ class Exchange:
             references=[i.reference_price for i in self.instruments], members=len(self.accounts), max_orders=max_orders,
             median=[i.price_rule == "median" for i in self.instruments],
             protection=[i.protection for i in self.instruments])
-        groups = [account.group for account in self.accounts if account.group is not None]
-        alone = max(groups, default=-1) + 1          # numbers beyond the named groups: each account its own
-        for number, account in enumerate(self.accounts):
-            book.members[number].group = alone + number if account.group is None else account.group
-            book.members[number].self_match = account.self_match
+        for member, account in zip(book.members, self.accounts, strict=True):
+            if account.group is not None:
+                member.group = account.group
+            member.self_match = account.self_match
         return book
 
     def _new_ledger(self, max_client_order_ids: int) -> Ledger:
@@ -76,6 +75,7 @@ class Exchange:
         for limit, instrument in zip(ledger.limits, self.instruments, strict=True):
             limit.max_order_quantity = largest_order(instrument)
             limit.max_position, limit.collar = instrument.max_position, instrument.collar
+            limit.largest_position = LARGEST_MARGIN // max(1, instrument.margin)
             limit.margin, limit.fen_per_tick = instrument.margin, instrument.fen_per_tick
             limit.price_increment, limit.quantity_increment = instrument.price_increment, instrument.quantity_increment
             limit.minimum_quantity = instrument.minimum_quantity

@@ -80,7 +80,7 @@ def new_book(bands, references, members: int, max_orders: int, median=None, prot
         instruments["protection"] = protection
     blocks = 1 << max(1, (max_orders // 8 - 1).bit_length())
     accounts = np.zeros(members, MEMBER)
-    accounts["group"] = np.arange(members)
+    accounts["group"] = -1 - np.arange(members)    # groups that are given count from 0
     state = np.zeros(1, STATE)
     state["used"] = 1            # slot 0 is nobody's
     return Book(instruments, sides, np.zeros(levels, LEVEL), np.zeros(words, np.uint64),

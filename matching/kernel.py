@@ -10,7 +10,7 @@ import numpy as np
 
 from matching.book import (find, forget, index, is_empty, new_slot, next_row, opposite, own, price_of, rest, row_of,
                            unlink)
-from matching.codes import ALL, EventKind, Flag, OrderType, Reason, SelfMatch, Side, TimeInForce
+from matching.codes import ALL, CommandKind, EventKind, Flag, OrderType, Reason, SelfMatch, Side, TimeInForce
 from matching.jit import inlined
 from matching.records import NOBODY
 
@@ -24,6 +24,7 @@ _TRADE = int(SelfMatch.NONE)
 _CANCEL_INCOMING, _CANCEL_RESTING = int(SelfMatch.CANCEL_INCOMING), int(SelfMatch.CANCEL_RESTING)
 _CANCEL_BOTH = int(SelfMatch.CANCEL_BOTH)
 _ACCEPTED, _REJECTED, _TRADED = int(EventKind.ACCEPTED), int(EventKind.REJECTED), int(EventKind.TRADED)
+_CANCEL, _AMEND = int(CommandKind.CANCEL), int(CommandKind.AMEND)
 _CANCELED, _AMENDED = int(EventKind.CANCELED), int(EventKind.AMENDED)
 _NO_REASON, _IOC_REMAINDER = int(Reason.NONE), int(Reason.IOC_REMAINDER)
 _FOK_NOT_FILLED, _AMENDED_TO_FILLED = int(Reason.FOK_NOT_FILLED), int(Reason.AMENDED_TO_FILLED)
@@ -76,7 +77,7 @@ def tell_order(book, events, at, command, kind, slot, price, quantity):
 def rejected(book, events, at, command, reason, value, bound, first_order):
     """Refuse a command. value and bound: see EVENT; first_order: the earlier holder of a client order id, or 0."""
     event = tell(book, events, at, command, _REJECTED, reason, command.side)
-    event.order_id = command.order_id
+    event.order_id = command.order_id if command.kind == _AMEND or command.kind == _CANCEL else 0
     event.price = command.price
     event.quantity = command.quantity
     event.leaves_quantity = 0
@@ -340,15 +341,15 @@ def amend(book, events, at, command, slot):
 
 
 @inlined
-def mass_cancel(book, events, at, command, account, side, reason, day_only):
-    """Cancel every order of an account (or ALL) and side (or 0) of the command's instrument (or ALL).
+def mass_cancel(book, events, at, command, instrument, account, side, reason, day_only):
+    """Cancel every order of an instrument (or ALL), account (or ALL) and side (or 0).
 
     Instruments in order, bids before asks, best price first, oldest first. day_only: DAY orders only.
     Returns   (at, canceled)
     """
     canceled = 0
     for number in range(len(book.sides)):
-        if (command.instrument != ALL and command.instrument != number >> 1) or (
+        if (instrument != ALL and instrument != number >> 1) or (
                 side != 0 and side != (number & 1) + 1):
             continue
         ladder = book.sides[number]

@@ -140,7 +140,7 @@ def check_exposure(account, limit, exposure, side, growth, flags):
     long = exposure.position + exposure.open_buy + buys
     short = exposure.open_sell + sells - exposure.position
     reach = long if side == _BUY else short
-    bound = min(account.max_long if side == _BUY else account.max_short, limit.max_position)
+    bound = min(account.max_long if side == _BUY else account.max_short, limit.max_position, limit.largest_position)
     if flags & _REDUCE_ONLY and reach > 0:
         return _REDUCE, reach, 0
     if reach > bound:

@@ -13,6 +13,8 @@ from risk.records import Ledger
 
 FAR = 1 << 40                    # lots, orders: beyond any use
 FAR_MONEY = 1 << 61              # fen
+LARGEST_BURST = 1 << 20          # messages; keeps burst x interval within int64
+LARGEST_MARGIN = 1 << 56         # fen an account can need in one instrument; keeps sums within int64
 _SECOND = 1_000_000_000
 
 
@@ -37,7 +39,7 @@ class Account:
     def __post_init__(self) -> None:
         for field, largest in (("firm", 1 << 20), ("equity", FAR_MONEY), ("max_order_quantity", FAR),
                                ("max_order_notional", FAR_MONEY), ("max_long", FAR), ("max_short", FAR),
-                               ("max_open_orders", FAR), ("messages_per_second", _SECOND), ("message_burst", FAR)):
+                               ("max_open_orders", FAR), ("messages_per_second", _SECOND), ("message_burst", LARGEST_BURST)):
             value = getattr(self, field)
             if not 0 <= value <= largest:
                 raise ValueError(f"account {self.name}: {field} is {value}, must be 0 to {largest}")
@@ -63,9 +65,9 @@ def limit_range(limit: Limit) -> tuple[int, int]:
 _RANGES = {
     Limit.MAX_ORDER_QUANTITY: (0, FAR), Limit.MAX_ORDER_NOTIONAL: (0, FAR_MONEY), Limit.MAX_LONG: (0, FAR),
     Limit.MAX_SHORT: (0, FAR), Limit.MAX_OPEN_ORDERS: (0, FAR), Limit.MESSAGES_PER_SECOND: (0, _SECOND),
-    Limit.MESSAGE_BURST: (1, FAR), Limit.ENABLED: (0, 1), Limit.SELF_MATCH: (0, max(SelfMatch)),
+    Limit.MESSAGE_BURST: (1, LARGEST_BURST), Limit.ENABLED: (0, 1), Limit.SELF_MATCH: (0, max(SelfMatch)),
     Limit.GROUP: (0, (1 << 31) - 1), Limit.INSTRUMENT_MAX_ORDER_QUANTITY: (1, FAR),
     Limit.INSTRUMENT_MAX_POSITION: (0, FAR), Limit.INSTRUMENT_COLLAR: (0, FAR),
-    Limit.INSTRUMENT_MARGIN: (0, 1 << 40), Limit.INSTRUMENT_PROTECTION: (0, FAR)}
+    Limit.INSTRUMENT_MARGIN: (0, LARGEST_MARGIN), Limit.INSTRUMENT_PROTECTION: (0, FAR)}
 LIMIT_LOW = np.array([_RANGES.get(number, (1, 0))[0] for number in range(256)], np.int64)
 LIMIT_HIGH = np.array([_RANGES.get(number, (1, 0))[1] for number in range(256)], np.int64)

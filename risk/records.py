@@ -37,6 +37,7 @@ LIMIT = _record(
     ("refusal", "<i8"),               # Reason that refuses every new order (hub, instrument), or NONE
     ("max_order_quantity", "<i8"),    # lots
     ("max_position", "<i8"),          # lots, worst case, long or short, of one account
+    ("largest_position", "<i8"),      # lots up to which margin stays countable (limits.LARGEST_MARGIN)
     ("collar", "<i8"),                # ticks around the last trade; 0: none
     ("margin", "<i8"),                # fen per lot
     ("fen_per_tick", "<i8"),          # fen per tick and lot
@@ -60,7 +61,8 @@ CLIENT_ORDER = _record(
 HUB = _record(
     ("on", "<i8"),                    # 0: matching alone
     ("killed", "<i8"),
-    ("client_orders", "<i8"))         # rows of the client order id table in use
+    ("client_orders", "<i8"),         # client order ids remembered
+    ("max_client_orders", "<i8"))     # how many can be
 
 
 class Ledger(NamedTuple):
@@ -70,7 +72,7 @@ class Ledger(NamedTuple):
     limits: np.ndarray                # LIMIT (n)
     exposures: np.ndarray             # EXPOSURE (m * n), row account * n + instrument
     firms: np.ndarray                 # int32 (number of firms), 1: killed
-    client_orders: np.ndarray         # CLIENT_ORDER (power of two), open addressing
+    client_orders: np.ndarray         # CLIENT_ORDER (power of two), open addressing, half empty
     hub: np.ndarray                   # HUB (1)
 
 
@@ -78,7 +80,7 @@ def new_ledger(accounts: int, instruments: int, firms: int = 1, max_client_order
                on: bool = True) -> Ledger:
     """A ledger in which everything is zero, and so forbidden, until limits are set (risk/limits.py)."""
     hub = np.zeros(1, HUB)
-    hub["on"] = on
+    hub["on"], hub["max_client_orders"] = on, max_client_order_ids
     rows = 1 << (2 * max_client_order_ids - 1).bit_length()
     return Ledger(np.zeros(accounts, ACCOUNT), np.zeros(instruments, LIMIT),
                   np.zeros(accounts * instruments, EXPOSURE), np.zeros(firms, np.int32),
