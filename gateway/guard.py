@@ -144,6 +144,12 @@ class Connection:
             self.protocol.conn.max_message_size = message_bytes or guard.bounds.message_bytes
         return True
 
+    def cut(self, name: str) -> None:
+        """End it at once, whatever is queued for it, counted as `name` of REFUSALS."""
+        self.guard.refused[name] += 1
+        if self.transport is not None:
+            self.transport.abort()
+
     def forget_key(self) -> None:
         """Logged out, or gone."""
         if self.key is not None:
@@ -265,20 +271,14 @@ class Guard:
             connection.stalled_since = None
             return
         if queued > self.bounds.write_buffer_bytes:
-            self.cut(connection, "write_buffer")
+            connection.cut("write_buffer")
             return
         acknowledged = _acknowledged(transport, queued)
         if connection.stalled_since is None or acknowledged > connection.acknowledged:
             connection.acknowledged = acknowledged
             connection.stalled_since = now
         elif now - connection.stalled_since >= self.bounds.write_stall_seconds:
-            self.cut(connection, "write_stalled")
-
-    def cut(self, connection: Connection, name: str) -> None:
-        """End a connection at once, whatever is queued for it."""
-        self.refused[name] += 1
-        assert connection.transport is not None
-        connection.transport.abort()
+            connection.cut("write_stalled")
 
     def cut_all(self) -> None:
         """At the end of a stop: nobody keeps the server waiting."""
@@ -524,7 +524,7 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self.transport.get_write_buffer_size() > self.guard.bounds.write_buffer_bytes:
-            self.guard.cut(self.connection, "write_buffer")
+            self.connection.cut("write_buffer")
 
     def too_late(self, name: str) -> None:
         """Called by the sweep."""

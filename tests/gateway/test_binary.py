@@ -1,0 +1,445 @@
+"""The binary endpoint: first the session without a socket, over a real exchange; then over a real socket with a journal.
+
+The expected events come from the exchange itself, run beside it on the same rows: what the session must do is hand
+over the right ones, to the right account, once, in order.
+"""
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exchange import Account, Exchange, Instrument
+from gateway.auth import Auth, Credential
+from gateway.binary import (HUB_STOPS, MAX_ROWS, AccountFeed, BinaryLimits, BinarySession, Close, Submit, describe,
+                            refusal_of, split_by_account)
+from gateway.requests import Auth as AuthRequest
+from gateway.schema import schema
+from matching import ALL, COMMAND, EVENT, CommandKind, EventKind, OrderType, Reason, Side, TimeInForce
+from matching.invariants import check_book
+
+KEYS = [Credential("alice", "a-secret", account=0), Credential("bob", "b-secret", account=1),
+        Credential("carol", "c-secret", account=2), Credential("reader", "r-secret", account=0, scope="trade:read"),
+        Credential("blind", "x-secret", account=0, scope="account:read")]
+
+
+def instruments():
+    return [Instrument(symbol=symbol, tick_size=Decimal("0.1"), lot_size=Decimal(1000), price_floor=0,
+                       price_ceiling=1000) for symbol in ("SC2701", "FU2701")]
+
+
+class Hub:
+    """Parts enough for sessions: an exchange, and a runner that applies at once what is submitted together."""
+
+    def __init__(self):
+        self.exchange = Exchange(instruments(), accounts=[Account(name=name) for name in ("alice", "bob", "carol")])
+        self.runner = self
+        self.listeners = []
+        self.auth = Auth(KEYS)
+        self.commands = []
+        self.pending = []
+
+    def submit(self, commands, reply):
+        self.pending.append((commands, reply))
+
+    def run(self):
+        """One durable batch, in the order of the runner: replies, then listeners. Returns its events."""
+        pending, self.pending = self.pending, []
+        commands = np.concatenate([commands for commands, _ in pending])
+        commands["sequence"] = np.arange(len(commands)) + self.exchange.sequence + 1
+        events = self.exchange.apply(commands)
+        self.commands.append(commands)
+        for submitted, reply in pending:
+            reply(submitted, events)
+        for listener in self.listeners:
+            listener(commands, events)
+        return events
+
+
+class Member:
+    """A client and its session, without the socket between them."""
+
+    def __init__(self, hub, key, number=7, limits=BinaryLimits(), **options):
+        self.hub = hub
+        self.session = BinarySession(number, self.log_on, lambda who: describe(hub.exchange, who), limits)
+        self.frames = []
+        secret = next(credential.client_secret for credential in KEYS if credential.client_id == key)
+        self.answer = self.session.receive(json.dumps(
+            {"method": "auth", "client_id": key, "client_secret": secret} | options))
+        if self.session.credential:
+            AccountFeed.of(hub).watch(self.session.credential.account, self.deliver)
+
+    def log_on(self, client_id, client_secret):
+        request = AuthRequest(grant_type="client_credentials", client_id=client_id, client_secret=client_secret)
+        return self.hub.auth.log_on(request, 0, "192.0.2.1").credential
+
+    def deliver(self, events):
+        self.frames += self.session.events(events)
+
+    def send(self, rows):
+        actions = self.session.receive(rows.tobytes())
+        self.do(actions)
+        return actions
+
+    def do(self, actions):
+        for action in actions:
+            if isinstance(action, Submit):
+                self.hub.submit(action.commands, lambda commands, events: self.session.answered(len(commands)))
+
+    def events(self):
+        """Everything received since the last call."""
+        frames, self.frames = self.frames, []
+        for frame in frames:
+            self.session.sent(frame)
+        return np.frombuffer(b"".join(frames), EVENT)
+
+
+def rows(*orders):
+    """COMMAND rows of dicts."""
+    commands = np.zeros(len(orders), COMMAND)
+    for command, order in zip(commands, orders, strict=True):
+        for field, value in order.items():
+            command[field] = value
+    return commands
+
+
+def enter(side, price, quantity, **more):
+    return dict(kind=CommandKind.ENTER, side=side, order_type=OrderType.LIMIT, time_in_force=TimeInForce.GTC,
+                price=price, quantity=quantity) | more
+
+
+def buy(price, quantity, **more):
+    return enter(Side.BUY, price, quantity, **more)
+
+
+def sell(price, quantity, **more):
+    return enter(Side.SELL, price, quantity, **more)
+
+
+def error_of(actions):
+    (action,) = actions
+    return json.loads(action.data)["error"]
+
+
+@pytest.fixture
+def hub():
+    return Hub()
+
+
+# Logging on and off.
+
+def test_the_first_answer_tells_account_instruments_layouts_and_sequence(hub):
+    Member(hub, "bob").send(rows(buy(10, 1)))
+    hub.run()
+    (answer,) = Member(hub, "alice", number=9).answer
+    told = json.loads(answer.data)["result"]
+    assert (told["account"], told["session"], told["sequence"], told["max_rows"]) == (0, 9, 1, MAX_ROWS)
+    assert np.dtype([tuple(field) for field in told["command"]]).itemsize == COMMAND.itemsize == 96
+    assert np.dtype([tuple(field) for field in told["event"]]).fields.keys() == EVENT.fields.keys()
+    assert told["instruments"][1] == {
+        "index": 1, "symbol": "FU2701", "tick_size": "0.1", "lot_size": "1000", "price_floor": 0, "price_ceiling": 1000,
+        "currency": "CNY", "unit": "unit"}
+    assert told["cancel_on_disconnect"] is True
+
+
+def test_rows_before_logging_on_close_the_connection(hub):
+    session = BinarySession(1, Member(hub, "alice").log_on, lambda who: {})
+    assert session.receive(rows(buy(10, 1)).tobytes()) == [Close(1008, "authenticate first")]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"method":"auth"}', '{"method":"auth","client_id":"alice"}',
+                                  '{"method":"auth","client_id":1,"client_secret":"x"}', '{"method":"login"}',
+                                  '{"method":"auth","client_id":"a","client_secret":"b","more":1}', "[" * 3000])
+def test_a_first_message_that_is_no_log_on_is_told_and_closes(hub, text):
+    refusal, close = BinarySession(1, Member(hub, "alice").log_on, lambda who: {}).receive(text)
+    assert json.loads(refusal.data)["error"]["code"] == -32600
+    assert close == Close(1008, "authenticate first")
+
+
+def test_a_wrong_secret_closes_and_is_told_as_everywhere(hub):
+    session = BinarySession(1, Member(hub, "alice").log_on, lambda who: {})
+    refusal, close = session.receive('{"method":"auth","client_id":"alice","client_secret":"guess"}')
+    assert json.loads(refusal.data)["error"]["code"] == 13004
+    assert close == Close(1008, "invalid_credentials")
+    assert session.disconnected(1008) == []
+
+
+def test_a_key_that_may_not_see_trades_is_refused_and_one_that_may_only_read_cannot_send(hub):
+    refusal, close = Member(hub, "blind").answer
+    assert json.loads(refusal.data)["error"]["code"] == 13021 and close.code == 1008
+    reader, alice = Member(hub, "reader"), Member(hub, "alice")
+    assert error_of(reader.send(rows(buy(10, 1))))["data"]["field"] == "scope"
+    alice.send(rows(buy(10, 1)))
+    hub.run()
+    assert [event.kind for event in reader.events()] == [EventKind.ACCEPTED]
+    assert reader.session.disconnected(1006) == []
+
+
+def test_logging_on_twice_and_other_texts_are_errors_that_keep_the_session(hub):
+    alice = Member(hub, "alice")
+    for text in ('{"method":"auth","client_id":"bob","client_secret":"b-secret"}', '{"method":"dance"}', "hello"):
+        assert error_of(alice.session.receive(text))["code"] == -32600
+    assert alice.session.credential.account == 0
+    assert isinstance(alice.send(rows(buy(10, 1)))[0], Submit)
+
+
+# Frames.
+
+def test_the_hub_writes_account_and_session_into_every_row_and_changes_nothing_else(hub):
+    bob = Member(hub, "bob", number=42)
+    sent = rows(buy(10, 1, account=2, session=9, sequence=77, time=5, client_order_id=b"a"),
+                sell(20, 3, account=-1, instrument=1, flags=1))
+    before = sent.tobytes()
+    (action,) = bob.send(sent)
+    assert action.commands["account"].tolist() == [1, 1] and action.commands["session"].tolist() == [42, 42]
+    for field in set(COMMAND.names) - {"account", "session"}:
+        assert (action.commands[field] == sent[field]).all()
+    assert sent.tobytes() == before
+
+
+@pytest.mark.parametrize("size, code", [(0, 1003), (1, 1003), (95, 1003), (97, 1003), (96 * MAX_ROWS + 1, 1003),
+                                        (96 * (MAX_ROWS + 1), 1009)])
+def test_a_frame_that_is_not_so_many_whole_rows_closes(hub, size, code):
+    (close,) = Member(hub, "alice").session.receive(bytes(size))
+    assert close.code == code and close.reason
+
+
+def test_the_largest_frame_is_taken(hub):
+    alice = Member(hub, "alice")
+    alice.send(np.repeat(rows(buy(10, 1)), MAX_ROWS))
+    hub.run()
+    assert len(alice.frames) == 1
+    assert alice.events()["event_id"].tolist() == list(range(1, MAX_ROWS + 1))
+
+
+@pytest.mark.parametrize("field, value", [
+    ("kind", 0), ("kind", 5), ("kind", CommandKind.PHASE), ("kind", CommandKind.KILL_SWITCH), ("kind", CommandKind.CASH),
+    ("kind", 255), ("client_order_id", b"caf\xe9"), ("client_order_id", b"a\x01"), ("client_order_id", b"a\0b"),
+    ("client_order_id", b"\0b"), ("client_order_id", b"tab\t"), ("client_order_id", b"\x7f"), ("trigger_price", 1),
+    ("display_quantity", -1)])
+def test_one_row_that_no_trader_can_mean_refuses_its_whole_frame_by_name(hub, field, value):
+    alice = Member(hub, "alice")
+    bad = rows(*[buy(10, 1, client_order_id=b"fine")] * 5)
+    bad[field][3] = value
+    error = error_of(alice.send(bad))
+    assert (error["code"], error["data"]["row"], error["data"]["field"]) == (-32602, 3, field)
+    assert "bound" in error["data"] and "value" in error["data"] and error["data"]["text"].startswith(f"row 3: {field} is ")
+    assert hub.pending == [] and alice.session.rows_in_flight == 0
+    alice.send(rows(buy(10, 1)))
+    assert len(hub.run()) == 1
+
+
+def test_client_order_ids_may_be_any_printable_text_up_to_twenty_characters():
+    for text in (b"", b" ", b"~", b"twenty characters 20", b"a b", bytes(range(0x20, 0x34)), bytes(range(0x6B, 0x7F))):
+        assert refusal_of(rows(buy(10, 1, client_order_id=text))) is None, text
+
+
+def test_what_the_book_refuses_is_a_rejected_event_of_that_row_alone(hub):
+    alice = Member(hub, "alice")
+    alice.send(rows(buy(10, 1), buy(2000, 1), buy(10, 0), buy(10, 1, instrument=9), buy(11, 1)))
+    hub.run()
+    received = alice.events()
+    assert received["kind"].tolist() == [EventKind.ACCEPTED, *[EventKind.REJECTED] * 3, EventKind.ACCEPTED]
+    assert received["reason"][1:4].tolist() == [Reason.PRICE_ABOVE_BAND, Reason.INVALID_QUANTITY, Reason.UNKNOWN_INSTRUMENT]
+    assert received["account"].tolist() == [0] * 5
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(min_size=96, max_size=96 * 8).map(lambda data: data[:len(data) // 96 * 96]), st.booleans())
+def test_no_bytes_whatever_break_the_hub(data, tame):
+    hub = Hub()
+    alice = Member(hub, "alice")
+    sent = np.frombuffer(data, COMMAND).copy()
+    sent["kind"] = sent["kind"] % 4 + 1
+    sent["client_order_id"] = b""
+    sent["trigger_price"] = sent["display_quantity"] = 0
+    if tame:                                     # closer to orders, so that some get into the book
+        sent["instrument"] %= 2
+        sent["side"] = sent["side"] % 2 + 1
+        sent["order_type"] = OrderType.LIMIT
+        sent["price"] %= 1001
+        sent["flags"] &= 3
+    (action,) = alice.send(sent)
+    assert isinstance(action, Submit)
+    events = hub.run()
+    assert set(events["sequence"].tolist()) == set(range(1, len(sent) + 1))
+    check_book(hub.exchange.book)
+    assert alice.session.rows_in_flight == 0
+
+
+# Events to their owners.
+
+def test_both_sides_of_a_trade_hear_of_it_and_neither_learns_who_the_other_is(hub):
+    alice, bob, carol = (Member(hub, name) for name in ("alice", "bob", "carol"))
+    alice.send(rows(sell(100, 5, client_order_id=b"ask")))
+    hub.run()
+    alice.events()
+    bob.send(rows(buy(100, 2, client_order_id=b"secret", flags=16)))
+    (_, trade) = hub.run()
+    (passive,) = alice.events()
+    assert passive.kind == EventKind.TRADED and passive.event_id == trade.event_id
+    assert (passive.resting_order_id, passive.resting_account, passive.resting_leaves_quantity) == (1, 0, 3)
+    assert (passive.price, passive.quantity, passive.trade_id) == (100, 2, 1)
+    assert (passive.account, passive.client_order_id, passive.leaves_quantity, passive["flags"]) == (-1, b"", -1, 0)
+    accepted, active = bob.events()
+    assert accepted.kind == EventKind.ACCEPTED
+    assert (active.account, active.client_order_id, active.leaves_quantity) == (1, b"secret", 0)
+    assert active.resting_account == -1
+    assert len(carol.events()) == 0
+
+
+def test_hiding_the_other_side_leaves_the_batch_of_everybody_else_as_it_was(hub):
+    seen = []
+    hub.listeners.append(lambda commands, events: seen.append(events))
+    alice, bob = Member(hub, "alice"), Member(hub, "bob")
+    hub.listeners.reverse()
+    alice.send(rows(sell(100, 5)))
+    bob.send(rows(buy(100, 2)))
+    kept = hub.run()
+    assert kept["resting_account"][kept["kind"] == EventKind.TRADED].tolist() == [0]
+    assert len(alice.events()) == 2 and len(bob.events()) == 2
+    assert seen[0]["account"].tolist() == [0, 1, 1]
+
+
+def test_a_trade_with_oneself_is_told_once_and_whole(hub):
+    alice = Member(hub, "alice")
+    alice.send(rows(sell(100, 5), buy(100, 2)))
+    hub.run()
+    trade = alice.events()[-1]
+    assert (trade.kind, trade.account, trade.resting_account, trade.event_id) == (EventKind.TRADED, 0, 0, 3)
+
+
+def test_every_session_of_an_account_hears_everything_of_it(hub):
+    first, second = Member(hub, "alice", number=1), Member(hub, "alice", number=2)
+    first.send(rows(buy(10, 1)))
+    hub.run()
+    assert first.events().tobytes() == second.events().tobytes() != b""
+
+
+def test_any_flow_gives_each_account_exactly_its_events_in_order(hub):
+    members = [Member(hub, name) for name in ("alice", "bob", "carol")]
+    random = np.random.default_rng(20261123)
+    everything, received = [], [[], [], []]
+    for _ in range(60):
+        for member in random.permutation(3)[:random.integers(1, 4)]:
+            orders = [enter(int(random.integers(1, 3)), int(random.integers(95, 106)), int(random.integers(1, 5)),
+                            instrument=int(random.integers(0, 2))) for _ in range(int(random.integers(1, 40)))]
+            members[member].send(rows(*orders, dict(kind=CommandKind.MASS_CANCEL, instrument=ALL))
+                                 if random.integers(0, 10) == 0 else rows(*orders))
+        everything.append(hub.run())
+        for member, got in zip(members, received, strict=True):
+            got.append(member.events())
+    events = np.concatenate(everything)
+    trades = events["kind"] == EventKind.TRADED
+    assert trades.sum() > 500
+    for account, got in enumerate(received):
+        mine = (events["account"] == account) | (trades & (events["resting_account"] == account))
+        told = np.concatenate(got)
+        assert told["event_id"].tolist() == events["event_id"][mine].tolist()
+        for field in ("kind", "price", "quantity", "trade_id", "order_id", "resting_order_id", "reason", "sequence"):
+            assert (told[field] == events[field][mine]).all()
+
+
+def test_events_of_no_account_are_nobodys():
+    events = np.zeros(4, EVENT)
+    events["account"] = [-1, 3, 2_000_000_000, 0]
+    events["kind"] = [EventKind.PHASE, EventKind.REJECTED, EventKind.REJECTED, EventKind.ACCEPTED]
+    watched = np.array([True, True, True, False])
+    assert [(account, len(found)) for account, found in split_by_account(events, watched)] == [(0, 1)]
+
+
+def test_a_session_that_left_hears_nothing_and_its_account_is_no_longer_searched(hub):
+    alice, again = Member(hub, "alice"), Member(hub, "alice")
+    feed = AccountFeed.of(hub)
+    assert hub.listeners == [feed]
+    feed.leave(0, alice.deliver)
+    again.send(rows(buy(10, 1)))
+    hub.run()
+    assert (len(alice.frames), len(again.frames)) == (0, 1)
+    feed.leave(0, again.deliver)
+    hub.submit(rows(buy(10, 1)), lambda commands, events: None)
+    hub.run()
+    assert (len(alice.frames), len(again.frames)) == (0, 1)
+
+
+# Pressure, and the end.
+
+def test_reading_stops_beyond_the_rows_in_flight_and_goes_on_when_their_events_have_left(hub):
+    alice = Member(hub, "alice", limits=BinaryLimits(rows_in_flight=10))
+    alice.send(rows(*[buy(10, 1)] * 10))
+    assert alice.session.may_read
+    alice.send(rows(buy(10, 1)))
+    assert not alice.session.may_read
+    hub.run()
+    assert alice.session.rows_in_flight == 0 and not alice.session.may_read        # answered, but nothing has left yet
+    alice.events()
+    assert alice.session.may_read
+
+
+def test_a_client_that_never_reads_is_overrun_by_the_events_of_others(hub):
+    alice = Member(hub, "alice", limits=BinaryLimits(rows_queued=20))
+    bob = Member(hub, "bob")
+    alice.send(rows(*[sell(100, 1)] * 15))
+    hub.run()
+    assert not alice.session.overrun
+    bob.send(rows(buy(100, 15)))
+    hub.run()
+    assert alice.session.overrun
+
+
+def test_frames_of_events_are_of_bounded_length(hub):
+    alice, bob = Member(hub, "alice"), Member(hub, "bob")
+    for _ in range(2):
+        alice.send(np.repeat(rows(sell(100, 1)), MAX_ROWS))
+    bob.send(rows(buy(100, 5000)))
+    hub.run()
+    assert [len(frame) // 128 for frame in bob.frames] == [4096, 905]
+    assert bob.events()["kind"].tolist() == [EventKind.ACCEPTED] + [EventKind.TRADED] * 5000
+
+
+def test_losing_the_connection_cancels_all_orders_of_the_account(hub):
+    alice, bob = Member(hub, "alice", number=5), Member(hub, "bob")
+    alice.send(rows(buy(10, 1), sell(20, 1, instrument=1)))
+    bob.send(rows(buy(10, 1)))
+    hub.run()
+    alice.do(alice.session.disconnected(1006))
+    canceled = hub.run()
+    assert canceled["kind"].tolist() == [EventKind.CANCELED, EventKind.CANCELED, EventKind.MASS_CANCELED]
+    assert hub.commands[-1]["session"].tolist() == [5]
+    assert [order.account for order in hub.exchange.orders("SC2701")] == [1]
+    assert alice.session.disconnected(1006) == []
+
+
+@pytest.mark.parametrize("how", ["logged out", "switched off", "the hub stops"])
+def test_orders_stay_after(hub, how):
+    alice = Member(hub, "alice", **({"cancel_on_disconnect": False} if how == "switched off" else {}))
+    alice.send(rows(buy(10, 1)))
+    hub.run()
+    if how == "logged out":
+        assert alice.session.receive('{"method":"logout"}') == [Close(1000, "logged out")]
+    assert alice.session.disconnected(HUB_STOPS if how == "the hub stops" else 1000) == []
+
+
+# The published layout.
+
+def test_the_published_schema_is_that_of_the_rows():
+    assert (Path(__file__).parents[2] / "docs/schema/binary.xml").read_text() == schema()
+
+
+def test_the_schema_lays_out_every_byte_once():
+    from xml.etree import ElementTree
+    width = {"int64": 8, "int32": 4, "uint32": 4, "uint16": 2, "uint8": 1, "ClientOrderId": 20}
+    root = ElementTree.fromstring(schema())
+    coded = {item.get("name"): item.get("encodingType") for item in root.find("types") if item.get("encodingType")}
+    messages = list(root)[1:]
+    assert [message.get("name") for message in messages] == ["COMMAND", "EVENT"]
+    for message, dtype in zip(messages, (COMMAND, EVENT), strict=True):
+        at = 0
+        for field, name in zip(message, dtype.names, strict=True):
+            assert (field.get("name"), int(field.get("offset"))) == (name, at)
+            kind = field.get("type")
+            at += width[coded.get(kind, kind)]
+        assert at == int(message.get("blockLength")) == dtype.itemsize
