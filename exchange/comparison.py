@@ -20,7 +20,7 @@ Trade = tuple[int, int, int, int]      # taker, maker, price, quantity
 
 @dataclass(frozen=True)
 class Difference:
-    """A trade or an open order that is on one side only, in the venue's ids, ticks and lots. maker_id 0: an open order."""
+    """A trade or an open order that is on one side only. The venue's ids, ticks, lots. maker_id 0: an open order."""
 
     taker_id: int
     maker_id: int
@@ -126,7 +126,7 @@ class _Causes:
 
     @staticmethod
     def _other_trade(trades: dict[int, list[Trade]], taker: int, maker: int, where: str) -> str:
-        for first, second, price, quantity in trades[taker]:
+        for _, second, price, quantity in trades[taker]:
             if second == maker:
                 return f"the two traded {quantity} lots at {price} {where}"
         for order, who in ((taker, "taker"), (maker, "maker")):
@@ -144,7 +144,8 @@ def _by_order(trades: list[Trade]) -> dict[int, list[Trade]]:
     return index
 
 
-def _compare_books(flow: Flow, exchange: Exchange, refused: dict[int, Reason]) -> tuple[int, int, tuple[Difference, ...]]:
+def _compare_books(flow: Flow, exchange: Exchange,
+                   refused: dict[int, Reason]) -> tuple[int, int, tuple[Difference, ...]]:
     """(orders open in both alike, open at the venue but refused here, all other differences)."""
     here: dict[int, tuple[int, int]] = {}
     for instrument in exchange.instruments:

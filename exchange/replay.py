@@ -140,24 +140,26 @@ def run(journal: str | None = None, make_exchange: Callable[[], Exchange] | None
 
     journal        folder of a hub's journal; None: the sample capture
     make_exchange  needed for a journal: gives the hub's own exchange, new
-    Errors         CaptureError if the capture is not installed, ValueError, JournalError; each with exit_code but ValueError
+    Errors         CaptureError if the capture is not installed, JournalError: both with exit_code; ValueError
     """
     if journal is not None:
         if make_exchange is None:
             raise ValueError("make_exchange: none given, a journal needs the exchange that it was written for")
-        return replay_journal(journal, make_exchange, every=every, batch=batch, speed=speed, progress=progress, told=told)
+        return replay_journal(journal, make_exchange, every=every, batch=batch, speed=speed, progress=progress,
+                              told=told)
     flow = bitstamp.load()
     # Kernels are loaded (the first time: compiled) before the clock runs.
     Exchange(flow.instruments, flow.accounts).apply(flow.commands[:1])
     with tempfile.TemporaryDirectory(prefix="qiee-replay-") as folder, Journal.open(folder)[0] as opened:
-        return replay(flow, Exchange(flow.instruments, flow.accounts), opened, batch=batch, speed=speed, progress=progress)
+        return replay(flow, Exchange(flow.instruments, flow.accounts), opened, batch=batch, speed=speed,
+                      progress=progress)
 
 
-# Commands in ---------------------------------------------------------------------------------------------------------------
+# Commands in ----------------------------------------------------------------------------------------------------------
 
 def _paced(blocks: Iterable[np.ndarray], batch: int, speed: float | None, clock: Callable[[], float],
            sleep: Callable[[float], None], every: int = 0) -> Iterator[np.ndarray]:
-    """Cut blocks of commands into batches, none before its recorded time has come; also after each `every` sequences."""
+    """Cut blocks into batches, none before its recorded time has come; also after each `every` sequences."""
     if batch < 1:
         raise ValueError(f"batch is {batch}, must be at least 1")
     if speed is not None and not 0 < speed < float("inf"):
@@ -199,11 +201,11 @@ def _restore(exchange: Exchange, folder: str, first: int) -> None:
     """Begin at the oldest snapshot from which the journal goes on without gap. Errors: JournalCorrupt."""
     usable = [snapshot for snapshot in snapshots.valid(folder) if snapshot.sequence >= first - 1]
     if not usable:
-        raise JournalCorrupt(f"{folder}: the journal begins with sequence {first}, and no snapshot covers what was before")
+        raise JournalCorrupt(f"{folder}: the journal begins with sequence {first}; no snapshot covers what was before")
     exchange.restore(usable[-1].arrays)
 
 
-# Events out --------------------------------------------------------------------------------------------------------------
+# Events out -----------------------------------------------------------------------------------------------------------
 
 class _Tally:
     """Applies batches, takes the time, and counts what came of them. Keeps trades and refusals, not the events.
@@ -247,7 +249,7 @@ class _Tally:
     def _count(self, commands: np.ndarray, events: np.ndarray) -> None:
         self.commands += len(commands)
         self.events += len(events)
-        self._digest.update(events.view(np.uint8))
+        self._digest.update(events.view(np.uint8).data)
         kinds = events["kind"]
         self.accepted += int(np.count_nonzero(kinds == EventKind.ACCEPTED))
         traded = events[kinds == EventKind.TRADED]

@@ -8,15 +8,16 @@ direction. trades.csv has the venue's own trades. The feed shows effects; the me
 
  1  `created` is an order coming in, before it trades: its price is its limit, its volume all of it. A later row may
     show another price (of the trade, or of the order that replaced it); the order's own stays that of `created`.
- 2  A volume that falls is a fill, told for the taker and for the maker. No command comes of it: the engine must find it.
+ 2  A volume that falls is a fill, told for the taker and for the maker. No command comes of it: the engine finds it.
  3  `deleted` with volume left is a CANCEL. With none left the order was filled, and nobody sent anything.
  4  An order deleted with its volume untouched never took liquidity. It is entered POST_ONLY: where the venue refused it
-    for that (it shows and deletes such an order in the same ms) the engine must refuse it too.
+    for that (it shows and deletes such an order in the same ms) the engine must refuse it too. The feed does not tell
+    such a `deleted` from a member's, so it is a CANCEL as well, of an order that the engine does not know.
  5  After the opening book an ask at price 0 and a bid at 999,999,999 is a market order, entered as MARKET, IOC. With
     volume 0 it is one for an amount of money: its quantity is what the other side lost between its first and its last
     row. If nobody lost anything it is left out.
- 6  The first rows, all of one exchange time, are the opening book, oldest order first at each price. An order of it that
-    outlives the recording at a price behind prices that traded since was gone before the feed began: left out.
+ 6  The first rows, all of one exchange time, are the opening book, oldest order first at each price. An order of it
+    that outlives the recording at a price behind prices that traded since was gone before the feed began: left out.
  7  The last rows, received when they happened, are the collector's own: it closes what is still open. No commands;
     they are the venue's book at the end.
  8  An order that is only ever changed or deleted came between the opening book and the first message. It enters
@@ -32,10 +33,11 @@ capture is a whole dollar. The band, 1,000 to 263,143 USD, is as wide as a ladde
 """
 import csv
 import gzip
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 
@@ -43,6 +45,7 @@ import numpy as np
 
 from exchange.formats import OPEN_ORDER, TAPE, CaptureError, Flow, LeftOut
 from exchange.instruments import Instrument
+from exchange.units import UnitError, amount_to_lots, price_to_ticks
 from matching.codes import CommandKind, Flag, OrderType, Side, TimeInForce
 from matching.records import COMMAND
 from risk.limits import Account
@@ -61,6 +64,7 @@ ORDER_ROW = np.dtype((np.record, [
     ("action", "u1"), ("side", "u1")]))
 
 _ACTIONS = {"created": CREATED, "changed": CHANGED, "deleted": DELETED}
+_TAKER_BUYS = {"buy": True, "sell": False}
 _SIDES = {"bid": int(Side.BUY), "ask": int(Side.SELL)}
 _NS_PER_MS = 1_000_000
 _MARKET_BID = 999_999_999                        # USD, how the feed writes "at any price"; for an ask it writes 0
@@ -74,6 +78,15 @@ class Capture:
 
     orders: np.ndarray
     trades: np.ndarray
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a CSV file: its name, how a text becomes an integer, and what the text must be."""
+
+    name: str
+    convert: Callable[[str], int]
+    must_be: str = "a whole number"
 
 
 def sample_folder() -> Path:
@@ -96,82 +109,70 @@ def load() -> Flow:
     return reconstruct(read_capture(sample_folder()))
 
 
-# Reading -----------------------------------------------------------------------------------------------------------------
+# Reading --------------------------------------------------------------------------------------------------------------
 
 def read_capture(folder: Path, instrument: Instrument = INSTRUMENT) -> Capture:
     """Read orders.csv.gz (or orders.csv) and trades.csv. Prices and volumes become ticks and lots exactly.
 
     Errors    CaptureError naming file, line, field and value
     """
-    def price(text: str) -> int:
-        return _count(text, instrument.tick_size)
-
-    def volume(text: str) -> int:
-        return _count(text, instrument.lot_size)
-
+    price = Column("price", cache(partial(price_to_ticks, instrument)))
+    volume = Column("volume", cache(partial(amount_to_lots, instrument)))
     packed = folder / "orders.csv.gz"
     orders = _read(packed if packed.exists() else folder / "orders.csv", ORDER_ROW, {
-        "order_id": ("id", int), "received": ("timestamp", int), "time": ("exchange_timestamp", int),
-        "price": ("price", price), "quantity": ("volume", volume),
-        "action": ("action", _ACTIONS.__getitem__), "side": ("direction", _SIDES.__getitem__)})
-    sided = np.dtype([*TAPE.descr, ("buys", "?")])
-    trades = _read(folder / "trades.csv", sided, {
-        "trade_id": ("trade_id", int), "time": ("exchange_timestamp", lambda text: int(text) * _NS_PER_MS),
-        "taker_order_id": ("buy_order_id", int), "maker_order_id": ("sell_order_id", int),
-        "price": ("price", price), "quantity": ("amount", volume),
-        "buys": ("side", {"buy": True, "sell": False}.__getitem__)})
+        "order_id": Column("id", int), "received": Column("timestamp", int), "time": Column("exchange_timestamp", int),
+        "price": price, "quantity": volume, "action": Column("action", _ACTIONS.__getitem__, " or ".join(_ACTIONS)),
+        "side": Column("direction", _SIDES.__getitem__, " or ".join(_SIDES))})
+    trades = _read(folder / "trades.csv", np.dtype([*TAPE.descr, ("buys", "?")]), {
+        "trade_id": Column("trade_id", int), "time": Column("exchange_timestamp", int),
+        "taker_order_id": Column("buy_order_id", int), "maker_order_id": Column("sell_order_id", int),
+        "price": price, "quantity": Column("amount", volume.convert),
+        "buys": Column("side", _TAKER_BUYS.__getitem__, " or ".join(_TAKER_BUYS))})
     tape = np.zeros(len(trades), TAPE)
-    for field in TAPE.names:
+    for field in TAPE.fields or ():
         tape[field] = trades[field]
+    tape["time"] *= _NS_PER_MS
     sells = ~trades["buys"]                      # `side` is the taker's
     tape["taker_order_id"][sells] = trades["maker_order_id"][sells]
     tape["maker_order_id"][sells] = trades["taker_order_id"][sells]
     return Capture(orders, tape[np.argsort(tape["trade_id"], kind="stable")])
 
 
-@cache
-def _count(text: str, size: Decimal) -> int:
-    """How many ticks or lots a decimal text is. Few texts are met once only."""
-    try:
-        count = Decimal(text) / size
-    except ArithmeticError:
-        raise ValueError("is not a number") from None
-    if not count.is_finite() or count != int(count) or not 0 <= count < 1 << 62:
-        raise ValueError(f"is not a whole multiple of {size} from 0 on")
-    return int(count)
-
-
-def _read(path: Path, dtype: np.dtype, fields: dict[str, tuple[str, Callable[[str], int]]]) -> np.ndarray:
-    """A CSV file with a heading as an array. `fields`: for each field of dtype its column and how a text is converted."""
+def _read(path: Path, dtype: np.dtype, columns: dict[str, Column]) -> np.ndarray:
+    """A CSV file with a heading as an array. `columns`: where each field of dtype comes from."""
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="ascii", newline="") as file:
             heading, *lines = csv.reader(file)
-    except (OSError, EOFError, UnicodeDecodeError, ValueError, csv.Error) as error:
+    except (OSError, EOFError, ValueError, csv.Error, zlib.error) as error:
         raise CaptureError(f"{path.name}: cannot be read: {error}") from None
     rows = np.zeros(len(lines), dtype)
-    for field, (column, convert) in fields.items():
-        if column not in heading:
-            raise CaptureError(f"{path.name} line 1: column {column} is not there, only {', '.join(heading)}")
-        rows[field] = _column(path, lines, heading.index(column), column, convert)
+    for field, column in columns.items():
+        if column.name not in heading:
+            raise CaptureError(f"{path.name} line 1: column {column.name} is not there, only {', '.join(heading)}")
+        number = heading.index(column.name)
+        try:
+            rows[field] = [column.convert(line[number]) for line in lines]
+        except (ValueError, LookupError, OverflowError):
+            raise _named(path, lines, number, column) from None
     return rows
 
 
-def _column(path: Path, lines: Sequence[list[str]], number: int, column: str,
-            convert: Callable[[str], int]) -> list[int]:
-    try:
-        return [convert(line[number]) for line in lines]
-    except (ValueError, LookupError):
-        for line_number, line in enumerate(lines, 2):
-            try:
-                convert(line[number])
-            except (ValueError, LookupError) as error:
-                text = line[number] if number < len(line) else "missing"
-                why = str(error) if type(error) is ValueError else "is not one that the format knows"
-                raise CaptureError(f"{path.name} line {line_number}: {column} is {text!r}: {why}") from None
-        raise
+def _named(path: Path, lines: Sequence[list[str]], number: int, column: Column) -> CaptureError:
+    """The error for the first line whose column does not convert to an int64."""
+    for line_number, line in enumerate(lines, 2):
+        where = f"{path.name} line {line_number}:"
+        if number >= len(line):
+            return CaptureError(f"{where} {column.name} is missing")
+        try:
+            np.int64(column.convert(line[number]))
+        except (ValueError, LookupError, OverflowError) as error:
+            if isinstance(error, UnitError):
+                return CaptureError(f"{where} {error}")
+            return CaptureError(f"{where} {column.name} is {line[number]}, must be {column.must_be}")
+    return CaptureError(f"{path.name}: column {column.name} does not convert")
 
 
-# Reconstruction ----------------------------------------------------------------------------------------------------------
+# Reconstruction -------------------------------------------------------------------------------------------------------
 
 def reconstruct(capture: Capture, instrument: Instrument = INSTRUMENT) -> Flow:
     """The commands that the members of the venue sent, by the rules above. The numbers in the comments are theirs.
@@ -197,7 +198,7 @@ def reconstruct(capture: Capture, instrument: Instrument = INSTRUMENT) -> Flow:
 
     stale = (first < opening) & survives & untouched & _behind(rows, entry, fills)              # 6
     causes = (
-        (stale, "in the opening book and still open at the end, at a price that trades passed: gone before the feed began"),
+        (stale, "open from the first to the last row at a price that trades passed: gone before the feed began"),
         (by_value & (quantity == 0), "a market order for an amount of money that met nobody: its quantity is unknown"),
         (~by_value & (quantity == 0), "nothing left of it when first seen: its quantity is unknown"))
     left_out = np.any([which for which, _ in causes], axis=0)
@@ -245,7 +246,7 @@ def reconstruct(capture: Capture, instrument: Instrument = INSTRUMENT) -> Flow:
 
 
 def _lives(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Rows by order: ids; each row's index in ids; first and last row of each order; by how much each row's volume fell."""
+    """Rows by order: ids; the index in ids of each row; first and last row of each order; the fill of each row."""
     ids, order = np.unique(rows["order_id"], return_inverse=True)
     grouped = np.argsort(order, kind="stable")                  # all rows of an order together, as they came
     starts = np.searchsorted(order[grouped], np.arange(len(ids) + 1))
@@ -292,7 +293,8 @@ def _check_order(rows: np.ndarray) -> None:
                            f"must not be before {rows['time'][back[0]]} of the line above")
 
 
-def _check_growth(rows: np.ndarray, ids: np.ndarray, order: np.ndarray, fills: np.ndarray, by_value: np.ndarray) -> None:
+def _check_growth(rows: np.ndarray, ids: np.ndarray, order: np.ndarray, fills: np.ndarray,
+                  by_value: np.ndarray) -> None:
     grown = np.flatnonzero((fills < 0) & ~by_value[order])
     if len(grown):
         raise CaptureError(f"orders line {grown[0] + 2}: the volume of order {ids[order[grown[0]]]} grows by "
