@@ -19,6 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from exchange.machine import Exchange
+from matching.records import COMMAND
 
 Reply = Callable[[np.ndarray, np.ndarray], None]
 MAX_BATCH = 1 << 15              # rows
@@ -54,8 +55,10 @@ class Runner:
         """Queue COMMAND rows; sequence and time are stamped when they are drained.
 
         reply   called once they are durable, with these rows as stamped and just their events
-        Errors  RuntimeError: the loop is stopping
+        Errors  ValueError: no rows; RuntimeError: the loop is stopping
         """
+        if not len(commands):
+            raise ValueError("commands: no rows given, at least 1 needed")
         if self._stopping:
             raise RuntimeError("the hub is stopping and takes no more commands")
         self._queue.append((commands, reply))
@@ -79,9 +82,8 @@ class Runner:
                 if not self._queue:
                     self._wake.clear()
                     await self._wake.wait()
-                batch, submissions = self._drain()
-                if not len(batch):
                     continue
+                batch, submissions = self._drain()
                 try:
                     if self._journal is None:
                         self._publish(batch, self.exchange.apply(batch), submissions)
@@ -112,7 +114,7 @@ class Runner:
             rows += len(commands)
         del self._queue[:len(parts)]
         if not rows:
-            return np.empty(0), []
+            return np.empty(0, COMMAND), []
         batch = np.concatenate(parts)            # a copy, and so ours to stamp
         self._time = max(self._time, self._clock())
         batch["sequence"] = np.arange(self.exchange.sequence + 1, self.exchange.sequence + rows + 1)
