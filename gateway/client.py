@@ -31,7 +31,7 @@ import random
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import msgspec
 import numpy as np
@@ -164,7 +164,7 @@ class Client:
                 self.close()
                 raise
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -259,7 +259,7 @@ class AsyncClient:
         self._stack = contextlib.AsyncExitStack()
         self._lost: ConnectionLost | None = None
 
-    async def __aenter__(self) -> "AsyncClient":
+    async def __aenter__(self) -> Self:
         with _losses():
             self._websocket = await self._stack.enter_async_context(connect_async(self._url, **_CONNECTION))
         self._reader = asyncio.create_task(self._read())
@@ -463,7 +463,7 @@ class BinaryClient:
         self.account = self.welcome.account
         self.instruments = {instrument["symbol"]: instrument for instrument in self.welcome.instruments}
 
-    def __enter__(self) -> "BinaryClient":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -504,7 +504,7 @@ class AsyncBinaryClient:
         self._log_on = _log_on(client_id, client_secret, cancel_on_disconnect)
         self._stack = contextlib.AsyncExitStack()
 
-    async def __aenter__(self) -> "AsyncBinaryClient":
+    async def __aenter__(self) -> Self:
         with _losses():
             self._websocket = await self._stack.enter_async_context(connect_async(self._url, **_CONNECTION))
             try:

@@ -97,8 +97,19 @@ REFUSALS = {
 class Connection:
     """One open socket as the guard knows it; the session reaches it with `connection_of(scope)`."""
 
-    __slots__ = ("guard", "number", "address", "transport", "protocol", "key", "refusal", "deadline", "late",
-                 "acknowledged", "stalled_since")
+    __slots__ = (
+        "acknowledged",
+        "address",
+        "deadline",
+        "guard",
+        "key",
+        "late",
+        "number",
+        "protocol",
+        "refusal",
+        "stalled_since",
+        "transport",
+    )
 
     def __init__(self, guard: "Guard", number: int, address: str, transport: asyncio.Transport | None,
                  protocol: Any) -> None:
@@ -347,7 +358,7 @@ class GuardedHttp(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["extensions"] = {"guard": self.connection}  # type: ignore[typeddict-item]
+        self.scope["extensions"] = {"guard": self.connection}  # type: ignore[dict-item,typeddict-item]
         self.in_head, self.head_bytes, self.body_bytes = True, 0, 0
         if self.connection.deadline is None:
             self.connection.expect(self.guard.bounds.handshake_seconds, "handshake_timeout")
@@ -419,30 +430,37 @@ class GuardedHttp(HttpToolsProtocol):
         self.transport.abort()
 
 
+_TEXT, _BINARY, _CONT = Opcode.TEXT, Opcode.BINARY, Opcode.CONT
+
+
 class _Frames(ServerProtocol):
     """The websocket parser, counting what the RFC leaves unlimited: fragments, control frames, messages a read."""
 
     def __init__(self, guard: Guard, **settings: Any) -> None:
         super().__init__(**settings)
         self.guard = guard
+        self.most_messages = guard.bounds.queued_messages
         self.fragments = 0
         self.control_frames = 0
         self.control_since = 0.0
 
     def recv_frame(self, frame: Frame) -> None:
-        bounds = self.guard.bounds
         opcode = frame.opcode
-        if opcode is Opcode.TEXT or opcode is Opcode.BINARY:
-            self.fragments = 1
-            if len(self.events) >= bounds.queued_messages:
+        if opcode is _TEXT or opcode is _BINARY:
+            if len(self.events) >= self.most_messages:
                 self.refuse("queued_messages")
-                return
-        elif opcode is Opcode.CONT:
+            elif frame.fin and self.current_size is None:
+                self.events.append(frame)           # all that the parent does with a whole message; the usual path
+            else:
+                self.fragments = 1
+                super().recv_frame(frame)
+            return
+        if opcode is _CONT:
             self.fragments += 1
-            if self.fragments > bounds.fragments_per_message:
+            if self.fragments > self.guard.bounds.fragments_per_message:
                 self.refuse("fragments")
                 return
-        elif self._one_control_frame_more() > bounds.control_frames_per_second:
+        elif self._one_control_frame_more() > self.guard.bounds.control_frames_per_second:
             self.refuse("control_frames")
             return
         super().recv_frame(frame)
@@ -495,7 +513,7 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
         if self.handshake_initiated and not self.handshake_complete:
-            self.scope["extensions"]["guard"] = self.connection  # type: ignore[index]
+            self.scope["extensions"]["guard"] = self.connection  # type: ignore[index,assignment]
 
     def start_keepalive(self) -> None:
         """The application has accepted: the handshake is over."""

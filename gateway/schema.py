@@ -56,8 +56,8 @@ def _codes() -> list[str]:
 
 
 def _message(name: str, number: int, dtype: np.dtype, description: str) -> list[str]:
-    lines = [f'  <sbe:message name="{name}" id="{number}" blockLength="{dtype.itemsize}" '
-             f"description={quoteattr(description)}>"]
+    head = f'name="{name}" id="{number}" blockLength="{dtype.itemsize}" description={quoteattr(description)}'
+    lines = [f"  <sbe:message {head}>"]
     assert dtype.names is not None and dtype.fields is not None
     for index, field in enumerate(dtype.names, 1):
         layout, offset = dtype.fields[field][:2]

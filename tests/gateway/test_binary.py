@@ -14,8 +14,18 @@ from hypothesis import strategies as st
 
 from exchange import Account, Exchange, Instrument
 from gateway.auth import Auth, Credential
-from gateway.binary import (HUB_STOPS, MAX_ROWS, AccountFeed, BinaryLimits, BinarySession, Close, Submit, describe,
-                            refusal_of, split_by_account)
+from gateway.binary import (
+    HUB_STOPS,
+    MAX_ROWS,
+    AccountFeed,
+    BinaryLimits,
+    BinarySession,
+    Close,
+    Submit,
+    describe,
+    refusal_of,
+    split_by_account,
+)
 from gateway.requests import Auth as AuthRequest
 from gateway.schema import schema
 from matching import ALL, COMMAND, EVENT, CommandKind, EventKind, OrderType, Reason, Side, TimeInForce
