@@ -9,8 +9,9 @@ again. It is bounded: it holds every open order and, in the room that is left, t
 order that finished first makes room for a new one; an open order never does. A refused order is not kept: it never was
 an order, and its answer has gone out in the REJECTED event.
 
-Instruments and accounts are indices, prices ticks, quantities lots, times ns since the epoch. Helpers stand before
-those who use them, as the compiler wants it.
+Instruments and accounts are indices, prices ticks, quantities lots, times ns since the epoch. In Python read the field
+`flags` as entry["flags"]: every NumPy scalar has an attribute of that name already. Helpers stand before those who use
+them, as the compiler wants it.
 """
 import struct
 from enum import IntEnum
@@ -37,6 +38,7 @@ class OrderState(IntEnum):
 
 
 _OPEN, _FILLED, _CANCELED_STATE = int(OrderState.OPEN), int(OrderState.FILLED), int(OrderState.CANCELED)
+
 
 def _entry(*client: tuple[str, str]) -> np.dtype:
     fields = [
@@ -435,7 +437,7 @@ class Blotter:
         slots = np.zeros(int(self._state.counters[0].used), np.int64)
         found = slots[:select_orders(self._state, account, _or_all(instrument), only_open, slots)]
         newest = np.argsort(self._entries["order_id"][found])[::-1]
-        return self._entries[found[newest[:count]]]
+        return self._entries[found[newest[:None if count is None else max(count, 0)]]]
 
 
 def _or_all(index: int | None) -> int:

@@ -1,0 +1,243 @@
+"""exchange/blotter.py: every open order and the latest finished ones, equal to a plain replay of the events."""
+import numpy as np
+import pytest
+
+from exchange import Exchange
+from exchange.blotter import Blotter, OrderState
+from matching.codes import CommandKind, EventKind, Flag, OrderType, Reason, Side, TimeInForce
+from tests.build import SECOND, amend, cancel, enter, instrument, operator, rows
+from tests.matching.flow import random_flow
+
+BUY, SELL = Side.BUY, Side.SELL
+FIELDS = ("order_id", "account", "instrument", "side", "order_type", "time_in_force", "flags", "price", "quantity",
+          "leaves_quantity", "filled_quantity", "notional", "state", "reason", "client_order_id", "created", "updated",
+          "sequence")
+
+
+class Ledger:
+    """The same orders in plain dictionaries, none ever forgotten."""
+
+    def __init__(self):
+        self.orders, self.finished, self.trades = {}, [], []
+
+    def record(self, commands, events):
+        entered = {int(command["sequence"]): command for command in commands}
+        for event in events:
+            kind, order_id = event["kind"], int(event["order_id"])
+            if kind == EventKind.ACCEPTED:
+                command = entered[int(event["sequence"])]
+                self.orders[order_id] = {
+                    **{name: event[name].item() for name in (
+                        "order_id", "account", "instrument", "side", "price", "quantity", "leaves_quantity",
+                        "client_order_id")},
+                    **{name: command[name].item() for name in ("order_type", "time_in_force", "flags")},
+                    "filled_quantity": 0, "notional": 0, "state": OrderState.OPEN, "reason": 0,
+                    "created": int(event["time"])}
+                self.change(order_id, event)
+            elif kind == EventKind.TRADED:
+                self.trades.append(event)
+                for traded, leaves in ((order_id, event["leaves_quantity"]),
+                                       (int(event["resting_order_id"]), event["resting_leaves_quantity"])):
+                    order = self.orders[traded]
+                    self.change(traded, event, leaves_quantity=int(leaves),
+                                filled_quantity=order["filled_quantity"] + int(event["quantity"]),
+                                notional=order["notional"] + int(event["price"]) * int(event["quantity"]))
+                    if leaves == 0:
+                        self.finish(traded, OrderState.FILLED)
+            elif kind == EventKind.CANCELED:
+                self.change(order_id, event, leaves_quantity=0, reason=int(event["reason"]))
+                self.finish(order_id, OrderState.CANCELED)
+            elif kind == EventKind.AMENDED:
+                self.change(order_id, event, price=int(event["price"]), quantity=int(event["quantity"]),
+                            leaves_quantity=int(event["leaves_quantity"]))
+
+    def change(self, order_id, event, **fields):
+        self.orders[order_id].update(fields, updated=int(event["time"]), sequence=int(event["sequence"]))
+
+    def finish(self, order_id, state):
+        self.orders[order_id]["state"] = state
+        self.finished.append(order_id)
+
+    def of(self, account, instrument=None, only_open=False):
+        return [order for order in reversed(self.orders.values())
+                if order["account"] == account and (instrument is None or order["instrument"] == instrument)
+                and not (only_open and order["state"] != OrderState.OPEN)]
+
+
+def plain(entry):
+    return {name: entry[name].item() for name in FIELDS}
+
+
+def play(seed, count=1500):
+    flow = random_flow(seed, count)
+    exchange = Exchange(flow.instruments, flow.accounts, risk=False, max_orders=2048)
+    return flow, exchange
+
+
+def batches(commands, rng):
+    at = 0
+    while at < len(commands):
+        size = int(rng.choice((1, 3, 20, 200)))
+        yield commands[at:at + size]
+        at += size
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_with_room_for_all_it_equals_a_plain_replay_of_the_events(seed):
+    flow, exchange = play(seed)
+    blotter, ledger = Blotter(max_orders=2048, history=2048), Ledger()
+    for commands in batches(flow.commands, np.random.default_rng(seed)):
+        events = exchange.apply(commands)
+        blotter.record(commands, events)
+        ledger.record(commands, events)
+        for command in commands[:3]:
+            order_id = int(command["sequence"])
+            entry = blotter.order(order_id)
+            assert (plain(entry) if entry is not None else None) == ledger.orders.get(order_id)
+    assert len(ledger.trades) > 20
+    for account in range(len(flow.accounts)):
+        assert [plain(entry) for entry in blotter.orders(account)] == ledger.of(account)
+        assert [plain(entry) for entry in blotter.orders(account, instrument=1)] == ledger.of(account, 1)
+        assert [plain(entry) for entry in blotter.open_orders(account)] == ledger.of(account, only_open=True)
+        assert [plain(entry) for entry in blotter.orders(account, count=3)] == ledger.of(account)[:3]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_when_room_is_short_open_orders_stay_and_those_that_finished_first_are_gone(seed):
+    flow, exchange = play(seed)
+    open_at_most, history = 700, 50
+    blotter, ledger = Blotter(open_at_most, history), Ledger()
+    for commands in batches(flow.commands, np.random.default_rng(seed)):
+        events = exchange.apply(commands)
+        blotter.record(commands, events)
+        ledger.record(commands, events)
+    known = set()
+    for order_id, order in ledger.orders.items():
+        entry = blotter.order(order_id)
+        if entry is not None:
+            known.add(order_id)
+            assert plain(entry) == order
+        else:
+            assert order["state"] != OrderState.OPEN
+    assert known >= set(ledger.finished[-history:])
+    assert set(ledger.finished).isdisjoint(known) or known & set(ledger.finished) == set(
+        ledger.finished[-len(known & set(ledger.finished)):])
+    for account in range(len(flow.accounts)):
+        kept = [order for order in ledger.of(account) if order["order_id"] in known]
+        assert [plain(entry) for entry in blotter.orders(account)] == kept
+        for order in kept:
+            if order["client_order_id"]:
+                newest = next(o for o in kept if o["client_order_id"] == order["client_order_id"])
+                assert plain(blotter.order_of(account, order["client_order_id"])) == newest
+
+
+class Hub:
+    def __init__(self, accounts=4, instruments=1, **room):
+        self.exchange = Exchange([instrument(f"I{n}") for n in range(instruments)], accounts=accounts, risk=False)
+        self.blotter = Blotter(**{"max_orders": 16, "history": 8, **room})
+        self.last = 0
+
+    def do(self, *commands):
+        block = rows(*commands, start=self.last + 1)
+        self.last += len(commands)
+        self.blotter.record(block, self.exchange.apply(block))
+
+
+def test_an_order_is_followed_from_entry_over_fills_and_amends_to_its_end():
+    hub = Hub()
+    hub.do(enter(0, BUY, 100, 5, client_order_id=b"a-91", flags=Flag.POST_ONLY, time_in_force=TimeInForce.GTC))
+    order = hub.blotter.order(1)
+    assert (order.state, order.leaves_quantity, order.filled_quantity) == (OrderState.OPEN, 5, 0)
+    assert (order.order_type, order.time_in_force, order["flags"]) == (OrderType.LIMIT, TimeInForce.GTC, Flag.POST_ONLY)
+    hub.do(enter(1, SELL, 100, 2), amend(0, 1, 101, 9))
+    order = hub.blotter.order(1)
+    assert (order.price, order.quantity, order.leaves_quantity, order.filled_quantity, order.notional) == (101, 9, 7, 2, 200)
+    assert (order.created, order.updated, order.sequence) == (SECOND, 3 * SECOND, 3)
+    hub.do(cancel(0, 1))
+    order = hub.blotter.order(1)
+    assert (order.state, order.leaves_quantity, order.filled_quantity) == (OrderState.CANCELED, 0, 2)
+    assert hub.blotter.order(2).state == OrderState.FILLED
+
+
+def test_the_reason_of_a_cancel_is_kept():
+    hub = Hub()
+    hub.do(enter(0, BUY, 100, 5, time_in_force=TimeInForce.IOC), enter(0, BUY, 100, 5),
+           operator(CommandKind.MASS_CANCEL, account=0, instrument=-1, side=0))
+    assert [entry.reason for entry in hub.blotter.orders(0)] == [Reason.MASS_CANCEL, Reason.IOC_REMAINDER]
+
+
+def test_a_refused_order_is_not_kept():
+    hub = Hub()
+    hub.do(enter(0, BUY, 5000, 5, client_order_id=b"x"))
+    assert hub.blotter.order(1) is None and hub.blotter.order_of(0, b"x") is None and len(hub.blotter.orders(0)) == 0
+
+
+def test_a_client_order_id_finds_its_accounts_newest_order_and_no_other():
+    hub = Hub()
+    hub.do(enter(0, BUY, 100, 1, client_order_id=b"same"), enter(1, BUY, 100, 1, client_order_id=b"same"),
+           enter(0, BUY, 99, 1, client_order_id=b"tag", flags=Flag.LABEL),
+           enter(0, BUY, 98, 1, client_order_id=b"tag", flags=Flag.LABEL),
+           enter(0, BUY, 97, 1, client_order_id=b"twenty characters ok"))
+    find = hub.blotter.order_of
+    assert [find(0, b"same").order_id, find(1, b"same").order_id, find(0, b"tag").order_id] == [1, 2, 4]
+    assert find(0, b"twenty characters ok").order_id == 5
+    assert [find(2, b"same"), find(0, b"sam"), find(0, b""), find(0, b"twenty characters ok!")] == [None] * 4
+
+
+def test_thousands_of_orders_under_one_tag_come_and_go():
+    hub = Hub(max_orders=10, history=500)
+    for _ in range(30):
+        hub.do(*(enter(0, BUY, 100, 1, client_order_id=b"mm", time_in_force=TimeInForce.IOC) for _ in range(100)))
+    assert hub.blotter.order_of(0, b"mm").order_id == 3000
+    kept = hub.blotter.orders(0)["order_id"].tolist()
+    assert kept == list(range(3000, 3000 - len(kept), -1)) and len(kept) >= 500
+
+
+def test_an_open_order_outlives_any_number_of_finished_ones():
+    hub = Hub(max_orders=2, history=3)
+    hub.do(enter(3, BUY, 91, 1, client_order_id=b"old"))
+    for _ in range(40):
+        hub.do(*(enter(0, BUY, 100, 1, time_in_force=TimeInForce.IOC) for _ in range(10)))
+    assert hub.blotter.order(1).state == OrderState.OPEN and hub.blotter.order_of(3, b"old").order_id == 1
+    hub.do(cancel(3, 1))
+    assert hub.blotter.order(1).state == OrderState.CANCELED
+    hub.do(*(enter(0, BUY, 100, 1, time_in_force=TimeInForce.IOC) for _ in range(10)))
+    assert hub.blotter.order(1) is None and hub.blotter.order_of(3, b"old") is None
+
+
+def test_trades_are_listed_newest_first_for_either_side_an_instrument_or_an_order():
+    hub = Hub(instruments=2, trades=6)
+    for number in range(8):
+        hub.do(enter(number % 3, SELL, 100, 1, instrument=number % 2), enter(3, BUY, 100, 1, instrument=number % 2))
+    ids = lambda **query: hub.blotter.trades(**query)["trade_id"].tolist()     # noqa: E731
+    assert ids() == [8, 7, 6, 5, 4, 3]
+    assert ids(account=3, count=2) == [8, 7]
+    assert ids(account=0) == [7, 4]
+    assert ids(account=3, instrument=1) == [8, 6, 4]
+    assert ids(order_id=13) == [7] and ids(order_id=14) == [7]
+    assert ids(count=0) == [] and ids(account=9) == []
+    trade = hub.blotter.trades(order_id=14)[0]
+    assert (trade.order_id, trade.resting_order_id, trade.account, trade.resting_account, trade.side) == (14, 13, 3, 0, BUY)
+    assert (trade.price, trade.quantity, trade.leaves_quantity, trade.resting_leaves_quantity) == (100, 1, 0, 0)
+
+
+def test_what_is_handed_out_does_not_change_later():
+    hub = Hub()
+    hub.do(enter(0, BUY, 100, 5))
+    one, listed = hub.blotter.order(1), hub.blotter.orders(0)
+    hub.do(cancel(0, 1))
+    assert (one.state, listed[0].state) == (OrderState.OPEN, OrderState.OPEN)
+
+
+def test_a_batch_that_does_not_continue_is_refused():
+    exchange = Exchange([instrument()], accounts=2, risk=False)
+    commands = rows(*(enter(0, BUY, 100, 1) for _ in range(4)))
+    events = exchange.apply(commands)
+    with pytest.raises(ValueError, match="event 2 of command 2"):
+        Blotter(10).record(commands[1:], events[1:])
+    with pytest.raises(ValueError, match="event 1 of command 1"):
+        Blotter(10).record(commands[1:], events)
+    with pytest.raises(ValueError, match="event 4 of command 4"):
+        Blotter(max_orders=1, history=1).record(commands, events)
+    with pytest.raises(ValueError, match="history: 0 given"):
+        Blotter(10, history=0)
