@@ -65,6 +65,7 @@ from matching.records import COMMAND
 SEGMENT_BYTES = 64 << 20
 BLOCK_ROWS = 8_192              # rows that `read` gives at once
 NO_CONFIGURATION = bytes(32)
+_KIND_NAMES = {kind.value: kind.name for kind in CommandKind}
 ALARM_BYTES, CANCEL_ONLY_BYTES, HALT_BYTES = 256 << 20, 64 << 20, 16 << 20
 
 
@@ -418,8 +419,7 @@ def dump(folder: str, out: TextIO, first: int = 1, last: int | None = None, file
             for row in block:
                 fields = {name: row[name].item() for name in COMMAND.names}
                 fields["client_order_id"] = fields["client_order_id"].decode("ascii", "backslashreplace")
-                if fields["kind"] in CommandKind:
-                    fields["kind"] = CommandKind(fields["kind"]).name
+                fields["kind"] = _KIND_NAMES.get(fields["kind"], fields["kind"])
                 out.write(json.dumps(fields) + "\n")
             count += len(block)
     except OSError as error:
@@ -488,7 +488,7 @@ def _lock(folder: str, files: Files) -> int:
     """The folder's LOCK file, locked; the folder is made if it is not there."""
     try:
         if not os.path.isdir(folder):
-            os.makedirs(folder)
+            os.makedirs(folder, exist_ok=True)      # another opener may make it at this moment
             sync_folder(files, os.path.dirname(os.path.abspath(folder)))
         fd = files.open(os.path.join(folder, "LOCK"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     except OSError as error:

@@ -1,0 +1,57 @@
+"""Journals to test with: rows that are a function of their sequence, whole folders on disk, segments in memory."""
+import dataclasses
+import os
+
+import numpy as np
+
+from exchange.files import FILES, Files
+from exchange.journal import Journal, read
+from matching.records import COMMAND
+
+
+def commands(first: int, count: int) -> np.ndarray:
+    """Each row says its sequence in every field, so that one which was invented or mixed up shows."""
+    rows = np.zeros(count, COMMAND)
+    rows["sequence"] = np.arange(first, first + count)
+    rows["time"] = 1_700_000_000_000_000_000 + rows["sequence"] * 1_000
+    rows["kind"] = 1 + rows["sequence"] % 4
+    rows["price"] = rows["sequence"] * 7919 % 1000 - 500
+    rows["quantity"] = 1 + rows["sequence"] % 9
+    rows["client_order_id"] = rows["sequence"].astype("S20")
+    return rows
+
+
+def filled(folder, blocks: list[int], **options) -> Journal:
+    """An open journal with blocks of so many rows, each synced."""
+    journal, _ = Journal.open(folder, **options)
+    for count in blocks:
+        journal.append(commands(journal.sequence + 1, count))
+        journal.sync()
+    return journal
+
+
+def everything(folder) -> np.ndarray:
+    """All the commands of a journal."""
+    return np.concatenate([commands(1, 0), *read(folder)])
+
+
+def contents(folder) -> dict[str, bytes]:
+    """The segments of a folder, by name."""
+    names = sorted(name for name in os.listdir(folder) if name.endswith(".journal"))
+    return {name: open(os.path.join(folder, name), "rb").read() for name in names}
+
+
+def in_memory(segments: dict[str, bytes | np.ndarray]) -> Files:
+    """Files that read these segments and nothing else."""
+    def content(path, most=None):
+        return np.array(np.frombuffer(segments[os.path.basename(path)], np.uint8)[:most])
+
+    return dataclasses.replace(FILES, names=lambda folder: list(segments), read=content)
+
+
+def put(folder, segments: dict[str, bytes]) -> None:
+    """Write segments as the files of a folder that no process has open."""
+    os.makedirs(folder, exist_ok=True)
+    for name, content in segments.items():
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(content)
