@@ -64,6 +64,11 @@ class Runner:
         self._queue.append((commands, reply))
         self._wake.set()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether commands are refused: told to stop, or the journal has failed."""
+        return self._stopping
+
     def step(self) -> int:
         """Process what is queued, on the calling thread. Returns the number of commands."""
         batch, submissions = self._drain()

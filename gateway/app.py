@@ -44,6 +44,7 @@ class Connection:
         self.session = Session(hub, desk, self, number=guarded.number, address=guarded.address,
                                admit=guarded.authenticate)
         self._runner = hub.runner
+        self._clock = hub.clock
         self._reports = desk.reports
         self._protocol = guarded.protocol
         self._transport = guarded.protocol.transport
@@ -80,7 +81,10 @@ class Connection:
     def _hand_over(self) -> None:
         rows, self._rows = self._rows, bytearray()
         tickets, self._tickets = self._tickets, []
-        self._runner.submit(np.frombuffer(rows, COMMAND), partial(self._reports.expect, self.session, tickets))
+        if self._runner.stopping:
+            self.session.failed(tickets, self._clock())
+        else:
+            self._runner.submit(np.frombuffer(rows, COMMAND), partial(self._reports.expect, self.session, tickets))
 
     def close(self, code: int, reason: str) -> None:
         """What was sent before still leaves."""
@@ -116,6 +120,7 @@ class Gateway:
         now = self.hub.clock()
         self.desk.reports.publish(commands, events, now)
         self.hub.blotter.record(commands, events)
+        self.desk.published(int(commands["sequence"][-1]))
         self.hub.feed.publish(events, now)
         if self.desk.platform and (events["kind"] == _KILL_SWITCH).any():
             self._tell_platform(platform_state(self.hub))
@@ -207,5 +212,5 @@ def create_app(hub: Hub) -> FastAPI:
 
 def readiness(hub: Hub) -> tuple[bool, dict[str, Any]]:
     """Whether the hub takes orders, and where it stands."""
-    running = getattr(hub.runner, "running", True)
-    return running, {"name": hub.name, "ready": running, "sequence": hub.exchange.sequence}
+    ready = not hub.runner.stopping
+    return ready, {"name": hub.name, "ready": ready, "sequence": hub.exchange.sequence}

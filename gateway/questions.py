@@ -167,7 +167,7 @@ def hello(session: "Session", read: requests.Hello, request_id: str, now: int) -
 
 
 def status(session: "Session", read: Any, request_id: str, now: int) -> str:
-    return encode({"locked": locked(session.hub)})
+    return encode({"locked": "true" if locked(session.hub) else "false"})      # texts, as at Deribit
 
 
 def currencies(session: "Session", read: Any, request_id: str, now: int) -> str:
@@ -203,7 +203,7 @@ def _ticker_of(session: "Session", index: int, now: int) -> dict[str, Any]:
     top, day = session.hub.market_data.top(index), session.hub.market_data.statistics(index)
     instrument = exchange.instruments[index]
     traded = bool(day.day_trades)
-    last = Decimal(scale.price(exchange.last_price(instrument.symbol)))
+    last = Decimal(scale.price(int(day.last_price) if day.trades else instrument.reference_price or 0))
     return {
         "instrument_name": instrument.symbol, "timestamp": now // 1_000_000,
         "state": "open" if exchange.phase(instrument.symbol) == Phase.CONTINUOUS else "closed",
@@ -230,7 +230,7 @@ def last_trades(session: "Session", read: requests.GetTrades, request_id: str, n
                     & (numbers >= read.start_seq) & (numbers <= read.end_seq)]
     if read.sorting == "asc":
         trades = trades[::-1]
-    last = Decimal(scale.price(session.hub.exchange.last_price(read.instrument_name)))
+    last = _ticker_of(session, index, now)["last_price"]
     return encode({"trades": [{
         "trade_id": str(trade["trade_id"]), "trade_seq": int(trade["trade_sequence"]),
         "instrument_name": read.instrument_name, "timestamp": int(trade["time"]) // 1_000_000,

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from msgspec import Struct
 
-from exchange.blotter import ENTRY, Blotter
+from exchange.blotter import ENTRY, Blotter, OrderState
 from exchange.machine import Exchange
 from gateway.messages import Command, Event, Scale, commands_of, encode, events_of, layout, notification
 from matching.codes import EventKind, Flag, OrderType, Reason, Side, TimeInForce
@@ -61,6 +61,11 @@ class Order(Struct, gc=False):
     def open(self) -> bool:
         return self.leaves > 0
 
+    @property
+    def state(self) -> str:
+        """order_state, as clients read it."""
+        return "open" if self.leaves > 0 else "filled" if self.filled >= self.quantity else "cancelled"
+
     def apply(self, event: Event) -> None:
         """Bring the order up to one of its events."""
         kind = event.kind
@@ -86,7 +91,7 @@ def entered(command: Command, accepted: Event) -> Order:
     """The order that an ACCEPTED event began."""
     return Order(accepted.order_id, accepted.account, accepted.instrument, accepted.side, command.order_type,
                  command.time_in_force, command.flags, accepted.price, accepted.quantity, accepted.leaves_quantity, 0, 0,
-                 0, accepted.client_order_id, accepted.time, accepted.time, accepted.sequence, "new")
+                 0, accepted.client_order_id.rstrip(b"\0"), accepted.time, accepted.time, accepted.sequence, "new")
 
 
 _ENTRY = layout(ENTRY)
@@ -95,8 +100,9 @@ _ENTRY = layout(ENTRY)
 def _of_entry(row: bytes) -> Order:
     """An ENTRY of the blotter; its flags are the entering command's, its last change is not told apart."""
     (order_id, price, quantity, leaves, filled, notional, created, updated, client, instrument, account, sequence, flags,
-     reason, side, order_type, time_in_force, _) = _ENTRY.unpack(row)
-    exec_type = ("expired" if reason == _DAY_ENDED else "canceled") if reason else "trade" if filled else "new"
+     reason, side, order_type, time_in_force, state) = _ENTRY.unpack(row)
+    exec_type = (("expired" if reason == _DAY_ENDED else "canceled") if state == OrderState.CANCELED
+                 else "trade" if filled else "new")
     return Order(order_id, account, instrument, side, order_type, time_in_force, flags, price, quantity, leaves, filled,
                  notional, reason, client.rstrip(b"\0"), created, updated, sequence, exec_type)
 
@@ -137,7 +143,8 @@ class Orders:
         name = encode(order.client_order_id.decode("latin-1")) if order.client_order_id else '""'
         client = "" if order.flags & Flag.LABEL or not order.client_order_id else f'"client_order_id":{name},'
         reason = _REASON[order.reason]
-        state = "open" if order.leaves > 0 else "cancelled" if order.reason else "filled"
+        state = order.state
+        canceled = "" if state != "cancelled" else reason if order.reason else "user_request"
         flags = order.flags
         repeated = ',"dup":true' if dup else ""
         return (f'{{"order_id":"{order.order_id}","instrument_name":"{scale.instrument.symbol}",'
@@ -148,7 +155,7 @@ class Orders:
                 f'"reduce_only":{_JSON[flags & 2 != 0]},"label":{name},{client}'
                 f'"creation_timestamp":{order.created // 1_000_000},"last_update_timestamp":{order.updated // 1_000_000},'
                 f'"seq":{order.sequence},"exec_type":"{order.exec_type}","reason":"{reason}",'
-                f'"cancel_reason":"{reason if order.reason else ""}","replaced":{_JSON[order.replaced]},"api":true,'
+                f'"cancel_reason":"{canceled}","replaced":{_JSON[order.replaced]},"api":true,'
                 f'"web":false,"contracts":{order.quantity}{repeated}}}')
 
     def trade_text(self, order: Order, event: Event, taker: bool) -> str:
@@ -158,7 +165,7 @@ class Orders:
         client = "" if order.flags & Flag.LABEL or not order.client_order_id else f'"client_order_id":{name},'
         return (f'{{"trade_id":"{event.trade_id}","trade_seq":{event.trade_id},"instrument_name":"{scale.instrument.symbol}",'
                 f'"order_id":"{order.order_id}","order_type":"{ORDER_TYPE[order.order_type]}",'
-                f'"direction":"{DIRECTION[order.side]}","state":"{"open" if order.leaves > 0 else "filled"}",'
+                f'"direction":"{DIRECTION[order.side]}","state":"{order.state}",'
                 f'"price":{scale.price(event.price)},"amount":{scale.amount(event.quantity)},'
                 f'"liquidity":"{"T" if taker else "M"}","fee":0,"fee_currency":"{scale.instrument.currency}",'
                 f'"timestamp":{event.time // 1_000_000},"label":{name},{client}"seq":{event.sequence},'

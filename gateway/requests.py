@@ -205,19 +205,20 @@ class Logout(Struct, forbid_unknown_fields=True):
 
 
 class Method(NamedTuple):
-    """A method: how its parameters are read, the scope it needs, whether it needs a connection that stays."""
+    """A method and what it needs."""
 
     reader: Reader
     scope: str = ""              # "": public
-    websocket_only: bool = False
+    websocket_only: bool = False # a connection that stays
+    engine: bool = False         # reads the engine, which may be ahead of what is durable: then it waits
 
 
 _READ, _TRADE, _ACCOUNT = "trade:read", "trade:read_write", "account:read"
 _READERS: dict[type[Struct], Reader] = {}
 
 
-def _method(struct_: type[Struct], scope: str = "", websocket_only: bool = False) -> Method:
-    return Method(_READERS.setdefault(struct_, Reader(struct_)), scope, websocket_only)
+def _method(struct_: type[Struct], scope: str = "", websocket_only: bool = False, engine: bool = False) -> Method:
+    return Method(_READERS.setdefault(struct_, Reader(struct_)), scope, websocket_only, engine)
 
 
 METHODS: dict[str, Method] = {
@@ -261,10 +262,10 @@ METHODS: dict[str, Method] = {
     "private/get_user_trades_by_currency": _method(UserTradesByCurrency, _READ),
     "private/get_user_trades_by_currency_and_time": _method(UserTradesByCurrency, _READ),
     "private/get_user_trades_by_order": _method(OrderTrades, _READ),
-    "private/get_positions": _method(ByCurrency, _READ),
-    "private/get_position": _method(OneInstrument, _READ),
-    "private/get_account_summary": _method(Summary, _ACCOUNT),
-    "private/get_account_summaries": _method(Summary, _ACCOUNT),
+    "private/get_positions": _method(ByCurrency, _READ, engine=True),
+    "private/get_position": _method(OneInstrument, _READ, engine=True),
+    "private/get_account_summary": _method(Summary, _ACCOUNT, engine=True),
+    "private/get_account_summaries": _method(Summary, _ACCOUNT, engine=True),
     "private/enable_cancel_on_disconnect": _method(Scope, _TRADE, websocket_only=True),
     "private/disable_cancel_on_disconnect": _method(Nothing, _TRADE, websocket_only=True),
     "private/get_cancel_on_disconnect": _method(Nothing, _READ, websocket_only=True),

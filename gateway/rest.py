@@ -59,6 +59,7 @@ class Waiter:
 
     def __init__(self, hub: Hub, desk: Desk, number: int, address: str) -> None:
         self._runner = hub.runner
+        self._clock = hub.clock
         self._reports = desk.reports
         self.session = Session(hub, desk, self, number=number, address=address, websocket=False,
                                bucket=desk.bucket_of_address(address))
@@ -69,8 +70,11 @@ class Waiter:
             self.answer.set_result(message)
 
     def submit(self, rows: bytes, ticket: Ticket) -> None:
-        self._runner.submit(np.frombuffer(bytearray(rows), COMMAND),
-                            partial(self._reports.expect, self.session, [ticket]))
+        if self._runner.stopping:
+            self.session.failed([ticket], self._clock())
+        else:
+            self._runner.submit(np.frombuffer(bytearray(rows), COMMAND),
+                                partial(self._reports.expect, self.session, [ticket]))
 
     def close(self, code: int, reason: str) -> None:
         """A request has no connection of its own to close."""
@@ -90,17 +94,19 @@ def router(hub: Hub, desk: Desk) -> APIRouter:
 
     for name in METHODS:
         if not METHODS[name].websocket_only:
-            routes.add_api_route(f"/api/v2/{name}", named, methods=["GET", "POST"], name=name, tags=[name.split("/")[0]],
-                                 operation_id=None, include_in_schema=True, openapi_extra=_documented(name),
-                                 generate_unique_id_function=lambda route: f"{route.name} {'+'.join(sorted(route.methods))}")
+            for verb in ("GET", "POST"):
+                routes.add_api_route(
+                    f"/api/v2/{name}", named, methods=[verb], name=name, tags=[name.split("/")[0]],
+                    operation_id=f"{verb.lower()} {name}", openapi_extra=_documented(name) if verb == "POST" else None)
     routes.add_api_route("/api/v2/{name:path}", named, methods=["GET", "POST"], include_in_schema=False)
     routes.add_api_route("/api/v2", enveloped, methods=["POST"], name="JSON-RPC")
     return routes
 
 
-def _documented(name: str) -> dict[str, Any]:
+def _documented(name: str) -> dict[str, Any] | None:
+    """The body of a POST, where there is a model of it."""
     model = DOCUMENTED.get(name)
-    return {} if model is None else {
+    return None if model is None else {
         "requestBody": {"content": {"application/json": {"schema": model.model_json_schema()}}}}
 
 

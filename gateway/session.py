@@ -114,8 +114,27 @@ class Desk:
         self.reports = Reports(self.orders)
         self.everything = frozenset(range(len(hub.exchange.instruments)))
         self.platform: set[Session] = set()              # subscribed to platform_state
+        self._exchange = hub.exchange
+        self._durable = hub.exchange.sequence            # last command published
+        self._waiting: list[Callable[[], None]] = []
         self._limits = hub.limits
         self._buckets: dict[str, Bucket] = {}
+
+    @property
+    def behind(self) -> bool:
+        """Whether the engine knows more than is durable."""
+        return self._exchange.sequence != self._durable
+
+    def wait(self, question: Callable[[], None]) -> None:
+        """Ask again when the batch under way has been published."""
+        self._waiting.append(question)
+
+    def published(self, sequence: int) -> None:
+        """Everything up to this command is durable and recorded."""
+        self._durable = sequence
+        waiting, self._waiting = self._waiting, []
+        for question in waiting:
+            question()
 
     def bucket_of_key(self, client_id: str) -> Bucket:
         return self._bucket("key " + client_id, self._limits.requests_per_second, self._limits.request_burst)
@@ -165,18 +184,26 @@ class Session:
             return
         self._heard = now
         self._asked = False
+        self._serve(frame, now)
+
+    def _serve(self, frame: bytes | str, now: int, again: bool = False) -> None:
+        """`again`: the request has waited for the engine's last batch to become durable."""
         request_id = "null"
         try:
             request = decode(frame)
             request_id = id_text(request.id)
             self.bad_requests = 0
-            self.bucket.take(now)
+            if not again:
+                self.bucket.take(now)
             method = METHODS.get(request.method)
             if method is None:
                 raise Refused(-32601, "Method not found", f"method: {request.method} does not exist", field="method",
                               value=request.method)
             if method.scope or method.websocket_only:
                 self._permit(method)
+            if method.engine and self.desk.behind:
+                self.desk.wait(lambda: self._serve(frame, now, again=True))
+                return
             read = method.reader.read(request, frame)
             body = HANDLERS[request.method](self, read, request_id, now)
         except Refused as refused:
@@ -455,7 +482,7 @@ class Session:
             return order
         told = REASONS[Reason.UNKNOWN_ORDER]
         what = told.text.format(value=number) if order is None or order.account != self.account else (
-            f"order {number} is {'canceled' if order.reason else 'filled'}")
+            f"order {number} is {order.state}")
         raise Refused(told.code, told.message, what, field="order_id", value=str(number), reason="unknown_order",
                       fix=told.fix)
 

@@ -1,0 +1,132 @@
+"""A trading floor without sockets: sessions around a real exchange, with a hand on the clock and on the batches.
+
+    floor = Floor()
+    alice = floor.session("alice")               # logged on as account 0; bob is account 1
+    alice.ask("private/buy", instrument_name="SC2701", amount=5, price="1.00")
+    with floor.one_batch(): ...                  # commands of several sessions become one durable batch
+"""
+import contextlib
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from exchange import Exchange
+from exchange.blotter import Blotter
+from exchange.marketdata import MarketData
+from gateway.auth import Auth, Credential
+from gateway.feed import Feed
+from gateway.hub import Hub, Limits
+from gateway.session import Desk, Session, Ticket
+from matching.records import COMMAND
+from tests.build import account, instrument
+
+START = 1_795_399_483_000_000_000
+KEYS = [Credential("alice", "alice-secret", 0), Credential("bob", "bob-secret", 1),
+        Credential("carol", "carol-secret", 2), Credential("reader", "reader-secret", 0, "trade:read account:read")]
+
+
+class Floor:
+    """Everything behind the sockets. `now` is the only clock."""
+
+    def __init__(self, instruments: list[Any] | None = None, accounts: list[Any] | None = None,
+                 limits: Limits = Limits(), **settings: Any) -> None:
+        self.now = START
+        exchange = Exchange(instruments or [instrument(), instrument("FU2701")],
+                            accounts or [account("alice"), account("bob"), account("carol")], max_orders=4096, **settings)
+        market = MarketData(exchange.instruments)
+        self.hub = Hub(exchange, None, Blotter(4096), market, Feed(exchange.instruments, market), Auth(KEYS),  # type: ignore[arg-type]
+                       lambda: self.now, "floor", limits)
+        self.desk = Desk(self.hub)
+        self.waiting: list[tuple[Session, bytes, Ticket]] = []
+        self.held = False
+        self.sessions = 0
+
+    def session(self, key: str | None = None, **settings: Any) -> "Client":
+        self.sessions += 1
+        client = Client(self, self.sessions, **settings)
+        if key:
+            client.ask("public/auth", grant_type="client_credentials", client_id=key, client_secret=f"{key}-secret")
+            client.messages.clear()
+        return client
+
+    @contextlib.contextmanager
+    def one_batch(self) -> Iterator[None]:
+        """What is submitted inside becomes one durable batch at the end."""
+        self.held = True
+        yield
+        self.held = False
+        self.run()
+
+    def run(self) -> None:
+        """What the runner and the gateway do with a batch."""
+        while self.waiting:
+            waiting, self.waiting = self.waiting, []
+            blocks = [np.frombuffer(bytearray(rows), COMMAND) for _, rows, _ in waiting]
+            commands = np.concatenate(blocks)
+            commands["sequence"] = self.hub.exchange.sequence + 1 + np.arange(len(commands))
+            commands["time"] = self.now
+            events = self.hub.exchange.apply(commands)
+            at = 0
+            for (session, _, ticket), block in zip(waiting, blocks, strict=True):
+                own = commands[at:at + len(block)]
+                at += len(block)
+                theirs = events[(events["sequence"] >= own["sequence"][0]) & (events["sequence"] <= own["sequence"][-1])]
+                self.desk.reports.expect(session, [ticket], own, theirs)
+            self.desk.reports.publish(commands, events, self.now)
+            self.hub.blotter.record(commands, events)
+            self.desk.published(self.hub.exchange.sequence)
+            self.hub.feed.publish(events, self.now)
+
+    def operate(self, *commands: dict[str, Any]) -> None:
+        """Commands of the operator."""
+        from tests.build import rows
+        block = rows(*commands, start=self.hub.exchange.sequence + 1)
+        events = self.hub.exchange.apply(block)
+        self.desk.reports.publish(block, events, self.now)
+        self.hub.blotter.record(block, events)
+        self.desk.published(self.hub.exchange.sequence)
+        self.hub.feed.publish(events, self.now)
+
+
+class Client:
+    """A peer that keeps what it is sent, and the session it talks to."""
+
+    def __init__(self, floor: Floor, number: int, **settings: Any) -> None:
+        self.floor = floor
+        self.messages: list[dict[str, Any]] = []
+        self.closed: tuple[int, str] | None = None
+        self.queued = 0
+        self.session = Session(floor.hub, floor.desk, self, number=number, address="127.0.0.1", **settings)
+
+    def send(self, message: bytes) -> None:
+        self.messages.append(json.loads(message, parse_float=Decimal))
+
+    def submit(self, rows: bytes, ticket: Ticket) -> None:
+        self.floor.waiting.append((self.session, rows, ticket))
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed = (code, reason)
+
+    def tell(self, frame: bytes | str) -> None:
+        """A raw frame."""
+        self.session.receive(frame, self.floor.now)
+        if not self.floor.held:
+            self.floor.run()
+
+    def ask(self, method: str, **parameters: Any) -> Any:
+        """A request; returns its result or its error. Notifications that came before or after stay in `messages`."""
+        before = len(self.messages)
+        self.tell(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}))
+        for at in range(before, len(self.messages)):
+            if "id" in self.messages[at]:
+                answer = self.messages.pop(at)
+                return answer["result"] if "result" in answer else answer["error"]
+        return None
+
+    def notified(self, channel: str) -> list[Any]:
+        """Data of the notifications of a channel so far."""
+        return [message["params"]["data"] for message in self.messages
+                if message.get("method") == "subscription" and message["params"]["channel"] == channel]
