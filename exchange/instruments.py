@@ -19,7 +19,7 @@ _INT64 = (1 << 63) - 1
 class InstrumentError(ValueError):
     """Terms that cannot be traded. Names the instrument, the field, its value and the bound."""
 
-    exit_code = 8
+    exit_code = 12
 
 
 @dataclass(frozen=True, kw_only=True)
