@@ -39,7 +39,7 @@ def main(journal: str | None = None, make_exchange: Callable[[], Exchange] | Non
     """
     console = console or Console()
     try:
-        console.print("loading the engine (compiled once, which takes up to a minute)")
+        console.print("loading the recording and the engine (compiled once, which takes up to a minute)")
         with Progress(TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console,
                       transient=True) as bar:
             task = bar.add_task("", total=None)

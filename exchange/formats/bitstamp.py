@@ -55,6 +55,7 @@ INSTRUMENT = Instrument(
     reference_price=78_320, margin=1, unit="BTC", currency="USD", product="bitcoin", name="Bitcoin, as at Bitstamp")
 ACCOUNT = Account(name="everybody")
 
+PACKAGE = "ob-analytics"
 CREATED, CHANGED, DELETED = 1, 2, 3
 
 # One message of the order feed.
@@ -69,7 +70,6 @@ _SIDES = {"bid": int(Side.BUY), "ask": int(Side.SELL)}
 _NS_PER_MS = 1_000_000
 _MARKET_BID = 999_999_999                        # USD, how the feed writes "at any price"; for an ask it writes 0
 _ID_EPOCH, _ID_SHIFT = 1_288_834_974_657, 12     # an id carries the ms since this epoch above its low 12 bits
-_PACKAGE = "ob-analytics"
 
 
 @dataclass(frozen=True)
@@ -89,18 +89,18 @@ class Column:
     must_be: str = "a whole number"
 
 
-def sample_folder() -> Path:
-    """Where the installed package ob-analytics keeps its sample capture. The package itself is not imported.
+def sample_folder(package: str = PACKAGE) -> Path:
+    """Where the installed package keeps its sample capture. The package itself is not imported.
 
     Errors    CaptureError if it is not installed
     """
     try:
-        folder = Path(str(metadata.distribution(_PACKAGE).locate_file("ob_analytics/_sample_data")))
+        folder = Path(str(metadata.distribution(package).locate_file("ob_analytics/_sample_data")))
     except metadata.PackageNotFoundError:
         raise CaptureError("the recorded order flow is not installed: pip install '.[replay]', "
-                           f"or without what it does not need here: pip install --no-deps {_PACKAGE}") from None
+                           f"or without what it does not need here: pip install --no-deps {package}") from None
     if not (folder / "trades.csv").exists():
-        raise CaptureError(f"the installed {_PACKAGE} brings no sample capture: {folder} is not there")
+        raise CaptureError(f"the installed {package} brings no sample capture: {folder} is not there")
     return folder
 
 
