@@ -30,14 +30,15 @@ _WRONG_ARGUMENT = 2
 
 
 def main(journal: str | None = None, make_exchange: Callable[[], Exchange] | None = None, *, speed: float | None = None,
-         batch: int = BATCH, every: int = 100_000, json_file: str | None = None, console: Console | None = None) -> int:
-    """`qiee replay`: a progress bar, then the report. A user's mistake is one line.
+         batch: int = BATCH, every: int = 100_000, json_file: str | None = None, console: Console | None = None,
+         errors: Console | None = None) -> int:
+    """`qiee replay`: a progress bar, then the report. A user's mistake is one line on `errors`, by default stderr.
 
     journal, make_exchange, speed, batch, every    as in replay.run
     json_file    where the report is also written, as JSON; None: nowhere
     Returns      the exit code: 0, or that of the error
     """
-    console = console or Console()
+    console, errors = console or Console(), errors or Console(stderr=True)
     try:
         console.print("loading the recording and the engine (compiled once, which takes up to a minute)")
         with Progress(TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console,
@@ -51,16 +52,16 @@ def main(journal: str | None = None, make_exchange: Callable[[], Exchange] | Non
         if json_file is not None:
             Path(json_file).write_text(json.dumps(report.as_json(), indent=2) + "\n")
     except (CaptureError, JournalError) as error:
-        return _refuse(console, error, error.exit_code)
+        return _refuse(errors, error, error.exit_code)
     except ValueError as error:
-        return _refuse(console, error, _WRONG_ARGUMENT)
+        return _refuse(errors, error, _WRONG_ARGUMENT)
     except OSError as error:
-        return _refuse(console, error, 1)
+        return _refuse(errors, error, 1)
     return 0
 
 
-def _refuse(console: Console, error: Exception, exit_code: int) -> int:
-    console.print(f"replay: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+def _refuse(errors: Console, error: Exception, exit_code: int) -> int:
+    errors.print(f"replay: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
     return exit_code
 
 

@@ -29,7 +29,7 @@ OPEN_ORDER = np.dtype((np.record, [
 class CaptureError(ValueError):
     """A recording that cannot be read or understood. Names the file, the line, the field and its value."""
 
-    exit_code = 10
+    exit_code = 13
 
 
 @dataclass(frozen=True)
