@@ -1,0 +1,411 @@
+"""gateway/feed.py: what subscribers are sent adds up to the engine's book, and a slow one hurts nobody else."""
+import json
+import zlib
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from exchange import Exchange
+from exchange.marketdata import MarketData
+from gateway.feed import INTERVAL, TRY_AGAIN_LATER, ChannelError, Feed
+from matching.codes import Side, TimeInForce
+from tests.build import cancel, enter, instrument, rows
+from tests.matching.flow import random_flow
+
+BUY, SELL = Side.BUY, Side.SELL
+START = 1_800_000_000_000_000_000
+
+
+class Connection:
+    """A subscriber that reads everything at once, unless told to stop reading."""
+
+    def __init__(self, reading=True):
+        self.reading, self.waiting, self.received, self.closed = reading, [], [], None
+
+    @property
+    def queued(self):
+        return sum(map(len, self.waiting))
+
+    def send(self, message):
+        assert self.closed is None
+        self.waiting.append(message)
+        if self.reading:
+            self.read()
+
+    def read(self, messages=None):
+        taken, self.waiting = self.waiting[:messages], self.waiting[len(self.waiting[:messages]):]
+        self.received += taken
+
+    def close(self, code, reason):
+        self.closed = code, reason
+
+    def messages(self, channel=None):
+        """Data of what was received, numbers exact; received is emptied."""
+        told = [json.loads(message, parse_float=Decimal)["params"] for message in self.received]
+        self.received = []
+        return [params["data"] for params in told if channel in (None, params["channel"])]
+
+
+class BookClient:
+    """The reference client: rebuilds a book from JSON and refuses a broken chain or a wrong checksum."""
+
+    def __init__(self, terms):
+        self.terms, self.change_id, self.resyncs = terms, None, 0
+
+    def apply(self, data):
+        assert data["instrument_name"] == self.terms.symbol
+        if data["type"] == "snapshot":
+            self.bids, self.asks = {}, {}
+            self.resyncs += data.get("resync", False)
+        else:
+            assert data["prev_change_id"] == self.change_id < data["change_id"]
+        self.change_id = data["change_id"]
+        for side, told in ((self.bids, data["bids"]), (self.asks, data["asks"])):
+            for action, price, amount in told:
+                assert (action == "new") == (price not in side) and (action == "delete") == (amount == 0)
+                side[price] = amount
+                if action == "delete":
+                    del side[price]
+        assert data["checksum"] == self.checksum()
+
+    def checksum(self):
+        """Ten lines that any client can write."""
+        def text(levels):
+            return ",".join(f"{round(price / self.terms.tick_size)}:{round(amount / self.terms.lot_size)}"
+                            for price, amount in levels[:10])
+        bids, asks = self.book()
+        return zlib.crc32(f"{text(asks)}|{text(bids)}".encode())
+
+    def book(self):
+        return sorted(self.bids.items(), reverse=True), sorted(self.asks.items())
+
+
+def book_of(exchange, number):
+    """The engine's book in currency and units."""
+    terms = exchange.instruments[number]
+    return tuple([(int(level.price) * terms.tick_size, int(level.quantity) * terms.lot_size) for level in side]
+                 for side in exchange.depth(terms.symbol, levels=1 << 20))
+
+
+class Hub:
+    """An engine whose events go to a feed; now is moved by hand."""
+
+    def __init__(self, instruments, accounts=4, **limits):
+        self.exchange = Exchange(instruments, accounts, risk=False, max_orders=4096)
+        self.feed = Feed(self.exchange.instruments, MarketData(self.exchange.instruments), **limits)
+        self.now = START
+        self.last = 0
+
+    def apply(self, commands):
+        self.feed.publish(self.exchange.apply(commands), self.now)
+
+    def do(self, *commands):
+        block = rows(*commands, start=self.last + 1)
+        self.last += len(commands)
+        self.apply(block)
+
+    def wait(self, ns=INTERVAL):
+        self.now += ns
+        self.feed.tick(self.now)
+
+    def join(self, *channels, reading=True):
+        connection = Connection(reading)
+        for channel in channels:
+            self.feed.subscribe(connection, channel, self.now)
+        return connection
+
+
+def busy(hub, count, size=50):
+    """Orders that move the book: each enters somewhere and the one before it is canceled."""
+    rng = np.random.default_rng(hub.last)
+    for _ in range(count // size):
+        commands = []
+        for number in range(size // 2):
+            price = int(rng.integers(91, 110))
+            commands.append(enter(number % 3, BUY if price < 100 else SELL, price, int(rng.integers(1, 50))))
+            commands.append(cancel(number % 3, hub.last + 1 + 2 * number - 50) if hub.last else commands[-1])
+        hub.do(*commands)
+
+
+# Books -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_book_rebuilt_from_json_is_the_engines_at_every_change_whoever_joined_when(seed):
+    flow = random_flow(seed, 600)
+    hub = Hub(flow.instruments, flow.accounts)
+    rng = np.random.default_rng(seed)
+    followers = []
+    at = 0
+    while at < len(flow.commands):
+        if rng.random() < 0.1:
+            number = int(rng.integers(len(flow.instruments)))
+            channel = f"book.{flow.instruments[number].symbol}.raw"
+            followers.append((hub.join(channel), BookClient(flow.instruments[number]), number))
+        size = int(rng.choice((1, 1, 1, 30)))
+        hub.apply(flow.commands[at:at + size])
+        at += size
+        for connection, client, number in followers:
+            for data in connection.messages():
+                client.apply(data)
+            assert client.book() == book_of(hub.exchange, number)
+            assert client.change_id == hub.feed.market.top(number).change_id
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_conflated_channel_tells_the_net_change_ten_times_a_second_at_most(seed):
+    flow = random_flow(seed, 900)
+    hub = Hub(flow.instruments, flow.accounts)
+    rng = np.random.default_rng(seed)
+    followers = []
+    for row in range(len(flow.commands)):
+        if rng.random() < 0.03:
+            number = int(rng.integers(len(flow.instruments)))
+            followers.append((hub.join(f"book.{flow.instruments[number].symbol}.100ms"),
+                              BookClient(flow.instruments[number]), number, [0]))
+        if followers and rng.random() < 0.01:
+            connection, *_ = followers.pop(0)
+            hub.feed.drop(connection)
+        for step in (lambda: hub.apply(flow.commands[row:row + 1]), lambda: hub.wait(int(rng.integers(0, INTERVAL // 4)))):
+            step()
+            for connection, client, _, told in followers:
+                for data in connection.messages():
+                    if data["type"] == "change":
+                        assert hub.now - told[-1] >= INTERVAL and (data["bids"] or data["asks"])
+                        told.append(hub.now)
+                    client.apply(data)
+    hub.wait()
+    assert len(followers) > 3
+    for connection, client, number, _ in followers:
+        for data in connection.messages():
+            client.apply(data)
+        assert client.book() == book_of(hub.exchange, number)
+
+
+def test_changes_that_cancel_out_within_an_interval_are_not_told_and_the_chain_holds():
+    hub = Hub([instrument()])
+    hub.do(enter(0, BUY, 100, 1))
+    connection = hub.join("book.SC2701.100ms")
+    hub.do(enter(0, BUY, 99, 1))
+    hub.do(enter(0, BUY, 98, 1), cancel(0, 3))
+    hub.wait()
+    late = hub.join("book.SC2701.100ms")
+    hub.do(cancel(0, 1))
+    hub.wait()
+    for followed, kinds in ((connection, ["snapshot", "change", "change"]), (late, ["snapshot", "change"])):
+        client, data = BookClient(hub.exchange.instruments[0]), followed.messages()
+        assert [message["type"] for message in data] == kinds
+        for message in data:
+            client.apply(message)
+        assert client.book() == book_of(hub.exchange, 0)
+
+
+def test_who_joins_a_conflated_channel_between_messages_gets_a_snapshot_that_the_next_change_continues():
+    hub = Hub([instrument()])
+    early = hub.join("book.SC2701.100ms")
+    hub.do(enter(0, BUY, 100, 1))
+    hub.do(enter(0, BUY, 99, 1))
+    late = hub.join("book.SC2701.100ms")
+    assert late.messages() == []
+    hub.wait()
+    hub.do(enter(0, BUY, 98, 1))
+    hub.wait()
+    for connection in (early, late):
+        client = BookClient(hub.exchange.instruments[0])
+        for message in connection.messages():
+            client.apply(message)
+        assert client.book() == book_of(hub.exchange, 0) and client.resyncs == 0
+
+
+def test_a_message_is_written_once_and_nothing_is_written_for_nobody(monkeypatch):
+    hub = Hub([instrument("A"), instrument("B")])
+    both = [hub.join("book.A.raw", "quote.A", "book.A.none.10.100ms") for _ in range(3)]
+    hub.do(enter(0, BUY, 100, 1))
+    assert len(both[0].received) > 3
+    assert all(one is other for one, other in zip(both[0].received[3:], both[2].received[3:], strict=True))
+    written = []
+    monkeypatch.setattr("gateway.feed.notification", lambda channel, data: written.append(channel) or b"")
+    hub.do(enter(0, BUY, 100, 1, instrument=1), enter(1, SELL, 100, 1, instrument=1))
+    for connection in both:
+        hub.feed.drop(connection)
+    hub.do(enter(0, BUY, 100, 1), enter(1, SELL, 100, 1))
+    hub.wait()
+    assert written == []
+
+
+def test_numbers_are_exact_decimals_without_exponent_or_noise():
+    fine = instrument("BTC", floor=0, ceiling=200_000, reference_price=1, tick_size=Decimal("0.005"), lot_size=Decimal("1E-8"))
+    coarse = instrument("SC", floor=-9, ceiling=6000, reference_price=1, tick_size=Decimal("0.1"), lot_size=Decimal(1000))
+    hub = Hub([fine, coarse])
+    connection = hub.join("book.BTC.raw", "book.SC.raw")
+    hub.do(enter(0, BUY, 20_001, 3), enter(0, BUY, 3, 123_456_789), enter(0, BUY, 5513, 7, instrument=1),
+           enter(0, BUY, -7, 1, instrument=1))
+    text = b" ".join(connection.received).decode()
+    for level in ('["new",100.005,0.00000003]', '["new",0.015,1.23456789]', '["new",551.3,7000]', '["new",-0.7,1000]'):
+        assert level in text
+    assert "e-" not in text.lower()
+
+
+def test_a_grouped_image_is_sent_when_what_it_shows_has_changed():
+    hub = Hub([instrument(floor=0, ceiling=1000, reference_price=500, tick_size=Decimal("0.5"))])
+    connection = hub.join("book.SC2701.5.10.100ms")
+    hub.do(*(enter(0, BUY, price, 1) for price in (499, 498, 491, 489)), enter(0, SELL, 501, 2))
+    assert connection.messages()[1:] == [{
+        "timestamp": 5000, "instrument_name": "SC2701", "change_id": 5,
+        "bids": [[245, 3], [240, 1]], "asks": [[255, 2]]}]
+    hub.do(cancel(0, 1))
+    hub.do(enter(0, BUY, 496, 1))
+    hub.wait()
+    assert connection.messages() == []
+    raw = hub.join("book.SC2701.none.1.raw")
+    hub.do(enter(0, BUY, 490, 1))
+    hub.do(enter(0, BUY, 500, 1))
+    assert [data["bids"] for data in raw.messages()] == [[[249, 1]], [[249, 1]], [[250, 1]]]
+
+
+# Quotes and trades -------------------------------------------------------------------------------------------------------
+
+
+def test_a_quote_is_sent_at_once_and_after_every_command_that_changed_the_top():
+    hub = Hub([instrument()])
+    connection = hub.join("quote.SC2701")
+    hub.do(enter(0, BUY, 100, 1), enter(0, BUY, 99, 1), enter(0, BUY, 100, 1), enter(1, SELL, 102, 4), cancel(1, 4))
+    told = [(data["best_bid_price"], data["best_bid_amount"], data["best_ask_price"], data["best_ask_amount"])
+            for data in connection.messages()]
+    assert told == [(None, 0, None, 0), (1, 1, None, 0), (1, 2, None, 0), (1, 2, Decimal("1.02"), 4), (1, 2, None, 0)]
+
+
+def test_trades_come_command_by_command_or_once_an_interval_before_the_book_they_left():
+    hub = Hub([instrument()])
+    raw = hub.join("trades.SC2701.raw", "book.SC2701.raw")
+    slow = hub.join("trades.SC2701.100ms")
+    hub.do(enter(0, SELL, 101, 2), enter(0, SELL, 102, 2), enter(1, BUY, 102, 3))
+    hub.do(enter(1, BUY, 102, 1, time_in_force=TimeInForce.IOC))
+    channels = [json.loads(message)["params"]["channel"] for message in raw.received]
+    assert channels == ["book.SC2701.raw"] * 3 + ["trades.SC2701.raw", "book.SC2701.raw"] * 2
+    trades = raw.messages("trades.SC2701.raw")
+    assert [[(trade["trade_seq"], trade["price"], trade["amount"], trade["direction"], trade["seq"]) for trade in message]
+            for message in trades] == [[(1, Decimal("1.01"), 2, "buy", 3), (2, Decimal("1.02"), 1, "buy", 3)],
+                                       [(3, Decimal("1.02"), 1, "buy", 4)]]
+    first = slow.messages()
+    hub.wait()
+    assert first == [trades[0]] and slow.messages() == [trades[1]]
+
+
+# Slow subscribers --------------------------------------------------------------------------------------------------------
+
+
+def test_a_slow_subscriber_of_a_book_is_conflated_to_a_fresh_snapshot_and_the_others_miss_nothing():
+    hub = Hub([instrument()], max_queue=20_000)
+    channels = ("book.SC2701.raw", "book.SC2701.100ms", "quote.SC2701", "book.SC2701.none.10.raw")
+    slow, fast = hub.join(*channels, reading=False), hub.join(*channels)
+    for _ in range(20):
+        busy(hub, 200)
+        hub.wait()
+    assert 10_000 < slow.queued < 15_000 and slow.closed is None
+    slow.reading = True
+    slow.read()
+    hub.wait()
+    busy(hub, 200)
+    hub.wait()
+    assert fast.closed is None
+    for connection, resyncs in ((slow, 1), (fast, 0)):
+        received = connection.received
+        for channel in channels[:2]:
+            connection.received, client = list(received), BookClient(hub.exchange.instruments[0])
+            for data in connection.messages(channel):
+                client.apply(data)
+            assert client.book() == book_of(hub.exchange, 0) and client.resyncs == resyncs
+        for channel in channels[2:]:
+            connection.received = list(received)
+            last = connection.messages(channel)[-1]
+            bids, asks = book_of(hub.exchange, 0)
+            if channel.startswith("quote"):
+                assert (last["best_bid_price"], last["best_ask_amount"]) == (bids[0][0], asks[0][1])
+            else:
+                assert [tuple(level) for level in last["bids"]] == bids[:10]
+
+
+def test_a_subscriber_that_does_not_read_is_cut_off_after_the_patience_with_1013_and_forgotten():
+    hub = Hub([instrument()], max_queue=20_000, patience=5 * INTERVAL)
+    stuck, fast = hub.join("book.SC2701.raw", "quote.SC2701", reading=False), hub.join("book.SC2701.raw")
+    busy(hub, 400)
+    hub.wait(4 * INTERVAL)
+    assert stuck.closed is None
+    hub.wait(2 * INTERVAL)
+    assert stuck.closed[0] == TRY_AGAIN_LATER and hub.feed.channels(stuck) == []
+    held = stuck.queued
+    busy(hub, 400)
+    hub.wait()
+    assert stuck.queued == held
+    client = BookClient(hub.exchange.instruments[0])
+    for data in fast.messages():
+        client.apply(data)
+    assert client.book() == book_of(hub.exchange, 0)
+
+
+def test_a_subscriber_that_reads_slowly_is_not_cut_off():
+    hub = Hub([instrument()], max_queue=20_000, patience=5 * INTERVAL)
+    slow = hub.join("book.SC2701.raw", reading=False)
+    busy(hub, 400)
+    for _ in range(20):
+        hub.wait(3 * INTERVAL)
+        slow.read(1)
+    assert slow.closed is None and slow.waiting
+    slow.read()
+    hub.wait()
+    slow.read()
+    assert slow.messages()[-1]["resync"] is True
+
+
+def test_trades_cannot_be_left_out_so_a_full_queue_ends_the_connection_and_no_other():
+    hub = Hub([instrument()], max_queue=20_000)
+    stuck, fast = hub.join("trades.SC2701.raw", reading=False), hub.join("trades.SC2701.raw")
+    for _ in range(200):
+        hub.do(enter(0, SELL, 100, 1), enter(1, BUY, 100, 1))
+    assert stuck.closed[0] == TRY_AGAIN_LATER and stuck.queued < 20_500
+    assert [data[0]["trade_seq"] for data in fast.messages()] == list(range(1, 201))
+
+
+def test_subscribing_again_and_again_does_not_fill_a_queue_with_snapshots():
+    hub = Hub([instrument()], max_queue=20_000)
+    hub.do(*(enter(0, BUY, price, 1) for price in range(90, 111)))
+    stuck = Connection(reading=False)
+    for _ in range(200):
+        hub.feed.subscribe(stuck, "book.SC2701.raw", hub.now)
+        hub.feed.unsubscribe(stuck, "book.SC2701.raw")
+    assert stuck.queued < 11_000
+
+
+# Channels ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("channel", "complaint"), [
+    ("ticker.SC2701.raw", "unknown, public channels are"), ("book", "unknown, public channels are"),
+    ("", "unknown, public channels are"), ("book.XX.raw", "instrument XX is unknown"),
+    ("book.SC2701", "must be book.SC2701.raw or"), ("book.SC2701.1s", "interval is 1s, must be raw or 100ms"),
+    ("trades.SC2701.none.10.raw", "must be trades.SC2701.raw or"), ("quote.SC2701.raw", "must be quote.SC2701"),
+    ("book.SC2701.none.7.raw", "depth is 7, must be one of 1, 10, 20"),
+    ("book.SC2701.3.10.raw", "group is 3, must be none or a whole multiple of the tick 2"),
+    ("book.SC2701.0.10.raw", "group is 0"), ("book.SC2701.-2.10.raw", "group is -2"),
+    ("book.SC2701.9999999999.10.raw", "group is 9999999999"), ("book.SC2701.\u0662.10.raw", "group is \u0662")])
+def test_a_channel_that_does_not_exist_is_refused_with_what_would_be(channel, complaint):
+    hub = Hub([instrument(tick_size=Decimal(2))])
+    with pytest.raises(ChannelError, match="channel .*" + complaint):
+        hub.feed.check(channel)
+    connection = Connection()
+    with pytest.raises(ChannelError):
+        hub.feed.subscribe(connection, channel, hub.now)
+    assert connection.received == [] and hub.feed.channels(connection) == []
+
+
+def test_subscribing_twice_is_once_and_unsubscribing_says_whether_there_was_anything():
+    hub = Hub([instrument()])
+    connection = hub.join("book.SC2701.raw", "book.SC2701.raw", "quote.SC2701")
+    assert len(connection.received) == 2
+    assert hub.feed.channels(connection) == ["book.SC2701.raw", "quote.SC2701"]
+    assert hub.feed.unsubscribe(connection, "book.SC2701.raw") is True
+    assert hub.feed.unsubscribe(connection, "book.SC2701.raw") is False
+    hub.do(enter(0, BUY, 100, 1))
+    assert len(connection.received) == 3
