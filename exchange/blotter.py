@@ -433,6 +433,20 @@ class Blotter:
         """Of the last event recorded."""
         return int(self._state.counters[0].event_id)
 
+    def state(self) -> dict[str, np.ndarray]:
+        """All memory as named arrays, for a snapshot; copies."""
+        return {f"blotter_{name}": array.copy() for name, array in self._state._asdict().items()}
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take the state of a blotter made with the same arguments. Errors: ValueError; nothing has changed then."""
+        for name, array in self._state._asdict().items():
+            given = arrays.get(f"blotter_{name}")
+            if given is None or given.shape != array.shape:
+                raise ValueError(f"snapshot array blotter_{name}: {None if given is None else given.shape}, "
+                                 f"must be {array.shape}")
+        for name, array in self._state._asdict().items():
+            array[:] = arrays[f"blotter_{name}"].view(array.dtype)
+
     def _select(self, account: int, instrument: int | None, count: int | None, only_open: bool) -> np.ndarray:
         slots = np.zeros(int(self._state.counters[0].used), np.int64)
         found = slots[:select_orders(self._state, account, _or_all(instrument), only_open, slots)]

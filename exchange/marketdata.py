@@ -604,6 +604,25 @@ class MarketData:
         """Of the last event recorded."""
         return int(self._state.counters[0].event_id)
 
+    def state(self) -> dict[str, np.ndarray]:
+        """All memory as named arrays, for a snapshot; copies."""
+        return {name: array.copy() for name, array in self._memory().items()} | {
+            "market_traded": np.array([self._traded], "<i8")}
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take the state of a market made with the same arguments. Errors: ValueError; nothing has changed then."""
+        for name, array in self._memory().items():
+            given = arrays.get(name)
+            if given is None or given.shape != array.shape:
+                raise ValueError(f"snapshot array {name}: {None if given is None else given.shape}, must be {array.shape}")
+        for name, array in self._memory().items():
+            array[:] = arrays[name].view(array.dtype)
+        self._traded = int(arrays["market_traded"][0])
+
+    def _memory(self) -> dict[str, np.ndarray]:
+        kept = ("ladders", "statistics", "levels", "marks", "words", "counters")
+        return {f"market_{name}": getattr(self._state, name) for name in kept} | {"market_tape": self._tape}
+
     def _ladder(self, instrument: int) -> Any:
         if not 0 <= instrument < len(self._state.ladders):
             raise IndexError(f"instrument: {instrument} given, 0 to {len(self._state.ladders) - 1} exist")

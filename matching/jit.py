@@ -74,6 +74,11 @@ def compilations() -> int:
     return sum(sum(k.stats.cache_misses.values()) for k in _kernels)
 
 
+def is_cached() -> bool:
+    """Whether kernels of just these sources have been compiled on this machine before."""
+    return INTERPRETED or any(pathlib.Path(numba.config.CACHE_DIR).rglob("*.nbc"))
+
+
 def seal() -> None:
     """Forbid further compilation: from here on an unforeseen type is a TypeError at once, not seconds of silence.
 

@@ -1,0 +1,43 @@
+"""The machine together with what is computed from its events: recovered as one, kept in one snapshot.
+
+    hub = Projections(exchange, Blotter(...), MarketData(...))
+    recovery = recover(folder, lambda: hub, config_hash)        # exchange/recovery.py
+
+It has the methods that recovery asks of an exchange. While the hub runs, the gateway records each durable batch into
+the projections itself, after it has answered; `apply` here is for replaying the journal.
+"""
+import numpy as np
+
+from exchange.blotter import Blotter
+from exchange.machine import Exchange
+from exchange.marketdata import MarketData
+
+
+class Projections:
+    """An Exchange, the blotter of its orders and the market data of its books."""
+
+    def __init__(self, exchange: Exchange, blotter: Blotter, market_data: MarketData) -> None:
+        self.exchange = exchange
+        self.blotter = blotter
+        self.market_data = market_data
+
+    def apply(self, commands: np.ndarray) -> np.ndarray:
+        """Apply COMMAND[n] and record what came of them. Returns EVENT[m]."""
+        events = self.exchange.apply(commands)
+        self.blotter.record(commands, events)
+        self.market_data.record(events)
+        return events
+
+    def digest(self) -> str:
+        """That of the exchange: projections follow from the same commands."""
+        return self.exchange.digest()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All memory as named arrays, copied, for a snapshot."""
+        return self.exchange.state() | self.blotter.state() | self.market_data.state()
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take the state that `state` gave. Errors: ValueError naming the array that does not fit."""
+        self.blotter.restore(arrays)
+        self.market_data.restore(arrays)
+        self.exchange.restore(arrays)

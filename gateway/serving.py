@@ -1,0 +1,271 @@
+"""A running hub: put together, made ready, served, stopped. What `qiee serve` does, without its arguments.
+
+Start: catalogue and accounts, kernels (compiled on the very first start), journal and snapshot, then the sockets. Stop
+(SIGINT, SIGTERM): connections are told and closed, members fall silent, what is queued is processed, a snapshot is
+written, the journal is closed. A journal that fails stops the hub at once, with exit code 4.
+"""
+import asyncio
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import uvloop
+
+from exchange import snapshot
+from exchange.blotter import Blotter
+from exchange.instruments import CATALOGUE, Instrument, InstrumentError, load_catalogue
+from exchange.journal import Journal, JournalError, Space
+from exchange.machine import Exchange
+from exchange.marketdata import MarketData
+from exchange.participants.scenario import Scenario, demo_accounts, demo_members
+from exchange.projections import Projections
+from exchange.recovery import Recovery, prune, recover
+from exchange.runner import Runner
+from gateway.app import Hub, create_app
+from gateway.auth import Auth
+from gateway.config import ConfigurationError, Settings, StoredKey, configuration_hash, credentials, read_keys, write_keys
+from gateway.feed import Feed
+from gateway.server import Server, ServerError, serve
+from matching.codes import CommandKind, OrderType, Side, TimeInForce
+from matching.jit import is_cached, seal
+from matching.records import COMMAND
+from risk.limits import Account
+
+DEMO_KEYS = [StoredKey(client_id=name, client_secret=f"{name}-secret", account=name) for name in ("demo", "refinery", "trader")]
+_MEMBERS_EVERY = 0.1             # seconds
+_SPACE_EVERY = 1.0
+_SAY_AFTER = 1.0                 # seconds that a step may take in silence
+
+
+def say(text: str) -> None:
+    """One line for the operator."""
+    print(text, flush=True)
+
+
+@contextlib.contextmanager
+def _step(text: str) -> Iterator[None]:
+    """Do something that may take long: after a second say what, and every few seconds that it goes on."""
+    done = threading.Event()
+    started = time.monotonic()
+
+    def tell() -> None:
+        pause = _SAY_AFTER
+        while not done.wait(pause):
+            say(f"{text} ... {time.monotonic() - started:.0f} s")
+            pause = 5.0
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        done.set()
+        teller.join()
+
+
+def fresh_exchange() -> Exchange:
+    """The exchange that `qiee serve` starts with, before any command."""
+    return Exchange(load_catalogue(), demo_accounts(), max_orders=Settings().max_orders)
+
+
+def new_projections(instruments: tuple[Instrument, ...], accounts: list[Account], max_orders: int) -> Projections:
+    """An exchange that has seen nothing, with its blotter and market data."""
+    return Projections(Exchange(instruments, accounts, max_orders=max_orders), Blotter(max_orders), MarketData(instruments))
+
+
+def warm_up(instruments: tuple[Instrument, ...], accounts: list[Account]) -> None:
+    """Run every kernel once, on a throw-away exchange, and forbid compilation from then on."""
+    names = ("the matching engine", "the blotter", "the market data")
+    first = not is_cached()
+    if first:
+        say("first start: compiling the kernels, which takes a minute or so and happens once")
+    hub = new_projections(instruments, accounts, 1 << 10)
+    rows = np.zeros(3, COMMAND)
+    rows["sequence"] = (1, 2, 3)
+    rows["kind"], rows["side"] = CommandKind.ENTER, (Side.BUY, Side.SELL, Side.BUY)
+    rows["order_type"], rows["time_in_force"] = OrderType.LIMIT, (TimeInForce.DAY, TimeInForce.DAY, TimeInForce.IOC)
+    rows["quantity"], rows["price"] = instruments[0].minimum_quantity, instruments[0].reference_price
+    symbol = instruments[0].symbol
+    with _step(f"compiling {names[0]}"):
+        events = hub.exchange.apply(rows)
+        hub.exchange.depth(symbol)
+        hub.exchange.orders(symbol)
+        hub.exchange.order(1)
+    with _step(f"compiling {names[1]}"):
+        hub.blotter.record(rows, events)
+        hub.blotter.order(1)
+        hub.blotter.order_of(0, b"none")
+        hub.blotter.orders(0)
+        hub.blotter.trades(0)
+    with _step(f"compiling {names[2]}"):
+        hub.market_data.check(0, True)
+        hub.market_data.record(events)
+        hub.market_data.book(0)
+        hub.market_data.checksum(0)
+    seal()
+
+
+@dataclass
+class _Running:
+    """The parts of a hub that stop must find again."""
+
+    settings: Settings
+    recovery: Recovery
+    runner: Runner
+    server: Server
+    scenario: Scenario | None
+    failure: BaseException | None = None
+    snapshot_at: int = 0
+
+
+def run(settings: Settings) -> int:
+    """Serve until a signal. Returns the exit code; what a user or operator can cause is one line on stderr."""
+    try:
+        return uvloop.run(_serve(settings))
+    except (ConfigurationError, InstrumentError, JournalError, ServerError) as error:
+        print(f"qiee: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _keys_of(settings: Settings) -> list[StoredKey]:
+    keys = read_keys(settings.data)
+    if not keys:
+        keys = DEMO_KEYS
+        write_keys(settings.data, keys)
+    return keys
+
+
+async def _serve(settings: Settings) -> int:
+    started = time.monotonic()
+    instruments = load_catalogue(settings.catalogue or CATALOGUE)
+    accounts = demo_accounts()
+    keys = _keys_of(settings)
+    auth = Auth(credentials(keys, accounts))
+    warm_up(instruments, accounts)
+    with _step("reading the journal"):
+        recovery = recover(str(settings.data), lambda: new_projections(instruments, accounts, settings.max_orders),
+                           configuration_hash(instruments, accounts, settings.max_orders), settings.durable)
+    hub_state: Projections = recovery.exchange
+    try:
+        runner = Runner(hub_state.exchange, recovery.journal, time.time_ns)
+        feed = Feed(instruments, hub_state.market_data)
+        hub = Hub(hub_state.exchange, runner, hub_state.blotter, hub_state.market_data, feed, auth, time.time_ns)
+        server = serve(create_app(hub), settings.host, settings.port)
+        scenario = Scenario(hub_state.exchange, demo_members(hub_state.exchange, settings.seed), settings.seed) \
+            if settings.members else None
+        running = _Running(settings, recovery, runner, server, scenario, snapshot_at=recovery.journal.sequence)
+        await server.start()
+        _greet(running, keys, time.monotonic() - started)
+        await _until_stopped(running)
+    finally:
+        recovery.journal.close()
+    if running.failure is not None:
+        raise running.failure
+    say("stopped; every order is where it was at the next start")
+    return 0
+
+
+def _greet(running: _Running, keys: list[StoredKey], seconds: float) -> None:
+    """Where to connect, with which key, and an order to paste."""
+    recovery, server = running.recovery, running.server
+    exchange: Exchange = recovery.exchange.exchange
+    if recovery.recovered.torn_path:
+        say(f"an unfinished end of {recovery.recovered.torn_bytes} bytes was set aside: {recovery.recovered.torn_path}")
+    if not running.settings.durable:
+        say("VOLATILE: nothing is synced to disk; a power cut loses acknowledged orders")
+    at = f"{server.host}:{server.port}"
+    instrument = exchange.instruments[0]
+    price = exchange.last_price(instrument.symbol) * instrument.tick_size
+    say(f"""
+QIEE Hub is ready after {seconds:.1f} s: {len(exchange.instruments)} instruments, {exchange.sequence} commands in the journal
+  orders and market data   ws://{at}/ws/api/v2   (JSON-RPC 2.0; the same methods at http://{at}/api/v2/)
+  machines                 ws://{at}/ws/bin/v1   (rows of COMMAND in, rows of EVENT out)
+  methods                  docs/PROTOCOL.md, http://{at}/docs
+  keys                     {'  '.join(f'{key.client_id} / {key.client_secret}' for key in keys if key in DEMO_KEYS)
+                              or 'qiee keys list'}""")
+    if keys[0] in DEMO_KEYS:
+        say(f"""your first order, in another terminal:
+  curl -s -u {keys[0].client_id}:{keys[0].client_secret} 'http://{at}/api/v2/private/buy?instrument_name={instrument.symbol}"""
+            f"""&amount={instrument.lot_size}&price={price}'
+Ctrl-C stops the hub
+""")
+
+
+async def _until_stopped(running: _Running) -> None:
+    """Run the loop, the members and the watchers until a signal comes or the loop fails; then stop in order."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stop.set)
+    engine = asyncio.create_task(running.runner.run())
+    engine.add_done_callback(lambda _: stop.set())
+    helpers = [asyncio.create_task(_watch(running, stop))]
+    if running.scenario is not None:
+        helpers.append(asyncio.create_task(_act(running.scenario, running.runner)))
+    await stop.wait()
+    say("\nstopping")
+    for task in helpers:
+        task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.gather(*helpers)
+    await running.server.stop()
+    await running.runner.stop()
+    try:
+        await engine
+        await asyncio.to_thread(_write_snapshot, running)
+    except BaseException as error:  # noqa: BLE001  the loop's failure is the process's; the journal must still be closed
+        running.failure = error
+
+
+async def _act(scenario: Scenario, runner: Runner) -> None:
+    """Let the simulated members act, for ever."""
+    while True:
+        for rows in scenario.step(time.time_ns()):
+            runner.submit(rows, scenario.heard)
+        await asyncio.sleep(_MEMBERS_EVERY)
+
+
+async def _watch(running: _Running, stop: asyncio.Event) -> None:
+    """Look at the room on the disk, and take a snapshot every so many commands."""
+    told = Space.PLENTY
+    journal: Journal = running.recovery.journal
+    while True:
+        await asyncio.sleep(_SPACE_EVERY)
+        level, free = journal.space()
+        if level != told:
+            say(f"disk: {free >> 20} MiB free, {level.name.lower().replace('_', ' ')}")
+            told = level
+        if level >= Space.HALTED:
+            stop.set()
+        if journal.sequence - running.snapshot_at >= running.settings.snapshot_every:
+            await _snapshot(running)
+
+
+async def _snapshot(running: _Running) -> None:
+    """Copy the state between two batches, and write it while the hub goes on."""
+    hub: Projections = running.recovery.exchange
+    while hub.blotter.event_id != hub.exchange.event_id:     # a batch is computed but not yet durable and published
+        await asyncio.sleep(0.001)
+    state, sequence, chain, digest = _state(running)
+    running.snapshot_at = sequence
+    await asyncio.to_thread(snapshot.write, str(running.settings.data), state, sequence, chain, digest)
+    await asyncio.to_thread(prune, running.recovery.journal)
+
+
+def _state(running: _Running) -> tuple[dict[str, np.ndarray], int, int, str]:
+    journal, exchange = running.recovery.journal, running.recovery.exchange
+    return exchange.state(), journal.sequence, journal.chain, exchange.digest()
+
+
+def _write_snapshot(running: _Running) -> None:
+    """The last snapshot, when the loop has ended."""
+    if running.recovery.journal.sequence > running.recovery.snapshot_sequence:
+        snapshot.write(str(running.settings.data), *_state(running))
+        prune(running.recovery.journal)
+
+
