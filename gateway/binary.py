@@ -17,7 +17,7 @@ How a session goes
      members cause, each once, in the order of event_id. Of a trade the other side's account, client_order_id and, where
      the other is incoming, leaves_quantity and flags are hidden: account -1, leaves -1, the rest empty.
   4. {"method":"logout"} closes with 1000. Any other end cancels all open orders of the account, unless switched off in
-     step 1 or the hub itself is stopping (1012): then orders stay as they stay over a restart.
+     step 1 or the hub itself is stopping (1001, 1012): then orders stay as they stay over a restart.
 """
 import asyncio
 from collections import deque
@@ -38,7 +38,7 @@ from matching.codes import ALL, CommandKind, EventKind
 from matching.records import COMMAND, EVENT, NIL
 
 MAX_ROWS = 4_096                     # in one frame, either way
-HUB_STOPS = 1012                     # close code of our own stop
+HUB_STOPS = (1001, 1012)             # close codes of our own stop
 
 _TRADED = int(EventKind.TRADED)
 _CLIENT_ORDER_ID = COMMAND.fields["client_order_id"][1]
@@ -185,7 +185,7 @@ class BinarySession:
 
     def disconnected(self, code: int) -> list[Action]:
         """The connection has ended with this close code: the last thing the session has to say."""
-        if not self._cancel_on_disconnect or code == HUB_STOPS:
+        if not self._cancel_on_disconnect or code in HUB_STOPS:
             return []
         self._cancel_on_disconnect = False
         rows = np.zeros(1, COMMAND)
@@ -356,6 +356,7 @@ class _Line:
         self.queue: deque[Send | Close] = deque()
         self.to_send = asyncio.Event()
         self.may_read = asyncio.Event()
+        self.ended = False                    # nothing can be sent any more
 
     def _log_on(self, client_id: str, client_secret: str) -> Credential:
         request = Auth(grant_type="client_credentials", client_id=client_id, client_secret=client_secret)
@@ -369,7 +370,7 @@ class _Line:
         """Until the websocket ends; then leave the feed, and cancel on disconnect."""
         self.connection.require_authentication()
         sender = asyncio.create_task(self._send_all())
-        code = HUB_STOPS                      # when this task is canceled, it is the server that stops
+        code = HUB_STOPS[0]                   # when this task is canceled, it is the server that stops
         try:
             code = await self._read_all()
         finally:
@@ -388,13 +389,18 @@ class _Line:
             data = message.get("bytes")
             for action in self.session.receive(message["text"] if data is None else data):
                 self._do(action)
-            while not self.session.may_read:
+            while not self.session.may_read and not self.ended:
                 self.may_read.clear()
                 await self.may_read.wait()
 
     def _do(self, action: Action) -> None:
         if isinstance(action, Submit):
-            self.hub.runner.submit(action.commands, self._answered)
+            try:
+                self.hub.runner.submit(action.commands, self._answered)
+            except RuntimeError:              # the hub is stopping
+                self.session.answered(len(action.commands))
+                self._do(_error(Refused(10040, "retry", "the hub is stopping; nothing of this frame was done")))
+                self._do(Close(1001, "the hub is stopping"))
         else:
             self.queue.append(action)
             self.to_send.set()
@@ -419,7 +425,8 @@ class _Line:
                 self.to_send.clear()
                 await self.to_send.wait()
         except (WebSocketDisconnect, RuntimeError):
-            self.queue.clear()                # closed under us; the reader hears of it too
+            self.ended = True                 # closed under us; what was queued is lost, and the reader hears why
+            self.queue.clear()
             self.may_read.set()
 
     async def _send(self, action: Send | Close) -> None:

@@ -4,6 +4,9 @@ The expected events come from the exchange itself, run beside it on the same row
 over the right ones, to the right account, once, in order.
 """
 import json
+import socket
+import threading
+import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,8 +14,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from exchange import Account, Exchange, Instrument
+from exchange.runner import Runner
 from gateway.auth import Auth, Credential
 from gateway.binary import (
     HUB_STOPS,
@@ -26,10 +32,13 @@ from gateway.binary import (
     refusal_of,
     split_by_account,
 )
+from gateway.client import BinaryClient, ConnectionLost, HubError
+from gateway.guard import Bounds
 from gateway.requests import Auth as AuthRequest
 from gateway.schema import schema
 from matching import ALL, COMMAND, EVENT, CommandKind, EventKind, OrderType, Reason, Side, TimeInForce
 from matching.invariants import check_book
+from tests.gateway.served import served
 
 KEYS = [Credential("alice", "a-secret", account=0), Credential("bob", "b-secret", account=1),
         Credential("carol", "c-secret", account=2), Credential("reader", "r-secret", account=0, scope="trade:read"),
@@ -42,31 +51,19 @@ def instruments():
 
 
 class Hub:
-    """Parts enough for sessions: an exchange, and a runner that applies at once what is submitted together."""
+    """What sessions need of a hub: the exchange and its runner, stepped by hand and without a journal."""
 
     def __init__(self):
         self.exchange = Exchange(instruments(), accounts=[Account(name=name) for name in ("alice", "bob", "carol")])
-        self.runner = self
-        self.listeners = []
+        self.runner = Runner(self.exchange, None, lambda: 0)
         self.auth = Auth(KEYS)
-        self.commands = []
-        self.pending = []
-
-    def submit(self, commands, reply):
-        self.pending.append((commands, reply))
+        self.batches = []
+        self.runner.listeners.append(lambda commands, events: self.batches.append((commands, events)))
 
     def run(self):
-        """One durable batch, in the order of the runner: replies, then listeners. Returns its events."""
-        pending, self.pending = self.pending, []
-        commands = np.concatenate([commands for commands, _ in pending])
-        commands["sequence"] = np.arange(len(commands)) + self.exchange.sequence + 1
-        events = self.exchange.apply(commands)
-        self.commands.append(commands)
-        for submitted, reply in pending:
-            reply(submitted, events)
-        for listener in self.listeners:
-            listener(commands, events)
-        return events
+        """One batch of all that was submitted. Returns its events."""
+        assert self.runner.step()
+        return self.batches[-1][1]
 
 
 class Member:
@@ -97,7 +94,7 @@ class Member:
     def do(self, actions):
         for action in actions:
             if isinstance(action, Submit):
-                self.hub.submit(action.commands, lambda commands, events: self.session.answered(len(commands)))
+                self.hub.runner.submit(action.commands, lambda commands, events: self.session.answered(len(commands)))
 
     def events(self):
         """Everything received since the last call."""
@@ -237,7 +234,7 @@ def test_one_row_that_no_trader_can_mean_refuses_its_whole_frame_by_name(hub, fi
     error = error_of(alice.send(bad))
     assert (error["code"], error["data"]["row"], error["data"]["field"]) == (-32602, 3, field)
     assert "bound" in error["data"] and "value" in error["data"] and error["data"]["text"].startswith(f"row 3: {field} is ")
-    assert hub.pending == [] and alice.session.rows_in_flight == 0
+    assert hub.runner.step() == 0 and alice.session.rows_in_flight == 0
     alice.send(rows(buy(10, 1)))
     assert len(hub.run()) == 1
 
@@ -302,16 +299,15 @@ def test_both_sides_of_a_trade_hear_of_it_and_neither_learns_who_the_other_is(hu
 
 
 def test_hiding_the_other_side_leaves_the_batch_of_everybody_else_as_it_was(hub):
-    seen = []
-    hub.listeners.append(lambda commands, events: seen.append(events))
     alice, bob = Member(hub, "alice"), Member(hub, "bob")
-    hub.listeners.reverse()
+    after = []
+    hub.runner.listeners.append(lambda commands, events: after.append(events))
     alice.send(rows(sell(100, 5)))
     bob.send(rows(buy(100, 2)))
-    kept = hub.run()
-    assert kept["resting_account"][kept["kind"] == EventKind.TRADED].tolist() == [0]
+    before = hub.run()
     assert len(alice.events()) == 2 and len(bob.events()) == 2
-    assert seen[0]["account"].tolist() == [0, 1, 1]
+    for events in (before, after[0]):
+        assert events["account"].tolist() == [0, 1, 1] and events["resting_account"][2] == 0
 
 
 def test_a_trade_with_oneself_is_told_once_and_whole(hub):
@@ -364,13 +360,13 @@ def test_events_of_no_account_are_nobodys():
 def test_a_session_that_left_hears_nothing_and_its_account_is_no_longer_searched(hub):
     alice, again = Member(hub, "alice"), Member(hub, "alice")
     feed = AccountFeed.of(hub)
-    assert hub.listeners == [feed]
+    assert hub.runner.listeners.count(feed) == 1
     feed.leave(0, alice.deliver)
     again.send(rows(buy(10, 1)))
     hub.run()
     assert (len(alice.frames), len(again.frames)) == (0, 1)
     feed.leave(0, again.deliver)
-    hub.submit(rows(buy(10, 1)), lambda commands, events: None)
+    hub.runner.submit(rows(buy(10, 1)))
     hub.run()
     assert (len(alice.frames), len(again.frames)) == (0, 1)
 
@@ -418,7 +414,7 @@ def test_losing_the_connection_cancels_all_orders_of_the_account(hub):
     alice.do(alice.session.disconnected(1006))
     canceled = hub.run()
     assert canceled["kind"].tolist() == [EventKind.CANCELED, EventKind.CANCELED, EventKind.MASS_CANCELED]
-    assert hub.commands[-1]["session"].tolist() == [5]
+    assert hub.batches[-1][0]["session"].tolist() == [5]
     assert [order.account for order in hub.exchange.orders("SC2701")] == [1]
     assert alice.session.disconnected(1006) == []
 
@@ -430,7 +426,134 @@ def test_orders_stay_after(hub, how):
     hub.run()
     if how == "logged out":
         assert alice.session.receive('{"method":"logout"}') == [Close(1000, "logged out")]
-    assert alice.session.disconnected(HUB_STOPS if how == "the hub stops" else 1000) == []
+    assert alice.session.disconnected(HUB_STOPS[0] if how == "the hub stops" else 1000) == []
+
+
+# Over a socket, with a journal.
+
+def test_rows_go_through_a_real_hub_and_into_its_journal(hub_of_sockets):
+    hub = hub_of_sockets
+    with BinaryClient(hub.url, "alice", "alice-secret") as alice, BinaryClient(hub.url, "bob", "bob-secret") as bob:
+        assert (alice.account, bob.account) == (0, 1)
+        assert alice.instruments["FU2701"]["index"] == 1 and alice.instruments["FU2701"]["tick_size"] == "0.01"
+        first = alice.welcome.sequence + 1
+        alice.send(rows(*[sell(100, 1, instrument=1, client_order_id=f"a{n}".encode()) for n in range(600)]))
+        accepted = receive(alice, 600)
+        assert accepted["sequence"].tolist() == list(range(first, first + 600))
+        assert accepted["client_order_id"][[0, -1]].tolist() == [b"a0", b"a599"]
+        bob.send(rows(buy(101, 600, instrument=1)))
+        taken, given = receive(bob, 601), receive(alice, 600)
+        assert given["resting_order_id"].tolist() == accepted["order_id"].tolist()
+        assert taken["trade_id"][1:].tolist() == given["trade_id"].tolist()
+        assert set(given["account"]) == {-1} and set(taken["resting_account"][1:]) == {-1}
+    journaled = np.concatenate(list(hub.hub.runner._journal.read(first)))
+    assert journaled["sequence"].tolist() == list(range(first, first + len(journaled)))
+    assert journaled["account"][[0, 600]].tolist() == [0, 1]
+    assert (journaled["session"][:600] == alice.welcome.session).all() and alice.welcome.session != bob.welcome.session
+
+
+def test_a_refused_frame_is_an_error_over_the_socket_and_the_next_one_is_taken(hub_of_sockets):
+    with BinaryClient(hub_of_sockets.url, "alice", "alice-secret") as alice:
+        alice.send(rows(buy(95, 1), dict(kind=CommandKind.PHASE)))
+        with pytest.raises(HubError, match="row 1: kind is 16, must be 1 ENTER") as refused:
+            alice.receive(5)
+        assert refused.value.data["row"] == 1
+        alice.send(rows(buy(95, 1)))
+        assert alice.receive(5)["kind"].tolist() == [EventKind.ACCEPTED]
+
+
+@pytest.mark.parametrize("frame, code", [(b"", 1003), (bytes(100), 1003), (bytes(96 * 4097), 1009)])
+def test_a_frame_that_cannot_be_rows_is_closed_with_its_code(hub_of_sockets, frame, code):
+    with BinaryClient(hub_of_sockets.url, "alice", "alice-secret") as alice:
+        with pytest.raises(ConnectionLost) as lost:
+            alice._websocket.send(frame)
+            alice.receive(5)
+        assert lost.value.code == code
+
+
+def test_a_wrong_key_and_silence_are_closed_with_1008(hub_of_sockets):
+    with pytest.raises(HubError, match="13004"):
+        BinaryClient(hub_of_sockets.url, "alice", "guess")
+    with connect(hub_of_sockets.url + "/ws/bin/v1") as silent, pytest.raises(ConnectionClosed) as closed:
+        silent.recv(5)
+    assert closed.value.rcvd.code == 1008
+
+
+def test_a_lost_connection_cancels_and_a_logout_does_not(hub_of_sockets):
+    hub = hub_of_sockets
+    resting = lambda: len(hub.hub.exchange.orders("SC2701"))  # noqa: E731
+    with BinaryClient(hub.url, "carol", "carol-secret") as carol:
+        carol.send(rows(buy(91, 1), buy(92, 1)))
+        receive(carol, 2)
+        before = hub.inside(resting)
+        carol.logout()
+    time.sleep(0.05)
+    assert hub.inside(resting) == before
+    carol = BinaryClient(hub.url, "carol", "carol-secret")
+    carol.send(rows(buy(93, 1)))
+    receive(carol, 1)
+    carol._websocket.socket.shutdown(socket.SHUT_RDWR)
+    hub.eventually(lambda: resting() == before - 2)
+    assert hub.inside(lambda: {order.account for order in hub.hub.exchange.orders("SC2701")}) <= {0, 1}
+
+
+def test_many_frames_at_once_are_all_answered_in_order(hub_of_sockets):
+    block = rows(*[buy(95, 1, time_in_force=TimeInForce.IOC)] * 4_096)
+    with BinaryClient(hub_of_sockets.url, "bob", "bob-secret") as bob:
+        sender = threading.Thread(target=lambda: [bob.send(block) for _ in range(25)])
+        sender.start()
+        events = receive(bob, 2 * 25 * 4_096)
+        sender.join()
+    assert (np.diff(events["event_id"]) > 0).all()
+    assert (events["kind"] == EventKind.ACCEPTED).sum() == (events["kind"] == EventKind.CANCELED).sum() == 25 * 4_096
+
+
+def test_a_client_that_sends_and_never_reads_is_stopped_from_sending_and_then_cut(hub_of_sockets):
+    """Its frames wait in its own socket, not in the hub; and in the end its resting order is canceled."""
+    hub = hub_of_sockets
+    resting = lambda: len(hub.hub.exchange.orders("FU2701"))  # noqa: E731
+    assert hub.inside(resting) == 0
+    before = hub.inside(lambda: hub.hub.exchange.sequence)
+    client = connect(hub.url + "/ws/bin/v1", max_queue=1, legacy=True, compression=None)
+    client.send('{"method":"auth","client_id":"bob","client_secret":"bob-secret"}')
+    client.recv()
+    client.send(rows(buy(90, 1, instrument=1)).tobytes())
+    hub.eventually(lambda: resting() == 1)
+    block = rows(*[buy(95, 1, time_in_force=TimeInForce.IOC)] * 4_096).tobytes()
+    client.socket.settimeout(3)
+    with pytest.raises((ConnectionClosed, TimeoutError, OSError)):
+        for _ in range(2_000):
+            client.send(block)
+    assert hub.inside(lambda: hub.hub.exchange.sequence) - before < 400 * 4_096
+    hub.eventually(lambda: resting() == 0, 10)
+    assert hub.inside(lambda: hub.server.guard.metrics()["refused_write_stalled"]) == 1
+
+
+def test_stopping_the_hub_leaves_the_orders_in_its_book_and_journal(tmp_path):
+    with served(tmp_path) as hub:
+        alice = BinaryClient(hub.url, "alice", "alice-secret")
+        alice.send(rows(buy(95, 1)))
+        receive(alice, 1)
+    with pytest.raises(ConnectionLost) as lost:
+        alice.receive(5)
+    assert lost.value.code == 1012
+    assert hub.hub.exchange.sequence == 1 and len(hub.hub.exchange.orders("SC2701")) == 1
+
+
+def receive(client, count):
+    """So many EVENT rows."""
+    parts, got = [], 0
+    while got < count:
+        parts.append(client.receive(10))
+        got += len(parts[-1])
+    assert got == count
+    return np.concatenate(parts)
+
+
+@pytest.fixture(scope="module")
+def hub_of_sockets(tmp_path_factory):
+    with served(tmp_path_factory.mktemp("journal"), Bounds(authentication_seconds=0.3, write_stall_seconds=1)) as hub:
+        yield hub
 
 
 # The published layout.
