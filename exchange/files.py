@@ -23,7 +23,7 @@ def read_file(path: str, most: int | None = None) -> np.ndarray:
     try:
         size = os.fstat(fd).st_size
         content = np.empty(size if most is None else min(size, most), np.uint8)
-        view, at = memoryview(content), 0
+        view, at = content.data, 0
         while at < len(content):
             count = os.readv(fd, [view[at:at + WRITE_BYTES]])
             if not count:          # it shrank while we read: what is gone is not there

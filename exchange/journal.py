@@ -189,8 +189,8 @@ class Journal:
             raise ValueError(f"the journal takes COMMAND rows, not {commands.dtype} of {commands.ndim} dimensions")
         expected = np.arange(self.sequence + 1, self.sequence + 1 + len(commands))
         if not np.array_equal(commands["sequence"], expected):
-            raise ValueError(f"sequence: rows must run from {self.sequence + 1} without gap, up to "
-                             f"{self.sequence + len(commands)}; they run from {commands['sequence'][0]} to {commands['sequence'][-1]}")
+            raise ValueError(f"sequence: {len(commands)} rows must run from {self.sequence + 1} without gap; "
+                             f"they run from {commands['sequence'][0]} to {commands['sequence'][-1]}")
         for at in range(0, len(commands), ROWS_PER_FRAME):
             self._append_frame(commands[at:at + ROWS_PER_FRAME])
 
@@ -252,7 +252,7 @@ class Journal:
         if self._offset + size > self._segment_bytes and self._offset > SEGMENT_HEADER.size:
             self._next_segment()
         # An array that is not contiguous is copied; one that is, is not.
-        self._write(COMMANDS, memoryview(np.ascontiguousarray(commands).view(np.uint8)), len(commands))
+        self._write(COMMANDS, np.ascontiguousarray(commands).view(np.uint8).data, len(commands))
         self.sequence += len(commands)
         self.chain = self._link
 
@@ -354,7 +354,7 @@ def _rows(content: np.ndarray, path: str) -> np.ndarray:
         raise JournalCorrupt(f"{path}: the segment's header is damaged")
     segment, _, _ = follow(content, path)
     rows = np.empty(sum(count for _, count, _, _ in segment.frames), COMMAND)
-    source, target, at = memoryview(content), memoryview(rows.view(np.uint8)), 0
+    source, target, at = content.data, rows.view(np.uint8).data, 0
     for offset, count, _, _ in segment.frames:
         start, size = offset + FRAME_HEADER.size, count * COMMAND.itemsize
         target[at:at + size] = source[start:start + size]

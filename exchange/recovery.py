@@ -89,7 +89,8 @@ def prune(journal: Journal, keep: int = 2, files: Files = FILES) -> list[str]:
     paths = [path for _, path in segment_paths(journal.folder, files)]
     headers = [read_header(files.read(path, SEGMENT_HEADER.size)) for path in paths]
     # A segment ends where the next begins; the last, which is being written, has no next and stays.
-    superfluous = [path for path, after in zip(paths, headers[1:], strict=False) if after and after.first_sequence - 1 <= kept[-1]]
+    superfluous = [path for path, after in zip(paths, headers[1:], strict=False)
+                   if after and after.first_sequence - 1 <= kept[-1]]
     superfluous += snapshots.older(journal.folder, kept[-1], files)
     for path in superfluous:
         files.remove(path)

@@ -295,7 +295,7 @@ def follow(content: np.ndarray, path: str) -> tuple[Segment, Found, str]:
     """
     header = read_header(content)
     assert header is not None
-    view, size, head = memoryview(content), len(content), FRAME_HEADER.size
+    view, size, head = content.data, len(content), FRAME_HEADER.size
     segment = Segment(path, header, size, link=int.from_bytes(view[60:64], "little"), sequence=header.first_sequence - 1,
                       chain=header.chain)
     while segment.offset < size:
@@ -362,7 +362,7 @@ def _later_frames(content: np.ndarray, segment: Segment) -> list[tuple[int, int]
 
     If the damaged frame's own header is good its rows are passed over: no bytes that a client chose are taken for a frame.
     """
-    view, head = memoryview(content), FRAME_HEADER.size
+    view, head = content.data, FRAME_HEADER.size
     crc, _, _, _, rows, _, _ = FRAME_HEADER.unpack_from(view, segment.offset)
     start = segment.offset + head
     if crc == crc32c(view[segment.offset + 4:start]):

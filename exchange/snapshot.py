@@ -14,6 +14,7 @@ A file, 000000001000.snapshot, is a header of 32 bytes, a directory in JSON, and
 It is written beside its name, synced, renamed and the folder synced, so it is there as a whole or not at all; if it is
 damaged nevertheless, the one before it is taken and more of the journal is replayed.
 """
+import contextlib
 import json
 import os
 import re
@@ -62,9 +63,10 @@ def write(folder: str, arrays: dict[str, np.ndarray], sequence: int, chain: int,
     Returns   the path
     Errors    SnapshotFailed; there is then no new file, and the older ones are untouched
     """
-    entries, pieces, at = [], [], 0
+    entries, at = [], 0
+    pieces: list[bytes | memoryview] = []
     for name, array in arrays.items():
-        flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
         padding = -at % _ALIGNMENT
         entries.append({"name": name, "shape": array.shape, "at": at + padding, "bytes": flat.nbytes,
                         "dtype": np.lib.format.dtype_to_descr(array.dtype), "record": array.dtype.type is np.record})
@@ -82,6 +84,8 @@ def write(folder: str, arrays: dict[str, np.ndarray], sequence: int, chain: int,
     try:
         os.close(write_atomically(files, path, [header, directory, *(piece for piece in pieces if len(piece))]))
     except OSError as error:
+        with contextlib.suppress(OSError):      # the room that a half-written one takes may be what the journal needs
+            files.remove(path + ".tmp")
         raise SnapshotFailed(f"cannot write {path}: {error}") from error
     return path
 
@@ -101,7 +105,7 @@ def load(path: str, files: Files = FILES) -> Snapshot:
         raise SnapshotInvalid(f"{path}: format {version}; this program reads {FORMAT_VERSION}")
     if size != len(content):
         raise SnapshotInvalid(f"{path}: {len(content)} bytes, should be {size}")
-    actual = crc32c(content[_CRC_END:])
+    actual = crc32c(content[_CRC_END:].data)
     if actual != crc:
         raise SnapshotInvalid(f"{path}: CRC-32C is {actual:#010x}, expected {crc:#010x}")
     try:
@@ -109,7 +113,7 @@ def load(path: str, files: Files = FILES) -> Snapshot:
         data = content[HEADER.size + directory_bytes:]
         arrays = {entry["name"]: _array(entry, data) for entry in directory["arrays"]}
         return Snapshot(path, directory["sequence"], directory["chain"], directory["digest"], arrays)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise SnapshotInvalid(f"{path}: its directory makes no sense: {error}") from error
 
 

@@ -1,6 +1,7 @@
 """Journals to test with: rows that are a function of their sequence, whole folders on disk, segments in memory."""
 import dataclasses
 import os
+from pathlib import Path
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def everything(folder) -> np.ndarray:
 def contents(folder) -> dict[str, bytes]:
     """The segments of a folder, by name."""
     names = sorted(name for name in os.listdir(folder) if name.endswith(".journal"))
-    return {name: open(os.path.join(folder, name), "rb").read() for name in names}
+    return {name: Path(folder, name).read_bytes() for name in names}
 
 
 def in_memory(segments: dict[str, bytes | np.ndarray]) -> Files:
@@ -53,5 +54,4 @@ def put(folder, segments: dict[str, bytes]) -> None:
     """Write segments as the files of a folder that no process has open."""
     os.makedirs(folder, exist_ok=True)
     for name, content in segments.items():
-        with open(os.path.join(folder, name), "wb") as file:
-            file.write(content)
+        Path(folder, name).write_bytes(content)

@@ -220,7 +220,8 @@ def test_another_configuration_or_other_rules_are_refused(tmp_path):
 
 def test_a_newer_format_is_refused_with_both_versions(tmp_path):
     filled(tmp_path, [1]).close()
-    (tmp_path / "00000002.journal").write_bytes(Header(2, 2, 2, examine(tmp_path).segments[-1].chain, bytes(32), version=9).pack())
+    chain = examine(tmp_path).segments[-1].chain
+    (tmp_path / "00000002.journal").write_bytes(Header(2, 2, 2, chain, bytes(32), version=9).pack())
     with pytest.raises(JournalTooNew, match="reads format 1 .*format 9") as refusal:
         Journal.open(tmp_path)
     assert refusal.value.exit_code == 7 == verify(tmp_path).exit_code

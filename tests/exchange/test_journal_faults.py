@@ -5,8 +5,10 @@ import os
 import random
 import resource
 import select
+import shutil
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -126,7 +128,7 @@ def test_an_end_that_was_torn_is_kept_aside_and_the_journal_goes_on(tmp_path):
         put(hub, {"00000001.journal": content[:length]})
         journal, recovered = Journal.open(hub)
         assert (recovered.verdict.finding, recovered.sequence) == (Finding.CUT_SHORT, 7)
-        assert open(recovered.torn_path, "rb").read() == content[length - recovered.torn_bytes:length]
+        assert Path(recovered.torn_path).read_bytes() == content[length - recovered.torn_bytes:length]
         journal.append(commands(8, 5))
         journal.close()
         assert np.array_equal(everything(hub), commands(1, 12)) and examine(hub).verdict.finding is Finding.STOPPED
@@ -179,6 +181,7 @@ def test_a_thousand_kills_lose_nothing_acknowledged_and_need_no_operator(tmp_pat
         if kill % 10 == 9:
             with Journal.open(folder)[0] as journal:
                 assert np.array_equal(everything(folder), commands(1, journal.sequence))
+            shutil.rmtree(folder)
     # The proof is worth something only if kills fell between the two writes of a frame, and between frames.
     assert findings[Finding.CUT_SHORT] > 20 and findings[Finding.KILLED] > 100, findings
 
@@ -247,4 +250,6 @@ def test_a_power_cut_loses_nothing_acknowledged_and_invents_nothing(tmp_path, pa
             journal.close()
             assert recovered.sequence >= acknowledged
             assert np.array_equal(everything(folder), commands(1, recovered.sequence))
+        for life in range(4):
+            shutil.rmtree(tmp_path / f"{seed}-{life}")
     assert decisions[Decision.CLEAN] and decisions[Decision.TORN] and decisions[Decision.SUSPECT]
