@@ -140,7 +140,7 @@ KNOWN_FLAGS = sum(int(flag) for flag in Flag)
 POST_ONLY, OPEN_QUANTITY = int(Flag.POST_ONLY), int(Flag.OPEN_QUANTITY)
 KINDS, SIDES, ORDER_TYPES, TIMES_IN_FORCE = set(CommandKind), set(Side), set(OrderType), set(TimeInForce)
 FAR, LARGEST_SUM = 1 << 40, 1 << 61                # lots, ticks, orders; fen
-LIMIT_RANGE = {limit: (0, FAR) for limit in Limit} | {
+LIMIT_RANGE = dict.fromkeys(Limit, (0, FAR)) | {
     Limit.MAX_ORDER_NOTIONAL: (0, LARGEST_SUM), Limit.MESSAGES_PER_SECOND: (0, 1_000_000_000),
     Limit.MESSAGE_BURST: (1, FAR), Limit.ENABLED: (0, 1), Limit.SELF_MATCH: (0, max(SelfMatch)),
     Limit.GROUP: (0, (1 << 31) - 1), Limit.INSTRUMENT_MAX_ORDER_QUANTITY: (1, FAR)}
@@ -527,7 +527,8 @@ class ReferenceBook:
         order_id = command.order_id if command.kind in (CommandKind.CANCEL, CommandKind.AMEND) else 0
         self.emit(EventKind.REJECTED, command, reason=reason, order_id=order_id, price=command.price,
                   quantity=command.quantity, side=command.side, flags=command.flags, instrument=command.instrument,
-                  account=command.account, client_order_id=command.client_order_id, resting_leaves_quantity=value, resting_price=bound)
+                  account=command.account, client_order_id=command.client_order_id, resting_leaves_quantity=value,
+                  resting_price=bound)
 
     def emit_order(self, kind: EventKind, command: Command, order: Order, **fields: Any) -> None:
         """An event about an order: it carries the order's own names and what stays open."""

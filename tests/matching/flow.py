@@ -20,9 +20,9 @@ from matching.reference import ReferenceBook
 from risk.limits import Account
 from tests.build import account, instrument
 
-KIND_SHARE = {CommandKind.ENTER: 0.64, CommandKind.CANCEL: 0.09, CommandKind.AMEND: 0.22, CommandKind.MASS_CANCEL: 0.01,
-              CommandKind.PHASE: 0.004, CommandKind.KILL_SWITCH: 0.01, CommandKind.LIMIT: 0.015, CommandKind.CASH: 0.008,
-              CommandKind.END_DAY: 0.003}
+KIND_SHARE = {CommandKind.ENTER: 0.64, CommandKind.CANCEL: 0.09, CommandKind.AMEND: 0.22,
+              CommandKind.MASS_CANCEL: 0.01, CommandKind.PHASE: 0.004, CommandKind.KILL_SWITCH: 0.01,
+              CommandKind.LIMIT: 0.015, CommandKind.CASH: 0.008, CommandKind.END_DAY: 0.003}
 TIME_IN_FORCE_SHARE = {TimeInForce.DAY: 0.35, TimeInForce.GTC: 0.35, TimeInForce.IOC: 0.15, TimeInForce.FOK: 0.15}
 MODE_FLAGS = (Flag.SMP_CANCEL_INCOMING, Flag.SMP_CANCEL_RESTING, Flag.SMP_CANCEL_BOTH)
 LIMITS = (*Limit, *(Limit.SELF_MATCH, Limit.GROUP) * 8)
