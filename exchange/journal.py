@@ -124,7 +124,7 @@ class Recovered:
     sequence: int               # last command that is there; 0: none
     torn_path: str | None       # where the unfinished end was put
     torn_bytes: int
-    examination: Examination
+    snapshot_chain: int | None  # the journal's chain value after snapshot_sequence; None if no frame ends there
 
 
 class Journal:
@@ -303,7 +303,8 @@ class Journal:
         except OSError as error:
             raise JournalFailed(f"cannot begin a segment of the journal in {self.folder}: {error}") from error
         self.durable_sequence = 0 if self.volatile else self.sequence
-        return Recovered(verdict, examination.first_sequence, self.sequence, torn_path, torn_bytes, examination)
+        return Recovered(verdict, examination.first_sequence, self.sequence, torn_path, torn_bytes,
+                         examination.chain_at(snapshot_sequence))
 
     def _check_alive(self) -> None:
         if self._failure is not None:

@@ -63,7 +63,7 @@ def recover(folder: str, make_exchange: Callable[[], Machine], config_hash: byte
 
 
 def _restore(exchange: Machine, snapshot: snapshots.Snapshot, recovered: Recovered) -> None:
-    chain = recovered.examination.chain_at(snapshot.sequence)
+    chain = recovered.snapshot_chain
     if chain != snapshot.chain:
         raise JournalCorrupt(f"{snapshot.path}: made from another journal: after sequence {snapshot.sequence} the chain is "
                              f"{_hex(chain)} in the journal, {_hex(snapshot.chain)} in the snapshot")
