@@ -218,7 +218,7 @@ def _open(state, slot, command, event):
     entry.client_2 = event.client_2
     entry.instrument = event.instrument
     entry.account = event.account
-    entry.flags = command.flags
+    entry.flags = command.flag_bits
     entry.reason = 0
     entry.side = event.side
     entry.order_type = command.order_type
@@ -296,7 +296,7 @@ def record_orders(state, commands, events):
             _fill(state, incoming, event, event.leaves_quantity)
             _fill(state, resting, event, event.resting_leaves_quantity)
             _keep_fill(state, event)
-        elif kind == _CANCELED or kind == _AMENDED:
+        elif kind in (_CANCELED, _AMENDED):
             slot = _find(state, event.order_id)
             if slot == NIL:
                 return at
@@ -365,6 +365,20 @@ def select_fills(state, account, instrument, order_id, rows):
     return count
 
 
+@kernel
+def index_orders(state, slots):
+    """Rebuild owners and both indices of a restored blotter. slots: all in use, oldest order first."""
+    for at in range(len(slots)):
+        slot = slots[at]
+        entry = state.entries[slot]
+        state.owners[slot] = entry.account + 1 if entry.state == _OPEN else -entry.account - 1
+        bucket = bucket_of(state, entry.order_id)
+        state.chain[slot] = state.buckets[bucket]
+        state.buckets[bucket] = slot + 1
+        if _has_client_order_id(entry):
+            _link_client(state, slot)
+
+
 class Blotter:
     """Open orders, the latest finished ones and the latest trades, kept up to date by `record`.
 
@@ -378,7 +392,7 @@ class Blotter:
         for name, value in (("max_orders", max_orders), ("history", history), ("trades", trades)):
             if not 0 < value < 1 << 30:
                 raise ValueError(f"{name}: {value} given, 1 to {(1 << 30) - 1} allowed")
-        capacity = max_orders + history + 1          # an order that trades at once takes a slot before any is given back
+        capacity = max_orders + history + 1          # an order that trades at once takes one before it gives it back
         size = max(16, 1 << (2 * capacity - 1).bit_length())
         self._state = _State(
             np.zeros(capacity, ENTRY_WORDS), np.zeros(capacity, np.int32), np.zeros(capacity, np.int32),
@@ -394,8 +408,8 @@ class Blotter:
         Cost     one compiled call; per event O(1)
         """
         # the compiled call knows one kind of array only: contiguous and writable
-        at = record_orders(self._state, np.require(commands, COMMAND, "CW").view(COMMAND_WORDS),
-                           np.require(events, EVENT, "CW").view(EVENT_WORDS))
+        at = record_orders(self._state, np.require(commands, COMMAND, ["C", "W"]).view(COMMAND_WORDS),
+                           np.require(events, EVENT, ["C", "W"]).view(EVENT_WORDS))
         if at != NIL:
             raise ValueError(f"event {events[at]['event_id']} of command {events[at]['sequence']} does not continue "
                              f"the events recorded before it; record from event 1 into a new Blotter")
@@ -433,19 +447,39 @@ class Blotter:
         """Of the last event recorded."""
         return int(self._state.counters[0].event_id)
 
+    # Over a snapshot -------------------------------------------------------------------------------------------------
+
     def state(self) -> dict[str, np.ndarray]:
-        """All memory as named arrays, for a snapshot; copies."""
-        return {f"blotter_{name}": array.copy() for name, array in self._state._asdict().items()}
+        """All it knows, as arrays named blotter_..., cut to what is used, for a snapshot. Copies."""
+        state, counters = self._state, self._state.counters[0]
+        finished = np.arange(counters.evicted, counters.finished) % len(state.finished)
+        trades = np.arange(max(0, counters.trades - len(state.fills)), counters.trades) % len(state.fills)
+        return {"blotter_event_id": np.array([counters.event_id], "<i8"),
+                "blotter_entries": self._entries[:counters.used].copy(),
+                "blotter_finished": state.finished[finished].astype("<i8"), "blotter_fills": state.fills[trades]}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take the state of a blotter made with the same arguments. Errors: ValueError; nothing has changed then."""
-        for name, array in self._state._asdict().items():
-            given = arrays.get(f"blotter_{name}")
-            if given is None or given.shape != array.shape:
-                raise ValueError(f"snapshot array blotter_{name}: {None if given is None else given.shape}, "
-                                 f"must be {array.shape}")
-        for name, array in self._state._asdict().items():
-            array[:] = arrays[f"blotter_{name}"].view(array.dtype)
+        """Take what `state` gave; other arrays are left alone. Only into a Blotter that has recorded nothing.
+
+        Errors   ValueError: an array is missing, too large for this blotter's capacity, or the blotter is not new.
+                 Nothing has changed then.
+        """
+        state, counters = self._state, self._state.counters[0]
+        for name in ("event_id", "entries", "finished", "fills"):
+            if f"blotter_{name}" not in arrays:
+                raise ValueError(f"snapshot array blotter_{name}: missing")
+        if counters.event_id:
+            raise ValueError(f"blotter: has recorded {counters.event_id} events, must be new to be restored")
+        entries, finished = arrays["blotter_entries"].view(ENTRY), arrays["blotter_finished"]
+        if len(entries) > len(state.entries):
+            raise ValueError(f"snapshot array blotter_entries: {len(entries)} orders, room for {len(state.entries)}")
+        fills = arrays["blotter_fills"].view(FILL)[-len(state.fills):]
+        self._entries[:len(entries)] = entries
+        state.finished[:len(finished)] = finished
+        state.fills[:len(fills)] = fills
+        counters.event_id = arrays["blotter_event_id"][0]
+        counters.used, counters.finished, counters.trades = len(entries), len(finished), len(fills)
+        index_orders(state, np.argsort(entries["order_id"]))
 
     def _select(self, account: int, instrument: int | None, count: int | None, only_open: bool) -> np.ndarray:
         slots = np.zeros(int(self._state.counters[0].used), np.int64)

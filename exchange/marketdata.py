@@ -17,7 +17,8 @@ Instruments are indices, prices ticks, quantities lots, times ns since the epoch
 them, as the compiler wants it.
 """
 import zlib
-from typing import Any, NamedTuple, Protocol, Sequence
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -87,6 +88,11 @@ STATISTICS = _record(
     ("notional", "<i8"))              # sum of price x quantity of the day, ticks x lots
 
 PRICE_LEVEL = _record(("price", "<i8"), ("quantity", "<i8"))
+
+# One level in a snapshot, and how far an instrument's changes had come.
+_LEVEL = _record(("instrument", "<i8"), ("side", "<i8"), ("price", "<i8"), ("quantity", "<i8"))
+_CHAIN_FIELDS = ("change_id", "sequence", "time")
+_CHAIN = _record(*((name, "<i8") for name in _CHAIN_FIELDS))
 
 # Where an instrument's ladder lies in the flat arrays, and its best levels.
 _LADDER = _record(
@@ -418,7 +424,7 @@ def record_market(state, output, events):
         sound = event.event_id == counters.event_id + 1
         counters.event_id = event.event_id
         kind = event.kind
-        if kind == _ACCEPTED or kind == _AMENDED:
+        if kind in (_ACCEPTED, _AMENDED):
             order_id, instrument, side = event.order_id, event.instrument, event.side
             price, leaves = event.price, event.leaves_quantity
             if kind == _AMENDED:
@@ -493,6 +499,20 @@ def top_text(state, instrument):
     return _write_top(state, state.ladders[instrument])
 
 
+@kernel
+def place_levels(state, levels):
+    """Put the levels of a snapshot (_LEVEL rows) into empty ladders."""
+    for at in range(len(levels)):
+        level = levels[at]
+        ladder = state.ladders[level.instrument]
+        state.levels[(ladder.bids if level.side == _BUY else ladder.asks) + level.price] = level.quantity
+        _open_level(state, ladder, level.side, level.price)
+        if level.side == _BUY:
+            ladder.bid_quantity = state.levels[ladder.bids + ladder.best_bid]
+        else:
+            ladder.ask_quantity = state.levels[ladder.asks + ladder.best_ask]
+
+
 class MarketData:
     """Books by price, tape and figures of all instruments, kept up to date by `record`.
 
@@ -537,7 +557,7 @@ class MarketData:
         if len(events) > len(self._output.trades):
             self._output = _output(1 << len(events).bit_length(), len(self._state.ladders))
         # the compiled call knows one kind of array only: contiguous and writable
-        rows = np.require(events, EVENT, "CW").view(EVENT_WORDS)
+        rows = np.require(events, EVENT, ["C", "W"]).view(EVENT_WORDS)
         at, books, levels, trades = record_market(self._state, self._output, rows)
         if at != NIL:
             raise ValueError(f"event {events[at]['event_id']} of command {events[at]['sequence']} does not continue "
@@ -580,7 +600,7 @@ class MarketData:
         then the bids likewise: "6001:5,6002:3|5999:2". A side without levels is empty.
         """
         self._ladder(instrument)
-        return zlib.crc32(self._state.text[:top_text(self._state, instrument)])
+        return zlib.crc32(self._state.text[:top_text(self._state, instrument)].data)
 
     def check(self, instrument: int, wanted: bool) -> None:
         """Say whether change sets of an instrument shall carry their checksum (0.3 us each)."""
@@ -604,24 +624,46 @@ class MarketData:
         """Of the last event recorded."""
         return int(self._state.counters[0].event_id)
 
+    # Over a snapshot -------------------------------------------------------------------------------------------------
+
     def state(self) -> dict[str, np.ndarray]:
-        """All memory as named arrays, for a snapshot; copies."""
-        return {name: array.copy() for name, array in self._memory().items()} | {
-            "market_traded": np.array([self._traded], "<i8")}
+        """All it knows, as arrays named market_..., for a snapshot; of the ladders the levels in use. Copies."""
+        state = self._state
+        levels = []
+        for number in range(len(state.ladders)):
+            bids, asks, _ = self.book(number)
+            levels += [(number, side, *row) for side, rows in ((_BUY, bids), (_SELL, asks)) for row in rows.tolist()]
+        chains = np.zeros(len(state.ladders), _CHAIN)
+        for name in _CHAIN_FIELDS:
+            chains[name] = state.ladders[name]
+        return {"market_event_id": np.array([self.event_id], "<i8"), "market_levels": np.array(levels, _LEVEL),
+                "market_chains": chains, "market_statistics": state.statistics.copy(),
+                "market_tape": self.trades(count=self._traded)[::-1].copy()}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take the state of a market made with the same arguments. Errors: ValueError; nothing has changed then."""
-        for name, array in self._memory().items():
-            given = arrays.get(name)
-            if given is None or given.shape != array.shape:
-                raise ValueError(f"snapshot array {name}: {None if given is None else given.shape}, must be {array.shape}")
-        for name, array in self._memory().items():
-            array[:] = arrays[name].view(array.dtype)
-        self._traded = int(arrays["market_traded"][0])
+        """Take what `state` gave; other arrays are left alone. Only into a MarketData that has recorded nothing.
 
-    def _memory(self) -> dict[str, np.ndarray]:
-        kept = ("ladders", "statistics", "levels", "marks", "words", "counters")
-        return {f"market_{name}": getattr(self._state, name) for name in kept} | {"market_tape": self._tape}
+        Errors   ValueError: an array is missing, of other instruments, or the market is not new. Nothing has changed
+                 then.
+        """
+        state = self._state
+        for name in ("event_id", "levels", "chains", "statistics", "tape"):
+            if f"market_{name}" not in arrays:
+                raise ValueError(f"snapshot array market_{name}: missing")
+        if self.event_id:
+            raise ValueError(f"market data: has recorded {self.event_id} events, must be new to be restored")
+        levels, chains = arrays["market_levels"].view(_LEVEL), arrays["market_chains"].view(_CHAIN)
+        if len(chains) != len(state.ladders):
+            raise ValueError(f"snapshot array market_chains: {len(chains)} instruments, must be {len(state.ladders)}")
+        bands = state.ladders[levels["instrument"]]
+        if ((levels["price"] < bands["floor"]) | (levels["price"] > bands["ceiling"])).any():
+            raise ValueError("snapshot array market_levels: has prices outside the band of their instrument")
+        place_levels(state, levels)
+        for name in _CHAIN_FIELDS:
+            state.ladders[name] = chains[name]
+        state.statistics[:] = arrays["market_statistics"].view(STATISTICS)
+        state.counters[0].event_id = arrays["market_event_id"][0]
+        self._keep(arrays["market_tape"].view(TRADE))
 
     def _ladder(self, instrument: int) -> Any:
         if not 0 <= instrument < len(self._state.ladders):

@@ -19,8 +19,8 @@ Channels and their `data`
       new total at the price. `prev_change_id` is the `change_id` of the message before it. A snapshot replaces all that
       was known; one that was not asked for says "resync": true (below).
   book.{instrument}.{group}.{depth}.raw|100ms     a full image whenever it differs from the last: bids and asks are
-      [[price, amount], ...]. group: none, or a whole number of currency units that is a multiple of the tick: prices are
-      rounded to it, bids down and asks up, and summed. depth: 1, 10 or 20 levels. raw: once a durable batch.
+      [[price, amount], ...]. group: none, or a whole number of currency units that is a multiple of the tick; prices
+      are rounded to it, bids down and asks up, and summed. depth: 1, 10 or 20 levels. raw: once a durable batch.
   quote.{instrument}                 best_bid_price, best_bid_amount, best_ask_price, best_ask_amount, timestamp, after
       every command that changed one of them. No bid: price null, amount 0.
   trades.{instrument}.raw|100ms      list of trades: raw those of one command, 100ms those since the last message.
@@ -269,7 +269,7 @@ class Feed:
             self._send_image(channel, now_ns)
 
     def _keep_pending(self, levels: np.ndarray) -> None:
-        """Remember changes for channels with an interval; a long interval is folded on the way, so memory is bounded."""
+        """Remember changes for channels with an interval; many are folded on the way, so memory is bounded."""
         rows = levels[self._conflated[levels["instrument"]]]
         if not len(rows):
             return
@@ -357,7 +357,7 @@ class Feed:
             return notification(channel.topic.name, self._image(listing, channel.topic))
         top = self.market.top(listing.index)
         if channel.topic.kind == "quote":
-            return self._quote(listing, top.item())
+            return self._quote(listing, tuple(top.item()))
         if resync:
             return self._snapshot(listing, channel, top, ',"resync":true')
         if channel.snapshot[0] != top.change_id:
@@ -378,7 +378,8 @@ class Feed:
     def _change(self, channel: _Channel, rows: Iterable[tuple], change_id: int, time: int, checksum: int) -> bytes:
         """A change set; moves the channel's chain on."""
         scale = self._listings[channel.topic.instrument].scale
-        bids, asks = [], []
+        bids: list[str] = []
+        asks: list[str] = []
         for row in rows:
             text = f'["{_ACTIONS[row[_ACTION]]}",{scale.price(row[_PRICE])},{scale.amount(row[_QUANTITY])}]'
             (bids if row[_SIDE] == _BUY else asks).append(text)
@@ -399,7 +400,8 @@ class Feed:
         bids, asks, change_id = self.market.book(listing.index, topic.depth, topic.group)
         price, amount = listing.scale.price, listing.scale.amount
         sides = [",".join(f"[{price(ticks)},{amount(lots)}]" for ticks, lots in side.tolist()) for side in (bids, asks)]
-        return (f'{{"timestamp":{self.market.top(listing.index).time // 1_000_000},"instrument_name":"{listing.symbol}",'
+        time = self.market.top(listing.index).time
+        return (f'{{"timestamp":{time // 1_000_000},"instrument_name":"{listing.symbol}",'
                 f'"change_id":{change_id},"bids":[{sides[0]}],"asks":[{sides[1]}]}}')
 
     def _quote(self, listing: _Listing, book: tuple) -> bytes:
@@ -414,7 +416,8 @@ class Feed:
     # Opening and closing ---------------------------------------------------------------------------------------------
 
     def _open(self, topic: Topic) -> _Channel:
-        channel = self._channels[topic.name] = _Channel(topic, change_id=int(self.market.top(topic.instrument).change_id))
+        channel = _Channel(topic, change_id=int(self.market.top(topic.instrument).change_id))
+        self._channels[topic.name] = channel
         self._listings[topic.instrument].channels.append(channel)
         self._notice(topic.instrument)
         return channel

@@ -130,7 +130,7 @@ def test_top_is_flagged_exactly_when_the_best_price_or_its_quantity_differs(seed
         tops = after
 
 
-# Situations --------------------------------------------------------------------------------------------------------------
+# Situations ----------------------------------------------------------------------------------------------------------
 
 
 class Venue:
@@ -194,10 +194,11 @@ def test_under_the_median_rule_the_resting_level_falls_and_not_the_one_of_the_tr
 def test_a_mass_cancel_over_instruments_is_one_change_set_an_instrument():
     exchange = Exchange([instrument("A"), instrument("B")], accounts=2, risk=False)
     market = MarketData(exchange.instruments)
-    market.record(exchange.apply(rows(*(enter(0, BUY, 95 + number // 2, 1, instrument=number % 2) for number in range(8)))))
+    market.record(exchange.apply(rows(*(
+        enter(0, BUY, 95 + number // 2, 1, instrument=number % 2) for number in range(8)))))
     updates = market.record(exchange.apply(rows(
         operator(CommandKind.MASS_CANCEL, account=0, instrument=-1, side=0), start=9)))
-    assert [(int(book.instrument), int(book.change_id), int(book.count)) for book in updates.books] == [(0, 5, 4), (1, 5, 4)]
+    assert [(book.instrument, book.change_id, book.count) for book in updates.books] == [(0, 5, 4), (1, 5, 4)]
     assert [told(market, number) for number in (0, 1)] == [([], []), ([], [])]
 
 
@@ -290,6 +291,29 @@ def test_folding_changes_gives_the_difference_however_it_is_cut():
     second = net_changes(changes[middle:])
     assert {NEW, CHANGE, DELETE} == set(second["action"])
     assert len(net_changes(changes[:0])) == 0
+
+
+def test_over_a_snapshot_it_goes_on_as_if_nothing_had_happened():
+    flow, played = play(5)
+    kept = MarketData(flow.instruments, trades=20)
+    kept.record(np.concatenate([events for events, _ in played[:400]]))
+    restored = MarketData(flow.instruments, trades=20)
+    restored.restore(kept.state())
+    rest = np.concatenate([events for events, _ in played[400:]])
+    assert kept.record(rest).levels.tolist() == restored.record(rest).levels.tolist()
+    for number, books in enumerate(played[-1][1]):
+        assert told(restored, number) == books
+        assert restored.top(number).tolist() == kept.top(number).tolist()
+        assert restored.statistics(number) == kept.statistics(number)
+    assert restored.trades().tolist() == kept.trades().tolist()
+    with pytest.raises(ValueError, match="must be new to be restored"):
+        kept.restore(kept.state())
+    with pytest.raises(ValueError, match="must be 1"):
+        MarketData([instrument()]).restore(kept.state())
+    with pytest.raises(ValueError, match="outside the band"):
+        MarketData([instrument(floor=500, ceiling=510, reference_price=505)] * len(played[0][1])).restore(kept.state())
+    with pytest.raises(ValueError, match="snapshot array market_event_id: missing"):
+        MarketData([instrument()]).restore({})
 
 
 def test_events_with_a_gap_are_refused_and_so_are_events_of_other_instruments():

@@ -128,7 +128,7 @@ def busy(hub, count, size=50):
         hub.do(*commands)
 
 
-# Books -------------------------------------------------------------------------------------------------------------------
+# Books ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -167,8 +167,11 @@ def test_a_conflated_channel_tells_the_net_change_ten_times_a_second_at_most(see
         if followers and rng.random() < 0.01:
             connection, *_ = followers.pop(0)
             hub.feed.drop(connection)
-        for step in (lambda: hub.apply(flow.commands[row:row + 1]), lambda: hub.wait(int(rng.integers(0, INTERVAL // 4)))):
-            step()
+        for step in ("publish", "tick"):
+            if step == "publish":
+                hub.apply(flow.commands[row:row + 1])
+            else:
+                hub.wait(int(rng.integers(0, INTERVAL // 4)))
             for connection, client, _, told in followers:
                 for data in connection.messages():
                     if data["type"] == "change":
@@ -235,8 +238,10 @@ def test_a_message_is_written_once_and_nothing_is_written_for_nobody(monkeypatch
 
 
 def test_numbers_are_exact_decimals_without_exponent_or_noise():
-    fine = instrument("BTC", floor=0, ceiling=200_000, reference_price=1, tick_size=Decimal("0.005"), lot_size=Decimal("1E-8"))
-    coarse = instrument("SC", floor=-9, ceiling=6000, reference_price=1, tick_size=Decimal("0.1"), lot_size=Decimal(1000))
+    fine = instrument("BTC", floor=0, ceiling=200_000, reference_price=1,
+                      tick_size=Decimal("0.005"), lot_size=Decimal("1E-8"))
+    coarse = instrument("SC", floor=-9, ceiling=6000, reference_price=1,
+                        tick_size=Decimal("0.1"), lot_size=Decimal(1000))
     hub = Hub([fine, coarse])
     connection = hub.join("book.BTC.raw", "book.SC.raw")
     hub.do(enter(0, BUY, 20_001, 3), enter(0, BUY, 3, 123_456_789), enter(0, BUY, 5513, 7, instrument=1),
@@ -264,7 +269,7 @@ def test_a_grouped_image_is_sent_when_what_it_shows_has_changed():
     assert [data["bids"] for data in raw.messages()] == [[[249, 1]], [[249, 1]], [[250, 1]]]
 
 
-# Quotes and trades -------------------------------------------------------------------------------------------------------
+# Quotes and trades ---------------------------------------------------------------------------------------------------
 
 
 def test_a_quote_is_sent_at_once_and_after_every_command_that_changed_the_top():
@@ -285,15 +290,15 @@ def test_trades_come_command_by_command_or_once_an_interval_before_the_book_they
     channels = [json.loads(message)["params"]["channel"] for message in raw.received]
     assert channels == ["book.SC2701.raw"] * 3 + ["trades.SC2701.raw", "book.SC2701.raw"] * 2
     trades = raw.messages("trades.SC2701.raw")
-    assert [[(trade["trade_seq"], trade["price"], trade["amount"], trade["direction"], trade["seq"]) for trade in message]
-            for message in trades] == [[(1, Decimal("1.01"), 2, "buy", 3), (2, Decimal("1.02"), 1, "buy", 3)],
-                                       [(3, Decimal("1.02"), 1, "buy", 4)]]
+    names = ("trade_seq", "price", "amount", "direction", "seq")
+    assert [[tuple(trade[name] for name in names) for trade in message] for message in trades] == [
+        [(1, Decimal("1.01"), 2, "buy", 3), (2, Decimal("1.02"), 1, "buy", 3)], [(3, Decimal("1.02"), 1, "buy", 4)]]
     first = slow.messages()
     hub.wait()
     assert first == [trades[0]] and slow.messages() == [trades[1]]
 
 
-# Slow subscribers --------------------------------------------------------------------------------------------------------
+# Slow subscribers ----------------------------------------------------------------------------------------------------
 
 
 def test_a_slow_subscriber_of_a_book_is_conflated_to_a_fresh_snapshot_and_the_others_miss_nothing():
@@ -378,7 +383,7 @@ def test_subscribing_again_and_again_does_not_fill_a_queue_with_snapshots():
     assert stuck.queued < 11_000
 
 
-# Channels ----------------------------------------------------------------------------------------------------------------
+# Channels ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("channel", "complaint"), [
