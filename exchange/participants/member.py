@@ -1,0 +1,116 @@
+"""What every simulated member is: an account that looks at one instrument at a time and answers with commands.
+
+A member keeps no list of its orders. It finds them in the book that it is shown, so after a restart of the hub it goes
+on where it was. What it does follows from its seed and from what it has been shown; it reads no clock.
+
+    rows = member.act(now_ns, view)           # COMMAND rows without sequence and time; possibly none
+
+The functions below write the rows. Every one carries SMP_CANCEL_RESTING, so that no member trades with itself.
+"""
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from matching.codes import CommandKind, Flag, OrderType, Side, TimeInForce
+from matching.records import COMMAND
+
+_SMP = int(Flag.SMP_CANCEL_RESTING)
+_OPEN_QUANTITY = int(Flag.OPEN_QUANTITY)
+_ENTER, _CANCEL, _AMEND = int(CommandKind.ENTER), int(CommandKind.CANCEL), int(CommandKind.AMEND)
+_LIMIT, _DAY, _IOC = int(OrderType.LIMIT), int(TimeInForce.DAY), int(TimeInForce.IOC)
+
+Command = tuple                  # the fields of a COMMAND row, in their order
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One instrument as a member sees it. Prices in ticks, quantities in lots."""
+
+    instrument: int              # index
+    rank: int                    # 0: the nearest delivery month of its product, 1: the next ...
+    fair: int                    # what the informed take for its value
+    last: int                    # price of the last trade
+    lowest: int                  # no order may be priced lower now (band and collar)
+    highest: int
+    largest: int                 # lots of an order at most
+    orders: np.ndarray           # machine.RESTING: bids then asks, best price first, oldest first
+    position: int                # of the member's account
+
+    def own(self, account: int, side: int) -> np.ndarray:
+        """The account's resting orders of a side, best price first."""
+        return self.orders[(self.orders["account"] == account) & (self.orders["side"] == side)]
+
+    def best(self, side: int, leaving_out: int) -> int | None:
+        """The best price that anybody but this account bids (BUY) or asks (SELL)."""
+        prices = self.orders["price"][(self.orders["account"] != leaving_out) & (self.orders["side"] == side)]
+        return int(prices[0]) if len(prices) else None
+
+    def allows(self, price: int) -> bool:
+        return self.lowest <= price <= self.highest
+
+    def nearest(self, price: int) -> int:
+        """The allowed price that is closest."""
+        return min(max(price, self.lowest), self.highest)
+
+
+class Member(Protocol):
+    """A simulated member."""
+
+    @property
+    def account(self) -> int:
+        """Index of its account."""
+
+    @property
+    def instruments(self) -> Sequence[int]:
+        """Indices of the instruments that it trades."""
+
+    @property
+    def interval_ns(self) -> int:
+        """Time from one look at an instrument to the next look, at the next instrument."""
+
+    def act(self, now_ns: int, view: View) -> np.ndarray:
+        """COMMAND rows, not stamped."""
+
+
+def enter(view: View, account: int, side: int, price: int, quantity: int, time_in_force: int = _DAY) -> Command:
+    """A new LIMIT order."""
+    return (0, 0, 0, price, 0, min(quantity, view.largest), 0, b"", view.instrument, account, _ENTER, side, _LIMIT,
+            time_in_force, _SMP, 0)
+
+
+def take(view: View, account: int, side: int, price: int, quantity: int) -> Command:
+    """A LIMIT order that trades at once or not at all."""
+    return enter(view, account, side, price, quantity, _IOC)
+
+
+def amend(view: View, order: np.record, price: int, open_quantity: int) -> Command:
+    """Move a resting order to a price, with so many lots open there."""
+    return (0, 0, int(order["order_id"]), price, 0, min(open_quantity, view.largest), 0, b"", view.instrument,
+            int(order["account"]), _AMEND, int(order["side"]), _LIMIT, _DAY, _SMP | _OPEN_QUANTITY, 0)
+
+
+def replace(view: View, order: np.record, price: int, open_quantity: int) -> list[Command]:
+    """Amend a resting order or, once part of it has filled, put a new one in its place.
+
+    What has filled counts towards the largest order (RULEBOOK 5.8), so an order cannot be topped up for ever.
+    """
+    if order["leaves_quantity"] == order["quantity"]:
+        return [amend(view, order, price, open_quantity)]
+    return [cancel(view, order), enter(view, int(order["account"]), int(order["side"]), price, open_quantity)]
+
+
+def cancel(view: View, order: np.record) -> Command:
+    """Withdraw a resting order."""
+    return (0, 0, int(order["order_id"]), 0, 0, 0, 0, b"", view.instrument, int(order["account"]), _CANCEL,
+            int(order["side"]), 0, 0, 0, 0)
+
+
+def rows(commands: Sequence[Command]) -> np.ndarray:
+    """COMMAND[n] of the commands."""
+    return np.array(commands, COMMAND)
+
+
+def other_side(side: int) -> int:
+    return int(Side.SELL) if side == Side.BUY else int(Side.BUY)
