@@ -422,7 +422,10 @@ def dump(folder: str, out: TextIO, first: int = 1, last: int | None = None, file
                 fields["client_order_id"] = fields["client_order_id"].decode("ascii", "backslashreplace")
                 fields["kind"] = _KIND_NAMES.get(fields["kind"], fields["kind"])
                 out.write(json.dumps(fields) + "\n")
+            out.flush()
             count += len(block)
+    except BrokenPipeError:
+        return Result(0, f"{count} commands, and then the reader went away")
     except OSError as error:
         return Result(JournalUnreadable.exit_code, f"cannot read the journal in {folder}: {error}")
     except JournalError as error:

@@ -276,6 +276,18 @@ def test_dump_writes_a_line_of_json_a_command(tmp_path):
     assert dump(tmp_path / "nowhere", io.StringIO()).exit_code == JournalUnreadable.exit_code
 
 
+class ClosedPipe(io.StringIO):
+    """Standard output after `| head` has ended."""
+
+    def write(self, text):
+        raise BrokenPipeError
+
+
+def test_dump_into_a_pipe_that_is_closed_is_no_failure(tmp_path):
+    filled(tmp_path, [2, 3]).close()
+    assert dump(tmp_path, ClosedPipe()).exit_code == 0
+
+
 def suspect(folder):
     """The journal of blocks 2, 3 and 4, one byte of the last frame's rows changed; nothing tells whether it was synced."""
     filled(folder / "source", [2, 3, 4]).close()
