@@ -321,7 +321,9 @@ def _short(text: str) -> str:
 
 # Exact decimals ----------------------------------------------------------------------------------------------------------
 
-_NUMBER = re.compile(rb'(-?(?:0|[1-9][0-9]{0,24})(?:\.[0-9]{1,24})?(?:[eE][+-]?[0-9]{1,2})?)|"(-?[0-9]{1,24}(?:\.[0-9]{1,24})?)"')
+_NUMBER = re.compile(rb'(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?)|"(-?[0-9]{1,24}(?:\.[0-9]{1,24})?)"')
+_LONGEST = 64                    # characters of a number
+_HIGHEST = Decimal(10) ** 24
 _REMEMBERED = 65_536
 _TWELVE_DIGITS = Context(prec=12)
 
@@ -394,12 +396,12 @@ def _remember(memory: dict, key: Any, value: Any) -> Any:
 
 def decimal(text: bytes, field: str) -> Decimal:
     """The exact value of a JSON number, or of a text that holds a plain decimal. Errors: Refused naming the field."""
-    found = _NUMBER.fullmatch(text)
-    if found is None:
-        shown = text[:48].decode("utf-8", "replace")
-        raise invalid(field, f"{field}: {shown} is not a number of at most 24 digits before and after the point",
-                      value=shown)
-    return Decimal((found[1] or found[2]).decode())
+    found = _NUMBER.fullmatch(text) if len(text) <= _LONGEST else None
+    number = Decimal((found[1] or found[2]).decode()) if found else _HIGHEST
+    if not -_HIGHEST < number < _HIGHEST:
+        shown = text[:_LONGEST].decode("utf-8", "replace")
+        raise invalid(field, f"{field}: {shown} is not a number of at most 24 digits before the point", value=shown)
+    return number
 
 
 def plain(number: Decimal) -> str:

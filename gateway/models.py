@@ -30,7 +30,8 @@ def _ascii(value: str) -> str:
     return value
 
 
-Number = Annotated[Decimal, BeforeValidator(_plain), Field(allow_inf_nan=False, description="number, or decimal as text")]
+Number = Annotated[Decimal, BeforeValidator(_plain), Field(
+    allow_inf_nan=False, gt=-(10 ** 24), lt=10 ** 24, description="number, or decimal as text")]
 Tag = Annotated[StrictStr, Field(min_length=1, max_length=20), AfterValidator(_ascii)]
 Name = Annotated[StrictStr, Field(max_length=64)]
 OrderId = (Annotated[StrictStr, Field(min_length=1, max_length=20)]

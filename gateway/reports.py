@@ -25,6 +25,7 @@ from matching.codes import EventKind, Flag, OrderType, Reason, Side, TimeInForce
 _ACCEPTED, _TRADED, _CANCELED = int(EventKind.ACCEPTED), int(EventKind.TRADED), int(EventKind.CANCELED)
 _AMENDED, _REJECTED = int(EventKind.AMENDED), int(EventKind.REJECTED)
 _DAY_ENDED = int(Reason.DAY_ENDED)
+_LABEL = int(Flag.LABEL)
 
 DIRECTION = {int(Side.BUY): "buy", int(Side.SELL): "sell"}
 ORDER_TYPE = {int(OrderType.MARKET): "market", int(OrderType.LIMIT): "limit"}
@@ -120,6 +121,10 @@ class Orders:
         entry = self.blotter.order(order_id)
         return None if entry is None else _of_entry(entry.tobytes())
 
+    def open_ids(self, account: int) -> set[int]:
+        """Ids of an account's open orders."""
+        return set(self.blotter.open_orders(account)["order_id"].tolist())
+
     def open_of(self, account: int, instruments: frozenset[int], name: str | None = None) -> list[Order]:
         """Open orders of an account in these instruments, with this label or client order id, newest first."""
         return self._chosen(self.blotter.open_orders(account), instruments, name)
@@ -141,7 +146,7 @@ class Orders:
         """Order as JSON."""
         scale = self.scales[order.instrument]
         name = encode(order.client_order_id.decode("latin-1")) if order.client_order_id else '""'
-        client = "" if order.flags & Flag.LABEL or not order.client_order_id else f'"client_order_id":{name},'
+        client = "" if order.flags & _LABEL or not order.client_order_id else f'"client_order_id":{name},'
         reason = _REASON[order.reason]
         state = order.state
         canceled = "" if state != "cancelled" else reason if order.reason else "user_request"
@@ -162,7 +167,7 @@ class Orders:
         """Trade as JSON, from the side of one of its orders, which is as the trade left it."""
         scale = self.scales[event.instrument]
         name = encode(order.client_order_id.decode("latin-1")) if order.client_order_id else '""'
-        client = "" if order.flags & Flag.LABEL or not order.client_order_id else f'"client_order_id":{name},'
+        client = "" if order.flags & _LABEL or not order.client_order_id else f'"client_order_id":{name},'
         return (f'{{"trade_id":"{event.trade_id}","trade_seq":{event.trade_id},"instrument_name":"{scale.instrument.symbol}",'
                 f'"order_id":"{order.order_id}","order_type":"{ORDER_TYPE[order.order_type]}",'
                 f'"direction":"{DIRECTION[order.side]}","state":"{order.state}",'

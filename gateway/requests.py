@@ -13,7 +13,7 @@ from gateway.messages import Reader, invalid
 
 Name = Annotated[str, Meta(max_length=64)]
 Text = Annotated[str, Meta(max_length=256)]
-Tag = Annotated[str, Meta(min_length=1, max_length=20, pattern="^[ -~]*$")]
+Tag = Annotated[str, Meta(min_length=1, max_length=20, pattern=r"^[ -~]*\Z")]
 OrderId = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)] | Annotated[str, Meta(min_length=1, max_length=20)]
 Number = Raw                       # a JSON number or a text, exact: messages.decimal
 Count = Annotated[int, Meta(ge=1, le=1000)]

@@ -40,6 +40,9 @@ _TIME_IN_FORCE = {"good_til_cancelled": int(TimeInForce.GTC), "good_til_day": in
                   "immediate_or_cancel": int(TimeInForce.IOC), "fill_or_kill": int(TimeInForce.FOK)}
 _SELF_MATCH = {"cancel_incoming": int(Flag.SMP_CANCEL_INCOMING), "cancel_resting": int(Flag.SMP_CANCEL_RESTING),
                "cancel_both": int(Flag.SMP_CANCEL_BOTH), UNSET: 0}
+_BUY, _SELL = int(Side.BUY), int(Side.SELL)
+_POST_ONLY, _REDUCE_ONLY, _LABEL = int(Flag.POST_ONLY), int(Flag.REDUCE_ONLY), int(Flag.LABEL)
+_GTC, _IOC, _MARKET = int(TimeInForce.GTC), int(TimeInForce.IOC), int(OrderType.MARKET)
 _ENTER, _CANCEL, _AMEND = int(CommandKind.ENTER), int(CommandKind.CANCEL), int(CommandKind.AMEND)
 _MASS_CANCEL = int(CommandKind.MASS_CANCEL)
 
@@ -329,10 +332,10 @@ class Session:
     # Orders ---------------------------------------------------------------------------------------------------------------
 
     def _buy(self, read: requests.Enter, request_id: str, now: int) -> None:
-        self._enter(read, int(Side.BUY), request_id, now)
+        self._enter(read, _BUY, request_id, now)
 
     def _sell(self, read: requests.Enter, request_id: str, now: int) -> None:
-        self._enter(read, int(Side.SELL), request_id, now)
+        self._enter(read, _SELL, request_id, now)
 
     def _enter(self, read: requests.Enter, side: int, request_id: str, now: int) -> None:
         index = self.instrument(read.instrument_name)
@@ -342,12 +345,12 @@ class Session:
             raise invalid("price", "price: a market order has none" if market else "price is missing",
                           reason="invalid_value" if market else "value_required")
         time_in_force = (_TIME_IN_FORCE[read.time_in_force] if read.time_in_force is not UNSET
-                         else int(TimeInForce.IOC) if market else int(TimeInForce.GTC))
+                         else _IOC if market else _GTC)
         name, flags = _name_and_flag(read.client_order_id, read.label)
         if read.post_only is True:
-            flags |= Flag.POST_ONLY
+            flags |= _POST_ONLY
         if read.reduce_only is True:
-            flags |= Flag.REDUCE_ONLY
+            flags |= _REDUCE_ONLY
         _refuse_repricing(read.reject_post_only)
         self._submit(self._row(
             _ENTER, instrument=index, price=0 if market else _bounded(scale.ticks(read.price), "price"),  # type: ignore[arg-type]
@@ -374,7 +377,7 @@ class Session:
                 order.instrument == command.instrument and order.side == command.side
                 and order.quantity == command.quantity and order.order_type == command.order_type
                 and order.time_in_force == command.time_in_force
-                and (order.price == command.price or command.order_type == OrderType.MARKET)):
+                and (order.price == command.price or command.order_type == _MARKET)):
             raise refused_by_rule(rejected, self.orders.scales[command.instrument])
         return f'{{"order":{self.orders.text(order, dup=True)},"trades":[]}}'
 
@@ -401,8 +404,7 @@ class Session:
             return
         self.entered.add(order.order_id)
         if len(self.entered) > self._entered_limit:
-            self.entered = {number for number in self.entered
-                            if number == order.order_id or self.hub.exchange.order(number) is not None}
+            self.entered &= self.orders.open_ids(self.account) | {order.order_id}
             self._entered_limit = max(1024, 2 * len(self.entered))
 
     def _edit(self, read: requests.Edit, request_id: str, now: int) -> None:
@@ -425,7 +427,7 @@ class Session:
         quantity = order.quantity if read.amount is UNSET else _bounded(scale.lots(read.amount), "amount")
         self._submit(self._row(
             _AMEND, instrument=order.instrument, order_id=order.order_id, price=price, quantity=quantity, side=order.side,
-            flags=int(Flag.POST_ONLY) if read.post_only is True else 0),
+            flags=_POST_ONLY if read.post_only is True else 0),
             Ticket(_edit_answer, request_id, now, 1, order.order_id))
 
     def _answer_edit(self, ticket: Ticket, events: list[Event], batch: Batch) -> str:
@@ -649,7 +651,7 @@ def _name_and_flag(client_order_id: Any, label: Any) -> tuple[bytes, int]:
             raise invalid("label", f"label: {label} must be equal to client_order_id, which travels in its place",
                           value=label, bound=client_order_id)
         return client_order_id.encode(), 0
-    return (b"", 0) if label is UNSET else (label.encode(), int(Flag.LABEL))
+    return (b"", 0) if label is UNSET else (label.encode(), _LABEL)
 
 
 def _check_public(hub: Hub, name: str) -> None:
