@@ -652,7 +652,7 @@ class MarketData:
                 raise ValueError(f"snapshot array market_{name}: missing")
         if self.event_id:
             raise ValueError(f"market data: has recorded {self.event_id} events, must be new to be restored")
-        levels, chains = arrays["market_levels"].view(_LEVEL), arrays["market_chains"].view(_CHAIN)
+        levels, chains = arrays["market_levels"].view(_LEVEL).copy(), arrays["market_chains"].view(_CHAIN)
         if len(chains) != len(state.ladders):
             raise ValueError(f"snapshot array market_chains: {len(chains)} instruments, must be {len(state.ladders)}")
         bands = state.ladders[levels["instrument"]]

@@ -145,8 +145,9 @@ class Feed:
         self._channels: dict[str, _Channel] = {}
         self._leave_out, self._let_in, self._cut = max_queue // 2, max_queue // 8, max_queue
         self._patience = patience
-        self._watched = np.zeros(len(instruments), bool)       # any channel: what publish looks at
-        self._conflated = np.zeros(len(instruments), bool)     # a book channel with an interval: changes are kept
+        # per instrument: is there such a channel? Batches are sifted by these before anything is done row by row
+        self._watched, self._each_change, self._each_top, self._each_trade, self._conflated = np.zeros(
+            (5, len(instruments)), bool)
         self._pending: list[np.ndarray] = []                   # LEVEL_CHANGE rows since the last interval
         self._pending_rows = 0
         self._dirty: list[_Listing] = []
@@ -225,11 +226,16 @@ class Feed:
         updates = self.market.record(events)
         if not self._channels:
             return
-        books = updates.books[self._watched[updates.books["instrument"]]]
-        if len(books):
-            trades = updates.trades[self._watched[updates.trades["instrument"]]]
-            self._tell_commands(books.tolist(), updates.levels, trades.tolist(), now_ns)
+        instruments = updates.books["instrument"]
+        changed = np.unique(instruments[self._watched[instruments]]).tolist()
+        if changed:
+            trades = updates.trades[self._each_trade[updates.trades["instrument"]]]
+            told = self._each_change[instruments] | (self._each_top[instruments] & (updates.books["top"] == 1))
+            if len(trades):
+                told |= self._each_trade[instruments] & np.isin(updates.books["sequence"], trades["sequence"])
+            self._tell_commands(updates.books[told].tolist(), updates.levels, trades.tolist(), now_ns)
             self._keep_pending(updates.levels)
+            self._note_changed([self._listings[number] for number in changed], now_ns)
         self.tick(now_ns)
 
     def tick(self, now_ns: int) -> None:
@@ -243,12 +249,8 @@ class Feed:
     def _tell_commands(self, books: list[tuple], levels: np.ndarray, trades: list[tuple], now_ns: int) -> None:
         """Go through a batch command by command; what a command traded goes out before what it left."""
         by_command = {key: list(rows) for key, rows in groupby(trades, key=_INSTRUMENT_AND_SEQUENCE)}
-        images: dict[_Channel, None] = {}
         for book in books:
             listing = self._listings[book[_INSTRUMENT]]
-            if not listing.dirty:
-                listing.dirty = True
-                self._dirty.append(listing)
             traded = by_command.get((book[_INSTRUMENT], book[_SEQUENCE]))
             for channel in list(listing.channels):
                 kind = channel.topic.kind
@@ -263,10 +265,15 @@ class Feed:
                     rows = levels[book[_FIRST]:book[_FIRST] + book[_COUNT]].tolist()
                     change_id, time, checksum = book[_CHANGE_ID], book[_TIME], book[_CHECKSUM]
                     self._send(channel, self._change(channel, rows, change_id, time, checksum), now_ns)
-                elif kind == "image" and not channel.topic.conflated:
-                    images[channel] = None
-        for channel in images:
-            self._send_image(channel, now_ns)
+
+    def _note_changed(self, listings: list[_Listing], now_ns: int) -> None:
+        """Send images that follow every batch, and mark what has something to tell at the end of the interval."""
+        for listing in listings:
+            for channel in list(listing.of("image", False)):
+                self._send_image(channel, now_ns)
+            if not listing.dirty:
+                listing.dirty = True
+                self._dirty.append(listing)
 
     def _keep_pending(self, levels: np.ndarray) -> None:
         """Remember changes for channels with an interval; many are folded on the way, so memory is bounded."""
@@ -431,7 +438,10 @@ class Feed:
         """Bring what publish looks at in line with the channels that are open on an instrument."""
         listing = self._listings[instrument]
         self._watched[instrument] = bool(listing.channels)
-        self.market.check(instrument, any(listing.of("book", False)))
+        self._each_change[instrument] = any(listing.of("book", False))
+        self._each_top[instrument] = any(listing.of("quote", False))
+        self._each_trade[instrument] = any(channel.topic.kind == "trades" for channel in listing.channels)
+        self.market.check(instrument, bool(self._each_change[instrument]))
         conflated = any(listing.of("book", True))
         if self._conflated[instrument] and not conflated:      # what is pending would be older than the next snapshot
             self._pending = [rows[rows["instrument"] != instrument] for rows in self._pending]
