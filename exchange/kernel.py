@@ -88,7 +88,7 @@ def check_row(command):
     time_in_force = command.time_in_force
     if time_in_force > _GTC and time_in_force != _IOC and time_in_force != _FOK:
         return _INVALID_TIME_IN_FORCE, time_in_force, 0
-    flags = np.int64(command.flags)
+    flags = np.int64(command.flag_bits)
     if flags != 0 and (not check_flags(flags) or (
             flags & _POST_ONLY and (command.order_type == _MARKET or time_in_force > _GTC))):
         return _INVALID_FLAGS, flags, 0
@@ -168,12 +168,13 @@ def check_enter(book, ledger, risk, command):
         if reason == _OK:
             exposure = ledger.exposures[command.account * len(ledger.limits) + command.instrument]
             reason, value, bound = check_exposure(
-                account, limits, exposure, command.side, command.quantity, command.flags)
+                account, limits, exposure, command.side, command.quantity, command.flag_bits)
     if reason != _OK:
         return reason, value, bound, 0, 0
-    if book.state[0].orders >= len(book.orders):
-        return _BOOK_FULL, book.state[0].orders, len(book.orders), 0, 0
-    if command.flags & _POST_ONLY and crosses(book, command.instrument, command.side, price):
+    capacity = len(book.orders) - 1      # slot 0 is nobody's
+    if book.state[0].orders >= capacity:
+        return _BOOK_FULL, book.state[0].orders, capacity, 0, 0
+    if command.flag_bits & _POST_ONLY and crosses(book, command.instrument, command.side, price):
         return _POST_ONLY_WOULD_TRADE, price, best_opposite(book, command.instrument, command.side), 0, 0
     return _OK, 0, 0, 0, price
 
@@ -182,8 +183,8 @@ def check_enter(book, ledger, risk, command):
 def check_amend(book, ledger, risk, command):
     """Every rule for an amendment, in order. Returns (reason, value, bound, slot)."""
     reason, value, bound = check_names(book, command)
-    if reason == _OK and not check_flags(np.int64(command.flags)):
-        reason, value, bound = _INVALID_FLAGS, np.int64(command.flags), 0
+    if reason == _OK and not check_flags(np.int64(command.flag_bits)):
+        reason, value, bound = _INVALID_FLAGS, np.int64(command.flag_bits), 0
     if reason == _OK and command.quantity <= 0:
         reason, value, bound = _INVALID_QUANTITY, command.quantity, 1
     if reason == _OK and risk:
@@ -214,8 +215,8 @@ def check_amend(book, ledger, risk, command):
         growth = leaves - order.leaves_quantity
         if reason == _OK and growth > 0:
             exposure = ledger.exposures[command.account * len(ledger.limits) + command.instrument]
-            reason, value, bound = check_exposure(account, limits, exposure, order.side, growth, command.flags)
-    if reason == _OK and leaves > 0 and command.flags & _POST_ONLY and crosses(
+            reason, value, bound = check_exposure(account, limits, exposure, order.side, growth, command.flag_bits)
+    if reason == _OK and leaves > 0 and command.flag_bits & _POST_ONLY and crosses(
             book, command.instrument, order.side, command.price):
         best = best_opposite(book, command.instrument, order.side)
         return _POST_ONLY_WOULD_TRADE, command.price, best, np.uint32(NOBODY)

@@ -16,7 +16,7 @@ from exchange.instruments import Instrument, largest_order
 from exchange.kernel import list_depth, list_orders, locate, process
 from matching.book import Book, new_book
 from matching.codes import Side
-from matching.records import COMMAND, COMMAND_WORDS, EVENT, EVENT_WORDS, NOBODY, ORDER
+from matching.records import COMMAND, COMMAND_WORDS, EVENT, EVENT_WORDS, NOBODY, ORDER, new_rows
 from risk.limits import LARGEST_MARGIN, Account, set_account
 from risk.records import Ledger, new_ledger
 
@@ -117,10 +117,10 @@ class Exchange:
         result is a view that refers to its buffer, so a buffer that only this list refers to is free.
         """
         for buffer in self._buffers:
-            if sys.getrefcount(buffer) == 3:         # the list, the loop variable, the argument
+            if sys.getrefcount(buffer.base) == 2:    # the buffer and the argument; a lent view would be one more
                 return buffer
         self._buffers = self._buffers[-3:]           # those lent for long are left to their holders
-        buffer = np.empty(len(self._book.orders) + _SPARE_ROWS, EVENT_WORDS)
+        buffer = new_rows(len(self._book.orders) + _SPARE_ROWS, EVENT_WORDS)
         self._buffers.append(buffer)
         return buffer
 

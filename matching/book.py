@@ -21,7 +21,7 @@ import numpy as np
 from matching import bitmap
 from matching.codes import Phase
 from matching.jit import inlined
-from matching.records import INSTRUMENT, LEVEL, MEMBER, NOBODY, ORDER, SIDE, STATE
+from matching.records import INSTRUMENT, LEVEL, MEMBER, NOBODY, ORDER, SIDE, STATE, new_rows
 
 _GOLDEN = 0x9E3779B1             # 2**32 / golden ratio: spreads consecutive block numbers
 _ID_BITS = 0x7FFFFFFF            # keeps the product within int64
@@ -56,8 +56,8 @@ def new_book(bands, references, members: int, max_orders: int, median=None, prot
         raise ValueError(f"instruments: {len(bands)} given, 1 to 65536 allowed")
     if not 0 < max_orders < 1 << 31:
         raise ValueError(f"max_orders: {max_orders} given, 1 to {(1 << 31) - 1} allowed")
-    instruments = np.zeros(len(bands), INSTRUMENT)
-    sides = np.zeros(2 * len(bands), SIDE)
+    instruments = new_rows(len(bands), INSTRUMENT)
+    sides = new_rows(2 * len(bands), SIDE)
     levels = words = 0
     for number, (floor, ceiling) in enumerate(bands):
         width = ceiling - floor + 1
@@ -79,12 +79,12 @@ def new_book(bands, references, members: int, max_orders: int, median=None, prot
     if protection is not None:
         instruments["protection"] = protection
     blocks = 1 << max(1, (max_orders // 8 - 1).bit_length())
-    accounts = np.zeros(members, MEMBER)
+    accounts = new_rows(members, MEMBER)
     accounts["group"] = -1 - np.arange(members)    # groups that are given count from 0
-    state = np.zeros(1, STATE)
+    state = new_rows(1, STATE)
     state["used"] = 1            # slot 0 is nobody's
-    return Book(instruments, sides, np.zeros(levels, LEVEL), np.zeros(words, np.uint64),
-                np.zeros(max_orders + 1, ORDER), np.zeros(16 * blocks, np.uint32),
+    return Book(instruments, sides, new_rows(levels, LEVEL), np.zeros(words, np.uint64),
+                new_rows(max_orders + 1, ORDER), new_rows(16 * blocks, np.dtype(np.uint32)),
                 np.zeros(max_orders + 1, np.uint32), accounts, state)
 
 

@@ -22,14 +22,14 @@ INTERPRETED = bool(numba.config.DISABLE_JIT)
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Every source that is compiled, or whose constants are frozen into what is compiled.
 KERNEL_SOURCES = ("matching/*.py", "risk/*.py", "exchange/kernel.py", "exchange/phases.py", "exchange/marketdata.py",
-                  "exchange/blotter.py")
+                  "exchange/blotter.py", "gateway/rows.py")
 
 
 def source_digest(root: pathlib.Path = _ROOT) -> str:
-    """Hex digest of every Python source that kernels are compiled from."""
-    digest = hashlib.blake2b(digest_size=10)
+    """Hex digest of every Python source that kernels are compiled from, and of the one switch that changes them."""
+    digest = hashlib.blake2b(f"boundscheck {numba.config.BOUNDSCHECK}".encode(), digest_size=10)
     for pattern in KERNEL_SOURCES:
-        for path in sorted(root.glob(pattern)):
+        for path in sorted(set(root.glob(pattern)) - {root / "matching" / "reference.py"}):
             digest.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
     return digest.hexdigest()
 

@@ -52,7 +52,7 @@ def tell(book, events, at, command, kind, reason, side):
     event.kind = kind
     event.side = side
     event.reason = reason
-    event.flags = 0
+    event.flag_bits = 0
     return event
 
 
@@ -88,7 +88,7 @@ def rejected(book, events, at, command, reason, value, bound, first_order):
     event.client_1 = command.client_1
     event.client_2 = command.client_2
     event.account = command.account
-    event.flags = command.flags
+    event.flag_bits = command.flag_bits
     return at + 1
 
 
@@ -134,7 +134,7 @@ def middle(a, b, c):
 @inlined
 def self_match_mode(book, command):
     """RULEBOOK 4.2: the flag of the command, or else the default of its account."""
-    flags = command.flags & _SMP_FLAGS
+    flags = command.flag_bits & _SMP_FLAGS
     if flags == 0:
         return book.members[command.account].self_match
     if flags == _SMP_INCOMING:
@@ -263,7 +263,7 @@ def enter(book, events, at, command, limit):
     event.client_1 = command.client_1
     event.client_2 = command.client_2
     event.account = command.account
-    event.flags = command.flags
+    event.flag_bits = command.flag_bits
     if crosses(book, command.instrument, side, limit):
         mode = self_match_mode(book, command)
         if command.time_in_force == _FOK and not can_fill(
@@ -298,7 +298,7 @@ def enter(book, events, at, command, limit):
 @inlined
 def open_after_amend(order, command):
     """The open quantity that an AMEND asks for, lots; zero or less: nothing would be left. RULEBOOK 6.1."""
-    if command.flags & _OPEN_QUANTITY:
+    if command.flag_bits & _OPEN_QUANTITY:
         return command.quantity
     return command.quantity - (order.quantity - order.leaves_quantity)
 
@@ -325,7 +325,7 @@ def amend(book, events, at, command, slot):
     at += 1
     event.resting_leaves_quantity = open_before
     event.resting_price = price_before
-    event.flags = command.flags
+    event.flag_bits = command.flag_bits
     if keeps_place:
         return at
     if crosses(book, command.instrument, side, command.price):

@@ -31,42 +31,56 @@ EVENT (128 bytes), what came of it
   kind, reason      codes.py
 
 Both are `np.record` dtypes, so `row.price` works in compiled and in plain Python alike.
-The engine reads the client order id as three integers: COMMAND_WORDS and EVENT_WORDS are the same bytes so named.
+The engine reads the client order id as three integers, and `flags` under a name that np.record does not use itself:
+COMMAND_WORDS and EVENT_WORDS are the same bytes so named.
 """
 import numpy as np
 
 CLIENT_ORDER_ID = "S20"
+CACHE_LINE = 64                       # bytes
 _WORDS = [("client_0", "<i8"), ("client_1", "<i8"), ("client_2", "<i4")]
 
 
-def _record(*fields):
-    return np.dtype((np.record, np.dtype(list(fields), align=True)))
+def record(*fields: tuple[str, str], size: int = 0) -> np.dtype:
+    """A record dtype laid out as C would; size: bytes a row takes, where it shall fill cache lines."""
+    plain = np.dtype(list(fields), align=True)
+    offsets = [plain.fields[name][1] for name in plain.names]
+    formats = [plain.fields[name][0] for name in plain.names]
+    return np.dtype((np.record, np.dtype({"names": plain.names, "formats": formats, "offsets": offsets,
+                                          "itemsize": max(size, plain.itemsize)}, align=True)))
 
 
-def _command(*client):
-    return _record(
+def new_rows(count: int, dtype: np.dtype) -> np.ndarray:
+    """Zeroed rows that begin on a cache line, so that a row of 64 bytes is one line and not parts of two."""
+    memory = np.zeros(count * dtype.itemsize + CACHE_LINE, np.uint8)
+    begin = -memory.ctypes.data % CACHE_LINE
+    return memory[begin:begin + count * dtype.itemsize].view(dtype)
+
+
+def _command(flags, *client):
+    return record(
         ("sequence", "<i8"), ("time", "<i8"), ("order_id", "<i8"), ("price", "<i8"), ("trigger_price", "<i8"),
         ("quantity", "<i8"), ("display_quantity", "<i8"), *client, ("instrument", "<i4"), ("account", "<i4"),
-        ("kind", "u1"), ("side", "u1"), ("order_type", "u1"), ("time_in_force", "u1"), ("flags", "<u4"),
+        ("kind", "u1"), ("side", "u1"), ("order_type", "u1"), ("time_in_force", "u1"), (flags, "<u4"),
         ("session", "<u4"))
 
 
-def _event(*client):
-    return _record(
+def _event(flags, *client):
+    return record(
         ("event_id", "<i8"), ("sequence", "<i8"), ("time", "<i8"), ("order_id", "<i8"), ("price", "<i8"),
         ("quantity", "<i8"), ("leaves_quantity", "<i8"), ("trade_id", "<i8"), ("resting_order_id", "<i8"),
         ("resting_leaves_quantity", "<i8"), ("resting_price", "<i8"), *client, ("instrument", "<i4"),
         ("account", "<i4"), ("resting_account", "<i4"), ("kind", "u1"), ("side", "u1"), ("reason", "<u2"),
-        ("flags", "<u4"))
+        (flags, "<u4"))
 
 
-COMMAND = _command(("client_order_id", CLIENT_ORDER_ID))
-COMMAND_WORDS = _command(*_WORDS)
-EVENT = _event(("client_order_id", CLIENT_ORDER_ID))
-EVENT_WORDS = _event(*_WORDS)
+COMMAND = _command("flags", ("client_order_id", CLIENT_ORDER_ID))
+COMMAND_WORDS = _command("flag_bits", *_WORDS)
+EVENT = _event("flags", ("client_order_id", CLIENT_ORDER_ID))
+EVENT_WORDS = _event("flag_bits", *_WORDS)
 
 # A resting order: one cache line. Slot 0 of the pool is nobody: a link that leads to 0 leads nowhere.
-ORDER = _record(
+ORDER = record(
     ("order_id", "<i8"),
     ("quantity", "<i8"),              # lots, total including what has filled
     ("leaves_quantity", "<i8"),       # lots still open
@@ -80,14 +94,14 @@ ORDER = _record(
     ("time_in_force", "u1"))
 
 # All orders of one side at one price. Memory that was never touched is an empty level.
-LEVEL = _record(
+LEVEL = record(
     ("quantity", "<i8"),              # lots, sum of leaves_quantity
     ("head", "<u4"),                  # slot of the oldest order
     ("tail", "<u4"))                  # slot of the youngest order
 
 # One side of one instrument: a ladder of levels, best price first on both sides, so that buying and selling are the
 # same walk. Row of a price: origin + slope * price.
-SIDE = _record(
+SIDE = record(
     ("best", "<i8"),                  # row of the best occupied level; end: there is none
     ("first", "<i8"),                 # first row of the ladder
     ("end", "<i8"),                   # the row behind the last
@@ -98,7 +112,7 @@ SIDE = _record(
     ("_", "<i8"))
 
 # What the book knows of an instrument.
-INSTRUMENT = _record(
+INSTRUMENT = record(
     ("floor", "<i8"),                 # ticks, lowest price of the band
     ("ceiling", "<i8"),               # ticks, highest price of the band
     ("last_price", "<i8"),            # ticks, of the last trade; before the first: the reference price
@@ -107,12 +121,12 @@ INSTRUMENT = _record(
     ("median", "<i4"))                # 1: trades at the middle of bid, ask and last; 0: at the resting price
 
 # What the book knows of an account.
-MEMBER = _record(
+MEMBER = record(
     ("group", "<i4"),                 # a match within one group is a self-match
     ("self_match", "<i4"))            # codes.SelfMatch, where the order names none
 
 # Counters of the whole engine.
-STATE = _record(
+STATE = record(
     ("event_id", "<i8"),              # of the last event
     ("trade_id", "<i8"),              # of the last trade
     ("orders", "<i8"),                # resting orders

@@ -93,7 +93,7 @@ def client_order_row(ledger, command):
 @inlined
 def names_client_order(command):
     """Does the command carry a client order id that must be unique?"""
-    return (command.client_0 | command.client_1 | command.client_2) != 0 and not command.flags & _LABEL
+    return (command.client_0 | command.client_1 | command.client_2) != 0 and not command.flag_bits & _LABEL
 
 
 @inlined

@@ -7,16 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from matching.records import COMMAND_WORDS
+from matching.records import CACHE_LINE, COMMAND_WORDS, new_rows, record
 
 _WORDS = [(name, COMMAND_WORDS[name].str) for name in ("client_0", "client_1", "client_2")]
 
 
-def _record(*fields):
-    return np.dtype((np.record, np.dtype(list(fields), align=True)))
-
-
-ACCOUNT = _record(
+ACCOUNT = record(
     ("equity", "<i8"),                # fen
     ("margin_used", "<i8"),           # fen, initial margin of the worst case over all instruments
     ("max_order_quantity", "<i8"),    # lots
@@ -31,9 +27,10 @@ ACCOUNT = _record(
     ("refusal", "<i4"),               # Reason that refuses every new order (firm, account, enabled), or NONE
     ("firm", "<i4"),
     ("killed", "<i4"),
-    ("enabled", "<i4"))
+    ("enabled", "<i4"),
+    size=2 * CACHE_LINE)
 
-LIMIT = _record(
+LIMIT = record(
     ("refusal", "<i8"),               # Reason that refuses every new order (hub, instrument), or NONE
     ("max_order_quantity", "<i8"),    # lots
     ("max_position", "<i8"),          # lots, worst case, long or short, of one account
@@ -44,21 +41,23 @@ LIMIT = _record(
     ("price_increment", "<i8"),       # ticks
     ("quantity_increment", "<i8"),    # lots
     ("minimum_quantity", "<i8"),      # lots
-    ("killed", "<i8"))
+    ("killed", "<i8"),
+    size=2 * CACHE_LINE)
 
-EXPOSURE = _record(
+EXPOSURE = record(
     ("position", "<i8"),              # lots, long positive
     ("open_buy", "<i8"),              # lots of resting buy orders
     ("open_sell", "<i8"),             # lots of resting sell orders
     ("cost", "<i8"),                  # ticks x lots paid (bought) minus received (sold)
-    ("worst", "<i8"))                 # lots, max(|position + open_buy|, |position - open_sell|): what margin is held for
+    ("worst", "<i8"),                 # lots, max(|position + open_buy|, |position - open_sell|): what margin is held for
+    size=CACHE_LINE)
 
-CLIENT_ORDER = _record(
+CLIENT_ORDER = record(
     ("order_id", "<i8"),              # the order that has this client order id; 0: a free row
     *_WORDS,
     ("account", "<i4"))
 
-HUB = _record(
+HUB = record(
     ("on", "<i8"),                    # 0: matching alone
     ("killed", "<i8"),
     ("client_orders", "<i8"),         # client order ids remembered
@@ -79,9 +78,9 @@ class Ledger(NamedTuple):
 def new_ledger(accounts: int, instruments: int, firms: int = 1, max_client_order_ids: int = 1 << 20,
                on: bool = True) -> Ledger:
     """A ledger in which everything is zero, and so forbidden, until limits are set (risk/limits.py)."""
-    hub = np.zeros(1, HUB)
+    hub = new_rows(1, HUB)
     hub["on"], hub["max_client_orders"] = on, max_client_order_ids
     rows = 1 << (2 * max_client_order_ids - 1).bit_length()
-    return Ledger(np.zeros(accounts, ACCOUNT), np.zeros(instruments, LIMIT),
-                  np.zeros(accounts * instruments, EXPOSURE), np.zeros(firms, np.int32),
-                  np.zeros(rows, CLIENT_ORDER), hub)
+    return Ledger(new_rows(accounts, ACCOUNT), new_rows(instruments, LIMIT),
+                  new_rows(accounts * instruments, EXPOSURE), np.zeros(firms, np.int32),
+                  new_rows(rows, CLIENT_ORDER), hub)
