@@ -46,8 +46,13 @@ class Scenario:
                  commands_per_second: int = 200) -> None:
         self.rejects: Counter[Reason] = Counter()        # of the members' commands
         self._exchange, self._members = exchange, tuple(members)
-        last_prices = [exchange.last_price(terms.symbol) for terms in exchange.instruments]
-        self._values = FairValues(exchange.instruments, last_prices, (seed, exchange.sequence))
+        # columns of the exchange's own memory: they show what holds now, and reading one cell is cheap
+        instruments, limits = exchange.book.instruments, exchange.ledger.limits
+        self._floor, self._ceiling, self._last = (instruments[name] for name in ("floor", "ceiling", "last_price"))
+        self._phase, self._collar, self._largest = instruments["phase"], limits["collar"], limits["max_order_quantity"]
+        self._positions, self._largest_of_account = (
+            exchange.ledger.exposures["position"], exchange.ledger.accounts["max_order_quantity"])
+        self._values = FairValues(exchange.instruments, self._last, (seed, exchange.sequence))
         self._ranks = delivery_ranks(exchange.instruments)
         self._cost_ns = _SECOND // commands_per_second
         self._allowance_ns = _BURST_SECONDS * _SECOND
@@ -102,21 +107,20 @@ class Scenario:
                 self._silent_until[int(event["account"])] = int(event["time"]) + _SILENCE_NS
 
     def _may_act(self, member: Member, instrument: int, now_ns: int) -> bool:
-        return (self._allowance_ns > 0 and now_ns >= self._silent_until.get(member.account, 0)
-                and self._exchange.phase(self._exchange.instruments[instrument].symbol) == Phase.CONTINUOUS)
+        return (self._allowance_ns > 0 and self._phase[instrument] == Phase.CONTINUOUS
+                and now_ns >= self._silent_until.get(member.account, 0))
 
     def _view(self, member: Member, instrument: int, fair_value: int) -> View:
         """What a member sees of an instrument."""
-        exchange = self._exchange
-        symbol = exchange.instruments[instrument].symbol
-        last = exchange.last_price(symbol)
-        terms, limit = exchange.book.instruments[instrument], exchange.ledger.limits[instrument]
-        collar = int(limit.collar) or int(terms.ceiling) - int(terms.floor)
-        exposure = exchange.ledger.exposures[member.account * len(exchange.instruments) + instrument]
-        largest = min(int(limit.max_order_quantity), int(exchange.ledger.accounts[member.account].max_order_quantity))
-        return View(instrument=instrument, rank=self._ranks[instrument], fair=fair_value, last=last,
-                    lowest=max(int(terms.floor), last - collar), highest=min(int(terms.ceiling), last + collar),
-                    largest=largest, orders=exchange.orders(symbol), position=int(exposure.position))
+        instruments = self._exchange.instruments
+        last, floor, ceiling = int(self._last[instrument]), int(self._floor[instrument]), int(self._ceiling[instrument])
+        collar = int(self._collar[instrument]) or ceiling - floor
+        return View(
+            instrument=instrument, rank=self._ranks[instrument], fair=fair_value, last=last,
+            lowest=max(floor, last - collar), highest=min(ceiling, last + collar),
+            largest=int(min(self._largest[instrument], self._largest_of_account[member.account])),
+            orders=self._exchange.orders(instruments[instrument].symbol),
+            position=int(self._positions[member.account * len(instruments) + instrument]))
 
 
 def delivery_ranks(instruments: Sequence[Instrument]) -> list[int]:
