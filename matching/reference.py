@@ -139,11 +139,14 @@ MODE_FLAGS = sum(MODE_OF_FLAG)
 KNOWN_FLAGS = sum(int(flag) for flag in Flag)
 POST_ONLY, OPEN_QUANTITY = int(Flag.POST_ONLY), int(Flag.OPEN_QUANTITY)
 KINDS, SIDES, ORDER_TYPES, TIMES_IN_FORCE = set(CommandKind), set(Side), set(OrderType), set(TimeInForce)
+# 1.5 (109): what a LIMIT command may set. Ends are there for int64: products of these stay countable.
 FAR, LARGEST_SUM = 1 << 40, 1 << 61                # lots, ticks, orders; fen
-LIMIT_RANGE = dict.fromkeys(Limit, (0, FAR)) | {
-    Limit.MAX_ORDER_NOTIONAL: (0, LARGEST_SUM), Limit.MESSAGES_PER_SECOND: (0, 1_000_000_000),
-    Limit.MESSAGE_BURST: (1, FAR), Limit.ENABLED: (0, 1), Limit.SELF_MATCH: (0, max(SelfMatch)),
-    Limit.GROUP: (0, (1 << 31) - 1), Limit.INSTRUMENT_MAX_ORDER_QUANTITY: (1, FAR)}
+LIMIT_RANGE: dict[int, tuple[int, int]] = {
+    **dict.fromkeys(Limit, (0, FAR)), Limit.MAX_ORDER_NOTIONAL: (0, LARGEST_SUM),
+    Limit.MESSAGES_PER_SECOND: (0, 1_000_000_000),
+    Limit.MESSAGE_BURST: (1, 1 << 20), Limit.ENABLED: (0, 1), Limit.SELF_MATCH: (0, max(SelfMatch)),
+    Limit.GROUP: (0, (1 << 31) - 1), Limit.INSTRUMENT_MAX_ORDER_QUANTITY: (1, FAR),
+    Limit.INSTRUMENT_MARGIN: (0, 1 << 56)}
 
 
 def out_of_range(value: int, lowest: int, highest: int) -> Refusal | None:
@@ -522,13 +525,16 @@ class ReferenceBook:
 
     # What is told
 
-    def reject(self, command: Command, reason: Reason, value: int, bound: int) -> None:
-        """1.2: the one event of a refused command, with the value that broke the rule and the bound."""
+    def reject(self, command: Command, reason: Reason, value: int, bound: int, first_order_id: int = 0) -> None:
+        """1.2: the one event of a refused command, with the value that broke the rule and the bound.
+
+        first_order_id   of a repeated client order id (5.10): the order that had it first
+        """
         order_id = command.order_id if command.kind in (CommandKind.CANCEL, CommandKind.AMEND) else 0
         self.emit(EventKind.REJECTED, command, reason=reason, order_id=order_id, price=command.price,
                   quantity=command.quantity, side=command.side, flags=command.flags, instrument=command.instrument,
                   account=command.account, client_order_id=command.client_order_id, resting_leaves_quantity=value,
-                  resting_price=bound)
+                  resting_price=bound, resting_order_id=first_order_id)
 
     def emit_order(self, kind: EventKind, command: Command, order: Order, **fields: Any) -> None:
         """An event about an order: it carries the order's own names and what stays open."""

@@ -6,6 +6,9 @@ wide so that queues collide, the pool of orders is so small that it fills, and a
     flow = random_flow(seed=7, count=5000)
     events = reference(flow).apply(flow.commands)
 
+With `risk=True` instruments and accounts have limits close enough to be met, client order ids repeat, and operators
+turn switches and limits; without it none of this is drawn.
+
 The sequence of every row is known in advance, and an order's id is the sequence of its ENTER (RULEBOOK 1.4), so rows
 that cancel and amend can name orders entered a little earlier without asking any engine what lives.
 """
@@ -39,6 +42,14 @@ WRONG = {                                      # field: values that no row of an
     "order_id": (0, -1, 2**62, -2**63),
 }
 PHASE_LASTS = 12                               # rows until trading is continuous again
+SWITCH_LASTS = 5                               # rows until a kill switch is off again
+FAR = 1 << 40
+NEAR_AND_FAR = {                               # values that LIMIT commands set when risk is on
+    Limit.MAX_ORDER_QUANTITY: (0, 8, FAR), Limit.MAX_ORDER_NOTIONAL: (300, FAR), Limit.MAX_LONG: (5, 40, FAR),
+    Limit.MAX_SHORT: (5, 40, FAR), Limit.MAX_OPEN_ORDERS: (2, 10, FAR), Limit.MESSAGES_PER_SECOND: (0, 3, 500),
+    Limit.MESSAGE_BURST: (0, 1, 4), Limit.ENABLED: (0, 1, 1, 1), Limit.INSTRUMENT_MAX_ORDER_QUANTITY: (10, FAR),
+    Limit.INSTRUMENT_MAX_POSITION: (30, FAR), Limit.INSTRUMENT_COLLAR: (0, 3, FAR),
+    Limit.INSTRUMENT_MARGIN: (0, 5, 20, 1 << 55), Limit.INSTRUMENT_PROTECTION: (0, 2, FAR), Limit.GROUP: (0, FAR)}
 
 
 @dataclass(frozen=True)
@@ -50,16 +61,20 @@ class Flow:
     accounts: tuple[Account, ...]
     max_orders: int
     commands: np.ndarray
+    risk: bool = False
+    max_client_order_ids: int = 1 << 10
 
 
-def random_flow(seed: int, count: int) -> Flow:
+def random_flow(seed: int, count: int, risk: bool = False) -> Flow:
     """The flow of a seed; a longer one begins differently."""
     rng = np.random.default_rng(seed)
-    instruments = tuple(_instrument(rng, number) for number in range(rng.integers(2, 5)))
-    accounts = tuple(_account(rng, number) for number in range(rng.integers(3, 7)))
+    instruments = tuple(_instrument(rng, number, risk) for number in range(rng.integers(2, 5)))
+    accounts = tuple(_account(rng, number, risk) for number in range(rng.integers(3, 7)))
     max_orders = int(rng.choice((4, 40, 200, 1000, 1000)))
     commands = _commands(rng, instruments, accounts, count)
-    return Flow(seed, instruments, accounts, max_orders, commands)
+    if risk:
+        _risk(rng, commands)
+    return Flow(seed, instruments, accounts, max_orders, commands, risk, int(rng.choice((60, 1 << 10))))
 
 
 def reference(flow: Flow) -> ReferenceBook:
@@ -67,20 +82,39 @@ def reference(flow: Flow) -> ReferenceBook:
 
 
 def engine(flow: Flow) -> Exchange:
-    return Exchange(flow.instruments, flow.accounts, risk=False, max_orders=flow.max_orders)
+    return Exchange(flow.instruments, flow.accounts, risk=flow.risk, max_orders=flow.max_orders,
+                    max_client_order_ids=flow.max_client_order_ids)
 
 
-def _instrument(rng: np.random.Generator, number: int) -> Instrument:
+def _instrument(rng: np.random.Generator, number: int, risk: bool) -> Instrument:
     width = int(rng.integers(4, 40))
     floor = int(rng.integers(-60, 60))
     return instrument(f"I{number}", floor=floor, ceiling=floor + width,
                       reference_price=floor + int(rng.integers(0, width + 1)),
-                      price_rule=str(rng.choice(("resting", "median"))), protection=int(rng.choice((0, 1, 3, 50))))
+                      price_rule=str(rng.choice(("resting", "median"))), protection=int(rng.choice((0, 1, 3, 50))),
+                      **(_instrument_limits(rng) if risk else {}))
 
 
-def _account(rng: np.random.Generator, number: int) -> Account:
+def _instrument_limits(rng: np.random.Generator) -> dict[str, int]:
+    return {"price_increment": int(rng.choice((1, 1, 1, 2))), "minimum_quantity": int(rng.choice((1, 1, 2))),
+            "quantity_increment": int(rng.choice((1, 1, 1, 2))), "collar": int(rng.choice((0, 0, 4, 12))),
+            "margin": int(rng.choice((0, 1, 10))), "max_order_quantity": int(rng.choice((FAR, 25))),
+            "max_position": int(rng.choice((FAR, 60)))}
+
+
+def _account(rng: np.random.Generator, number: int, risk: bool) -> Account:
     group = None if rng.random() < 0.4 else int(rng.integers(0, 3))
-    return account(f"A{number}", group=group, self_match=SelfMatch(int(rng.integers(0, 4))))
+    return account(f"A{number}", group=group, self_match=SelfMatch(int(rng.integers(0, 4))),
+                   **(_account_limits(rng) if risk else {}))
+
+
+def _account_limits(rng: np.random.Generator) -> dict[str, int]:
+    """Each limit is near for some accounts and far for others, so that none hides those that come after it."""
+    near_or_far = {"equity": (300, 1500), "max_order_quantity": (6, 20), "max_order_notional": (100, 600),
+                   "max_long": (20, 60), "max_short": (20, 60), "max_open_orders": (3, 12)}
+    limits = {name: int(rng.integers(*near)) for name, near in near_or_far.items() if rng.random() < 0.4}
+    return {**limits, "firm": int(rng.integers(0, 3)), "messages_per_second": int(rng.choice((0, 0, 300, 700))),
+            "message_burst": int(rng.integers(1, 6))}
 
 
 def _commands(rng: np.random.Generator, instruments: tuple, accounts: tuple, count: int) -> np.ndarray:
@@ -174,6 +208,25 @@ def _operators(rng: np.random.Generator, commands: np.ndarray) -> None:
     commands["quantity"][small] = rng.integers(-1, 5, small.sum())
     cash = kind == CommandKind.CASH
     commands["quantity"][cash] = rng.integers(-1000, 1000, cash.sum())
+
+
+def _risk(rng: np.random.Generator, commands: np.ndarray) -> None:
+    """What only risk reads: client order ids that repeat, switches that are soon turned off, limits near and far."""
+    count, kind = len(commands), commands["kind"].copy()
+    repeated = rng.random(count) < 0.3
+    commands["client_order_id"][repeated] = rng.choice([b"a", b"b", b"c", b""], repeated.sum())
+    commands["flags"][(rng.random(count) < 0.5) & (kind == CommandKind.ENTER)] |= int(Flag.LABEL)
+    switched = np.flatnonzero((kind == CommandKind.KILL_SWITCH) & (rng.random(count) < 0.95))
+    switched = switched[switched + SWITCH_LASTS < count]
+    commands["quantity"][switched] = 1
+    for field in ("kind", "order_type", "instrument", "account"):
+        commands[field][switched + SWITCH_LASTS] = commands[field][switched]
+    commands["quantity"][switched + SWITCH_LASTS] = 0
+    limits = np.flatnonzero(kind == CommandKind.LIMIT)
+    for row in limits[rng.random(len(limits)) < 0.7]:
+        limit = list(NEAR_AND_FAR)[rng.integers(len(NEAR_AND_FAR))]
+        commands["order_type"][row] = int(limit)
+        commands["quantity"][row] = rng.choice(NEAR_AND_FAR[limit])
 
 
 def _break_some(rng: np.random.Generator, commands: np.ndarray) -> None:

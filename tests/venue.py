@@ -1,0 +1,88 @@
+"""One implementation of the rulebook behind one face: commands are stamped, events told in short.
+
+    book = Venue("engine", [instrument()], accounts=4)
+    book.do(enter(0, BUY, 100, 5))             # [("accepted", 1, 100, 5)]
+
+Implementations: "reference" (ReferenceBook, or with risk RiskOracle) and "engine" (Exchange).
+"""
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from exchange import Account, Exchange, Instrument
+from matching.codes import EventKind, Reason
+from matching.reference import ReferenceBook
+from tests.build import account, instrument, rows
+from tests.risk.oracle import RiskOracle
+
+TOLD = {                                       # kind of event: the figures that matter
+    EventKind.ACCEPTED: ("order_id", "price", "leaves_quantity"),
+    EventKind.TRADED: ("order_id", "resting_order_id", "price", "quantity"),
+    EventKind.CANCELED: ("order_id", "reason", "quantity"),
+    EventKind.AMENDED: ("order_id", "price", "quantity", "leaves_quantity"),
+    EventKind.REJECTED: ("reason", "resting_leaves_quantity", "resting_price"),
+    EventKind.MASS_CANCELED: ("quantity",),
+    EventKind.DAY_ENDED: ("quantity",)}
+OPERATOR = ("instrument", "account", "side", "quantity")
+COUNTERS = {"book_state": "event_id", "ledger_accounts": "message_arrival"}      # what a refused command may change
+
+
+def tell(event: np.void) -> tuple:
+    """An event in short: what happened, to which order, and the figures that matter for its kind."""
+    kind = EventKind(event["kind"])
+    return (kind.name.lower(), *(Reason(event[name]).name if name == "reason" else int(event[name])
+                                 for name in TOLD.get(kind, OPERATOR)))
+
+
+class Venue:
+    """Commands in, events out, for the implementation that is named."""
+
+    def __init__(self, implementation: str, instruments: Sequence[Instrument] | None = None,
+                 accounts: Sequence[Account] | int = 4, max_orders: int = 100, risk: bool = False,
+                 max_client_order_ids: int = 1 << 10) -> None:
+        self.instruments = [instrument()] if instruments is None else instruments
+        if isinstance(accounts, int):
+            accounts = [account(f"A{number}") for number in range(accounts)]
+        self.machine: Any
+        if implementation == "engine":
+            self.machine = Exchange(self.instruments, accounts, risk=risk, max_orders=max_orders,
+                                    max_client_order_ids=max_client_order_ids)
+        elif risk:
+            self.machine = RiskOracle(self.instruments, accounts, max_orders, max_client_order_ids)
+        else:
+            self.machine = ReferenceBook(self.instruments, accounts, max_orders)
+        self.sequence = 0
+
+    def events(self, *commands: dict[str, Any]) -> np.ndarray:
+        block = rows(*commands, start=self.sequence + 1)
+        self.sequence += len(commands)
+        return self.machine.apply(block)
+
+    def do(self, *commands: dict[str, Any]) -> list[tuple]:
+        """All that came of the commands."""
+        return [tell(event) for event in self.events(*commands)]
+
+    def last(self, *commands: dict[str, Any]) -> list[tuple]:
+        """What came of the last command."""
+        self.events(*commands[:-1])
+        return self.do(commands[-1])
+
+    def orders(self, number: int = 0) -> list[tuple[int, int, int]]:
+        """Resting orders as (order_id, price, open lots): bids then asks, best first, oldest first."""
+        if isinstance(self.machine, Exchange):
+            resting = self.machine.orders(self.instruments[number].symbol)
+        else:
+            book = self.machine if isinstance(self.machine, ReferenceBook) else self.machine.book
+            resting = book.resting(number)
+        return [(int(order.order_id), int(order.price), int(order.leaves_quantity)) for order in resting]
+
+    def memory(self) -> object:
+        """Everything that a refused command must leave as it was; of the engine every field but the counters."""
+        if not isinstance(self.machine, Exchange):
+            return [self.orders(number) for number in range(len(self.instruments))]
+        arrays = self.machine.state()
+        del arrays["sequence"]
+        for name, field in COUNTERS.items():
+            arrays[name][field] = 0
+        return {name: array.tolist() for name, array in arrays.items()}
