@@ -416,7 +416,7 @@ class Blotter:
 
     def order(self, order_id: int) -> np.record | None:
         """ENTRY of an order, a copy; None: never accepted, or finished too long ago."""
-        slot = find_order(self._state, order_id) if order_id > 0 else NIL
+        slot = find_order(self._state, int(order_id)) if order_id > 0 else NIL
         return None if slot == NIL else self._entries[slot].copy()
 
     def order_of(self, account: int, client_order_id: bytes) -> np.record | None:
@@ -424,7 +424,7 @@ class Blotter:
         if not 0 < len(client_order_id) <= _CLIENT.size:
             return None
         words = _CLIENT.unpack(client_order_id.ljust(_CLIENT.size, b"\0"))
-        slot = find_client_order(self._state, account, *words)
+        slot = find_client_order(self._state, int(account), *words)
         return None if slot == NIL else self._entries[slot].copy()
 
     def orders(self, account: int, instrument: int | None = None, count: int | None = None) -> np.ndarray:
@@ -439,7 +439,7 @@ class Blotter:
                order_id: int | None = None) -> np.ndarray:
         """FILL rows, newest first, at most `count`: those in which the account, or the order, was either side."""
         rows = np.zeros(min(max(count, 0), len(self._state.fills)), np.int64)
-        found = select_fills(self._state, _or_all(account), _or_all(instrument), order_id or 0, rows)
+        found = select_fills(self._state, _or_all(account), _or_all(instrument), int(order_id or 0), rows)
         return self._state.fills[rows[:found]]
 
     @property
@@ -483,10 +483,10 @@ class Blotter:
 
     def _select(self, account: int, instrument: int | None, count: int | None, only_open: bool) -> np.ndarray:
         slots = np.zeros(int(self._state.counters[0].used), np.int64)
-        found = slots[:select_orders(self._state, account, _or_all(instrument), only_open, slots)]
+        found = slots[:select_orders(self._state, int(account), _or_all(instrument), only_open, slots)]
         newest = np.argsort(self._entries["order_id"][found])[::-1]
         return self._entries[found[newest[:None if count is None else max(count, 0)]]]
 
 
 def _or_all(index: int | None) -> int:
-    return ALL if index is None else index
+    return ALL if index is None else int(index)      # compiled calls know one kind of integer only

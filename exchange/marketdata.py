@@ -578,7 +578,7 @@ class MarketData:
         sides = []
         for side, count in ((_BUY, ladder.bid_levels), (_SELL, ladder.ask_levels)):
             levels = np.zeros(count if depth is None else min(depth, count), PRICE_LEVEL)
-            found = copy_side(self._state, instrument, side, group, levels)
+            found = copy_side(self._state, int(instrument), side, int(group), levels)
             sides.append(levels[:found])
         return sides[0], sides[1], int(ladder.change_id)
 
@@ -600,7 +600,7 @@ class MarketData:
         then the bids likewise: "6001:5,6002:3|5999:2". A side without levels is empty.
         """
         self._ladder(instrument)
-        return zlib.crc32(self._state.text[:top_text(self._state, instrument)].data)
+        return zlib.crc32(self._state.text[:top_text(self._state, int(instrument))].data)
 
     def check(self, instrument: int, wanted: bool) -> None:
         """Say whether change sets of an instrument shall carry their checksum (0.3 us each)."""
