@@ -11,6 +11,7 @@ from decimal import Decimal, InvalidOperation
 from exchange.instruments import Instrument
 
 _LARGEST = 1 << 62
+_LARGEST_EXPONENT = 40
 
 
 class UnitError(ValueError):
@@ -26,10 +27,13 @@ def _whole(field: str, value: object, unit: Decimal, unit_name: str) -> int:
         raise UnitError(field, value, "a number")
     try:
         number = Decimal(repr(value) if isinstance(value, float) else value)
-        count = number / unit
-        whole = int(count)
-    except (InvalidOperation, ValueError, OverflowError):
+    except InvalidOperation:
         raise UnitError(field, value, "a finite number") from None
+    if not number.is_finite():
+        raise UnitError(field, value, "a finite number")
+    if number and number.adjusted() > _LARGEST_EXPONENT:     # 1E999990 as an integer would take minutes
+        raise UnitError(field, value, f"within {_LARGEST} {unit_name}s")
+    whole = int(number / unit)
     if whole * unit != number:
         raise UnitError(field, value, f"a multiple of the {unit_name} {unit}")
     if not -_LARGEST < whole < _LARGEST:

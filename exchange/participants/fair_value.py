@@ -28,8 +28,8 @@ class FairValues:
     moves_per_second  of a product; a month's own walk moves a fifth as often
     """
 
-    def __init__(self, instruments: Sequence[Instrument], last_prices: Sequence[int], seed: int | tuple[int, ...],
-                 moves_per_second: float = 0.8) -> None:
+    def __init__(self, instruments: Sequence[Instrument], last_prices: Sequence[int] | np.ndarray,
+                 seed: int | tuple[int, ...], moves_per_second: float = 0.8) -> None:
         self._rng = np.random.default_rng(seed)
         _, self._product = np.unique([terms.product for terms in instruments], return_inverse=True)
         self._reference = np.array([terms.reference_price for terms in instruments], np.int64)
