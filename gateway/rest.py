@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from fastapi import APIRouter, Request
 from msgspec import UNSET, Raw, Struct, UnsetType
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from gateway.guard import connection_of
@@ -115,7 +116,10 @@ async def _serve(hub: Hub, desk: Desk, request: Request, name: str) -> Response:
     now = hub.clock()
     connection = connection_of(request.scope)
     waiter = Waiter(hub, desk, connection.number, connection.address)
-    body = await request.body()
+    try:
+        body = await request.body()
+    except ClientDisconnect:
+        return Response(status_code=HTTPStatus.BAD_REQUEST)      # nobody reads it
     try:
         frame = _frame(name, request, body)
         header = request.headers.get("authorization")

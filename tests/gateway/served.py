@@ -1,99 +1,53 @@
-"""A whole hub behind real sockets: exchange, journal in a folder, runner, application and guarded server, in a thread.
+"""A whole hub as a process of its own, for clients with real sockets: journal with fsync, runner, gateway, no members.
 
-    with served(tmp_path) as hub:
-        with BinaryClient(hub.url, "alice", "alice-secret") as client: ...
+    python -m tests.gateway.served FOLDER        # prints `port N`, serves until it is terminated
 """
 import asyncio
-import contextlib
-import os
-import threading
+import signal
+import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import uvloop
 
-from exchange import Exchange
+from exchange import Account, Exchange
 from exchange.blotter import Blotter
+from exchange.instruments import load_catalogue
 from exchange.journal import Journal
 from exchange.marketdata import MarketData
 from exchange.runner import Runner
-from gateway.app import create_app
-from gateway.auth import Auth
+from gateway.app import Hub, Limits, create_app
+from gateway.auth import Auth, Credential
 from gateway.feed import Feed
 from gateway.guard import Bounds
-from gateway.hub import Hub
-from gateway.server import Server, serve
-from tests.build import account, instrument
-from tests.gateway.floor import KEYS
+from gateway.server import serve
+from gateway.serving import warm_up
+
+NAMES = ("alice", "bob", "carol", "dave")
 
 
-@dataclass
-class Served:
-    """A running hub. `inside` runs a function on the hub's own thread."""
-
-    url: str
-    hub: Hub
-    server: Server
-    loop: asyncio.AbstractEventLoop
-    to_stop: asyncio.Event
-
-    def inside(self, function: Callable[[], Any]) -> Any:
-        async def run() -> Any:
-            return function()
-        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(5)
-
-    def eventually(self, condition: Callable[[], bool], seconds: float = 5) -> None:
-        """Wait until a condition on the hub holds."""
-        end = time.monotonic() + seconds
-        while not self.inside(condition):
-            assert time.monotonic() < end, "it never happened"
-            time.sleep(0.01)
-
-
-@contextlib.contextmanager
-def served(folder: os.PathLike[str], bounds: Bounds | None = None) -> Iterator[Served]:
-    """Start, give, and stop a hub with the keys of floor.py."""
-    started: list[Served | BaseException] = []
-    ready = threading.Event()
-    thread = threading.Thread(target=_run, args=(os.fspath(folder), bounds or Bounds(), started, ready), daemon=True)
-    thread.start()
-    assert ready.wait(120)
-    running = started[0]
-    if isinstance(running, BaseException):
-        raise running
-    try:
-        yield running
-    finally:
-        running.loop.call_soon_threadsafe(running.to_stop.set)
-        thread.join(10)
-        assert not thread.is_alive()
+async def main(folder: str) -> None:
+    instruments = load_catalogue()
+    accounts = [Account(name=name, equity=10 ** 13) for name in NAMES]
+    warm_up(instruments, accounts)               # and from here on nothing may need compiling
+    journal, _ = Journal.open(folder)
+    exchange = Exchange(instruments, accounts, max_orders=1 << 14)
+    market = MarketData(instruments)
+    runner = Runner(exchange, journal, time.time_ns)
+    keys = [Credential(name, f"{name}-secret", account) for account, name in enumerate(NAMES)]
+    hub = Hub(exchange, runner, Blotter(1 << 14), market, Feed(instruments, market), Auth(keys), time.time_ns, "served",
+              Limits(heartbeat_seconds=1, public_per_second=1000, public_burst=1000))
+    server = serve(create_app(hub), "127.0.0.1", 0, Bounds(connects_per_second=1000))
+    await server.start()
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    running = asyncio.create_task(runner.run())
+    print(f"port {server.port}", flush=True)
+    await stopped.wait()
+    await server.stop()
+    await runner.stop()
+    await running
+    journal.close()
 
 
-def _run(folder: str, bounds: Bounds, started: list, ready: threading.Event) -> None:
-    async def main() -> None:
-        exchange = Exchange([instrument(), instrument("FU2701")], [account("alice"), account("bob"), account("carol")],
-                            max_orders=1 << 16)
-        journal, _ = Journal.open(folder)
-        runner = Runner(exchange, journal, time.time_ns)
-        market = MarketData(exchange.instruments)
-        hub = Hub(exchange, runner, Blotter(1 << 16), market, Feed(exchange.instruments, market), Auth(KEYS), time.time_ns)
-        server = serve(create_app(hub), "127.0.0.1", 0, bounds)
-        await server.start()
-        running = Served(f"ws://127.0.0.1:{server.port}", hub, server, asyncio.get_running_loop(), asyncio.Event())
-        loop = asyncio.create_task(runner.run())
-        started.append(running)
-        ready.set()
-        await running.to_stop.wait()
-        await server.stop()
-        await runner.stop()
-        await loop
-        journal.close()
-
-    try:
-        uvloop.run(main())
-    except BaseException as error:
-        started.append(error)
-        ready.set()
-        raise
+if __name__ == "__main__":
+    uvloop.run(main(sys.argv[1]))

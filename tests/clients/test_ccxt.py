@@ -1,0 +1,143 @@
+"""Unmodified ccxt trades here: only its two URLs are changed, and the keys are ours.
+
+`ccxt.deribit` over HTTP, `ccxt.pro.deribit` over the websocket. If one of these fails, every strategy written for that
+client fails.
+"""
+import asyncio
+import contextlib
+
+import ccxt
+import ccxt.pro
+import pytest
+
+SC = "SC/CNY:CNY-261231"         # ccxt's own name of SC2701
+
+
+def settings(served, key):
+    return {"apiKey": key, "secret": f"{key}-secret",
+            "urls": {"api": {"rest": f"http://{served}", "ws": f"ws://{served}/ws/api/v2"}}}
+
+
+@pytest.fixture
+def alice(served):
+    exchange = ccxt.deribit(settings(served, "alice"))
+    exchange.load_markets()
+    yield exchange
+    exchange.cancel_all_orders()
+
+
+def test_it_loads_the_markets(alice):
+    market = alice.market(SC)
+    assert (market["id"], market["base"], market["quote"], market["settle"]) == ("SC2701", "SC", "CNY", "CNY")
+    assert (market["type"], market["active"], market["linear"], market["contractSize"]) == ("future", True, True, 1000)
+    assert market["precision"] == {"amount": 1000, "price": 0.1} and market["expiryDatetime"] == "2026-12-31T00:00:00.000Z"
+    assert alice.currencies["CNY"]["code"] == "CNY"
+    assert all(len(alice.markets_by_id[name]) == 1 for name in alice.markets_by_id)
+
+
+def test_it_places_edits_reads_and_cancels_an_order(alice):
+    order = alice.create_order(SC, "limit", "buy", 2000, 520.5)
+    assert (order["status"], order["price"], order["amount"], order["filled"], order["timeInForce"]) == ("open", 520.5, 2000, 0, "GTC")
+    assert alice.fetch_order_book(SC)["bids"] == [[520.5, 2000]]
+    edited = alice.edit_order(order["id"], SC, "limit", "buy", 3000, 520.6)
+    assert (edited["id"], edited["price"], edited["amount"], edited["remaining"]) == (order["id"], 520.6, 3000, 3000)
+    assert [open_["id"] for open_ in alice.fetch_open_orders(SC)] == [order["id"]]
+    assert alice.fetch_order(order["id"])["status"] == "open"
+    assert alice.cancel_order(order["id"])["status"] == "canceled"
+    assert alice.fetch_open_orders(SC) == []
+    assert alice.fetch_closed_orders(SC)[-1]["id"] == order["id"]
+
+
+def test_it_sees_its_balance_and_margin(alice):
+    before = alice.fetch_balance()["CNY"]
+    assert before["total"] == 10 ** 11 and before["free"] <= before["total"]
+    alice.create_order(SC, "limit", "buy", 1000, 520.0)
+    assert alice.fetch_balance()["CNY"]["free"] == before["free"] - 52_100
+    assert alice.fetch_balance({"code": "CNY"})["CNY"]["total"] == before["total"]
+
+
+def test_it_reads_trades_ticker_and_positions(served, alice):
+    bob = ccxt.deribit(settings(served, "bob"))
+    bob.load_markets()
+    alice.create_order(SC, "limit", "sell", 2000, 521.0)
+    taken = bob.create_order(SC, "limit", "buy", 1000, 521.0, params={"timeInForce": "IOC"})
+    assert (taken["status"], taken["average"], taken["trades"][0]["takerOrMaker"]) == ("closed", 521.0, "taker")
+    market = bob.create_order(SC, "market", "buy", 1000)
+    assert (market["status"], market["filled"]) == ("closed", 1000)
+    assert [(trade["price"], trade["amount"], trade["side"]) for trade in alice.fetch_trades(SC)[-2:]] == [(521.0, 1000, "buy")] * 2
+    mine = alice.fetch_my_trades(SC)[-1]
+    assert (mine["side"], mine["takerOrMaker"], mine["price"]) == ("sell", "maker", 521.0)
+    assert alice.fetch_order_trades(mine["order"])[-1]["id"] == mine["id"]
+    assert alice.fetch_ticker(SC)["last"] == 521.0
+    assert [(position["symbol"], position["side"], position["contracts"]) for position in bob.fetch_positions([SC])] == [
+        (SC, "long", 2000)]
+
+
+def test_it_tells_its_errors_apart(served, alice):
+    for error, call in (
+            (ccxt.InvalidOrder, lambda: alice.create_order(SC, "limit", "buy", 1000, 900.0)),
+            (ccxt.InvalidOrder, lambda: alice.create_order(SC, "limit", "buy", 1000 * 501, 521.0)),
+            (ccxt.OrderNotFound, lambda: alice.cancel_order("999999999")),
+            (ccxt.OrderNotFound, lambda: alice.fetch_order("999999999")),
+            (ccxt.AuthenticationError, lambda: ccxt.deribit(settings(served, "alice") | {"secret": "x"}).fetch_balance()),
+            (ccxt.BadRequest, lambda: alice.publicGetGetOrderBook({"instrument_name": "SC2701", "depth": "many"}))):
+        with pytest.raises(error):
+            call()
+    bid = alice.create_order(SC, "limit", "buy", 1000, 520.0)
+    with pytest.raises(ccxt.InvalidOrder):
+        alice.create_order(SC, "limit", "sell", 1000, 520.0, {"postOnly": True})
+    assert alice.fetch_order(bid["id"])["filled"] == 0
+
+
+def test_it_knows_the_time_and_that_the_hub_is_open(alice):
+    assert abs(alice.fetch_time() - alice.milliseconds()) < 5000
+    assert alice.fetch_status()["status"] == "ok"
+
+
+@contextlib.asynccontextmanager
+async def pro(served, key):
+    exchange = ccxt.pro.deribit(settings(served, key))
+    try:
+        await exchange.load_markets()
+        yield exchange
+    finally:
+        await exchange.cancel_all_orders()
+        await exchange.close()
+
+
+async def soon(task):
+    return await asyncio.wait_for(task, 20)
+
+
+def test_it_watches_book_trades_orders_and_its_own_trades(served):
+    async def test():
+        async with pro(served, "carol") as carol, pro(served, "dave") as dave:
+            await soon(carol.watch_order_book(SC))
+            orders, book = (asyncio.create_task(call(SC)) for call in (carol.watch_orders, carol.watch_order_book))
+            tape, mine = (asyncio.create_task(call(SC)) for call in (carol.watch_trades, carol.watch_my_trades))
+            await asyncio.sleep(0.5)             # ccxt sends its subscriptions in tasks of their own
+            order = await carol.create_order(SC, "limit", "buy", 3000, 519.5)
+            assert [(seen["id"], seen["status"]) for seen in await soon(orders)] == [(order["id"], "open")]
+            assert (await soon(book))["bids"][0][:2] == [519.5, 3000]
+            orders, book = asyncio.create_task(carol.watch_orders(SC)), asyncio.create_task(carol.watch_order_book(SC))
+            await dave.create_order(SC, "limit", "sell", 1000, 519.5)
+            assert [(seen["status"], seen["filled"], seen["remaining"]) for seen in await soon(orders)] == [("open", 1000, 2000)]
+            assert [(trade["price"], trade["amount"], trade["side"]) for trade in await soon(tape)] == [(519.5, 1000, "sell")]
+            assert [(trade["order"], trade["takerOrMaker"]) for trade in await soon(mine)] == [(order["id"], "maker")]
+            assert (await soon(book))["bids"][0][:2] == [519.5, 2000]
+            orders = asyncio.create_task(carol.watch_orders(SC))
+            await carol.cancel_order(order["id"])
+            assert [(seen["status"], seen["filled"]) for seen in await soon(orders)] == [("canceled", 1000)]
+            assert (await carol.fetch_balance())["CNY"]["total"] == 10 ** 11
+    asyncio.run(test())
+
+
+def test_it_watches_the_best_prices(served):
+    async def test():
+        async with pro(served, "carol") as carol:
+            await soon(carol.watch_bids_asks([SC]))
+            best = asyncio.create_task(carol.watch_bids_asks([SC]))
+            await asyncio.sleep(0.2)
+            await carol.create_order(SC, "limit", "buy", 2000, 519.0)
+            assert (await soon(best))[SC]["bid"] == 519.0
+    asyncio.run(test())

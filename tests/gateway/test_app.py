@@ -1,0 +1,237 @@
+"""The application over real sockets, in a process of its own, with journal and fsync: websocket, HTTP, what a lost
+connection leaves behind. What requests mean is tested without sockets in test_session.py."""
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import itertools
+import json
+import time
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+ids = itertools.count(1)
+PRICE = {"alice": 521, "bob": 522, "carol": 523, "dave": 524}
+
+
+class Client:
+    """A websocket, requests by number, notifications kept."""
+
+    def __init__(self, socket):
+        self.socket = socket
+        self.notifications = []
+
+    async def ask(self, method, **parameters):
+        number = next(ids)
+        await self.socket.send(json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": parameters}))
+        while True:
+            message = json.loads(await asyncio.wait_for(self.socket.recv(), 20))
+            if message.get("id") == number:
+                return message.get("result", message.get("error"))
+            self.notifications.append(message)
+
+    async def next(self, channel):
+        while True:
+            for message in self.notifications:
+                if message.get("params", {}).get("channel") == channel:
+                    self.notifications.remove(message)
+                    return message["params"]["data"]
+            self.notifications.append(json.loads(await asyncio.wait_for(self.socket.recv(), 20)))
+
+
+@contextlib.asynccontextmanager
+async def client(served, key=None):
+    async with connect(f"ws://{served}/ws/api/v2", compression=None) as socket:
+        one = Client(socket)
+        if key:
+            await one.ask("public/auth", grant_type="client_credentials", client_id=key, client_secret=f"{key}-secret")
+        yield one
+
+
+def run(test):
+    """Async tests without a plugin's settings."""
+    def wrapped(served):
+        asyncio.run(test(served))
+    wrapped.__name__ = test.__name__
+    return wrapped
+
+
+def order(instrument="LU2701", amount=10, price=3964, **more):
+    return {"instrument_name": instrument, "amount": amount, "price": price, **more}
+
+
+@run
+async def test_two_clients_trade_and_each_hears_of_it(served):
+    async with client(served, "alice") as alice, client(served, "bob") as bob:
+        await alice.ask("private/subscribe", channels=["user.orders.any.any.raw", "user.trades.any.any.raw", "book.LU2701.raw"])
+        assert (await alice.next("book.LU2701.raw"))["type"] == "snapshot"
+        bought = await alice.ask("private/buy", **order(amount=30))
+        assert (bought["order"]["order_state"], bought["order"]["amount"]) == ("open", 30)
+        assert (await alice.next("book.LU2701.raw"))["bids"] == [["new", 3964, 30]]
+        sold = await bob.ask("private/sell", **order(price=3960))
+        assert [(trade["price"], trade["amount"]) for trade in sold["trades"]] == [(3964, 10)]
+        assert [(await alice.next("user.orders.any.any.raw"))["filled_amount"] for _ in range(2)] == [0, 10]
+        assert [trade["liquidity"] for trade in await alice.next("user.trades.any.any.raw")] == ["M"]
+        assert (await alice.ask("private/cancel", order_id=bought["order"]["order_id"]))["order_state"] == "cancelled"
+
+
+@run
+async def test_many_orders_in_flight_are_answered_each_once_and_in_order(served):
+    async with client(served, "carol") as carol:
+        numbers = [next(ids) for _ in range(500)]
+        for number in numbers:
+            await carol.socket.send(json.dumps({"id": number, "method": "private/buy", "params": order(
+                price=3900, client_order_id=f"n{number}")}))
+        answers = [json.loads(await asyncio.wait_for(carol.socket.recv(), 20)) for _ in numbers]
+        assert [answer["id"] for answer in answers] == numbers
+        sequences = [answer["result"]["order"]["seq"] for answer in answers]
+        assert sequences == sorted(set(sequences))
+        assert await carol.ask("private/cancel_all") == 500
+
+
+@run
+async def test_a_retry_over_another_connection_does_not_trade_twice(served):
+    async with client(served, "carol") as first:
+        entered = await first.ask("private/buy", **order(price=3901, client_order_id="retry-1"))
+    async with client(served, "carol") as second:
+        again = await second.ask("private/buy", **order(price=3901, client_order_id="retry-1"))
+        assert (again["order"]["order_id"], again["order"]["dup"]) == (entered["order"]["order_id"], True)
+        assert await second.ask("private/cancel_all") == 1
+
+
+@pytest.mark.parametrize("how", ["closed", "torn"])
+def test_cancel_on_disconnect_acts_on_a_lost_connection(served, how):
+    async def test():
+        async with client(served, "dave") as watching:
+            async with client(served, "dave") as dave:
+                await dave.ask("private/enable_cancel_on_disconnect")
+                await dave.ask("private/buy", **order(price=3902))
+                if how == "torn":
+                    dave.socket.transport.abort()
+            for _ in range(200):
+                if not await watching.ask("private/get_open_orders"):
+                    return
+                await asyncio.sleep(0.05)
+            raise AssertionError("the order is still there")
+    asyncio.run(test())
+
+
+@run
+async def test_after_logout_the_connection_is_closed_and_orders_stay(served):
+    async with client(served, "dave") as dave:
+        await dave.ask("private/enable_cancel_on_disconnect")
+        await dave.ask("private/buy", **order(price=3903))
+        assert await dave.ask("private/logout") == "ok"
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(dave.socket.recv(), 20)
+        assert closed.value.rcvd.code == 1000
+    async with client(served, "dave") as again:
+        assert await again.ask("private/cancel_all") == 1
+
+
+@run
+async def test_a_missed_heartbeat_closes_the_connection(served):
+    async with client(served) as silent:
+        assert await silent.ask("public/set_heartbeat", interval=1) == "ok"
+        seen = []
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                seen.append(json.loads(await asyncio.wait_for(silent.socket.recv(), 20))["params"]["type"])
+        assert seen[-1] == "test_request" and closed.value.rcvd.code == 4001
+
+
+@run
+async def test_what_cannot_be_read_is_answered_and_the_connection_stays(served):
+    async with client(served) as one:
+        for frame in ("nonsense", b"\xff\xfe", '{"method":"public/test","params":{"a":1}}', "[" * 4000):
+            await one.socket.send(frame)
+            assert "error" in json.loads(await asyncio.wait_for(one.socket.recv(), 20))
+        assert "version" in await one.ask("public/test")
+
+
+@run
+async def test_public_channels_need_no_key(served):
+    async with client(served) as one, client(served, "bob") as bob:
+        assert await one.ask("public/subscribe", channels=["quote.LU2701", "trades.LU2701.100ms", "book.LU2701.100ms"])
+        assert (await one.next("quote.LU2701"))["instrument_name"] == "LU2701"
+        await bob.ask("private/sell", **order(price=3960))
+        await bob.ask("private/buy", **order(price=3960))
+        assert [trade["price"] for trade in await one.next("trades.LU2701.100ms")] == [3960]
+
+
+# HTTP -----------------------------------------------------------------------------------------------------------------
+
+def get(served, path, **more):
+    return httpx.get(f"http://{served}/api/v2/{path}", timeout=20, **more)
+
+
+def signed(served, path, key="bob", method="GET", body=b""):
+    stamp, nonce = str(int(time.time() * 1000)), str(next(ids))
+    text = f"{stamp}\n{nonce}\n{method}\n/api/v2/{path}\n{body.decode()}\n"
+    signature = hmac.new(f"{key}-secret".encode(), text.encode(), hashlib.sha256).hexdigest()
+    headers = {"authorization": f"deri-hmac-sha256 id={key},ts={stamp},sig={signature},nonce={nonce}"}
+    return httpx.request(method, f"http://{served}/api/v2/{path}", content=body, headers=headers, timeout=20)
+
+
+def test_orders_go_by_signed_http_get_as_well(served):
+    answer = signed(served, "private/buy?instrument_name=LU2701&amount=20&price=3904.0&post_only=true")
+    order_ = answer.json()["result"]["order"]
+    assert (answer.status_code, order_["price"], order_["post_only"]) == (200, 3904, True)
+    edited = signed(served, f"private/edit?order_id={order_['order_id']}&amount=10").json()["result"]["order"]
+    assert edited["amount"] == 10
+    canceled = signed(served, f"private/cancel?order_id={order_['order_id']}").json()["result"]
+    assert canceled["order_state"] == "cancelled"
+
+
+def test_post_takes_parameters_or_a_whole_request(served):
+    whole = {"jsonrpc": "2.0", "id": "x", "method": "private/get_positions", "params": {"currency": "CNY"}}
+    for path, body in (("private/get_positions", whole["params"]), ("private/get_positions", whole)):
+        answer = httpx.post(f"http://{served}/api/v2/{path}", json=body, auth=("bob", "bob-secret"), timeout=20)
+        assert answer.status_code == 200 and isinstance(answer.json()["result"], list)
+    answer = httpx.post(f"http://{served}/api/v2", json=whole, auth=("bob", "bob-secret"), timeout=20)
+    assert answer.json()["id"] == "x" and "result" in answer.json()
+
+
+def test_a_token_from_http_opens_private_methods(served):
+    answer = get(served, "public/auth", params={"grant_type": "client_credentials", "client_id": "bob", "client_secret": "bob-secret"})
+    token = answer.json()["result"]["access_token"]
+    answer = get(served, "private/get_account_summary?currency=CNY", headers={"authorization": f"Bearer {token}"})
+    assert answer.json()["result"]["username"] == "bob"
+
+
+@pytest.mark.parametrize(("path", "status", "code", "field"), [
+    ("private/get_positions", 401, 13009, None), ("public/nonsense", 404, -32601, "method"), ("nonsense", 404, -32601, "method"),
+    ("public/get_order_book?instrument_name=XX", 400, 13020, "instrument_name"),
+    ("public/get_order_book?instrument_name=SC2701&depth=many", 400, -32602, "depth"),
+    ("public/get_order_book?instrument_name=SC2701&instrument_name=SC2702", 400, -32602, "instrument_name"),
+    ("public/subscribe?channels=x", 400, 10030, "method"), ("public/set_heartbeat?interval=10", 400, 10030, "method")])
+def test_http_refuses_with_a_status_and_a_body_that_names_the_field(served, path, status, code, field):
+    answer = get(served, path)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["data"].get("field")) == (status, code, field)
+
+
+@pytest.mark.parametrize("body", [b"x", b"[]", b"7", b'{"a":1}', b'{"order_id":"1","order_id":"2"}', b'{"order_id":"1"} {}',
+                                  b'{"order_id":"1"},"method":"private/cancel_all"', b'{"method":"private/cancel_all"}',
+                                  b'{"order_id":' + b"[" * 8_000, b'{"order_id":"\xff"}'])
+def test_a_body_that_is_not_the_parameters_is_refused(served, body):
+    answer = httpx.post(f"http://{served}/api/v2/private/cancel", content=body, auth=("bob", "bob-secret"), timeout=20)
+    assert answer.status_code == 400 and "error" in answer.json()
+
+
+def test_the_hub_tells_that_it_lives_and_is_ready(served):
+    assert httpx.get(f"http://{served}/healthz", timeout=20).json()["alive"] is True
+    ready = httpx.get(f"http://{served}/readyz", timeout=20)
+    assert ready.status_code == 200 and ready.json()["ready"] is True
+
+
+def test_the_documented_schema_lists_every_http_method_once(served):
+    schema = httpx.get(f"http://{served}/openapi.json", timeout=20).json()
+    assert "/api/v2/private/buy" in schema["paths"] and "/api/v2/public/subscribe" not in schema["paths"]
+    body = schema["paths"]["/api/v2/private/buy"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert "client_order_id" in body["properties"]
+    operations = [operation["operationId"] for path in schema["paths"].values() for operation in path.values()]
+    assert len(operations) == len(set(operations))
