@@ -14,6 +14,7 @@ with the engine. So a benchmark proves the engine right on its very input before
     sweep        the price runs a quarter of the band up and back, again and again
     recorded     a flow from a file, see there
 """
+import contextlib
 import gc
 import hashlib
 import heapq
@@ -239,19 +240,27 @@ class _Market:
             self._entered[instrument].append(order_id)
         self._rows.append((_AMEND, instrument, account, side, _GTC, order_id, price, quantity))
 
-    def pick(self, instrument: int, share: float) -> int:
-        """A live order: share 0 is the youngest, 1 the oldest. Errors: KeyError, there is none."""
+    def pick(self, instrument: int, share: float, settled: int = 0) -> int:
+        """A live order that was entered at least `settled` rows ago: share 0 is the youngest, 1 the oldest, about.
+
+        Errors    LookupError: there is none, or none was found soon
+        """
         entered, orders = self._entered[instrument], self.books[instrument].orders
-        if not orders:
-            raise KeyError(f"instrument {instrument} has no orders")
-        while True:
+        latest = self.next_id - settled
+        for _ in range(200):
+            if not orders:
+                break
             at = len(entered) - 1 - int(share * len(entered))
             order_id = entered[at]
-            if order_id in orders:
+            if order_id not in orders:
+                last = entered.pop()         # the dead give their place to the youngest
+                if at < len(entered):
+                    entered[at] = last
+            elif order_id < latest:
                 return order_id
-            last = entered.pop()             # the dead give their place to the youngest
-            if at < len(entered):
-                entered[at] = last
+            else:
+                share = (share + 1) / 2 if share < 0.9 else share / 2
+        raise LookupError(f"instrument {instrument} has no order that old")
 
     def flow(self, name: str, warm: int, **terms: Any) -> Flow:
         commands = np.zeros(len(self._rows), COMMAND)
@@ -270,15 +279,18 @@ class _Market:
 # Flows ---------------------------------------------------------------------------------------------------------------
 
 def mixed(rows: int, seed: int = 7, instruments: int = 1, live: int = 4_000, accounts: int = 100, band: int = BAND,
-          amended: float = 0.06) -> Flow:
+          amended: float = 0.06, settled: int = 0) -> Flow:
     """The friendly mix: orders around a price that wanders, most canceled young.
 
     rows         commands after the `live` rows that fill the book
     live         orders that rest, over all instruments, about
     amended      share of amendments (AMEND with OPEN_QUANTITY to another price: loses its place, may trade)
+    settled      only orders that were entered so many rows ago are canceled and amended: for clients that name an order by
+                 the id it is going to have, and so must not do it before the hub has answered
     """
-    return _kept(f"mixed-{rows}-{seed}-{instruments}-{live}-{accounts}-{band}-{amended}", lambda: _wander(
-        f"mixed, {instruments} instruments, {live} live", rows, seed, instruments, live, accounts, band, amended, band // 2,
+    name = f"mixed, {instruments} {'instrument' if instruments == 1 else 'instruments'}, {live:,} live"
+    return _kept(f"mixed-{rows}-{seed}-{instruments}-{live}-{accounts}-{band}-{amended}-{settled}", lambda: _wander(
+        name, rows, seed, instruments, live, accounts, band, amended, settled, band // 2,
         np.random.default_rng(seed + 1).choice([-1, 0, 1], rows, p=[0.01, 0.98, 0.01])))
 
 
@@ -287,12 +299,12 @@ def sweep(rows: int, seed: int = 7, swings: int = 4, live: int = 4_000, accounts
     phase = np.arange(rows + 1) * (2 * swings) / rows % 2
     centre = (BAND * (0.375 + 0.25 * np.where(phase < 1, phase, 2 - phase))).astype(np.int64)
     return _kept(f"sweep-{rows}-{seed}-{swings}-{live}-{accounts}", lambda: _wander(
-        f"sweep, {swings} times a quarter of the band and back", rows, seed, 1, live, accounts, BAND, 0.06,
+        f"sweep, {swings} times a quarter of the band and back", rows, seed, 1, live, accounts, BAND, 0.06, 0,
         int(centre[0]), np.diff(centre)))
 
 
 def _wander(name: str, rows: int, seed: int, instruments: int, live: int, accounts: int, band: int, amended: float,
-            start: int, steps: np.ndarray) -> Flow:
+            settled: int, start: int, steps: np.ndarray) -> Flow:
     """Orders around a centre of each instrument, near it and some far, on both sides; 3 % are meant to trade.
 
     start, steps   ticks: every centre at first, and how far each row moves that of its instrument
@@ -320,21 +332,25 @@ def _wander(name: str, rows: int, seed: int, instruments: int, live: int, accoun
         book = market.books[i]
         resting = len(book.orders)
         kind = share[at]
-        if at < live or not resting or kind < 0.54 + 0.5 * (wanted - resting) / wanted:
+        order_id = 0
+        entering = 0.54 + 0.5 * (wanted - resting) / wanted
+        if at >= live and entering <= kind < 0.96:
+            with contextlib.suppress(LookupError):
+                order_id = market.pick(i, age[at], settled)
+        if at >= live and kind >= 0.96:
+            market.enter(i, side, band if side == BUY else 1, quantity[at], account[at], rests=False)
+        elif not order_id:
             price = centre[i] - distance[at] if side == BUY else centre[i] + distance[at]
             if crosses[at] and at >= live:
                 price = book.best(BUY + SELL - side) or price
             market.enter(i, side, min(max(price, 2), band - 1), quantity[at], account[at])
         elif kind < 0.96 - amended:
-            market.cancel(i, market.pick(i, age[at]))
-        elif kind < 0.96:
-            order_id = market.pick(i, age[at])
+            market.cancel(i, order_id)
+        else:
             _, own, old, _, _ = book.orders[order_id]
             price = centre[i] - distance[at] if own == BUY else centre[i] + distance[at]
             price = min(max(price, 2), band - 1)
             market.amend(i, order_id, price + (price == old), quantity[at])
-        else:
-            market.enter(i, side, band if side == BUY else 1, quantity[at], account[at], rests=False)
     return market.flow(name, live, accounts=accounts, live=live)
 
 
