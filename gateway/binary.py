@@ -1,9 +1,9 @@
 """The binary endpoint, /ws/bin/v1: COMMAND rows in, EVENT rows out, the journal's own layout (matching/records.py).
 
 It is the way in for those who count orders by the hundred thousand: a frame of rows is checked, stamped and submitted
-with a dozen array operations, and no object is made for a row. It is not a place of rules: what an order may do is
-decided in the book, and answered by EVENT rows. `BinarySession` is sans-I/O, `AccountFeed` deals out events,
-`serve_binary` moves bytes between them and a websocket.
+in one compiled pass (gateway/rows.py), and no object is made for a row. It is not a place of rules: what an order may do
+is decided in the book, and answered by EVENT rows. `BinarySession` is sans-I/O, `AccountFeed` hands each session its
+events, `serve_binary` moves bytes between them and a websocket.
 
 How a session goes
   1. The client sends one text frame {"method":"auth","client_id":...,"client_secret":...}, optionally with
@@ -11,7 +11,7 @@ How a session goes
      index, both layouts, and the hub's last sequence. Refused: {"error":{...}} and close code 1008.
   2. Binary frames of 1 to 4,096 COMMAND rows. The hub writes sequence, time, account and session into every row,
      whatever it carried. A frame that cannot be rows is closed with 1003, or 1009 where it is too long. A row that a
-     trader cannot mean (REFUSALS_OF_ROWS) refuses its whole frame with a text frame {"error":{...}} that names row,
+     trader cannot mean (rows.CHECKS) refuses its whole frame with a text frame {"error":{...}} that names row,
      field, value and bound; nothing of that frame is submitted, and the session goes on.
   3. Binary frames of EVENT rows: all events of the account, also those that other sessions of the account or other
      members cause, each once, in the order of event_id. Of a trade the other side's account, client_order_id and, where
@@ -21,7 +21,7 @@ How a session goes
 """
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -34,14 +34,12 @@ from gateway.auth import Credential
 from gateway.guard import connection_of
 from gateway.messages import Refused
 from gateway.requests import Auth
-from matching.codes import ALL, CommandKind, EventKind
-from matching.records import COMMAND, EVENT, NIL
+from gateway.rows import Check, Dealer, stamp
+from matching.codes import ALL, CommandKind
+from matching.records import COMMAND, EVENT
 
 MAX_ROWS = 4_096                     # in one frame, either way
 HUB_STOPS = (1001, 1012)             # close codes of our own stop
-
-_TRADED = int(EventKind.TRADED)
-_CLIENT_ORDER_ID = COMMAND.fields["client_order_id"][1]
 
 
 @dataclass(frozen=True)
@@ -129,11 +127,12 @@ class BinarySession:
         if not self.credential.may("trade:read_write"):
             return [_error(Refused(13021, "forbidden", "this key may not trade; it needs the scope trade:read_write",
                                    field="scope", value=self.credential.scope))]
-        rows = np.frombuffer(message, COMMAND).copy()
-        refusal = refusal_of(rows)
-        if refusal is not None:
-            return [_error(refusal)]
-        return [self._submit(rows)]
+        rows = np.frombuffer(bytearray(message), COMMAND)          # our own bytes, to be stamped
+        wrong = stamp(rows, self.credential.account, self.number)
+        if wrong is not None:
+            return [_error(_refusal(rows, *wrong))]
+        self.rows_in_flight += len(rows)
+        return [Submit(rows)]
 
     def _receive_text(self, message: str) -> list[Action]:
         try:
@@ -162,13 +161,6 @@ class BinarySession:
                                              "cancel_on_disconnect": self._cancel_on_disconnect}
         return [_text({"result": told})]
 
-    def _submit(self, rows: np.ndarray) -> Submit:
-        assert self.credential is not None
-        rows["account"] = self.credential.account
-        rows["session"] = self.number
-        self.rows_in_flight += len(rows)
-        return Submit(rows)
-
     def answered(self, rows: int) -> None:
         """So many submitted rows are durable."""
         self.rows_in_flight -= rows
@@ -187,54 +179,21 @@ class BinarySession:
         """The connection has ended with this close code: the last thing the session has to say."""
         if not self._cancel_on_disconnect or code in HUB_STOPS:
             return []
+        assert self.credential is not None
         self._cancel_on_disconnect = False
+        self.rows_in_flight += 1
         rows = np.zeros(1, COMMAND)
-        rows["kind"], rows["instrument"] = CommandKind.MASS_CANCEL, ALL
-        return [self._submit(rows)]
+        rows["kind"], rows["instrument"], rows["account"] = CommandKind.MASS_CANCEL, ALL, self.credential.account
+        rows["session"] = self.number
+        return [Submit(rows)]
 
 
-# Rows ----------------------------------------------------------------------------------------------------------------
-
-def _not_a_traders(rows: np.ndarray) -> np.ndarray:
-    return rows["kind"] - np.uint8(CommandKind.ENTER) > CommandKind.MASS_CANCEL - CommandKind.ENTER
-
-
-def _not_printable(rows: np.ndarray) -> np.ndarray:
-    """Characters 0x20 to 0x7E, then zeros to the end."""
-    raw = np.ascontiguousarray(rows.view(np.uint8).reshape(len(rows), COMMAND.itemsize)
-                               [:, _CLIENT_ORDER_ID:_CLIENT_ORDER_ID + 20])
-    if not raw.any():
-        return np.zeros(len(rows), bool)
-    empty = raw == 0
-    wrong = (raw - np.uint8(0x20) > 0x5E) & ~empty
-    wrong[:, 1:] |= empty[:, :-1] & ~empty[:, 1:]
-    return wrong.any(axis=1)
-
-
-def _not_zero(field: str) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda rows: rows[field] != 0
-
-
-# What no trader's row can mean: field, which rows are wrong, what it must be. The book judges everything else.
-REFUSALS_OF_ROWS: tuple[tuple[str, Callable[[np.ndarray], np.ndarray], str], ...] = (
-    ("kind", _not_a_traders, "1 ENTER, 2 CANCEL, 3 AMEND or 4 MASS_CANCEL"),
-    ("client_order_id", _not_printable, "up to 20 printable ASCII characters, then zero bytes"),
-    ("trigger_price", _not_zero("trigger_price"), "0: there are no stop orders yet"),
-    ("display_quantity", _not_zero("display_quantity"), "0: there are no iceberg orders yet"),
-)
-
-
-def refusal_of(rows: np.ndarray) -> Refused | None:
-    """Why these COMMAND rows cannot be submitted: the first broken check, its first row. None: they can."""
-    for field, check, bound in REFUSALS_OF_ROWS:
-        wrong = check(rows)
-        if wrong.any():
-            row = int(wrong.argmax())
-            value = rows[field][row]
-            shown = value.decode("latin-1") if isinstance(value, bytes) else int(value)
-            return Refused(-32602, "Invalid params", f"row {row}: {field} is {shown!r}, must be {bound}",
-                           field=field, value=shown, bound=bound, reason="invalid_row", row=row)
-    return None
+def _refusal(rows: np.ndarray, row: int, check: Check) -> Refused:
+    """Names row, field, value and bound of a row that cannot be submitted."""
+    value = rows[check.field][row]
+    shown = value.decode("latin-1") if isinstance(value, bytes) else int(value)
+    return Refused(-32602, "Invalid params", f"row {row}: {check.field} is {shown!r}, must be {check.bound}",
+                   field=check.field, value=shown, bound=check.bound, reason="invalid_row", row=row)
 
 
 def _text(message: dict[str, Any]) -> Send:
@@ -260,10 +219,10 @@ def describe(exchange: Exchange, credential: Credential) -> dict[str, Any]:
 # Events to their owners ----------------------------------------------------------------------------------------------
 
 class AccountFeed:
-    """A listener of the runner that hands each watched account its events: one pass a batch, however many watch."""
+    """A listener of the runner that hands the sessions of each account the events of the account."""
 
     def __init__(self, accounts: int) -> None:
-        self._watched = np.zeros(accounts + 1, bool)           # the last row stands for every number that is no account
+        self._dealer = Dealer(accounts)
         self._watchers: dict[int, list[Callable[[np.ndarray], None]]] = {}
 
     @classmethod
@@ -277,59 +236,24 @@ class AccountFeed:
         return feed
 
     def watch(self, account: int, deliver: Callable[[np.ndarray], None]) -> None:
-        """Call `deliver(EVENT rows)` for each durable batch that has any of this account."""
+        """Call `deliver(EVENT rows)` for each durable batch that has any of this account; the rows are valid during the
+        call."""
         self._watchers.setdefault(account, []).append(deliver)
-        self._watched[account] = True
+        self._dealer.watch(account)
 
     def leave(self, account: int, deliver: Callable[[np.ndarray], None]) -> None:
+        """No more, please."""
         watchers = self._watchers[account]
         watchers.remove(deliver)
         if not watchers:
             del self._watchers[account]
-            self._watched[account] = False
+            self._dealer.leave(account)
 
     def __call__(self, commands: np.ndarray, events: np.ndarray) -> None:
-        if self._watchers and len(events):
-            for account, rows in split_by_account(events, self._watched):
+        if self._watchers:
+            for account, rows in self._dealer.deal(events):
                 for deliver in self._watchers[account]:
                     deliver(rows)
-
-
-def split_by_account(events: np.ndarray, watched: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """The EVENT rows of each watched account, in order, with the other side of its trades hidden.
-
-    watched   bool[accounts + 1], the last one False
-    """
-    none = len(watched) - 1
-    account = events["account"]
-    # unsigned, -1 is a large number, so one comparison finds all that are no account
-    account = np.where(account.view(np.uint32) < none, account, none)
-    resting = np.where(events["kind"] == _TRADED, events["resting_account"], none)
-    incoming = np.flatnonzero(watched[account])
-    passive = np.flatnonzero(watched[resting] & (resting != account))
-    if not len(passive) and len(incoming) == len(events) and (account == account[0]).all():
-        yield int(account[0]), _hide_other_side(events, int(account[0]))
-        return
-    owners = np.concatenate((account[incoming], resting[passive])).astype(np.int64)
-    keys = np.sort(owners * len(events) + np.concatenate((incoming, passive)))       # by owner, then as they happened
-    owners, rows = np.divmod(keys, len(events))
-    starts = np.flatnonzero(np.diff(owners, prepend=-1))
-    for start, end in zip(starts, [*starts[1:], len(keys)], strict=True):
-        owner = int(owners[start])
-        yield owner, _hide_other_side(events[rows[start:end]], owner)
-
-
-def _hide_other_side(events: np.ndarray, account: int) -> np.ndarray:
-    """Trading is anonymous: the account of the other side, and what only its owner knows of its order."""
-    passive = events["account"] != account
-    active = (events["kind"] == _TRADED) & (events["resting_account"] != account)
-    if not (passive.any() or active.any()):
-        return events
-    events = events.copy()
-    events["resting_account"][active & ~passive] = NIL
-    for field, nothing in (("account", NIL), ("client_order_id", b""), ("leaves_quantity", NIL), ("flags", 0)):
-        events[field][passive] = nothing
-    return events
 
 
 # The socket ----------------------------------------------------------------------------------------------------------

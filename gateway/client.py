@@ -28,10 +28,11 @@ belongs to one thread or one event loop.
 import asyncio
 import contextlib
 import random
+import threading
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from decimal import Decimal
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 import numpy as np
@@ -41,6 +42,7 @@ from websockets.sync.client import connect as connect_sync
 
 from matching.records import COMMAND, EVENT
 
+_Result = TypeVar("_Result")
 Number = int | float | str | Decimal         # a price or an amount; str and Decimal are exact
 _JSON_PATH = "/ws/api/v2"
 _BINARY_PATH = "/ws/bin/v1"
@@ -442,62 +444,17 @@ def _frames(rows: np.ndarray) -> Iterator[bytes]:
         yield rows[at:at + _MAX_ROWS].tobytes()
 
 
-class BinaryClient:
-    """A blocking connection to /ws/bin/v1; gateway/binary.py tells the rules.
+class AsyncBinaryClient:
+    """A connection to /ws/bin/v1 inside an event loop, open within its context; gateway/binary.py tells the rules.
 
     account        index of the account
     instruments    by symbol: index, tick_size, lot_size, price_floor, price_ceiling, currency, unit
     welcome        all that the hub told
-    Errors         OSError, ConnectionLost, HubError (key), ValueError (a hub of another version)
+    Errors         on entering: OSError, ConnectionLost, HubError (key), ValueError (a hub of another version)
+
+    Events are read as they come and wait here until `receive` takes them, however many: a hub reads no more rows from a
+    client that does not read its events, so a client that did not would stand still with the hub, each waiting.
     """
-
-    def __init__(self, url: str, client_id: str, client_secret: str, cancel_on_disconnect: bool = True) -> None:
-        with _losses():
-            self._websocket = connect_sync(url.rstrip("/") + _BINARY_PATH, **_CONNECTION).__enter__()
-            try:
-                self._websocket.send(_log_on(client_id, client_secret, cancel_on_disconnect))
-                self.welcome = _welcome(self._websocket.recv())
-            except BaseException:
-                self._websocket.close()
-                raise
-        self.account = self.welcome.account
-        self.instruments = {instrument["symbol"]: instrument for instrument in self.welcome.instruments}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close; cancel on disconnect acts if it is on."""
-        self._websocket.close()
-
-    def logout(self) -> None:
-        """Close and leave the open orders in the book."""
-        with _losses():
-            self._websocket.send('{"method":"logout"}')
-        with contextlib.suppress(ConnectionClosed):
-            while True:
-                self._websocket.recv()
-
-    def send(self, rows: np.ndarray) -> None:
-        """Send COMMAND[n], in frames of at most 4,096 rows; sequence, time, account and session need not be set."""
-        with _losses():
-            for frame in _frames(rows):
-                self._websocket.send(frame)
-
-    def receive(self, timeout: float | None = None) -> np.ndarray:
-        """The next EVENT rows of the account, read-only.
-
-        Errors    HubError: a frame that was sent is refused, nothing of it was submitted; TimeoutError; ConnectionLost
-        """
-        with _losses():
-            return _events(self._websocket.recv(timeout))
-
-
-class AsyncBinaryClient:
-    """As BinaryClient, inside an event loop; the connection opens on entering the context."""
 
     def __init__(self, url: str, client_id: str, client_secret: str, cancel_on_disconnect: bool = True) -> None:
         self._url = url.rstrip("/") + _BINARY_PATH
@@ -506,7 +463,8 @@ class AsyncBinaryClient:
 
     async def __aenter__(self) -> Self:
         with _losses():
-            self._websocket = await self._stack.enter_async_context(connect_async(self._url, **_CONNECTION))
+            connecting = connect_async(self._url, max_queue=None, **_CONNECTION)
+            self._websocket = await self._stack.enter_async_context(connecting)
             try:
                 await self._websocket.send(self._log_on)
                 self.welcome = _welcome(await self._websocket.recv())
@@ -531,12 +489,66 @@ class AsyncBinaryClient:
         await self._websocket.wait_closed()
 
     async def send(self, rows: np.ndarray) -> None:
-        """As BinaryClient.send."""
+        """Send COMMAND[n], in frames of at most 4,096 rows; sequence, time, account and session need not be set."""
         with _losses():
             for frame in _frames(rows):
                 await self._websocket.send(frame)
 
-    async def receive(self) -> np.ndarray:
-        """As BinaryClient.receive; bound it with asyncio.wait_for."""
+    async def receive(self, timeout: float | None = None) -> np.ndarray:
+        """The next EVENT rows of the account, read-only.
+
+        Errors    HubError: a frame that was sent is refused, nothing of it was submitted; TimeoutError; ConnectionLost
+        """
         with _losses():
-            return _events(await self._websocket.recv())
+            return _events(await asyncio.wait_for(self._websocket.recv(), timeout))
+
+
+class BinaryClient:
+    """As AsyncBinaryClient, for programs without an event loop: it runs one in a thread of its own, so that events are
+    read while rows are sent. `send` and `receive` may be called from two threads."""
+
+    def __init__(self, url: str, client_id: str, client_secret: str, cancel_on_disconnect: bool = True) -> None:
+        self._client = AsyncBinaryClient(url, client_id, client_secret, cancel_on_disconnect)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="qiee-binary-client", daemon=True)
+        self._thread.start()
+        try:
+            self._do(self._client.__aenter__())
+        except BaseException:
+            self._end()
+            raise
+        self.welcome = self._client.welcome
+        self.account = self._client.account
+        self.instruments = self._client.instruments
+
+    def _do(self, step: Coroutine[Any, Any, _Result]) -> _Result:
+        return asyncio.run_coroutine_threadsafe(step, self._loop).result()
+
+    def _end(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close; cancel on disconnect acts if it is on. Twice is harmless."""
+        if not self._loop.is_closed():
+            self._do(self._client.close())
+            self._end()
+
+    def logout(self) -> None:
+        """Close and leave the open orders in the book."""
+        self._do(self._client.logout())
+
+    def send(self, rows: np.ndarray) -> None:
+        """As AsyncBinaryClient.send."""
+        self._do(self._client.send(rows))
+
+    def receive(self, timeout: float | None = None) -> np.ndarray:
+        """As AsyncBinaryClient.receive."""
+        return self._do(self._client.receive(timeout))

@@ -5,7 +5,6 @@ over the right ones, to the right account, once, in order.
 """
 import json
 import socket
-import threading
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -29,16 +28,15 @@ from gateway.binary import (
     Close,
     Submit,
     describe,
-    refusal_of,
-    split_by_account,
 )
 from gateway.client import BinaryClient, ConnectionLost, HubError
 from gateway.guard import Bounds
 from gateway.requests import Auth as AuthRequest
+from gateway.rows import Dealer, stamp
 from gateway.schema import schema
 from matching import ALL, COMMAND, EVENT, CommandKind, EventKind, OrderType, Reason, Side, TimeInForce
 from matching.invariants import check_book
-from tests.gateway.served import served
+from tests.gateway.running import running
 
 KEYS = [Credential("alice", "a-secret", account=0), Credential("bob", "b-secret", account=1),
         Credential("carol", "c-secret", account=2), Credential("reader", "r-secret", account=0, scope="trade:read"),
@@ -241,7 +239,7 @@ def test_one_row_that_no_trader_can_mean_refuses_its_whole_frame_by_name(hub, fi
 
 def test_client_order_ids_may_be_any_printable_text_up_to_twenty_characters():
     for text in (b"", b" ", b"~", b"twenty characters 20", b"a b", bytes(range(0x20, 0x34)), bytes(range(0x6B, 0x7F))):
-        assert refusal_of(rows(buy(10, 1, client_order_id=text))) is None, text
+        assert stamp(rows(buy(10, 1, client_order_id=text)), 0, 0) is None, text
 
 
 def test_what_the_book_refuses_is_a_rejected_event_of_that_row_alone(hub):
@@ -351,10 +349,21 @@ def test_any_flow_gives_each_account_exactly_its_events_in_order(hub):
 
 def test_events_of_no_account_are_nobodys():
     events = np.zeros(4, EVENT)
-    events["account"] = [-1, 3, 2_000_000_000, 0]
+    events["account"] = [-1, 3, 2_000_000_000, 1]
     events["kind"] = [EventKind.PHASE, EventKind.REJECTED, EventKind.REJECTED, EventKind.ACCEPTED]
-    watched = np.array([True, True, True, False])
-    assert [(account, len(found)) for account, found in split_by_account(events, watched)] == [(0, 1)]
+    dealer = Dealer(3)
+    for account in range(3):
+        dealer.watch(account)
+    assert [(account, len(found)) for account, found in dealer.deal(events)] == [(1, 1)]
+    assert list(dealer.deal(events[:3])) == list(dealer.deal(events[:0])) == []
+
+
+def test_a_batch_that_concerns_nobody_who_watches_is_passed_over(hub):
+    alice, bob = Member(hub, "alice"), Member(hub, "bob")
+    AccountFeed.of(hub).leave(0, alice.deliver)
+    alice.send(rows(buy(10, 1)))
+    assert len(hub.run()) == 1
+    assert alice.frames == bob.frames == []
 
 
 def test_a_session_that_left_hears_nothing_and_its_account_is_no_longer_searched(hub):
@@ -433,7 +442,7 @@ def test_orders_stay_after(hub, how):
 
 def test_rows_go_through_a_real_hub_and_into_its_journal(hub_of_sockets):
     hub = hub_of_sockets
-    with BinaryClient(hub.url, "alice", "alice-secret") as alice, BinaryClient(hub.url, "bob", "bob-secret") as bob:
+    with log_on(hub.url, "alice") as alice, log_on(hub.url, "bob") as bob:
         assert (alice.account, bob.account) == (0, 1)
         assert alice.instruments["FU2701"]["index"] == 1 and alice.instruments["FU2701"]["tick_size"] == "0.01"
         first = alice.welcome.sequence + 1
@@ -453,7 +462,7 @@ def test_rows_go_through_a_real_hub_and_into_its_journal(hub_of_sockets):
 
 
 def test_a_refused_frame_is_an_error_over_the_socket_and_the_next_one_is_taken(hub_of_sockets):
-    with BinaryClient(hub_of_sockets.url, "alice", "alice-secret") as alice:
+    with log_on(hub_of_sockets.url, "alice") as alice:
         alice.send(rows(buy(95, 1), dict(kind=CommandKind.PHASE)))
         with pytest.raises(HubError, match="row 1: kind is 16, must be 1 ENTER") as refused:
             alice.receive(5)
@@ -464,11 +473,11 @@ def test_a_refused_frame_is_an_error_over_the_socket_and_the_next_one_is_taken(h
 
 @pytest.mark.parametrize("frame, code", [(b"", 1003), (bytes(100), 1003), (bytes(96 * 4097), 1009)])
 def test_a_frame_that_cannot_be_rows_is_closed_with_its_code(hub_of_sockets, frame, code):
-    with BinaryClient(hub_of_sockets.url, "alice", "alice-secret") as alice:
-        with pytest.raises(ConnectionLost) as lost:
-            alice._websocket.send(frame)
-            alice.receive(5)
-        assert lost.value.code == code
+    with by_hand(hub_of_sockets.url, "alice") as alice:
+        with pytest.raises(ConnectionClosed) as closed:
+            alice.send(frame)
+            alice.recv(5)
+        assert closed.value.rcvd.code == code
 
 
 def test_a_wrong_key_and_silence_are_closed_with_1008(hub_of_sockets):
@@ -489,21 +498,21 @@ def test_a_lost_connection_cancels_and_a_logout_does_not(hub_of_sockets):
         carol.logout()
     time.sleep(0.05)
     assert hub.inside(resting) == before
-    carol = BinaryClient(hub.url, "carol", "carol-secret")
-    carol.send(rows(buy(93, 1)))
-    receive(carol, 1)
-    carol._websocket.socket.shutdown(socket.SHUT_RDWR)
-    hub.eventually(lambda: resting() == before - 2)
+    with by_hand(hub.url, "carol", cancel_on_disconnect=True) as carol:
+        carol.send(rows(buy(93, 1)).tobytes())
+        assert carol.recv(5)
+        carol.socket.shutdown(socket.SHUT_RDWR)
+        hub.eventually(lambda: resting() == before - 2)
     assert hub.inside(lambda: {order.account for order in hub.hub.exchange.orders("SC2701")}) <= {0, 1}
 
 
 def test_many_frames_at_once_are_all_answered_in_order(hub_of_sockets):
+    """A hundred thousand rows before the first look at an event: the client reads while it sends, so nobody waits."""
     block = rows(*[buy(95, 1, time_in_force=TimeInForce.IOC)] * 4_096)
-    with BinaryClient(hub_of_sockets.url, "bob", "bob-secret") as bob:
-        sender = threading.Thread(target=lambda: [bob.send(block) for _ in range(25)])
-        sender.start()
+    with log_on(hub_of_sockets.url, "bob") as bob:
+        for _ in range(25):
+            bob.send(block)
         events = receive(bob, 2 * 25 * 4_096)
-        sender.join()
     assert (np.diff(events["event_id"]) > 0).all()
     assert (events["kind"] == EventKind.ACCEPTED).sum() == (events["kind"] == EventKind.CANCELED).sum() == 25 * 4_096
 
@@ -514,9 +523,7 @@ def test_a_client_that_sends_and_never_reads_is_stopped_from_sending_and_then_cu
     resting = lambda: len(hub.hub.exchange.orders("FU2701"))  # noqa: E731
     assert hub.inside(resting) == 0
     before = hub.inside(lambda: hub.hub.exchange.sequence)
-    client = connect(hub.url + "/ws/bin/v1", max_queue=1, legacy=True, compression=None)
-    client.send('{"method":"auth","client_id":"bob","client_secret":"bob-secret"}')
-    client.recv()
+    client = by_hand(hub.url, "bob", cancel_on_disconnect=True, max_queue=1)
     client.send(rows(buy(90, 1, instrument=1)).tobytes())
     hub.eventually(lambda: resting() == 1)
     block = rows(*[buy(95, 1, time_in_force=TimeInForce.IOC)] * 4_096).tobytes()
@@ -530,14 +537,28 @@ def test_a_client_that_sends_and_never_reads_is_stopped_from_sending_and_then_cu
 
 
 def test_stopping_the_hub_leaves_the_orders_in_its_book_and_journal(tmp_path):
-    with served(tmp_path) as hub:
-        alice = BinaryClient(hub.url, "alice", "alice-secret")
+    with running(tmp_path) as hub:
+        alice = log_on(hub.url, "alice")
         alice.send(rows(buy(95, 1)))
         receive(alice, 1)
     with pytest.raises(ConnectionLost) as lost:
         alice.receive(5)
     assert lost.value.code == 1012
     assert hub.hub.exchange.sequence == 1 and len(hub.hub.exchange.orders("SC2701")) == 1
+
+
+def log_on(url, name):
+    """Without cancel on disconnect: the account's next session, which is the next test's, would hear of it."""
+    return BinaryClient(url, name, f"{name}-secret", cancel_on_disconnect=False)
+
+
+def by_hand(url, name, cancel_on_disconnect=False, **options):
+    """A bare websocket, logged on: a client that need not behave."""
+    client = connect(url + "/ws/bin/v1", legacy=True, compression=None, **options)
+    client.send(json.dumps({"method": "auth", "client_id": name, "client_secret": f"{name}-secret",
+                            "cancel_on_disconnect": cancel_on_disconnect}))
+    assert "result" in json.loads(client.recv())
+    return client
 
 
 def receive(client, count):
@@ -552,7 +573,7 @@ def receive(client, count):
 
 @pytest.fixture(scope="module")
 def hub_of_sockets(tmp_path_factory):
-    with served(tmp_path_factory.mktemp("journal"), Bounds(authentication_seconds=0.3, write_stall_seconds=1)) as hub:
+    with running(tmp_path_factory.mktemp("journal"), Bounds(authentication_seconds=0.3, write_stall_seconds=2)) as hub:
         yield hub
 
 
