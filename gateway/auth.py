@@ -60,7 +60,7 @@ class _Token(NamedTuple):
 
 
 class _Failures(NamedTuple):
-    count: int
+    failures: int                # since the last success or lock
     locked_until: int            # ns
 
 
@@ -191,7 +191,7 @@ class Auth:
         if right and credential is not self._nobody:
             self._failures.pop(who, None)
             return credential
-        count = self._failures.get(who, _Failures(0, 0)).count + 1
+        count = self._failures.get(who, _Failures(0, 0)).failures + 1
         locked_until = now + self._lock_seconds * _SECOND if count >= self._allowed_failures else 0
         _put(self._failures, who, _Failures(0 if locked_until else count, locked_until), self._memory)
         raise _wrong("the key does not exist or the secret, signature or header is wrong")

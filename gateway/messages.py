@@ -40,6 +40,9 @@ class Fix(NamedTuple):
     value: int
 
 
+_OTHER = Fix(380, 0)
+
+
 class Told(NamedTuple):
     """How one Reason is told to clients."""
 
@@ -147,10 +150,10 @@ _COUNTS = frozenset({Reason.MAX_OPEN_ORDERS, Reason.BOOK_FULL})
 
 
 class Refused(Exception):
-    """A request that is not done. `data` may name field, value and bound; `status` is the HTTP status."""
+    """A request that is not done. `data` may name field, value and bound."""
 
     def __init__(self, code: int, message: str, text: str, *, field: str = "", value: Any = None, bound: Any = None,
-                 reason: str = "", fix: Fix = Fix(380, 0), **more: Any) -> None:
+                 reason: str = "", fix: Fix = _OTHER, **more: Any) -> None:
         super().__init__(text)
         self.code = code
         self.message = message
@@ -162,13 +165,6 @@ class Refused(Exception):
         if bound is not None:
             self.data["bound"] = bound
         self.data |= {"fix": {"tag": fix.tag, "value": fix.value}, "text": text, **more}
-
-    @property
-    def status(self) -> int:
-        return _STATUS.get(self.code, 400)
-
-
-_STATUS = {13004: 401, 13009: 401, 13021: 403, 10028: 429, 12003: 429, 10040: 503, -32601: 404}
 
 
 def invalid(field: str, text: str, **data: Any) -> Refused:

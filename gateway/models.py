@@ -38,6 +38,9 @@ OrderId = (Annotated[StrictStr, Field(min_length=1, max_length=20)]
            | Annotated[StrictInt, Field(ge=1, le=(1 << 63) - 1)])
 
 
+_ABSENT: Any = None              # may be left out, may not be null
+
+
 class Enter(BaseModel):
     """private/buy and private/sell."""
 
@@ -45,16 +48,16 @@ class Enter(BaseModel):
 
     instrument_name: Name
     amount: Number = Field(description="units, a multiple of contract_size")
-    price: Number = Field(default=None, description="currency per unit, a multiple of tick_size; none for market")
+    price: Number = Field(default=_ABSENT, description="currency per unit, a multiple of tick_size; none for market")
     type: Literal["limit", "market"] = "limit"
     time_in_force: Literal["good_til_cancelled", "good_til_day", "immediate_or_cancel", "fill_or_kill"] = "good_til_cancelled"
-    client_order_id: Tag = Field(default=None, description="unique per account and trading day: makes sending again safe")
-    label: Tag = Field(default=None, description="a free tag")
+    client_order_id: Tag = Field(default=_ABSENT, description="unique per account and trading day: makes sending again safe")
+    label: Tag = Field(default=_ABSENT, description="a free tag")
     post_only: StrictBool = False
     reject_post_only: StrictBool = True
     reduce_only: StrictBool = False
     self_match: Literal["cancel_incoming", "cancel_resting", "cancel_both"] = Field(
-        default=None, description="self-match prevention; default: the account's")
+        default=_ABSENT, description="self-match prevention; default: the account's")
 
 
 class Edit(BaseModel):
@@ -63,8 +66,8 @@ class Edit(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     order_id: OrderId
-    amount: Number = Field(default=None, description="new total, what has filled included")
-    price: Number = None
+    amount: Number = Field(default=_ABSENT, description="new total, what has filled included")
+    price: Number = _ABSENT
     post_only: StrictBool = False
     reject_post_only: StrictBool = True
 

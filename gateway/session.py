@@ -24,8 +24,24 @@ from gateway import questions, requests, terms
 from gateway.auth import Credential
 from gateway.feed import ChannelError
 from gateway.hub import Hub
-from gateway.messages import (REASONS, Command, Event, Refused, Scale, command_row, commands_of, decode, encode, error,
-                              events_of, id_text, invalid, notification, refused_by_rule, result)
+from gateway.messages import (
+    REASONS,
+    Command,
+    Event,
+    Refused,
+    Scale,
+    command_row,
+    commands_of,
+    decode,
+    encode,
+    error,
+    events_of,
+    id_text,
+    invalid,
+    notification,
+    refused_by_rule,
+    result,
+)
 from gateway.reports import Batch, Channel, Order, Orders, Reports, entered
 from gateway.requests import METHODS, order_number
 from matching.codes import ALL, CommandKind, EventKind, Flag, OrderType, Reason, Side, TimeInForce

@@ -37,7 +37,8 @@ def test_it_loads_the_markets(alice):
 
 def test_it_places_edits_reads_and_cancels_an_order(alice):
     order = alice.create_order(SC, "limit", "buy", 2000, 520.5)
-    assert (order["status"], order["price"], order["amount"], order["filled"], order["timeInForce"]) == ("open", 520.5, 2000, 0, "GTC")
+    assert (order["status"], order["price"], order["amount"], order["filled"], order["timeInForce"]) == (
+        "open", 520.5, 2000, 0, "GTC")
     assert alice.fetch_order_book(SC)["bids"] == [[520.5, 2000]]
     edited = alice.edit_order(order["id"], SC, "limit", "buy", 3000, 520.6)
     assert (edited["id"], edited["price"], edited["amount"], edited["remaining"]) == (order["id"], 520.6, 3000, 3000)
@@ -64,7 +65,8 @@ def test_it_reads_trades_ticker_and_positions(served, alice):
     assert (taken["status"], taken["average"], taken["trades"][0]["takerOrMaker"]) == ("closed", 521.0, "taker")
     market = bob.create_order(SC, "market", "buy", 1000)
     assert (market["status"], market["filled"]) == ("closed", 1000)
-    assert [(trade["price"], trade["amount"], trade["side"]) for trade in alice.fetch_trades(SC)[-2:]] == [(521.0, 1000, "buy")] * 2
+    tape = alice.fetch_trades(SC)[-2:]
+    assert [(trade["price"], trade["amount"], trade["side"]) for trade in tape] == [(521.0, 1000, "buy")] * 2
     mine = alice.fetch_my_trades(SC)[-1]
     assert (mine["side"], mine["takerOrMaker"], mine["price"]) == ("sell", "maker", 521.0)
     assert alice.fetch_order_trades(mine["order"])[-1]["id"] == mine["id"]

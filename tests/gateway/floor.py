@@ -32,13 +32,13 @@ class Floor:
     """Everything behind the sockets. `now` is the only clock."""
 
     def __init__(self, instruments: list[Any] | None = None, accounts: list[Any] | None = None,
-                 limits: Limits = Limits(), **settings: Any) -> None:
+                 limits: Limits | None = None, **settings: Any) -> None:
         self.now = START
         exchange = Exchange(instruments or [instrument(), instrument("FU2701")],
                             accounts or [account("alice"), account("bob"), account("carol")], max_orders=4096, **settings)
         market = MarketData(exchange.instruments)
         self.hub = Hub(exchange, None, Blotter(4096), market, Feed(exchange.instruments, market), Auth(KEYS),  # type: ignore[arg-type]
-                       lambda: self.now, "floor", limits)
+                       lambda: self.now, "floor", limits or Limits())
         self.desk = Desk(self.hub)
         self.waiting: list[tuple[Session, bytes, Ticket]] = []
         self.held = False

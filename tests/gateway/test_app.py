@@ -196,7 +196,8 @@ def test_post_takes_parameters_or_a_whole_request(served):
 
 
 def test_a_token_from_http_opens_private_methods(served):
-    answer = get(served, "public/auth", params={"grant_type": "client_credentials", "client_id": "bob", "client_secret": "bob-secret"})
+    answer = get(served, "public/auth", params={
+        "grant_type": "client_credentials", "client_id": "bob", "client_secret": "bob-secret"})
     token = answer.json()["result"]["access_token"]
     answer = get(served, "private/get_account_summary?currency=CNY", headers={"authorization": f"Bearer {token}"})
     assert answer.json()["result"]["username"] == "bob"

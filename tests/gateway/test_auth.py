@@ -38,7 +38,8 @@ def refusal(call, *arguments):
     return refused.value
 
 
-def header(method="GET", target=b"/api/v2/private/buy?amount=1", body=b"", timestamp=NOW // MS, nonce="7", key=KEY, secret=SECRET):
+def header(method="GET", target=b"/api/v2/private/buy?amount=1", body=b"", timestamp=NOW // MS, nonce="7", key=KEY,
+           secret=SECRET):
     text = f"{timestamp}\n{nonce}\n{method}\n{target.decode()}\n{body.decode()}\n"
     return f"deri-hmac-sha256 id={key},ts={timestamp},sig={sign(text, secret)},nonce={nonce}"
 

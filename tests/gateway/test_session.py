@@ -1,6 +1,7 @@
 """The session without a socket: what a frame does, in which order answers and notifications leave, what a lost
 connection leaves behind. Real exchange, blotter and market data; the clock and the batches are the test's."""
 import json
+import random
 from decimal import Decimal
 
 import pytest
@@ -202,7 +203,8 @@ def test_the_same_order_sent_twice_in_one_batch_exists_once(alice):
     assert [order.get("dup", False) for order in orders] == [False, True, True]
 
 
-@pytest.mark.parametrize("change", [{"amount": 6}, {"price": "1.01"}, {"time_in_force": "good_til_day"}, {"instrument_name": "FU2701"}])
+@pytest.mark.parametrize("change", [
+    {"amount": 6}, {"price": "1.01"}, {"time_in_force": "good_til_day"}, {"instrument_name": "FU2701"}])
 def test_another_order_under_the_same_client_order_id_is_refused(alice, change):
     buy(alice, 5, 1, client_order_id="a1")
     body = {"instrument_name": "SC2701", "amount": 5, "price": 1, "client_order_id": "a1"} | change
@@ -364,7 +366,8 @@ def test_trades_are_told_from_the_own_side(alice, bob):
     assert mine["has_more"] is False
     first = alice.ask("private/get_user_trades_by_instrument", instrument_name="SC2701", sorting="asc", count=1)
     assert ([trade["amount"] for trade in first["trades"]], first["has_more"]) == ([2], True)
-    later = alice.ask("private/get_user_trades_by_currency_and_time", currency="CNY", start_timestamp=alice.floor.now // 1_000_000)
+    later = alice.ask("private/get_user_trades_by_currency_and_time", currency="CNY",
+                      start_timestamp=alice.floor.now // 1_000_000)
     assert [trade["amount"] for trade in later["trades"]] == [3]
     assert [trade["liquidity"] for trade in bob.ask("private/get_user_trades_by_order", order_id="2")] == ["T"]
     public = bob.ask("public/get_last_trades_by_instrument", instrument_name="SC2701")
@@ -379,7 +382,8 @@ def test_a_trade_with_oneself_has_two_sides(alice):
 
 
 def test_position_margin_and_funds_add_up():
-    floor = Floor([instrument(margin=1000, lot_size=Decimal(10))], [account("alice", equity=1_000_000), account("bob"), account("carol")])
+    floor = Floor([instrument(margin=1000, lot_size=Decimal(10))],
+                  [account("alice", equity=1_000_000), account("bob"), account("carol")])
     alice, bob = floor.session("alice"), floor.session("bob")
     buy(alice, 50, 1)
     sell(bob, 30, 1)
@@ -705,7 +709,6 @@ def test_commands_that_the_stopping_hub_did_not_take_are_answered(floor, alice):
 @pytest.mark.parametrize("seed", range(4))
 def test_what_owners_are_told_is_always_what_the_blotter_knows(seed):
     """Random orders in random batches: the last notification of every order is its state, and every answer's too."""
-    import random
     chance = random.Random(seed)
     floor = Floor([instrument(price_rule=chance.choice(("resting", "median")))])
     clients = {key: floor.session(key) for key in ("alice", "bob", "carol")}
@@ -724,7 +727,8 @@ def test_what_owners_are_told_is_always_what_the_blotter_knows(seed):
                         "time_in_force": chance.choice(("good_til_cancelled", "good_til_day", "immediate_or_cancel"))}}))
                 elif roll < 0.8:
                     client.tell(json.dumps({"id": 1, "method": "private/edit", "params": {
-                        "order_id": chance.choice(known), "amount": chance.randint(1, 6), "price": chance.randint(97, 103) / 100}}))
+                        "order_id": chance.choice(known), "amount": chance.randint(1, 6),
+                        "price": chance.randint(97, 103) / 100}}))
                 else:
                     client.tell(json.dumps({"id": 1, "method": "private/cancel", "params": {"order_id": chance.choice(known)}}))
     for client in clients.values():
