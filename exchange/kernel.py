@@ -10,12 +10,12 @@ import numpy as np
 from exchange.phases import REFUSES_CANCEL, REFUSES_ENTRY
 from matching.book import bucket_of, find, next_row, opposite, own, price_of
 from matching.codes import ALL, CommandKind, EventKind, Flag, Limit, OrderType, Phase, Reason, Scope, Side, TimeInForce
-from matching.jit import inlined, kernel, prefetch
+from matching.jit import inlined, kernel, outlined, prefetch
 from matching.kernel import (amend, crosses, enter, limit_price, mass_cancel, open_after_amend, rejected, resting_order,
                              tell, withdraw)
 from matching.records import NOBODY
-from risk.kernel import (apply_event, check_exposure, check_increments, check_rate, check_size, first_holder,
-                         forget_client_orders, names_client_order, remember)
+from risk.kernel import (check_exposure, check_increments, check_rate, check_size, first_holder,
+                         forget_client_orders, hold, names_client_order, remember, settle)
 from risk.limits import LARGEST_MARGIN, LIMIT_HIGH, LIMIT_LOW
 
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)
@@ -57,6 +57,12 @@ _L_SELF_MATCH, _L_GROUP = int(Limit.SELF_MATCH), int(Limit.GROUP)
 _L_I_QUANTITY, _L_I_POSITION = int(Limit.INSTRUMENT_MAX_ORDER_QUANTITY), int(Limit.INSTRUMENT_MAX_POSITION)
 _L_I_COLLAR, _L_I_MARGIN = int(Limit.INSTRUMENT_COLLAR), int(Limit.INSTRUMENT_MARGIN)
 _L_I_PROTECTION = int(Limit.INSTRUMENT_PROTECTION)
+
+
+@outlined
+def refuse(book, events, at, command, reason, value, bound, first_order):
+    """Write the REJECTED event of a command. Returns the next free row of events."""
+    return rejected(book, events, at, command, reason, value, bound, first_order)
 
 
 # Is the row sound? RULEBOOK 1.5 ------------------------------------------------------------------------------------------
@@ -398,10 +404,11 @@ def operate(book, ledger, risk, events, at, command):
     """Carry out an operator command that has passed check_operator."""
     kind, code, value = command.kind, command.order_type, command.quantity
     if kind == _END_DAY:
-        at, expired = mass_cancel(book, events, at, command, ALL, ALL, 0, _DAY_ENDED_REASON, True)
+        end, expired = mass_cancel(book, events, at, command, ALL, ALL, 0, _DAY_ENDED_REASON, True)
         if risk:
+            settle(ledger, events, at, end)
             forget_client_orders(ledger)
-        return done(book, events, at, command, _DAY_ENDED, command.account, command.side, expired)
+        return done(book, events, end, command, _DAY_ENDED, command.account, command.side, expired)
     if kind == _PHASE:
         for number in range(len(book.instruments)):
             if command.instrument == ALL or command.instrument == number:
@@ -427,37 +434,82 @@ def operate(book, ledger, risk, events, at, command):
 # The path of a command -----------------------------------------------------------------------------------------------------
 
 @inlined
+def process_enter(book, ledger, risk, events, at, command):
+    """ENTER: the way of most orders."""
+    reason, value, bound, first, price = check_enter(book, ledger, risk, command)
+    if reason != _OK:
+        return refuse(book, events, at, command, reason, value, bound, first)
+    if not risk:
+        return enter(book, events, at, command, price)
+    if names_client_order(command):
+        remember(ledger, command)
+    hold(ledger, command.account, command.instrument, command.side, command.quantity, 1)
+    end = enter(book, events, at, command, price)
+    settle(ledger, events, at + 1, end)          # behind ACCEPTED, for which the order is held already
+    return end
+
+
+@inlined
+def process_cancel(book, ledger, risk, events, at, command):
+    """CANCEL."""
+    reason, value, bound, slot = check_cancel(book, command)
+    if reason != _OK:
+        return refuse(book, events, at, command, reason, value, bound, 0)
+    order = book.orders[slot]
+    if risk:
+        hold(ledger, command.account, command.instrument, order.side, -order.leaves_quantity, -1)
+    return withdraw(book, events, at, command, slot, _OK)
+
+
+@outlined
+def process_amend(book, ledger, risk, events, at, command):
+    """AMEND."""
+    reason, value, bound, slot = check_amend(book, ledger, risk, command)
+    if reason != _OK:
+        return refuse(book, events, at, command, reason, value, bound, 0)
+    end = amend(book, events, at, command, slot)
+    if risk:
+        settle(ledger, events, at, end)
+    return end
+
+
+@outlined
+def process_mass_cancel(book, ledger, risk, events, at, command):
+    """MASS_CANCEL."""
+    reason, value, bound = check_mass_cancel(book, command)
+    if reason != _OK:
+        return refuse(book, events, at, command, reason, value, bound, 0)
+    end, canceled = mass_cancel(
+        book, events, at, command, command.instrument, command.account, command.side, _MASS_CANCEL_REASON, False)
+    if risk:
+        settle(ledger, events, at, end)
+    return done(book, events, end, command, _MASS_CANCELED, command.account, command.side, canceled)
+
+
+@outlined
+def process_operator(book, ledger, risk, events, at, command):
+    """PHASE, KILL_SWITCH, LIMIT, CASH, END_DAY."""
+    reason, value, bound = check_operator(book, ledger, risk, command)
+    if reason != _OK:
+        return refuse(book, events, at, command, reason, value, bound, 0)
+    return operate(book, ledger, risk, events, at, command)
+
+
+@inlined
 def process_one(book, ledger, risk, events, at, command):
     """One command, start to end. Returns the next free row of events."""
     kind = command.kind
-    first = 0
     if kind == _ENTER:
-        reason, value, bound, first, price = check_enter(book, ledger, risk, command)
-        if reason == _OK:
-            if risk and names_client_order(command):
-                remember(ledger, command)
-            return enter(book, events, at, command, price)
-    elif kind == _CANCEL:
-        reason, value, bound, slot = check_cancel(book, command)
-        if reason == _OK:
-            return withdraw(book, events, at, command, slot, _OK)
-    elif kind == _AMEND:
-        reason, value, bound, slot = check_amend(book, ledger, risk, command)
-        if reason == _OK:
-            return amend(book, events, at, command, slot)
-    elif kind == _MASS_CANCEL:
-        reason, value, bound = check_mass_cancel(book, command)
-        if reason == _OK:
-            at, canceled = mass_cancel(
-                book, events, at, command, command.instrument, command.account, command.side, _MASS_CANCEL_REASON, False)
-            return done(book, events, at, command, _MASS_CANCELED, command.account, command.side, canceled)
-    elif _PHASE <= kind <= _END_DAY:
-        reason, value, bound = check_operator(book, ledger, risk, command)
-        if reason == _OK:
-            return operate(book, ledger, risk, events, at, command)
-    else:
-        reason, value, bound = _UNKNOWN_KIND, np.int64(kind), 0
-    return rejected(book, events, at, command, reason, value, bound, first)
+        return process_enter(book, ledger, risk, events, at, command)
+    if kind == _CANCEL:
+        return process_cancel(book, ledger, risk, events, at, command)
+    if kind == _AMEND:
+        return process_amend(book, ledger, risk, events, at, command)
+    if kind == _MASS_CANCEL:
+        return process_mass_cancel(book, ledger, risk, events, at, command)
+    if _PHASE <= kind <= _END_DAY:
+        return process_operator(book, ledger, risk, events, at, command)
+    return refuse(book, events, at, command, _UNKNOWN_KIND, np.int64(kind), 0, 0)
 
 
 @inlined
@@ -488,12 +540,8 @@ def process(commands, first, events, book, ledger):
     at = 0
     number = first
     while number < len(commands) and at + state.orders + 3 <= len(events):
-        start = at
         look_ahead(book, commands, number)
         at = process_one(book, ledger, risk, events, at, commands[number])
-        if risk:
-            for row in range(start, at):
-                apply_event(ledger, events[row])
         number += 1
     state.event_id += at
     return number, at

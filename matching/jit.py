@@ -1,6 +1,6 @@
-"""How the kernels are compiled: two decorators, one cache folder, and a seal.
+"""How the kernels are compiled: three decorators, one cache folder, and a seal.
 
-`kernel` marks what Python calls; `inlined` marks the small steps a kernel is told in. With NUMBA_DISABLE_JIT=1 both
+`kernel` marks what Python calls; `inlined` marks the small steps a kernel is told in, `outlined` the rare ones. With NUMBA_DISABLE_JIT=1 both
 do nothing and the same source runs as plain Python.
 
 Numba stamps a cached kernel with its own file only, so a change to a helper in another file would go unnoticed.
@@ -65,6 +65,11 @@ def kernel(function):
 def inlined(function):
     """Compile a step of a kernel into its caller."""
     return numba.njit(forceinline=True, nogil=True, error_model="numpy", _nrt=False)(function)
+
+
+def outlined(function):
+    """Compile a step that few commands take on its own, so that the path of the many stays short."""
+    return numba.njit(nogil=True, error_model="numpy", _nrt=False)(function)
 
 
 def compilations() -> int:

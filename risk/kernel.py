@@ -170,6 +170,13 @@ def move(ledger, account_index, instrument_index, position, open_buy, open_sell,
 
 
 @inlined
+def hold(ledger, account, instrument, side, quantity, orders):
+    """Hold `quantity` more open lots of one side and `orders` more open orders; negative: release them."""
+    bought = quantity * (2 - side)
+    move(ledger, account, instrument, 0, bought, quantity - bought, orders)
+
+
+@inlined
 def fill(ledger, account, instrument, side, quantity, price, leaves):
     """Turn `quantity` open lots into position; without leaves the order is no longer open."""
     bought = quantity * (2 - side)
@@ -191,5 +198,11 @@ def apply_event(ledger, event):
         if kind == _AMENDED:
             held = event.leaves_quantity - event.resting_leaves_quantity
         orders = 0 if kind == _AMENDED else (1 if kind == _ACCEPTED else -1)
-        bought = held * (2 - event.side)
-        move(ledger, event.account, event.instrument, 0, bought, held - bought, orders)
+        hold(ledger, event.account, event.instrument, event.side, held, orders)
+
+
+@inlined
+def settle(ledger, events, first, last):
+    """Bring exposures up to date with the events of rows first to last - 1."""
+    for row in range(first, last):
+        apply_event(ledger, events[row])
