@@ -1,0 +1,342 @@
+"""exchange/machine.py: the boundary of the compiled machine, its state, and what it owes its caller."""
+import gc
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exchange import Account, Exchange
+from exchange.machine import DEPTH, POSITION, RESTING
+from matching import COMMAND, EVENT
+from matching.codes import CommandKind as Kind
+from matching.codes import EventKind, Limit, Phase, Reason, Scope, Side, TimeInForce
+from matching.invariants import check_book
+from tests.build import account, amend, as_rows, cancel, enter, fields, instrument, operator, rows
+from tests.matching.flow import random_flow
+
+BUY, SELL = Side.BUY, Side.SELL
+SEEDS = range(6)
+COUNT = 1500
+# values of a LIMIT command that mean the same as 1, or that it refuses
+NO_OTHER = {(Limit.ENABLED, 2), (Limit.MESSAGE_BURST, 0), (Limit.INSTRUMENT_MAX_ORDER_QUANTITY, 0)}
+
+
+def flow_exchange(flow, risk=True):
+    return Exchange(flow.instruments, flow.accounts, risk=risk, max_orders=flow.max_orders)
+
+
+def split(commands, rng):
+    """The rows cut into batches of random length."""
+    begin = 0
+    while begin < len(commands):
+        end = begin + int(rng.choice((1, 2, 5, 40, 300)))
+        yield commands[begin:end]
+        begin = end
+
+
+def two_sided():
+    """An exchange with a bid and an offer from two accounts, and what came of them."""
+    exchange = Exchange([instrument()], [account("A"), account("B")])
+    return exchange, exchange.apply(rows(enter(0, BUY, 99, 5), enter(1, SELL, 101, 7)))
+
+
+# Digest, state, restore
+
+@pytest.mark.parametrize("risk", [True, False], ids=["with risk", "without risk"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_same_rows_in_any_batches_give_the_same_events_and_digest(seed, risk):
+    flow = random_flow(seed, COUNT)
+    whole, pieces = flow_exchange(flow, risk), flow_exchange(flow, risk)
+    events = whole.apply(flow.commands)
+    parts = [pieces.apply(batch) for batch in split(flow.commands, np.random.default_rng(seed))]
+    assert as_rows(np.concatenate(parts)) == as_rows(events)
+    assert pieces.digest() == whole.digest()
+    check_book(whole.book)
+
+
+ORDER = enter(0, BUY, 99, 5, client_order_id=b"a")
+
+
+@pytest.mark.parametrize(("one", "other"), [
+    (ORDER, ORDER | {"price": 98}), (ORDER, ORDER | {"quantity": 6}), (ORDER, ORDER | {"account": 1}),
+    (ORDER, ORDER | {"side": SELL}), (ORDER, ORDER | {"instrument": 1}),
+    (ORDER, ORDER | {"time_in_force": TimeInForce.GTC}), (ORDER, ORDER | {"client_order_id": b"b"}),
+    (operator(Kind.PHASE, Phase.HALTED), operator(Kind.PHASE, Phase.CLOSED)),
+    (operator(Kind.CASH, account=1, quantity=1), operator(Kind.CASH, account=1, quantity=2)),
+    (operator(Kind.CASH, account=1, quantity=1), operator(Kind.CASH, account=0, quantity=1)),
+    (operator(Kind.KILL_SWITCH, Scope.HUB, quantity=1), operator(Kind.KILL_SWITCH, Scope.HUB, quantity=0)),
+    (operator(Kind.KILL_SWITCH, Scope.FIRM, quantity=1), operator(Kind.KILL_SWITCH, Scope.ACCOUNT, quantity=1)),
+    *[(operator(Kind.LIMIT, limit, quantity=value), operator(Kind.LIMIT, limit, quantity=1))
+      for limit in Limit for value in (0, 2) if (limit, value) not in NO_OTHER],
+], ids=str)
+def test_two_states_that_differ_in_one_thing_have_different_digests(one, other):
+    digests = set()
+    for command in (one, other):
+        exchange = Exchange([instrument(), instrument("FU2701")], [account(name, equity=1000) for name in "AB"])
+        assert exchange.apply(rows(command))["kind"][0] != EventKind.REJECTED
+        digests.add(exchange.digest())
+    assert len(digests) == 2
+
+
+def test_orders_that_changed_places_in_a_queue_change_the_digest():
+    digests = set()
+    for older, younger in ((1, 2), (2, 1)):
+        exchange = Exchange([instrument()], [account("A")])
+        exchange.apply(rows(enter(0, BUY, 99, 5), enter(0, BUY, 99, 5),
+                            amend(0, older, 98, 5), amend(0, younger, 98, 5)))
+        digests.add(exchange.digest())
+    assert len(digests) == 2
+
+
+def test_the_digest_is_of_what_the_state_means_and_not_of_where_it_lies():
+    """Two pools whose free rows are handed out in another order hold the same two orders in other rows."""
+    order = enter(0, BUY, 99, 1)
+    begun = (rows(order, order, cancel(0, 1), cancel(0, 2), order, order),
+             rows(order, cancel(0, 1), order, cancel(0, 3), order, order))
+    exchanges = [Exchange([instrument()], [account("A")]) for _ in begun]
+    for exchange, commands in zip(exchanges, begun, strict=True):
+        exchange.apply(commands)
+    one, other = exchanges
+    assert one.book.orders["order_id"][1:3].tolist() == other.book.orders["order_id"][1:3].tolist()[::-1] == [6, 5]
+    assert one.digest() == other.digest()
+
+
+@pytest.mark.parametrize("risk", [True, False], ids=["with risk", "without risk"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_restored_exchange_equals_the_first_and_goes_on_equally(seed, risk):
+    flow = random_flow(seed, COUNT)
+    first, second = flow_exchange(flow, risk), flow_exchange(flow, risk)
+    half = COUNT // 2
+    first.apply(flow.commands[:half])
+    second.restore(first.state())
+    assert second.digest() == first.digest() and second.sequence == half and second.event_id == first.event_id
+    assert as_rows(second.apply(flow.commands[half:])) == as_rows(first.apply(flow.commands[half:]))
+    assert second.digest() == first.digest()
+    check_book(second.book)
+
+
+def test_restoring_replaces_whatever_was_there():
+    flow = random_flow(1, COUNT)
+    first, second = flow_exchange(flow), flow_exchange(flow)
+    first.apply(flow.commands[:400])
+    second.apply(flow.commands)
+    second.restore(first.state())
+    assert second.digest() == first.digest()
+    assert as_rows(second.apply(flow.commands[400:])) == as_rows(first.apply(flow.commands[400:]))
+
+
+def test_a_state_is_not_changed_by_later_commands():
+    exchange, _ = two_sided()
+    state = exchange.state()
+    before = {name: array.tobytes() for name, array in state.items()}
+    exchange.apply(rows(enter(0, BUY, 101, 9), operator(Kind.END_DAY), start=3))
+    assert {name: array.tobytes() for name, array in state.items()} == before
+
+
+@pytest.mark.parametrize("change", ["missing", "other width", "too many orders"])
+def test_a_state_that_does_not_fit_is_refused_and_nothing_changes(change):
+    exchange, _ = two_sided()
+    other = Exchange([instrument(ceiling=120)] if change == "other width" else [instrument()],
+                     [account("A"), account("B")], max_orders=4)
+    if change == "too many orders":
+        exchange.apply(rows(*[enter(0, BUY, 95, 1)] * 5, start=3))
+    state = exchange.state()
+    if change == "missing":
+        del state["ledger_exposures"]
+    before = other.digest()
+    with pytest.raises(ValueError, match="^snapshot array [a-z_]+: .*, must be"):
+        other.restore(state)
+    assert other.digest() == before and other.sequence == 0
+
+
+def test_another_process_with_another_hash_seed_has_the_same_digest():
+    program = ("from tests.exchange.test_machine import flow_exchange, random_flow\n"
+               "flow = random_flow(3, 1500)\nexchange = flow_exchange(flow)\n"
+               "exchange.apply(flow.commands)\nprint(exchange.digest())")
+    said = {subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": seed}, check=True,
+                           capture_output=True, text=True, cwd=Path(__file__).parents[2]).stdout for seed in ("1", "2")}
+    flow = random_flow(3, COUNT)
+    exchange = flow_exchange(flow)
+    exchange.apply(flow.commands)
+    assert said == {f"{exchange.digest()}\n"}
+
+
+# Results stay the caller's
+
+@pytest.mark.parametrize("size", [1, 100, 1000], ids=["copied", "copied", "lent"])
+def test_results_that_are_kept_do_not_change(size):
+    exchange = Exchange([instrument()], [account("A")])
+    kept, copies = [], []
+    for number in range(8):
+        events = exchange.apply(rows(*[enter(0, BUY, 99, 1 + number)] * size, start=1 + number * size))
+        kept.append(events)
+        copies.append(events.tobytes())
+    assert [events.tobytes() for events in kept] == copies
+
+
+def test_a_part_of_a_result_keeps_it_alive():
+    exchange = Exchange([instrument()], [account("A")])
+    prices = exchange.apply(rows(*[enter(0, BUY, 99, 1)] * 1000))[500:]["price"]
+    gc.collect()
+    for number in range(1, 6):
+        exchange.apply(rows(*[enter(0, BUY, 90 + number, 1)] * 1000, start=1 + 1000 * number))
+    assert prices.tolist() == [99] * 500
+
+
+def test_buffers_of_results_that_were_dropped_are_used_again():
+    exchange = Exchange([instrument()], [account("A")])
+    places = set()
+    for number in range(8):
+        events = exchange.apply(rows(*[enter(0, BUY, 99, 1)] * 1000, start=1 + number * 1000))
+        places.add(events.ctypes.data)
+        del events
+    assert len(places) == 1
+
+
+def test_a_result_may_be_written_by_its_owner():
+    exchange, _ = two_sided()
+    exchange.apply(rows(enter(0, BUY, 98, 1), start=3))["price"] = 7
+    assert exchange.apply(rows(cancel(0, 3), start=4))["price"].tolist() == [98]
+
+
+def test_a_batch_that_gives_more_events_than_a_buffer_holds_is_whole():
+    exchange = Exchange([instrument()], [account("A"), account("B")], max_orders=1 << 12)
+    exchange.apply(rows(*[enter(0, SELL, 101, 1)] * 4000))
+    sweep = [enter(1, BUY, 101, 4000), *[enter(0, SELL, 101, 1)] * 4000]
+    events = exchange.apply(rows(*sweep * 3, start=4001))
+    assert (events["kind"] == EventKind.TRADED).sum() == 12000
+    assert events["event_id"].tolist() == list(range(4001, 4001 + len(events)))
+    assert exchange.event_id == events["event_id"][-1]
+
+
+# What is refused at the door
+
+def refused(exchange, commands, error, message):
+    before = exchange.digest()
+    with pytest.raises(error, match=message):
+        exchange.apply(commands)
+    assert exchange.digest() == before
+
+
+@pytest.mark.parametrize("dtype", [np.int64, EVENT, np.dtype([("sequence", "<i8"), ("kind", "u1")])],
+                         ids=["integers", "events", "other fields"])
+def test_rows_that_are_no_commands_are_refused(dtype):
+    exchange, _ = two_sided()
+    refused(exchange, np.zeros(2, dtype), TypeError, "^commands: dtype .*, must be matching.COMMAND$")
+
+
+@pytest.mark.parametrize("start", [1, 2, 4, 0, -5, 1 << 30])
+def test_a_sequence_that_does_not_continue_is_refused(start):
+    exchange, _ = two_sided()
+    refused(exchange, rows(enter(0, BUY, 98, 1), enter(0, BUY, 97, 1), start=start), ValueError,
+            rf"^sequence: rows {start} to {start + 1} \(2\), must be 3 to 4$")
+
+
+def test_a_gap_between_first_and_last_row_is_refused():
+    exchange, _ = two_sided()
+    commands = rows(enter(0, BUY, 98, 1), enter(0, BUY, 97, 1), start=3)
+    commands["sequence"][1] = 7
+    refused(exchange, commands, ValueError, r"^sequence: rows 3 to 7 \(2\), must be 3 to 4$")
+
+
+def test_no_rows_give_no_events():
+    exchange, _ = two_sided()
+    before = exchange.digest()
+    events = exchange.apply(np.empty(0, COMMAND))
+    assert len(events) == 0 and events.dtype == EVENT and exchange.digest() == before
+
+
+@pytest.mark.parametrize("form", ["read-only", "strided", "backwards", "plain rows", "inside a wider row"])
+def test_rows_may_lie_in_memory_as_they_like(form):
+    flow = random_flow(2, 400)
+    commands = flow.commands
+    if form == "read-only":
+        given = np.frombuffer(commands.tobytes(), COMMAND)
+    elif form == "strided":
+        given = np.repeat(commands, 3)[::3]
+    elif form == "backwards":
+        given = commands[::-1].copy()[::-1]
+    elif form == "plain rows":
+        given = commands.view(np.dtype(COMMAND.fields))
+    else:
+        wide = np.zeros(len(commands), np.dtype([("row", COMMAND), ("more", "<i8")]))
+        wide["row"] = commands
+        given = wide["row"]
+    as_given = given.tobytes()
+    plain, other = flow_exchange(flow), flow_exchange(flow)
+    assert as_rows(other.apply(given)) == as_rows(plain.apply(commands))
+    assert other.digest() == plain.digest() and given.tobytes() == as_given
+
+
+def test_an_exchange_needs_an_account():
+    with pytest.raises(ValueError, match="^accounts: none given, at least 1 needed$"):
+        Exchange([instrument()], [])
+
+
+# Reading
+
+def test_depth_is_best_first_and_bounded():
+    exchange = Exchange([instrument()], [account("A")])
+    exchange.apply(rows(enter(0, BUY, 97, 1), enter(0, BUY, 99, 2), enter(0, BUY, 99, 3), enter(0, SELL, 105, 4),
+                        enter(0, SELL, 102, 5)))
+    bids, asks = exchange.depth("SC2701")
+    assert bids.dtype == DEPTH and fields(bids, "price", "quantity", "orders") == [(99, 5, 2), (97, 1, 1)]
+    assert fields(asks, "price", "quantity", "orders") == [(102, 5, 1), (105, 4, 1)]
+    assert [len(side) for side in exchange.depth("SC2701", levels=1)] == [1, 1]
+    assert [len(side) for side in exchange.depth("SC2701", levels=0)] == [0, 0]
+
+
+def test_orders_are_bids_then_offers_best_price_first_oldest_first():
+    exchange = Exchange([instrument("FU2701"), instrument()], [account("A"), account("B")])
+    crude = {"instrument": 1}
+    exchange.apply(rows(
+        enter(0, BUY, 97, 1, **crude), enter(1, BUY, 99, 2, **crude, client_order_id=b"twenty-characters-ab"),
+        enter(0, BUY, 99, 3, **crude, time_in_force=TimeInForce.GTC), enter(0, SELL, 105, 4, **crude),
+        enter(1, SELL, 102, 5, **crude), enter(0, BUY, 99, 9), enter(0, SELL, 99, 1, **crude)))
+    orders = exchange.orders("SC2701")
+    assert orders.dtype == RESTING
+    names = ("order_id", "account", "side", "price", "quantity", "leaves_quantity", "time_in_force")
+    assert fields(orders, *names) == [
+        (2, 1, BUY, 99, 2, 1, TimeInForce.DAY), (3, 0, BUY, 99, 3, 3, TimeInForce.GTC),
+        (1, 0, BUY, 97, 1, 1, TimeInForce.DAY), (5, 1, SELL, 102, 5, 5, TimeInForce.DAY),
+        (4, 0, SELL, 105, 4, 4, TimeInForce.DAY)]
+    assert orders["client_order_id"][0] == b"twenty-characters-ab" and set(orders["instrument"]) == {1}
+
+
+def test_an_order_is_found_while_it_rests():
+    exchange, _ = two_sided()
+    assert (exchange.order(2).side, exchange.order(2).price, exchange.order(2).leaves_quantity) == (SELL, 101, 7)
+    exchange.apply(rows(enter(0, BUY, 101, 7), start=3))
+    assert [exchange.order(number) for number in (0, 2, 3, 4, -1, 1 << 62)] == [None] * 6
+
+
+def test_positions_are_what_was_traded_and_what_is_open():
+    exchange, _ = two_sided()
+    assert exchange.account(0).open_orders == 1
+    exchange.apply(rows(enter(0, BUY, 101, 3), enter(0, BUY, 98, 2), start=3))
+    names = ("instrument", "position", "open_buy", "open_sell", "cost")
+    assert exchange.positions(0).dtype == POSITION
+    assert fields(exchange.positions(0), *names) == [(0, 3, 7, 0, 303)]
+    assert fields(exchange.positions(1), *names) == [(0, -3, 0, 4, -303)]
+    assert exchange.account(0).open_orders == 2 and exchange.last_price("SC2701") == 101
+
+
+def test_an_instrument_that_does_not_exist_is_a_key_error():
+    exchange, _ = two_sided()
+    assert exchange.index("SC2701") == 0 and exchange.phase("SC2701") == Phase.CONTINUOUS
+    for ask in (exchange.index, exchange.depth, exchange.orders, exchange.last_price, exchange.phase):
+        with pytest.raises(KeyError, match="SC2702"):
+            ask("SC2702")
+
+
+def test_without_risk_nothing_but_the_row_the_band_and_the_book_refuses():
+    terms, poor = instrument(max_order_quantity=5, collar=1, margin=100), Account(name="A", equity=0)
+    order = enter(0, BUY, 91, 50)
+    checked, matching_alone = Exchange([terms], [poor]), Exchange([terms], [poor], risk=False)
+    assert fields(checked.apply(rows(order)), "kind", "reason") == [
+        (EventKind.REJECTED, Reason.PRICE_OUTSIDE_COLLAR)]
+    assert fields(matching_alone.apply(rows(order)), "kind", "reason") == [(EventKind.ACCEPTED, Reason.NONE)]
+    assert fields(matching_alone.apply(rows(enter(0, BUY, 89, 1), start=2)), "reason") == [(Reason.PRICE_BELOW_BAND,)]
