@@ -1,9 +1,11 @@
 """Where two implementations part: the first row that differs, told so that one can repeat it.
 
     python -m tests.matching.divergence 17 2500          # the flow of seed 17, shrunk to the rows that matter
+    python -m tests.matching.divergence 17 1500 risk     # the same with risk on
 
 `first_difference` compares events; `shrink` finds a short list of commands that still shows a difference.
 """
+import dataclasses
 import sys
 
 import numpy as np
@@ -27,7 +29,7 @@ def first_difference(flow: Flow, events: np.ndarray, expected: np.ndarray) -> st
         f"command   {_told(command)}",
         f"expected  {_told(expected[at]) if at < len(expected) else 'nothing'}",
         f"engine    {_told(events[at]) if at < len(events) else 'nothing'}",
-        f"repeat    python -m tests.matching.divergence {flow.seed} {len(flow.commands)}"))
+        f"repeat    python -m tests.matching.divergence {flow.seed} {len(flow.commands)}{' risk' * flow.risk}"))
 
 
 def shrink(flow: Flow) -> Flow:
@@ -52,7 +54,7 @@ def _blank(commands: np.ndarray) -> None:
 
 
 def _with(flow: Flow, commands: np.ndarray) -> Flow:
-    return Flow(flow.seed, flow.instruments, flow.accounts, flow.max_orders, commands)
+    return dataclasses.replace(flow, commands=commands)
 
 
 def _parts(flow: Flow, commands: np.ndarray) -> bool:
@@ -64,8 +66,8 @@ def _told(row: np.void) -> str:
     return " ".join(f"{name}={row[name].item()}" for name in row.dtype.names if row[name] not in (0, b""))
 
 
-def main(seed: int, count: int) -> None:
-    flow = random_flow(seed, count)
+def main(seed: int, count: int, risk: bool) -> None:
+    flow = random_flow(seed, count, risk)
     difference = first_difference(flow, engine(flow).apply(flow.commands), reference(flow).apply(flow.commands))
     if difference is None:
         print(f"seed {seed}: no difference in {count} commands")
@@ -80,4 +82,4 @@ def main(seed: int, count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), "risk" in sys.argv[3:])

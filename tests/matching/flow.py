@@ -22,6 +22,7 @@ from matching.records import COMMAND
 from matching.reference import ReferenceBook
 from risk.limits import Account
 from tests.build import account, instrument
+from tests.risk.oracle import RiskOracle
 
 KIND_SHARE = {CommandKind.ENTER: 0.64, CommandKind.CANCEL: 0.09, CommandKind.AMEND: 0.22,
               CommandKind.MASS_CANCEL: 0.01, CommandKind.PHASE: 0.004, CommandKind.KILL_SWITCH: 0.01,
@@ -77,7 +78,10 @@ def random_flow(seed: int, count: int, risk: bool = False) -> Flow:
     return Flow(seed, instruments, accounts, max_orders, commands, risk, int(rng.choice((60, 1 << 10))))
 
 
-def reference(flow: Flow) -> ReferenceBook:
+def reference(flow: Flow) -> ReferenceBook | RiskOracle:
+    """The plain implementation of the flow's rules."""
+    if flow.risk:
+        return RiskOracle(flow.instruments, flow.accounts, flow.max_orders, flow.max_client_order_ids)
     return ReferenceBook(flow.instruments, flow.accounts, flow.max_orders)
 
 

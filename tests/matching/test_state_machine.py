@@ -1,0 +1,104 @@
+"""Hypothesis drives the engine and the reference side by side, so that a difference comes out as its shortest story."""
+import numpy as np
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from exchange import Exchange
+from matching.codes import ALL, CommandKind, Flag, Limit, OrderType, Phase, SelfMatch, Side, TimeInForce
+from matching.invariants import check_book
+from matching.reference import ReferenceBook
+from tests.build import account, amend, cancel, enter, instrument, operator, rows
+
+accounts = st.integers(0, 2)
+instruments = st.integers(0, 1)
+prices = st.integers(-3, 4)                    # the band is -2 to 3
+quantities = st.integers(1, 6)
+modes = st.sampled_from([0, Flag.SMP_CANCEL_INCOMING, Flag.SMP_CANCEL_RESTING, Flag.SMP_CANCEL_BOTH])
+
+
+class EngineBesideReference(RuleBasedStateMachine):
+    """The same commands to both; bytes are compared after each, invariants checked after each."""
+
+    @initialize(groups=st.lists(st.sampled_from([None, 0, 1]), min_size=3, max_size=3),
+                self_match=st.sampled_from(list(SelfMatch)), rule=st.sampled_from(["resting", "median"]),
+                protection=st.integers(0, 2), max_orders=st.sampled_from([2, 5, 50]))
+    def open(self, groups, self_match, rule, protection, max_orders):
+        terms = {"floor": -2, "ceiling": 3, "price_rule": rule, "protection": protection}
+        markets = [instrument("A1", reference_price=0, **terms), instrument("B1", reference_price=3, **terms)]
+        members = [account(f"A{number}", group=group, self_match=self_match) for number, group in enumerate(groups)]
+        self.engine = Exchange(markets, members, risk=False, max_orders=max_orders)
+        self.reference = ReferenceBook(markets, members, max_orders)
+        self.sequence = 0
+
+    def both(self, command):
+        self.sequence += 1
+        block = rows(command, start=self.sequence)
+        events, expected = self.engine.apply(block), self.reference.apply(block)
+        assert events.tolist() == expected.tolist()
+        assert events.tobytes() == expected.tobytes()
+
+    def resting(self, choice):
+        """An order that rests, as (order_id, account, instrument)."""
+        orders = list(self.reference.orders.values())
+        order = orders[choice % len(orders)]
+        return order.order_id, order.account, order.instrument
+
+    @rule(account=accounts, side=st.sampled_from(list(Side)), price=prices, quantity=quantities, instrument=instruments,
+          order_type=st.sampled_from([OrderType.LIMIT, OrderType.LIMIT, OrderType.LIMIT, OrderType.MARKET]),
+          time_in_force=st.sampled_from(list(TimeInForce)), flags=modes, post=st.booleans())
+    def enter(self, account, side, price, quantity, instrument, order_type, time_in_force, flags, post):
+        self.both(enter(account, side, price, quantity, instrument=instrument, order_type=order_type,
+                        time_in_force=time_in_force, flags=flags | post * Flag.POST_ONLY))
+
+    @precondition(lambda self: self.reference.orders)
+    @rule(choice=st.integers(0, 49))
+    def cancel(self, choice):
+        order_id, owner, place = self.resting(choice)
+        self.both(cancel(owner, order_id, instrument=place))
+
+    @rule(account=accounts, order_id=st.integers(-1, 40), instrument=instruments)
+    def cancel_something(self, account, order_id, instrument):
+        self.both(cancel(account, order_id, instrument=instrument))
+
+    @precondition(lambda self: self.reference.orders)
+    @rule(choice=st.integers(0, 49), price=prices, quantity=quantities, flags=modes, post=st.booleans(),
+          is_open_quantity=st.booleans())
+    def amend(self, choice, price, quantity, flags, post, is_open_quantity):
+        order_id, owner, place = self.resting(choice)
+        self.both(amend(owner, order_id, price, quantity, instrument=place,
+                        flags=flags | post * Flag.POST_ONLY | is_open_quantity * Flag.OPEN_QUANTITY))
+
+    @rule(account=st.sampled_from([ALL, 0, 1]), side=st.integers(0, 2), instrument=st.sampled_from([ALL, 0, 1]))
+    def mass_cancel(self, account, side, instrument):
+        self.both(operator(CommandKind.MASS_CANCEL, account=account, side=side, instrument=instrument))
+
+    @rule()
+    def end_day(self):
+        self.both(operator(CommandKind.END_DAY))
+
+    @rule(phase=st.sampled_from(list(Phase)), instrument=st.sampled_from([ALL, 0, 1]))
+    def phase(self, phase, instrument):
+        self.both(operator(CommandKind.PHASE, phase, instrument=instrument))
+
+    @rule(account=accounts, limit=st.sampled_from([Limit.GROUP, Limit.SELF_MATCH]), value=st.integers(0, 3))
+    def limit(self, account, limit, value):
+        self.both(operator(CommandKind.LIMIT, limit, account=account, quantity=value))
+
+    @invariant()
+    def books_are_sound_and_equal(self):
+        if not hasattr(self, "engine"):
+            return
+        check_book(self.engine.book)
+        for number, terms in enumerate(self.engine.instruments):
+            orders = self.engine.orders(terms.symbol)
+            assert np.array_equal(orders["order_id"], [order.order_id for order in self.reference.resting(number)])
+            assert np.array_equal(orders["leaves_quantity"],
+                                  [order.leaves_quantity for order in self.reference.resting(number)])
+            assert self.engine.last_price(terms.symbol) == self.reference.markets[number].last_price
+
+
+EngineBesideReference.TestCase.settings = settings(
+    max_examples=80, stateful_step_count=40, derandomize=True, deadline=None, database=None,
+    suppress_health_check=list(HealthCheck))
+TestEngineBesideReference = EngineBesideReference.TestCase
