@@ -74,9 +74,10 @@ def _restore(exchange: Machine, snapshot: snapshots.Snapshot, recovered: Recover
                               "this engine is not the one that wrote it")
 
 
-def prune(journal: Journal, keep: int = 2, files: Files = FILES) -> list[str]:
+def prune(journal: Journal, keep: int = 2, segments: bool = True, files: Files = FILES) -> list[str]:
     """Delete the snapshots and segments that `keep` newer snapshots make superfluous. Each of those is read and checked now.
 
+    segments False: snapshots only, so that the journal stays whole
     keep     at least 2, so that one damaged snapshot never makes a start impossible
     Returns  the paths deleted, oldest first
     Errors   ValueError; OSError
@@ -86,15 +87,19 @@ def prune(journal: Journal, keep: int = 2, files: Files = FILES) -> list[str]:
     kept = [snapshot.sequence for snapshot, _ in zip(snapshots.valid(journal.folder, files), range(keep), strict=False)]
     if len(kept) < keep:
         return []
-    paths = [path for _, path in segment_paths(journal.folder, files)]
-    headers = [read_header(files.read(path, SEGMENT_HEADER.size)) for path in paths]
-    # A segment ends where the next begins; the last, which is being written, has no next and stays.
-    superfluous = [path for path, after in zip(paths, headers[1:], strict=False)
-                   if after and after.first_sequence - 1 <= kept[-1]]
+    superfluous = _covered_segments(journal, kept[-1], files) if segments else []
     superfluous += snapshots.older(journal.folder, kept[-1], files)
     for path in superfluous:
         files.remove(path)
     return superfluous
+
+
+def _covered_segments(journal: Journal, sequence: int, files: Files) -> list[str]:
+    """Paths of the segments in which every command is at or before `sequence`."""
+    paths = [path for _, path in segment_paths(journal.folder, files)]
+    headers = [read_header(files.read(path, SEGMENT_HEADER.size)) for path in paths]
+    # A segment ends where the next begins; the last, which is being written, has no next and stays.
+    return [path for path, after in zip(paths, headers[1:], strict=False) if after and after.first_sequence - 1 <= sequence]
 
 
 def _hex(chain: int | None) -> str:

@@ -45,7 +45,8 @@ class Settings(BaseSettings):
     seed: int = Field(7, ge=0)
     durable: bool = True
     max_orders: int = Field(1 << 17, ge=1, le=1 << 27)
-    snapshot_every: int = Field(1_000_000, ge=1_000)
+    snapshot_every: int = Field(1_000_000, ge=1_000)     # commands
+    prune: bool = False                                  # delete the journal that two snapshots cover
 
 
 def load(path: Path | None, **given: Any) -> Settings:

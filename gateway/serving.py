@@ -30,6 +30,7 @@ from gateway.app import Hub, create_app
 from gateway.auth import Auth
 from gateway.config import ConfigurationError, Settings, StoredKey, configuration_hash, credentials, read_keys, write_keys
 from gateway.feed import Feed
+from gateway.rows import warm_up as warm_up_rows
 from gateway.server import Server, ServerError, serve
 from matching.codes import CommandKind, OrderType, Side, TimeInForce
 from matching.jit import is_cached, seal
@@ -80,9 +81,9 @@ def new_projections(instruments: tuple[Instrument, ...], accounts: list[Account]
 
 def warm_up(instruments: tuple[Instrument, ...], accounts: list[Account]) -> None:
     """Run every kernel once, on a throw-away exchange, and forbid compilation from then on."""
-    names = ("the matching engine", "the blotter", "the market data")
-    first = not is_cached()
-    if first:
+    doing = "loading"
+    if not is_cached():
+        doing = "compiling"
         say("first start: compiling the kernels, which takes a minute or so and happens once")
     hub = new_projections(instruments, accounts, 1 << 10)
     rows = np.zeros(3, COMMAND)
@@ -91,22 +92,25 @@ def warm_up(instruments: tuple[Instrument, ...], accounts: list[Account]) -> Non
     rows["order_type"], rows["time_in_force"] = OrderType.LIMIT, (TimeInForce.DAY, TimeInForce.DAY, TimeInForce.IOC)
     rows["quantity"], rows["price"] = instruments[0].minimum_quantity, instruments[0].reference_price
     symbol = instruments[0].symbol
-    with _step(f"compiling {names[0]}"):
+    with _step(f"{doing} the matching engine"):
         events = hub.exchange.apply(rows)
         hub.exchange.depth(symbol)
         hub.exchange.orders(symbol)
         hub.exchange.order(1)
-    with _step(f"compiling {names[1]}"):
+    with _step(f"{doing} the blotter"):
         hub.blotter.record(rows, events)
         hub.blotter.order(1)
         hub.blotter.order_of(0, b"none")
         hub.blotter.orders(0)
         hub.blotter.trades(0)
-    with _step(f"compiling {names[2]}"):
+    with _step(f"{doing} the market data"):
         hub.market_data.check(0, True)
         hub.market_data.record(events)
         hub.market_data.book(0)
         hub.market_data.checksum(0)
+        new_projections(instruments, accounts, 1 << 10).restore(hub.state())
+    with _step("compiling the binary endpoint"):
+        warm_up_rows()
     seal()
 
 
@@ -254,7 +258,7 @@ async def _snapshot(running: _Running) -> None:
     state, sequence, chain, digest = _state(running)
     running.snapshot_at = sequence
     await asyncio.to_thread(snapshot.write, str(running.settings.data), state, sequence, chain, digest)
-    await asyncio.to_thread(prune, running.recovery.journal)
+    await asyncio.to_thread(prune, running.recovery.journal, segments=running.settings.prune)
 
 
 def _state(running: _Running) -> tuple[dict[str, np.ndarray], int, int, str]:
@@ -266,6 +270,6 @@ def _write_snapshot(running: _Running) -> None:
     """The last snapshot, when the loop has ended."""
     if running.recovery.journal.sequence > running.recovery.snapshot_sequence:
         snapshot.write(str(running.settings.data), *_state(running))
-        prune(running.recovery.journal)
+        prune(running.recovery.journal, segments=running.settings.prune)
 
 
