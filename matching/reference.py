@@ -538,9 +538,10 @@ class ReferenceBook:
 
     def emit_order(self, kind: EventKind, command: Command, order: Order, **fields: Any) -> None:
         """An event about an order: it carries the order's own names and what stays open."""
-        self.emit(kind, command, **{"price": order.price, **fields}, order_id=order.order_id,
-                  leaves_quantity=order.leaves_quantity, client_order_id=order.client_order_id,
-                  instrument=order.instrument, account=order.account, side=order.side)
+        fields.setdefault("price", order.price)
+        self.emit(kind, command, order_id=order.order_id, leaves_quantity=order.leaves_quantity,
+                  client_order_id=order.client_order_id, instrument=order.instrument, account=order.account,
+                  side=order.side, **fields)
 
     def emit(self, kind: EventKind, command: Command, **fields: Any) -> None:
         """1.7: number the event and keep it."""

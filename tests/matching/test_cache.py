@@ -15,6 +15,7 @@ import pytest
 from matching.jit import KERNEL_SOURCES, source_digest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+DECORATORS = {"kernel", "inlined", "outlined"}
 PACKAGES = ("matching", "risk", "exchange", "gateway")
 PROGRAM = """
 import json
@@ -104,7 +105,7 @@ def test_every_file_with_a_kernel_and_every_file_it_imports_from_is_a_kernel_sou
         for source in (ROOT / package).rglob("*.py"):
             imported = [(node.module, {name.name for name in node.names})
                         for node in ast.walk(ast.parse(source.read_text())) if isinstance(node, ast.ImportFrom)]
-            if not any(module == "matching.jit" and names & {"kernel", "inlined", "outlined"} for module, names in imported):
+            if not any(module == "matching.jit" and names & DECORATORS for module, names in imported):
                 continue
             assert source in sources(), f"{source.relative_to(ROOT)} has kernels but is not in KERNEL_SOURCES"
             for module, names in imported:
