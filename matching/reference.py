@@ -20,8 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sortedcontainers import SortedDict
 
-from matching.codes import (ALL, CommandKind, EventKind, Flag, Limit, OrderType, Phase, Reason, Scope, SelfMatch, Side,
-                            TimeInForce)
+from matching.codes import ALL, CommandKind, EventKind, Flag, Limit, OrderType, Phase, Reason, Scope, SelfMatch, Side, TimeInForce
 from matching.records import COMMAND, EVENT
 
 

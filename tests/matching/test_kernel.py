@@ -6,8 +6,7 @@ tuple an event (tests/venue.py); `test_every_field_of_every_event` spells rows o
 import numpy as np
 import pytest
 
-from matching.codes import (ALL, CommandKind, EventKind, Flag, Limit, OrderType, Phase, Reason, Scope, SelfMatch, Side,
-                            TimeInForce)
+from matching.codes import ALL, CommandKind, EventKind, Flag, Limit, OrderType, Phase, Reason, Scope, SelfMatch, Side, TimeInForce
 from matching.records import COMMAND, EVENT
 from tests.build import account, amend, cancel, enter, instrument, operator
 from tests.venue import Venue

@@ -7,8 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from matching.codes import (ALL, CommandKind, EventKind, Flag, Limit, OrderType, Phase, Reason, Scope, SelfMatch, Side,
-                            TimeInForce)
+from matching.codes import ALL, CommandKind, EventKind, Flag, Limit, OrderType, Phase, Reason, Scope, SelfMatch, Side, TimeInForce
 from tests.build import SECOND, account, amend, cancel, enter, instrument, operator
 from tests.venue import Venue
 
