@@ -160,7 +160,7 @@ class Dealer:
         Of a trade with another account the other side is hidden: its account is -1, and where it was incoming its
         leaves_quantity is -1, its client_order_id and flags are empty. The rows are valid until the next call.
         """
-        words = np.require(events, requirements="CW").view(EVENT_WORDS)      # the compiled call knows one kind of array
+        words = np.require(events, requirements=["C", "W"]).view(EVENT_WORDS)      # the compiled call knows one kind of array
         counts = np.zeros(len(self._accounts), np.int64)
         _count(words, self._places, counts)
         last = np.cumsum(counts)

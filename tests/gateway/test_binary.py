@@ -41,6 +41,7 @@ from tests.gateway.running import running
 KEYS = [Credential("alice", "a-secret", account=0), Credential("bob", "b-secret", account=1),
         Credential("carol", "c-secret", account=2), Credential("reader", "r-secret", account=0, scope="trade:read"),
         Credential("blind", "x-secret", account=0, scope="account:read")]
+DEFAULT = BinaryLimits()
 
 
 def instruments():
@@ -67,7 +68,7 @@ class Hub:
 class Member:
     """A client and its session, without the socket between them."""
 
-    def __init__(self, hub, key, number=7, limits=BinaryLimits(), **options):
+    def __init__(self, hub, key, number=7, limits=DEFAULT, **options):
         self.hub = hub
         self.session = BinarySession(number, self.log_on, lambda who: describe(hub.exchange, who), limits)
         self.frames = []
@@ -112,8 +113,8 @@ def rows(*orders):
 
 
 def enter(side, price, quantity, **more):
-    return dict(kind=CommandKind.ENTER, side=side, order_type=OrderType.LIMIT, time_in_force=TimeInForce.GTC,
-                price=price, quantity=quantity) | more
+    return {"kind": CommandKind.ENTER, "side": side, "order_type": OrderType.LIMIT, "time_in_force": TimeInForce.GTC,
+            "price": price, "quantity": quantity} | more
 
 
 def buy(price, quantity, **more):
@@ -331,7 +332,7 @@ def test_any_flow_gives_each_account_exactly_its_events_in_order(hub):
         for member in random.permutation(3)[:random.integers(1, 4)]:
             orders = [enter(int(random.integers(1, 3)), int(random.integers(95, 106)), int(random.integers(1, 5)),
                             instrument=int(random.integers(0, 2))) for _ in range(int(random.integers(1, 40)))]
-            members[member].send(rows(*orders, dict(kind=CommandKind.MASS_CANCEL, instrument=ALL))
+            members[member].send(rows(*orders, {"kind": CommandKind.MASS_CANCEL, "instrument": ALL})
                                  if random.integers(0, 10) == 0 else rows(*orders))
         everything.append(hub.run())
         for member, got in zip(members, received, strict=True):
@@ -463,7 +464,7 @@ def test_rows_go_through_a_real_hub_and_into_its_journal(hub_of_sockets):
 
 def test_a_refused_frame_is_an_error_over_the_socket_and_the_next_one_is_taken(hub_of_sockets):
     with log_on(hub_of_sockets.url, "alice") as alice:
-        alice.send(rows(buy(95, 1), dict(kind=CommandKind.PHASE)))
+        alice.send(rows(buy(95, 1), {"kind": CommandKind.PHASE}))
         with pytest.raises(HubError, match="row 1: kind is 16, must be 1 ENTER") as refused:
             alice.receive(5)
         assert refused.value.data["row"] == 1
