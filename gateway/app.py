@@ -3,8 +3,8 @@
     hub = Hub(exchange, runner, blotter, market_data, feed, auth, clock, name="QIEE Hub")
     server = serve(create_app(hub), "127.0.0.1", 8080)               # gateway/server.py
 
-`create_app` takes over what happens with each durable batch, as the runner's first listener: answers and private
-notifications, then the blotter, then market data and the public channels. Nobody else records into them while it runs.
+`create_app` takes over what happens with each durable batch (session.Desk.publish is the runner's first listener): nobody
+else records into blotter and market data while it runs.
 
 A connection writes its frames to the transport itself, all of one turn of the event loop in one system call: on the way
 of an order, sending by way of ASGI would cost as much as everything else together.
@@ -25,13 +25,11 @@ from gateway.guard import Connection as Guarded
 from gateway.guard import connection_of
 from gateway.hub import Hub, Limits
 from gateway.rest import router
-from gateway.session import Desk, Session, Ticket, platform_state
-from matching.codes import EventKind
+from gateway.session import Desk, Session, Ticket
 from matching.records import COMMAND
 
 __all__ = ["Hub", "Limits", "create_app"]
 
-_KILL_SWITCH = int(EventKind.KILL_SWITCH)
 _TICK_SECONDS = 0.02
 _HUB_STOPS = (1001, 1012)        # close codes of a server that stops: no cancel on disconnect
 log = logging.getLogger(__name__)
@@ -107,27 +105,13 @@ def frame_head(length: int) -> bytes:
 
 
 class Gateway:
-    """The connections of one hub, and what is done for all of them: publishing, ticking, stopping."""
+    """The connections of one hub, and what is done for all of them: serving, ticking, stopping."""
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self.desk = Desk(hub)
         self.connections: set[Connection] = set()
-        hub.runner.listeners.insert(0, self.publish)
-
-    def publish(self, commands: np.ndarray, events: np.ndarray) -> None:
-        """The runner's listener: one durable batch."""
-        now = self.hub.clock()
-        self.desk.reports.publish(commands, events, now)
-        self.hub.blotter.record(commands, events)
-        self.desk.published(int(commands["sequence"][-1]))
-        self.hub.feed.publish(events, now)
-        if self.desk.platform and (events["kind"] == _KILL_SWITCH).any():
-            self._tell_platform(platform_state(self.hub))
-
-    def _tell_platform(self, message: bytes) -> None:
-        for session in list(self.desk.platform):
-            session.peer.send(message)
+        hub.runner.listeners.insert(0, self.desk.publish)
 
     async def tick(self) -> None:
         """Intervals of the feed and heartbeats, for ever."""
@@ -175,7 +159,7 @@ class Gateway:
         try:
             yield
         finally:
-            self._tell_platform(platform_state(self.hub, maintenance=True))
+            self.desk.tell_platform(maintenance=True)
             ticking.cancel()
 
 

@@ -215,12 +215,13 @@ class Answerer(Protocol):
 
     def answer(self, tickets: list[Any], commands: np.ndarray, events: np.ndarray, batch: Batch) -> None: ...
     def notify(self, message: bytes) -> None: ...
+    def portfolio(self) -> str: ...
 
 
 class Channel(Struct, frozen=True):
-    """A private channel: orders or trades, of these instruments."""
+    """A private channel, of these instruments."""
 
-    trades: bool
+    kind: str                    # orders, trades, portfolio
     instruments: frozenset[int]
 
 
@@ -267,6 +268,7 @@ class Reports:
         # accounts of other kinds may be ALL (-1), which would look up the last one: `seen` leaves them out
         wanted = seen & (self._watched[events["account"]] | (traded & self._watched[events["resting_account"]]))
         states: dict[int, Order] = {}
+        moved: set[int] = set()
         told: list[tuple[Order, Event | None, bool]] = []
         sequence = 0
         for event in events_of(events[wanted]):
@@ -283,8 +285,18 @@ class Reports:
                     assert order is not None, f"order {order_id} changes, but the blotter does not know it"
                     states[order_id] = order
                 order.apply(event)
+                moved.add(account)
                 told.append((order, event if event.kind == _TRADED else None, not maker))
         self._send(told)
+        for account in moved:
+            self._tell_portfolio(account)
+
+    def _tell_portfolio(self, account: int) -> None:
+        """Funds and margin after the batch, once."""
+        for watcher in list(self._watchers.get(account, ())):
+            for name, channel in watcher.channels.items():
+                if channel.kind == "portfolio":
+                    watcher.notify(notification(name, watcher.portfolio()))
 
     def _send(self, told: list[tuple[Order, Event | None, bool]]) -> None:
         """The changes of one command, to every watcher of their accounts."""
@@ -295,7 +307,9 @@ class Reports:
             trades = [(order, event, taker) for order, event, taker in told if event is not None and order.account == account]
             for watcher in list(self._watchers.get(account, ())):
                 for name, channel in watcher.channels.items():
-                    if channel.trades:
+                    if channel.kind == "portfolio":
+                        continue
+                    if channel.kind == "trades":
                         chosen = [self.orders.trade_text(*trade) for trade in trades
                                   if trade[1].instrument in channel.instruments]
                         if chosen:

@@ -48,6 +48,7 @@ from matching.codes import ALL, CommandKind, EventKind, Flag, OrderType, Reason,
 
 _SECOND = 1_000_000_000
 _ACCEPTED, _REJECTED, _TRADED = int(EventKind.ACCEPTED), int(EventKind.REJECTED), int(EventKind.TRADED)
+_KILL_SWITCH = int(EventKind.KILL_SWITCH)
 _CANCELED, _MASS_CANCELED = int(EventKind.CANCELED), int(EventKind.MASS_CANCELED)
 _DUPLICATE = int(Reason.DUPLICATE_CLIENT_ORDER_ID)
 _LARGEST = 1 << 62
@@ -126,42 +127,53 @@ class Ticket(Struct, gc=False):
 
 
 class Desk:
-    """What all sessions of a hub share: orders, reports, and the buckets of keys and addresses."""
+    """What all sessions of a hub share: orders, reports, the buckets of keys and addresses, and what a batch sets off."""
 
     def __init__(self, hub: Hub) -> None:
+        self._hub = hub
         self.orders = Orders(hub.exchange, hub.blotter)
         self.reports = Reports(self.orders)
         self.everything = frozenset(range(len(hub.exchange.instruments)))
         self.platform: set[Session] = set()              # subscribed to platform_state
-        self._exchange = hub.exchange
         self._durable = hub.exchange.sequence            # last command published
         self._waiting: list[Callable[[], None]] = []
-        self._limits = hub.limits
         self._buckets: dict[str, Bucket] = {}
 
     @property
     def behind(self) -> bool:
         """Whether the engine knows more than is durable."""
-        return self._exchange.sequence != self._durable
+        return self._hub.exchange.sequence != self._durable
 
     def wait(self, question: Callable[[], None]) -> None:
         """Ask again when the batch under way has been published."""
         self._waiting.append(question)
 
-    def published(self, sequence: int) -> None:
-        """Everything up to this command is durable and recorded."""
-        self._durable = sequence
+    def publish(self, commands: np.ndarray, events: np.ndarray) -> None:
+        """One durable batch, as the runner's listener: answers and private notifications, then the blotter and the
+        questions that waited for it, then market data and the public channels."""
+        now = self._hub.clock()
+        self.reports.publish(commands, events, now)
+        self._hub.blotter.record(commands, events)
+        self._durable = int(commands["sequence"][-1])
         waiting, self._waiting = self._waiting, []
         for question in waiting:
             question()
+        self._hub.feed.publish(events, now)
+        if self.platform and (events["kind"] == _KILL_SWITCH).any():
+            self.tell_platform()
+
+    def tell_platform(self, maintenance: bool = False) -> None:
+        """A message to all who subscribed to platform_state."""
+        for session in list(self.platform):
+            session.peer.send(platform_state(self._hub, maintenance))
 
     def bucket_of_key(self, client_id: str) -> Bucket:
-        return self._bucket("key " + client_id, self._limits.requests_per_second, self._limits.request_burst)
+        return self._bucket("key " + client_id, self._hub.limits.requests_per_second, self._hub.limits.request_burst)
 
     def bucket_of_address(self, address: str) -> Bucket:
         if len(self._buckets) > 65_536:
             self._buckets.clear()
-        return self._bucket("address " + address, self._limits.public_per_second, self._limits.public_burst)
+        return self._bucket("address " + address, self._hub.limits.public_per_second, self._hub.limits.public_burst)
 
     def _bucket(self, name: str, per_second: int, burst: int) -> Bucket:
         return self._buckets.get(name) or self._buckets.setdefault(name, Bucket(per_second, burst))
@@ -339,6 +351,11 @@ class Session:
             self.pending -= ticket.rows
             if ticket.id is not None and self.state is not State.LOST:
                 self.peer.send(error(ticket.id, refused, ticket.received, now))
+
+    def portfolio(self) -> str:
+        """Summary of the account, for user.portfolio."""
+        exchange = self.hub.exchange
+        return encode(terms.summary(exchange, self.account, exchange.instruments[0].currency, self.orders.scales))
 
     def notify(self, message: bytes) -> None:
         """A private notification."""
@@ -592,7 +609,10 @@ class Session:
             if name == "platform_state":
                 self.desk.platform.add(self)
                 self.peer.send(platform_state(self.hub))
-            elif name not in self.channels and name not in self.public_channels:
+            elif name in self.channels:
+                if self.channels[name].kind == "portfolio":
+                    self.notify(notification(name, self.portfolio()))
+            elif name not in self.public_channels:
                 self.public_channels.add(name)
                 self.hub.feed.subscribe(self.peer, name, now)
 
@@ -618,11 +638,16 @@ class Session:
         return name == "platform_state" and subscribed
 
     def _private(self, name: str) -> Channel | None:
-        """user.{orders|trades}.{instrument}.raw or .{kind}.{currency}.raw; None: not a private channel."""
+        """user.{orders|trades}.{instrument}.raw or .{kind}.{currency}.raw, user.portfolio.{currency}.
+
+        None: not a private channel. Errors: Refused 11045
+        """
         parts = name.split(".")
         if parts[0] != "user":
             return None
         try:
+            if len(parts) == 3 and parts[1] == "portfolio":
+                return Channel("portfolio", terms.chosen(self.hub.exchange, parts[2]))
             if len(parts) not in (4, 5) or parts[1] not in ("orders", "trades") or parts[-1] not in ("raw", "100ms"):
                 raise KeyError(name)
             chosen = (frozenset({self.hub.exchange.index(parts[2])}) if len(parts) == 4
@@ -630,7 +655,7 @@ class Session:
         except (KeyError, Refused):
             raise Refused(11045, "invalid_event", f"channels: {name[:128]} does not exist", field="channels",
                           value=name[:128]) from None
-        return Channel(parts[1] == "trades", chosen)
+        return Channel(parts[1], chosen)
 
 
 # A ticket is kept in arrays of millions; functions of the module, not bound methods, keep it small.

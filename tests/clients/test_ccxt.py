@@ -134,6 +134,14 @@ def test_it_watches_book_trades_orders_and_its_own_trades(served):
     asyncio.run(test())
 
 
+def test_it_watches_its_balance(served):
+    async def test():
+        async with pro(served, "carol") as carol:
+            carol.options["currencies"] = ["CNY"]        # ccxt's own setting: whose portfolio to watch
+            assert (await soon(carol.watch_balance()))["CNY"]["total"]["CNY"] == 10 ** 11
+    asyncio.run(test())
+
+
 def test_it_watches_the_best_prices(served):
     async def test():
         async with pro(served, "carol") as carol:

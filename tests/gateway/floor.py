@@ -21,7 +21,7 @@ from gateway.feed import Feed
 from gateway.hub import Hub, Limits
 from gateway.session import Desk, Session, Ticket
 from matching.records import COMMAND
-from tests.build import account, instrument
+from tests.build import account, instrument, rows
 
 START = 1_795_399_483_000_000_000
 KEYS = [Credential("alice", "alice-secret", 0), Credential("bob", "bob-secret", 1),
@@ -75,20 +75,13 @@ class Floor:
                 at += len(block)
                 theirs = events[(events["sequence"] >= own["sequence"][0]) & (events["sequence"] <= own["sequence"][-1])]
                 self.desk.reports.expect(session, [ticket], own, theirs)
-            self.desk.reports.publish(commands, events, self.now)
-            self.hub.blotter.record(commands, events)
-            self.desk.published(self.hub.exchange.sequence)
-            self.hub.feed.publish(events, self.now)
+            self.desk.publish(commands, events)
 
     def operate(self, *commands: dict[str, Any]) -> None:
         """Commands of the operator."""
-        from tests.build import rows
         block = rows(*commands, start=self.hub.exchange.sequence + 1)
         events = self.hub.exchange.apply(block)
-        self.desk.reports.publish(block, events, self.now)
-        self.hub.blotter.record(block, events)
-        self.desk.published(self.hub.exchange.sequence)
-        self.hub.feed.publish(events, self.now)
+        self.desk.publish(block, events)
 
 
 class Client:

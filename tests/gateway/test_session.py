@@ -9,7 +9,7 @@ import pytest
 from gateway.hub import Limits
 from gateway.session import TRANSITIONS, Bucket, State
 from matching.codes import CommandKind, Phase, Scope
-from tests.build import account, instrument, operator
+from tests.build import account, enter, instrument, operator, rows
 from tests.gateway.floor import Floor
 
 SECOND = 1_000_000_000
@@ -425,14 +425,14 @@ def test_instruments_are_described_by_their_terms(alice):
 def test_a_question_to_the_engine_waits_until_what_it_knows_is_durable(alice, bob):
     """Between the engine's call and the disk, an answer would tell of a trade that may yet be lost."""
     floor = alice.floor
-    buy(alice, 5, 1)
-    told = floor.hub.exchange.sequence
-    floor.desk.published(told - 1)                # as if the last batch were still on its way to the disk
+    sell(bob, 5, 1)
+    block = rows(enter(0, 1, 100, 2), start=2)
+    events = floor.hub.exchange.apply(block)      # computed, and still on its way to the disk
     alice.tell('{"id":5,"method":"private/get_positions"}')
     bob.tell('{"id":6,"method":"public/test"}')
     assert alice.messages == [] and bob.messages[-1]["id"] == 6
-    floor.desk.published(told)
-    assert alice.messages[-1]["id"] == 5 and "result" in alice.messages[-1]
+    floor.desk.publish(block, events)
+    assert [position["size"] for position in alice.messages[-1]["result"]] == [2]
 
 
 # Channels -------------------------------------------------------------------------------------------------------------
@@ -477,6 +477,18 @@ def test_a_rejected_order_is_no_notification(alice):
     alice.ask("private/subscribe", channels=[ORDERS])
     buy(alice, 5, "9")
     assert alice.notified(ORDERS) == []
+
+
+def test_funds_and_margin_are_told_at_once_and_after_each_batch_that_moved_them():
+    floor = Floor([instrument(margin=1000)], [account("alice", equity=1_000_000), account("bob"), account("carol")])
+    alice, bob = floor.session("alice"), floor.session("bob")
+    alice.ask("private/subscribe", channels=["user.portfolio.CNY"])
+    buy(bob, 1, "0.95")
+    with floor.one_batch():
+        for _ in range(3):
+            alice.tell('{"id":1,"method":"private/buy","params":{"instrument_name":"SC2701","amount":2,"price":1}}')
+    assert [(funds["initial_margin"], funds["available_funds"]) for funds in alice.notified("user.portfolio.CNY")] == [
+        (0, 10_000), (60, 9_940)]
 
 
 def test_the_day_s_end_is_told_to_owners(alice):
@@ -527,6 +539,7 @@ def test_the_platform_s_state_is_told_at_once_and_when_trading_is_stopped(floor,
     alice.ask("public/subscribe", channels=["platform_state"])
     assert alice.notified("platform_state") == [{"locked": False}]
     floor.operate(operator(CommandKind.KILL_SWITCH, Scope.HUB, quantity=1))
+    assert alice.notified("platform_state") == [{"locked": False}, {"locked": True}]
     assert alice.ask("public/status") == {"locked": "true"}
     assert buy(alice, 1, 1)["data"]["reason"] == "hub_killed"
 
