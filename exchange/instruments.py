@@ -15,6 +15,7 @@ from typing import Any
 from matching.bitmap import MAX_LEVELS
 
 _UNBOUNDED = 1 << 40             # lots; far from any real order, small enough that products stay within int64
+MIDDLE = -(1 << 62)              # a reference price that is not given
 _INT64 = (1 << 63) - 1
 _LARGEST_EXPONENT = 18           # of a number in the catalogue
 
@@ -34,7 +35,7 @@ class Instrument:
     lot_size: Decimal                    # units of volume per lot
     price_floor: int                     # ticks, lowest price of the band
     price_ceiling: int                   # ticks, highest price of the band
-    reference_price: int | None = None   # ticks, stands for the last trade before the first; default: middle of the band
+    reference_price: int = MIDDLE        # ticks, stands for the last trade before the first; default: middle of the band
     price_rule: str = "resting"          # "resting" or "median" (RULEBOOK 3.2)
     protection: int = 0                  # ticks a market order may go beyond the best price; 0: to the band
     collar: int = 0                      # ticks around the last trade; 0: none
@@ -52,7 +53,7 @@ class Instrument:
     expiry: datetime.date | None = None  # last trading day
 
     def __post_init__(self) -> None:
-        if self.reference_price is None:
+        if self.reference_price == MIDDLE:
             object.__setattr__(self, "reference_price", (self.price_floor + self.price_ceiling) // 2)
         width = self.price_ceiling - self.price_floor + 1
         self._require("tick_size", self.tick_size, self.tick_size > 0, "above 0")

@@ -16,7 +16,7 @@ from exchange.instruments import Instrument, largest_order
 from exchange.kernel import list_depth, list_orders, locate, process
 from matching.book import Book, new_book
 from matching.codes import Side
-from matching.records import COMMAND, COMMAND_WORDS, EVENT, EVENT_WORDS, NOBODY, ORDER, new_rows
+from matching.records import COMMAND, COMMAND_WORDS, EVENT, EVENT_WORDS, NOBODY, ORDER, new_rows, offset_of
 from risk.limits import LARGEST_MARGIN, Account, set_account
 from risk.records import Ledger, new_ledger
 
@@ -180,7 +180,7 @@ class Exchange:
             resting[field] = orders[field]
         resting["price"] = prices
         words = orders.view(np.uint8).reshape(len(slots), ORDER.itemsize)
-        start = ORDER.fields["client_0"][1]
+        start = offset_of(ORDER, "client_0")
         resting["client_order_id"] = np.ascontiguousarray(words[:, start:start + 20]).view("S20").reshape(len(slots))
         return resting
 

@@ -119,8 +119,10 @@ _COUNTERS = _record(
 class Banded(Protocol):
     """What market data needs to know of an instrument: exchange.Instrument has it."""
 
-    price_floor: int
-    price_ceiling: int
+    @property
+    def price_floor(self) -> int: ...
+    @property
+    def price_ceiling(self) -> int: ...
 
 
 class Updates(NamedTuple):

@@ -110,7 +110,9 @@ class Runner:
 
     def _drain(self) -> tuple[np.ndarray, list[tuple[int, int, Reply | None]]]:
         """Take submissions up to MAX_BATCH rows as one stamped batch, with the rows that are each one's."""
-        parts, submissions, rows = [], [], 0
+        parts: list[np.ndarray] = []
+        submissions: list[tuple[int, int, Reply | None]] = []
+        rows = 0
         for commands, reply in self._queue:
             if parts and rows + len(commands) > MAX_BATCH:
                 break

@@ -38,14 +38,14 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="QIEE_", extra="forbid")
 
     host: str = "127.0.0.1"
-    port: int = Field(8080, ge=0, le=65535)
+    port: int = Field(default=8080, ge=0, le=65535)
     data: Path = Path("data")
     catalogue: Path | None = None
     members: bool = True
-    seed: int = Field(7, ge=0)
+    seed: int = Field(default=7, ge=0)
     durable: bool = True
-    max_orders: int = Field(1 << 17, ge=1, le=1 << 27)
-    snapshot_every: int = Field(1_000_000, ge=1_000)     # commands
+    max_orders: int = Field(default=1 << 17, ge=1, le=1 << 27)
+    snapshot_every: int = Field(default=1_000_000, ge=1_000)     # commands
     prune: bool = False                                  # delete the journal that two snapshots cover
 
 

@@ -101,11 +101,12 @@ def check_book(book: Book) -> None:
 def print_side(book: Book, number: int, most: int = 50) -> str:
     """One side of a book as text, best price first: price, quantity, and the orders as id:open quantity."""
     side = book.sides[number]
-    lines = []
+    lines: list[str] = []
     for row in range(side.first, side.end):
         level = book.levels[row]
         if level.head != NOBODY and len(lines) < most:
-            slot, orders = level.head, []
+            slot = level.head
+            orders: list[str] = []
             while slot != NOBODY and len(orders) < most:
                 order = book.orders[slot]
                 orders.append(f"{order.order_id}:{order.leaves_quantity}")

@@ -14,11 +14,11 @@ import tempfile
 
 import numba
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import cgutils, config, types
 from numba.core.extending import intrinsic, overload
 from numba.cpython.unsafe import numbers
 
-INTERPRETED = bool(numba.config.DISABLE_JIT)
+INTERPRETED = bool(config.DISABLE_JIT)
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Every source that is compiled, or whose constants are frozen into what is compiled.
 KERNEL_SOURCES = ("matching/*.py", "risk/*.py", "exchange/kernel.py", "exchange/phases.py", "exchange/marketdata.py",
@@ -27,7 +27,7 @@ KERNEL_SOURCES = ("matching/*.py", "risk/*.py", "exchange/kernel.py", "exchange/
 
 def source_digest(root: pathlib.Path = _ROOT) -> str:
     """Hex digest of every Python source that kernels are compiled from, and of the one switch that changes them."""
-    digest = hashlib.blake2b(f"boundscheck {numba.config.BOUNDSCHECK}".encode(), digest_size=10)
+    digest = hashlib.blake2b(f"boundscheck {config.BOUNDSCHECK}".encode(), digest_size=10)
     for pattern in KERNEL_SOURCES:
         for path in sorted(set(root.glob(pattern)) - {root / "matching" / "reference.py"}):
             digest.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
@@ -50,7 +50,7 @@ def _cache_folder() -> str:
 
 
 if not INTERPRETED:
-    numba.config.CACHE_DIR = _cache_folder()
+    config.CACHE_DIR = _cache_folder()
 
 _kernels: list = []
 
@@ -81,7 +81,7 @@ def compilations() -> int:
 
 def is_cached() -> bool:
     """Whether kernels of just these sources have been compiled on this machine before."""
-    return INTERPRETED or any(pathlib.Path(numba.config.CACHE_DIR).rglob("*.nbc"))
+    return INTERPRETED or any(pathlib.Path(config.CACHE_DIR).rglob("*.nbc"))
 
 
 def seal() -> None:

@@ -34,6 +34,8 @@ Both are `np.record` dtypes, so `row.price` works in compiled and in plain Pytho
 The engine reads the client order id as three integers, and `flags` under a name that np.record does not use itself:
 COMMAND_WORDS and EVENT_WORDS are the same bytes so named.
 """
+from typing import Any
+
 import numpy as np
 
 CLIENT_ORDER_ID = "S20"
@@ -44,10 +46,16 @@ _WORDS = [("client_0", "<i8"), ("client_1", "<i8"), ("client_2", "<i4")]
 def record(*fields: tuple[str, str], size: int = 0) -> np.dtype:
     """A record dtype laid out as C would; size: bytes a row takes, where it shall fill cache lines."""
     plain = np.dtype(list(fields), align=True)
-    offsets = [plain.fields[name][1] for name in plain.names]
-    formats = [plain.fields[name][0] for name in plain.names]
-    return np.dtype((np.record, np.dtype({"names": plain.names, "formats": formats, "offsets": offsets,
-                                          "itemsize": max(size, plain.itemsize)}, align=True)))
+    names = [name for name, _ in fields]
+    layout: Any = {"names": names, "formats": [plain[name] for name in names],
+                   "offsets": [offset_of(plain, name) for name in names], "itemsize": max(size, plain.itemsize)}
+    return np.dtype((np.record, np.dtype(layout, align=True)))
+
+
+def offset_of(dtype: np.dtype, field: str) -> int:
+    """Bytes before a field of a row."""
+    assert dtype.fields is not None
+    return dtype.fields[field][1]
 
 
 def new_rows(count: int, dtype: np.dtype) -> np.ndarray:

@@ -69,5 +69,6 @@ _RANGES = {
     Limit.GROUP: (0, (1 << 31) - 1), Limit.INSTRUMENT_MAX_ORDER_QUANTITY: (1, FAR),
     Limit.INSTRUMENT_MAX_POSITION: (0, FAR), Limit.INSTRUMENT_COLLAR: (0, FAR),
     Limit.INSTRUMENT_MARGIN: (0, LARGEST_MARGIN), Limit.INSTRUMENT_PROTECTION: (0, FAR)}
-LIMIT_LOW = np.array([_RANGES.get(number, (1, 0))[0] for number in range(256)], np.int64)
-LIMIT_HIGH = np.array([_RANGES.get(number, (1, 0))[1] for number in range(256)], np.int64)
+LIMIT_LOW, LIMIT_HIGH = np.full(256, 1, np.int64), np.full(256, 0, np.int64)
+for _limit, _range in _RANGES.items():
+    LIMIT_LOW[_limit], LIMIT_HIGH[_limit] = _range
