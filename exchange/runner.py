@@ -23,6 +23,7 @@ from matching.records import COMMAND
 
 Reply = Callable[[np.ndarray, np.ndarray], None]
 MAX_BATCH = 1 << 15              # rows
+_ROW = np.dtype((np.void, COMMAND.itemsize))
 
 
 class Durable(Protocol):
@@ -122,7 +123,8 @@ class Runner:
         del self._queue[:len(parts)]
         if not rows:
             return np.empty(0, COMMAND), []
-        batch = np.concatenate(parts)            # a copy, and so ours to stamp
+        # a copy, and so ours to stamp; as bytes, because NumPy copies records field by field
+        batch = np.concatenate([part.view(_ROW) for part in parts]).view(COMMAND)
         self._time = max(self._time, self._clock())
         batch["sequence"] = np.arange(self.exchange.sequence + 1, self.exchange.sequence + rows + 1)
         batch["time"] = self._time

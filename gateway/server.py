@@ -32,8 +32,8 @@ class ServerError(Exception):
         self.exit_code = exit_code
 
 
-EXIT_CANNOT_LISTEN = 12
-EXIT_CANNOT_START = 13
+EXIT_CANNOT_LISTEN = 10
+EXIT_CANNOT_START = 11
 
 
 class Server:
@@ -76,7 +76,7 @@ class Server:
 def serve(app: Any, host: str, port: int, bounds: Bounds | None = None) -> Server:
     """Bind `host:port` (port 0: any free one) and make the server of an ASGI app; nothing runs yet.
 
-    Errors  ServerError, exit_code 12, when the address is busy, not ours or not permitted
+    Errors  ServerError, exit_code 10, when the address is busy, not ours or not permitted
     """
     bounds = bounds or Bounds()
     guard = Guard(bounds)
