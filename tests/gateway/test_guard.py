@@ -541,7 +541,7 @@ def test_a_busy_port_is_one_clear_line_with_an_exit_code():
         port = taken.getsockname()[1]
         with pytest.raises(ServerError, match=f"^cannot listen on 127.0.0.1:{port}: address already in use$") as error:
             serve(application, "127.0.0.1", port)
-    assert error.value.exit_code == 12
+    assert error.value.exit_code == 10
 
 
 @pytest.mark.parametrize("host, port", [("192.0.2.1", 0), ("127.0.0.1", 70_000), ("no.such.host.invalid", 0)])
@@ -560,7 +560,7 @@ def test_an_application_that_refuses_to_start_is_told():
 
     with pytest.raises(ServerError, match="did not start") as error:
         asyncio.run(run())
-    assert error.value.exit_code == 13
+    assert error.value.exit_code == 11
 
 
 @pytest.mark.parametrize("value", [0, -1, "many", None, 2**40])
