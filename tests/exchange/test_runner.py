@@ -229,7 +229,7 @@ def test_the_journal_holds_what_was_told_and_replays_to_the_same_state(tmp_path)
     heard = []
 
     def durable(commands, events):
-        assert journal.sequence >= commands["sequence"][-1]
+        assert journal.durable_sequence >= commands["sequence"][-1]
         heard.append(events)
 
     async def several():
