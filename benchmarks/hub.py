@@ -143,7 +143,7 @@ class _Waiting:
         yield self._waits_for
 
 
-async def main(folder: Path, durable: bool, clocks: Clocks | None) -> None:
+async def main(folder: Path, durable: bool, clocks: Clocks | None, profile: cProfile.Profile | None) -> None:
     warm_up((INSTRUMENT,), ACCOUNTS)
     exchange = Exchange([INSTRUMENT], ACCOUNTS, max_orders=MAX_ORDERS)
     journal, _ = Journal.open(str(folder), durable=durable)
@@ -157,6 +157,8 @@ async def main(folder: Path, durable: bool, clocks: Clocks | None) -> None:
     asked = asyncio.Queue[bool]()
     loop = asyncio.get_running_loop()
     threading.Thread(target=_listen, args=(loop, asked), daemon=True).start()
+    if profile is not None:
+        profile.enable()
     _tell({"port": serving.port})
     started, used = time.perf_counter(), time.process_time()
     first = exchange.sequence
@@ -169,6 +171,8 @@ async def main(folder: Path, durable: bool, clocks: Clocks | None) -> None:
         if clocks is not None:
             clocks.total.clear()
             clocks.calls.clear()
+    if profile is not None:
+        profile.disable()
     await serving.stop()
     await runner.stop()
     await engine
@@ -185,15 +189,11 @@ def _tell(message: dict[str, Any]) -> None:
     print(json.dumps(message), flush=True)
 
 
-def _profiled(program: Callable[[], None], path: Path) -> None:
-    """Run under cProfile and write the 40 costliest functions by their own time."""
-    profile = cProfile.Profile()
-    try:
-        profile.runcall(program)
-    finally:
-        text = io.StringIO()
-        pstats.Stats(profile, stream=text).sort_stats("tottime").print_stats(40)
-        path.write_text(text.getvalue())
+def _costliest(profile: cProfile.Profile) -> str:
+    """The 40 functions that took most time themselves."""
+    text = io.StringIO()
+    pstats.Stats(profile, stream=text).sort_stats("tottime").print_stats(40)
+    return text.getvalue()
 
 
 if __name__ == "__main__":
@@ -203,14 +203,10 @@ if __name__ == "__main__":
     parser.add_argument("--steps", action="store_true", help="time the steps of an order")
     parser.add_argument("--profile", type=Path, help="run under cProfile, write the costliest functions here")
     given = parser.parse_args()
-    measured = Clocks() if given.steps else None
-    if measured is not None:
-        measured.install()
-
-    def run() -> None:
-        uvloop.run(main(given.folder, not given.volatile, measured))
-
-    if given.profile:
-        _profiled(run, given.profile)
-    else:
-        run()
+    steps = Clocks() if given.steps else None
+    if steps is not None:
+        steps.install()
+    functions = cProfile.Profile() if given.profile else None
+    uvloop.run(main(given.folder, not given.volatile, steps, functions))
+    if functions is not None:
+        given.profile.write_text(_costliest(functions))

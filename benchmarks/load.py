@@ -157,6 +157,7 @@ class Times:
     seconds: float               # from the first due time to the last answer
     cpu_seconds: float           # of the client
     errors: int                  # answers that were refusals
+    due_seconds: float = 0.0     # open loop: from the first due time to the last
 
     @property
     def rate(self) -> float:
@@ -207,7 +208,8 @@ def open_loop(wire: Wire, frames: Sequence[bytes], due: np.ndarray, read: Reader
                 answered = number
             errors += refused
     planned = np.array(at, np.int64)
-    return Times(receives - planned, sends - planned, (int(receives[-1]) - at[0]) / 1e9, time.process_time() - cpu, errors)
+    return Times(receives - planned, sends - planned, (int(receives[-1]) - at[0]) / 1e9, time.process_time() - cpu, errors,
+                 (at[-1] - at[0]) / 1e9)
 
 
 def closed_loop(wire: Wire, frames: Sequence[bytes], in_flight: int, read: Reader, patience: float = 30.0) -> Times:
@@ -235,7 +237,8 @@ def closed_loop(wire: Wire, frames: Sequence[bytes], in_flight: int, read: Reade
             errors += refused
         if time.perf_counter_ns() - heard > patience * 1e9:
             raise TimeoutError(f"{count - answered} of {count} frames were not answered within {patience} s")
-    return Times(receives - sends, np.zeros(count, np.int64), (int(receives[-1]) - start) / 1e9, time.process_time() - cpu, errors)
+    return Times(receives - sends, np.zeros(count, np.int64), (int(receives[-1]) - start) / 1e9,
+                 time.process_time() - cpu, errors)
 
 
 def percentiles(nanoseconds: Iterable[int], interval: int = 0) -> dict[str, float]:

@@ -32,7 +32,7 @@ import numpy as np
 
 from exchange import Account, Exchange, Instrument
 from matching.codes import CommandKind, EventKind, Flag, OrderType, Side, TimeInForce
-from matching.records import COMMAND, EVENT
+from matching.records import COMMAND
 
 BUY, SELL = int(Side.BUY), int(Side.SELL)
 BAND = 1 << 16                   # levels of an instrument
@@ -66,6 +66,7 @@ class Flow:
     band: int = BAND             # levels of each instrument, from price 1
     accounts: int = 100
     live: int = 4_000            # orders that rest in the steady state, about
+    recorded: bool = False       # from a file: its checksum is that of recorded_outcome
 
     def exchange(self, risk: bool = True) -> Exchange:
         """An Exchange for this flow. With risk every limit is set and checked, and none is met."""
@@ -416,7 +417,7 @@ def recorded(path: pathlib.Path) -> Flow:
         commands[field] = rows[column]
     outcome = Outcome(expected["trades"], expected["volume"], expected["notional"], expected["live"], expected["checksum"])
     return Flow(path.stem, commands, 0, outcome, int(rows["symbol"].max()) + 1, BAND - 1, int(rows["account"].max()) + 1,
-                max(4_000, 2 * expected["live"]))
+                max(4_000, 2 * expected["live"]), recorded=True)
 
 
 def recorded_outcome(flow: Flow, events: np.ndarray, exchange: Exchange) -> Outcome:

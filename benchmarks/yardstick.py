@@ -64,7 +64,7 @@ def _trade(order, quantity, against, best, tape, heads, tails, counts, nexts, pr
 
 @njit
 def _one(kind, side, order, price, quantity, best, tape, heads, tails, counts, nexts, previous, prices, sides, quantities):
-    if kind == _CANCELED or kind == _REPLACE:
+    if kind == _CANCELED or kind == _REPLACE:  # noqa: SIM109  a test of a tuple compiles to other code
         if sides[order] == _GONE:
             return
         _unlink(order, best, heads, tails, counts, nexts, previous, prices, sides)
