@@ -3,7 +3,7 @@
     hub = Hub(exchange, runner, blotter, market_data, feed, auth, clock, name="QIEE Hub")
     server = serve(create_app(hub), "127.0.0.1", 8080)               # gateway/server.py
 
-`create_app` takes over what happens with each durable batch (session.Desk.publish is the runner's first listener): nobody
+`create_app` takes over what happens with each durable batch (Desk.publish is the runner's first listener): nobody
 else records into blotter and market data while it runs.
 
 A connection writes its frames to the transport itself, all of one turn of the event loop in one system call: on the way
@@ -21,11 +21,13 @@ from fastapi import FastAPI, WebSocket
 from starlette.responses import JSONResponse, Response
 
 from gateway.binary import serve_binary
+from gateway.commands import Ticket
+from gateway.desk import Desk
 from gateway.guard import Connection as Guarded
 from gateway.guard import connection_of
 from gateway.hub import Hub, Limits
 from gateway.rest import router
-from gateway.session import Desk, Session, Ticket
+from gateway.session import Session
 from matching.records import COMMAND
 
 __all__ = ["Hub", "Limits", "create_app"]

@@ -18,12 +18,14 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from gateway.commands import Ticket
+from gateway.desk import Desk
 from gateway.guard import connection_of
 from gateway.hub import Hub
 from gateway.messages import Refused, encode, error
 from gateway.models import DOCUMENTED
 from gateway.requests import METHODS, from_query
-from gateway.session import Desk, Session, Ticket
+from gateway.session import Session
 from matching.records import COMMAND
 
 _STATUS = {13004: 401, 13009: 401, 13021: 403, 10028: 429, 12003: 429, 10040: 503, -32601: 404}

@@ -17,9 +17,11 @@ from exchange import Exchange
 from exchange.blotter import Blotter
 from exchange.marketdata import MarketData
 from gateway.auth import Auth, Credential
+from gateway.commands import Ticket
+from gateway.desk import Desk
 from gateway.feed import Feed
 from gateway.hub import Hub, Limits
-from gateway.session import Desk, Session, Ticket
+from gateway.session import Session
 from matching.records import COMMAND
 from tests.build import account, instrument, rows
 

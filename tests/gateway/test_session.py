@@ -6,8 +6,9 @@ from decimal import Decimal
 
 import pytest
 
+from gateway.desk import Bucket
 from gateway.hub import Limits
-from gateway.session import TRANSITIONS, Bucket, State
+from gateway.session import TRANSITIONS, State
 from matching.codes import CommandKind, Phase, Scope
 from tests.build import account, enter, instrument, operator, rows
 from tests.gateway.floor import Floor
@@ -310,6 +311,16 @@ def test_answers_show_the_order_as_their_own_command_left_it(alice, bob):
     edited, canceled = (message["result"] for message in alice.messages)
     assert (edited["order"]["filled_amount"], edited["order"]["amount"], edited["order"]["order_state"]) == (6, 8, "open")
     assert (canceled["filled_amount"], canceled["order_state"], canceled["average_price"]) == (7, "cancelled", 1)
+
+
+def test_edits_sent_one_after_the_other_without_waiting_add_up(alice):
+    buy(alice, 5, 1)
+    with alice.floor.one_batch():
+        for number, change in enumerate(({"price": "0.98"}, {"amount": 7}, {"price": "0.99"})):
+            alice.tell(json.dumps({"id": number, "method": "private/edit", "params": {"order_id": "1"} | change}))
+    assert [(answer["result"]["order"]["price"], answer["result"]["order"]["amount"]) for answer in alice.messages] == [
+        (Decimal("0.98"), 5), (Decimal("0.98"), 7), (Decimal("0.99"), 7)]
+    assert alice.session.amending == {}
 
 
 def test_mass_cancels_answer_the_number_of_orders(alice, bob):

@@ -1,0 +1,100 @@
+"""What all sessions of a hub share: what a durable batch sets off, questions that wait, token buckets.
+
+    desk = Desk(hub)
+    runner.listeners.insert(0, desk.publish)
+"""
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gateway import questions
+from gateway.hub import Hub
+from gateway.messages import Refused, encode, notification
+from gateway.reports import Orders, Reports
+from matching.codes import EventKind
+
+if TYPE_CHECKING:
+    from gateway.session import Session
+
+_SECOND = 1_000_000_000
+_KILL_SWITCH = int(EventKind.KILL_SWITCH)
+
+
+class Bucket:
+    """A token bucket in whole nanoseconds: `burst` at once, `per_second` after that."""
+
+    __slots__ = ("per_second", "_interval", "_room", "_arrival")
+
+    def __init__(self, per_second: int, burst: int) -> None:
+        self.per_second = per_second
+        self._interval = _SECOND // per_second
+        self._room = self._interval * burst
+        self._arrival = 0
+
+    def take(self, now: int) -> None:
+        """One request. Errors: Refused 10028 with retry_after_ms, limit and remaining; then nothing is taken."""
+        arrival = max(self._arrival, now) + self._interval
+        if arrival - now > self._room:
+            wait = arrival - now - self._room
+            raise Refused(10028, "too_many_requests", f"more than {self.per_second} requests a second",
+                          retry_after_ms=-(-wait // 1_000_000), limit=self.per_second, remaining=0)
+        self._arrival = arrival
+
+
+class Desk:
+    """What all sessions of a hub share: orders, reports, the buckets of keys and addresses, and what a batch sets off."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self.orders = Orders(hub.exchange, hub.blotter)
+        self.reports = Reports(self.orders)
+        self.everything = frozenset(range(len(hub.exchange.instruments)))
+        self.platform: set[Session] = set()              # subscribed to platform_state
+        self._durable = hub.exchange.sequence            # last command published
+        self._waiting: list[Callable[[], None]] = []
+        self._buckets: dict[str, Bucket] = {}
+
+    @property
+    def behind(self) -> bool:
+        """Whether the engine knows more than is durable."""
+        return self._hub.exchange.sequence != self._durable
+
+    def wait(self, question: Callable[[], None]) -> None:
+        """Ask again when the batch under way has been published."""
+        self._waiting.append(question)
+
+    def publish(self, commands: np.ndarray, events: np.ndarray) -> None:
+        """One durable batch, as the runner's listener: answers and private notifications, then the blotter and the
+        questions that waited for it, then market data and the public channels."""
+        now = self._hub.clock()
+        self.reports.publish(commands, events, now)
+        self._hub.blotter.record(commands, events)
+        self._durable = int(commands["sequence"][-1])
+        waiting, self._waiting = self._waiting, []
+        for question in waiting:
+            question()
+        self._hub.feed.publish(events, now)
+        if self.platform and (events["kind"] == _KILL_SWITCH).any():
+            self.tell_platform()
+
+    def tell_platform(self, maintenance: bool = False) -> None:
+        """A message to all who subscribed to platform_state."""
+        for session in list(self.platform):
+            session.peer.send(platform_state(self._hub, maintenance))
+
+    def bucket_of_key(self, client_id: str) -> Bucket:
+        return self._bucket("key " + client_id, self._hub.limits.requests_per_second, self._hub.limits.request_burst)
+
+    def bucket_of_address(self, address: str) -> Bucket:
+        if len(self._buckets) > 65_536:
+            self._buckets.clear()
+        return self._bucket("address " + address, self._hub.limits.public_per_second, self._hub.limits.public_burst)
+
+    def _bucket(self, name: str, per_second: int, burst: int) -> Bucket:
+        return self._buckets.get(name) or self._buckets.setdefault(name, Bucket(per_second, burst))
+
+
+def platform_state(hub: Hub, maintenance: bool = False) -> bytes:
+    """The message of the channel platform_state."""
+    return notification("platform_state", encode({"maintenance": True} if maintenance else {"locked": questions.locked(hub)}))
