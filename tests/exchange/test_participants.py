@@ -6,6 +6,7 @@ import pytest
 
 from exchange import Account, Exchange
 from exchange.instruments import load_catalogue
+from exchange.participants import member
 from exchange.participants.fair_value import FairValues
 from exchange.participants.market_maker import MarketMaker
 from exchange.participants.member import View
@@ -27,6 +28,12 @@ CATALOGUE = load_catalogue()
 NEAREST = [number for number, rank in enumerate(delivery_ranks(CATALOGUE)) if rank == 0]
 PEOPLE = 3                       # the first accounts
 LATER = 50                       # steps until every book is full
+
+
+def stamped(commands, exchange):
+    block = commands.copy()
+    block["sequence"] = np.arange(exchange.sequence + 1, exchange.sequence + 1 + len(block))
+    return block
 
 
 class Market:
@@ -182,6 +189,39 @@ def test_nothing_is_asked_for_before_the_last_answer_was_heard():
     assert market.scenario.step(START + 51 * STEP)
 
 
+class Eager:
+    """A member that bids a lot wherever it looks, and counts its looks."""
+
+    interval_ns = STEP
+
+    def __init__(self, account):
+        self.account, self.instruments, self.looks = account, (0,), 0
+
+    def act(self, now_ns, seen):
+        self.looks += 1
+        return member.rows([member.enter(seen, self.account, BUY, seen.lowest, 1)])
+
+
+def test_within_a_step_an_instrument_hears_one_member_only():
+    exchange = Exchange([instrument()], [account("A"), account("B")])
+    first, second = Eager(0), Eager(1)
+    scenario = Scenario(exchange, [first, second], seed=1)
+    scenario.step(START)
+    block, = scenario.step(START + STEP)
+    assert block["account"].tolist() == [0] and (first.looks, second.looks) == (1, 0)
+
+
+def test_the_members_together_keep_to_their_rate():
+    exchange = Exchange([instrument()], [account("A")])
+    scenario = Scenario(exchange, [Eager(0)], seed=1, commands_per_second=2)
+    asked = []
+    for step in range(300):                              # thirty seconds, in which it would send ten a second
+        for block in scenario.step(START + step * STEP):
+            asked.append(step)
+            scenario.heard(block, exchange.apply(stamped(block, exchange)))
+    assert 60 <= len(asked) <= 70 and sum(step < 50 for step in asked) > 10
+
+
 # Restart
 
 @pytest.mark.parametrize("way", ["replayed", "restored"])
@@ -204,7 +244,20 @@ def test_after_a_restart_members_go_on_with_the_orders_that_rest(way):
     after.step(300)
     assert len(after.two_sided()) == len(CATALOGUE)
     assert max(len(exchange.orders(terms.symbol)) for terms in CATALOGUE) <= 40
-    assert np.concatenate(before.commands)[:50].tobytes() != np.concatenate(after.commands)[:50].tobytes()
+
+
+def test_after_a_restart_the_same_seed_does_not_repeat_the_same_walk():
+    walks = []
+    for commands in ([], [enter(0, BUY, 5000, 1)]):
+        market = Market()
+        if commands:
+            market.exchange.apply(rows(*commands))
+        scenario = Scenario(market.exchange, [], seed=1)
+        begun = scenario.fair_values
+        for step in range(100):
+            scenario.step(START + step * STEP)
+        walks.append((scenario.fair_values - begun).tolist())
+    assert walks[0] != walks[1]
 
 
 # People among them
