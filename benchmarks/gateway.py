@@ -392,17 +392,16 @@ def report(result: dict[str, Any]) -> str:
     """The tables of a result."""
     lines = [machine_line(result["machine"]),
              f"write and fdatasync of one row on this disk: {result['disk_milliseconds']:.2f} ms"]
-    rows = [_row(f"{kind}, fsync {sync}, {name}", runs) for kind in ("JSON", "binary") for sync in ("on", "off")
-            for name, runs in result[f"{kind}, fsync {sync}"].items() if name != "ladder"]
+    measured = {name: runs for name, runs in result.items() if "fsync" in name}
+    rows = [_row(f"{kind}, {name}", runs) for kind, all_runs in measured.items()
+            for name, runs in all_runs.items() if name != "ladder"]
     lines += ["\nclosed loop", _table(rows)]
     rows = []
-    for kind in ("JSON", "binary"):
-        for sync in ("on", "off"):
-            ladder = result[f"{kind}, fsync {sync}"]["ladder"]
-            rows += [_row(f"{kind}, fsync {sync}, offered {rung['offered']:,}/s", rung) for rung in ladder["rungs"]]
-            best = ladder["sustained"]
-            rows.append(_row(f"{kind}, fsync {sync}, SUSTAINED {best['offered']:,}/s", best) if best else
-                        [f"{kind}, fsync {sync}: nothing sustained", *[""] * 10])
+    for kind, all_runs in measured.items():
+        rows += [_row(f"{kind}, offered {rung['offered']:,}/s", rung) for rung in all_runs["ladder"]["rungs"]]
+        best = all_runs["ladder"]["sustained"]
+        rows.append(_row(f"{kind}, SUSTAINED {best['offered']:,}/s", best) if best else
+                    [f"{kind}: nothing sustained", *[""] * 10])
     lines += ["\nopen loop, latency from the intended time", _table(rows)]
     for name, steps in result["steps"].items():
         each = sorted(steps["nanoseconds_per_command"].items(), key=lambda item: -item[1])
@@ -429,7 +428,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="a short run that stores nothing")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder on the disk to be measured")
     parser.add_argument("--profile", type=Path, help="also run the hub under cProfile and write its functions into this folder")
-    parser.add_argument("--only", choices=("json", "binary", "steps"), help="leave the rest out; print JSON, store nothing")
+    parser.add_argument("--only", choices=("json", "binary", "steps"), help="leave the rest out and store nothing")
     given = parser.parse_args(arguments)
     plan = QUICK if given.quick else FULL
     result: dict[str, Any] = {"machine": machine(), "disk_milliseconds": disk(given.data), "quick": given.quick}
@@ -438,7 +437,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if given.only in (None, kind.lower()):
                 result[f"{kind}, fsync {sync}"] = measure(partial(hub, given.data, *options), plan)
     result["steps"] = measure_steps(given.data, plan) if given.only in (None, "steps") else {}
-    print(report(result) if given.only is None else json.dumps(result, indent=1, default=str))
+    print(report(result))
     if given.profile:
         print("profiles:", *profile(given.data, given.profile, plan))
     if given.only is None and not given.quick:

@@ -64,7 +64,7 @@ def test_a_wrong_outcome_is_told():
 
 
 def test_the_mix_is_the_one_that_is_promised():
-    flow = mixed(30_000, live=1_000)
+    flow = mixed(50_000)
     timed = flow.commands[flow.warm:]
     resting = timed["time_in_force"] == TimeInForce.GTC
     shares = [float(((timed["kind"] == kind) & rests).mean()) for kind, rests in (
