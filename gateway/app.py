@@ -3,11 +3,11 @@
     hub = Hub(exchange, runner, blotter, market_data, feed, auth, clock, name="QIEE Hub")
     server = serve(create_app(hub), "127.0.0.1", 8080)               # gateway/server.py
 
-`create_app` takes over what happens with each durable batch (Desk.publish is the runner's first listener): nobody
+`create_app` takes over what happens with each durable batch (Gateway.publish is the runner's first listener): nobody
 else records into blotter and market data while it runs.
 
-A connection writes its frames to the transport itself, all of one turn of the event loop in one system call: on the way
-of an order, sending by way of ASGI would cost as much as everything else together.
+A connection writes its frames to the transport itself, those of one batch in one system call: on the way of an order,
+sending by way of ASGI would cost as much as everything else together.
 """
 import asyncio
 import contextlib
@@ -38,18 +38,26 @@ log = logging.getLogger(__name__)
 
 
 class Connection:
-    """One JSON websocket: the peer of its session. Commands and frames are gathered and leave once a turn of the loop."""
+    """One JSON websocket: the peer of its session.
 
-    def __init__(self, hub: Hub, desk: Desk, guarded: Guarded) -> None:
-        self.session = Session(hub, desk, self, number=guarded.number, address=guarded.address,
+    Frames and commands are gathered while messages of one read are taken, or one batch is published, and leave at its end.
+    Every turn of the event loop less is a system call less, and those cost more than all we compute for an order.
+    """
+
+    def __init__(self, gateway: "Gateway", guarded: Guarded) -> None:
+        hub = gateway.hub
+        self.session = Session(hub, gateway.desk, self, number=guarded.number, address=guarded.address,
                                admit=guarded.authenticate)
+        self._gateway = gateway
         self._runner = hub.runner
         self._clock = hub.clock
-        self._reports = desk.reports
+        self._reports = gateway.desk.reports
         self._protocol = guarded.protocol
         self._transport = guarded.protocol.transport
         self._loop = asyncio.get_running_loop()
+        self._taking = False                     # messages of one read are being taken
         self._frames: list[bytes] = []
+        self._bytes = 0                          # of them
         self._rows = bytearray()
         self._tickets: list[Ticket] = []
         self.closing: tuple[int, str] | None = None
@@ -58,22 +66,39 @@ class Connection:
     @property
     def queued(self) -> int:
         """Bytes that have not left yet."""
-        return self._transport.get_write_buffer_size() + sum(map(len, self._frames))
+        return self._transport.get_write_buffer_size() + self._bytes
+
+    def take(self, message: bytes | str) -> None:
+        """One message of the client."""
+        self._taking = True
+        self.session.receive(message, self._clock())
+        if self._protocol.queue.empty():
+            self._taking = False
+            if self._tickets:
+                self._hand_over()
+            if self._frames:
+                self.write()
 
     def send(self, message: bytes) -> None:
         """Queue one text frame."""
-        if not self._frames:
-            self._loop.call_soon(self._write)
+        if not self._frames and not self._taking:
+            if self._gateway.publishing is None:
+                self._loop.call_soon(self.write)
+            else:
+                self._gateway.publishing.append(self)
         self._frames += (frame_head(len(message)), message)
+        self._bytes += len(message)
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Send what is queued, in one call."""
         if self._frames and not self._protocol.close_sent and not self._transport.is_closing():
             self._transport.write(b"".join(self._frames))
         self._frames.clear()
+        self._bytes = 0
 
     def submit(self, rows: bytes, ticket: Ticket) -> None:
         """Queue commands for the runner."""
-        if not self._tickets:
+        if not self._tickets and not self._taking:
             self._loop.call_soon(self._hand_over)
         self._rows += rows
         self._tickets.append(ticket)
@@ -93,7 +118,7 @@ class Connection:
             self._loop.call_soon(self._end)
 
     def _end(self) -> None:
-        self._write()
+        self.write()
         self.closed.set()
 
 
@@ -113,7 +138,18 @@ class Gateway:
         self.hub = hub
         self.desk = Desk(hub)
         self.connections: set[Connection] = set()
-        hub.runner.listeners.insert(0, self.desk.publish)
+        self.publishing: list[Connection] | None = None      # while a batch is: those it has sent something
+        hub.runner.listeners.insert(0, self.publish)
+
+    def publish(self, commands: np.ndarray, events: np.ndarray) -> None:
+        """The runner's listener: one durable batch."""
+        self.publishing = []
+        try:
+            self.desk.publish(commands, events)
+        finally:
+            told, self.publishing = self.publishing, None
+        for connection in told:
+            connection.write()
 
     async def tick(self) -> None:
         """Intervals of the feed and heartbeats, for ever."""
@@ -127,7 +163,7 @@ class Gateway:
     async def serve(self, websocket: WebSocket) -> None:
         """One JSON websocket, until it ends."""
         await websocket.accept()
-        connection = Connection(self.hub, self.desk, connection_of(websocket.scope))
+        connection = Connection(self, connection_of(websocket.scope))
         self.connections.add(connection)
         code = _HUB_STOPS[0]                     # when this task is canceled, it is the server that stops
         closer = asyncio.create_task(self._close_when_told(websocket, connection))
@@ -140,13 +176,12 @@ class Gateway:
 
     async def _read(self, websocket: WebSocket, connection: Connection) -> int:
         """Returns the close code."""
-        receive, clock, take = websocket.receive, self.hub.clock, connection.session.receive
         while True:
-            message = await receive()
+            message = await websocket.receive()
             if message["type"] == "websocket.disconnect":
                 return message.get("code") or 1006
             text = message.get("text")
-            take(message["bytes"] if text is None else text, clock())
+            connection.take(message["bytes"] if text is None else text)
 
     async def _close_when_told(self, websocket: WebSocket, connection: Connection) -> None:
         await connection.closed.wait()
