@@ -13,7 +13,7 @@ from matching.codes import ALL, CommandKind, EventKind, Flag, Limit, OrderType, 
 from matching.jit import inlined, kernel, outlined, prefetch
 from matching.kernel import (amend, crosses, enter, limit_price, mass_cancel, open_after_amend, rejected, resting_order,
                              tell, withdraw)
-from matching.records import NOBODY
+from matching.records import MAX_QUANTITY, NOBODY
 from risk.kernel import (check_exposure, check_increments, check_rate, check_size, first_holder,
                          forget_client_orders, hold, names_client_order, remember, settle)
 from risk.limits import LARGEST_MARGIN, LIMIT_HIGH, LIMIT_LOW
@@ -100,6 +100,8 @@ def check_row(command):
         return _INVALID_FLAGS, flags, 0
     if command.quantity <= 0:
         return _INVALID_QUANTITY, command.quantity, 1
+    if command.quantity > MAX_QUANTITY:
+        return _INVALID_QUANTITY, command.quantity, MAX_QUANTITY
     return _OK, 0, 0
 
 
@@ -193,6 +195,8 @@ def check_amend(book, ledger, risk, command):
         reason, value, bound = _INVALID_FLAGS, np.int64(command.flag_bits), 0
     if reason == _OK and command.quantity <= 0:
         reason, value, bound = _INVALID_QUANTITY, command.quantity, 1
+    if reason == _OK and command.quantity > MAX_QUANTITY:
+        reason, value, bound = _INVALID_QUANTITY, command.quantity, MAX_QUANTITY
     if reason == _OK and risk:
         reason, value, bound = check_standing(ledger, command)
     if reason != _OK:
@@ -261,15 +265,10 @@ def check_mass_cancel(book, command):
 @inlined
 def done(book, events, at, command, kind, account, side, quantity):
     """The one event of an operator command, or the closing event of a mass cancel."""
-    event = tell(book, events, at, command, kind, _OK, side)
-    event.order_id = 0
-    event.price = 0
-    event.quantity = quantity
-    event.leaves_quantity = 0
+    event = tell(book, events, at, command, command, kind, _OK, command.instrument, account, side, 0, 0, 0, quantity, 0)
     event.client_0 = 0
     event.client_1 = 0
     event.client_2 = 0
-    event.account = account
     return at + 1
 
 

@@ -1,7 +1,7 @@
 """How the kernels are compiled: three decorators, one cache folder, and a seal.
 
-`kernel` marks what Python calls; `inlined` marks the small steps a kernel is told in, `outlined` the rare ones. With NUMBA_DISABLE_JIT=1 both
-do nothing and the same source runs as plain Python.
+`kernel` marks what Python calls, `inlined` the small steps a kernel is told in, `outlined` the rare ones. With
+NUMBA_DISABLE_JIT=1 all three do nothing and the same source runs as plain Python.
 
 Numba stamps a cached kernel with its own file only, so a change to a helper in another file would go unnoticed.
 Therefore the cache lives in a folder named by a digest of every source that kernels are made of, and an edited

@@ -34,76 +34,58 @@ _SELF_MATCH_INCOMING, _SELF_MATCH_RESTING = int(Reason.SELF_MATCH_INCOMING), int
 # What events say ----------------------------------------------------------------------------------------------------
 
 @inlined
-def tell(book, events, at, command, kind, reason, side):
-    """Begin an event row: number, cause, and zeros in all that only trades fill.
+def tell(book, events, at, command, owner, kind, reason, instrument, account, side, flags, order_id, price, quantity, leaves):
+    """Write an event row; what only trades, amendments and rejects fill is zero. Returns the row.
 
+    command   its cause; owner: the row whose client order id it bears, the ENTER command or the ORDER
     STATE.event_id is the last event of the batch before: it moves on once a batch (exchange/kernel.py).
+    Everything is read before anything is written: the compiler cannot know that the rows do not overlap.
     """
     event = events[at]
-    event.event_id = book.state[0].event_id + at + 1
-    event.sequence = command.sequence
-    event.time = command.time
+    event_id = book.state[0].event_id + at + 1
+    sequence, time = command.sequence, command.time
+    client_0, client_1, client_2 = owner.client_0, owner.client_1, owner.client_2
+    event.event_id = event_id
+    event.sequence = sequence
+    event.time = time
+    event.order_id = order_id
+    event.price = price
+    event.quantity = quantity
+    event.leaves_quantity = leaves
     event.trade_id = 0
     event.resting_order_id = 0
     event.resting_leaves_quantity = 0
     event.resting_price = 0
-    event.instrument = command.instrument
+    event.client_0 = client_0
+    event.client_1 = client_1
+    event.client_2 = client_2
+    event.instrument = instrument
+    event.account = account
     event.resting_account = 0
     event.kind = kind
     event.side = side
     event.reason = reason
-    event.flag_bits = 0
-    return event
-
-
-@inlined
-def tell_order(book, events, at, command, kind, slot, price, quantity):
-    """An event about the resting order in `slot`."""
-    order = book.orders[slot]
-    event = tell(book, events, at, command, kind, _NO_REASON, order.side)
-    event.order_id = order.order_id
-    event.price = price
-    event.quantity = quantity
-    event.leaves_quantity = order.leaves_quantity
-    event.client_0 = order.client_0
-    event.client_1 = order.client_1
-    event.client_2 = order.client_2
-    event.instrument = order.instrument
-    event.account = order.account
+    event.flag_bits = flags
     return event
 
 
 @inlined
 def rejected(book, events, at, command, reason, value, bound, first_order):
     """Refuse a command. value and bound: see EVENT; first_order: the earlier holder of a client order id, or 0."""
-    event = tell(book, events, at, command, _REJECTED, reason, command.side)
-    event.order_id = command.order_id if command.kind == _AMEND or command.kind == _CANCEL else 0
-    event.price = command.price
-    event.quantity = command.quantity
-    event.leaves_quantity = 0
+    meant = command.order_id if command.kind == _AMEND or command.kind == _CANCEL else 0
+    event = tell(book, events, at, command, command, _REJECTED, reason, command.instrument, command.account, command.side,
+                 command.flag_bits, meant, command.price, command.quantity, 0)
     event.resting_order_id = first_order
     event.resting_leaves_quantity = value
     event.resting_price = bound
-    event.client_0 = command.client_0
-    event.client_1 = command.client_1
-    event.client_2 = command.client_2
-    event.account = command.account
-    event.flag_bits = command.flag_bits
     return at + 1
 
 
 @inlined
 def incoming_canceled(book, events, at, command, owner, order_id, side, limit, open_quantity, reason):
     """The open rest of the incoming order is canceled before it could rest. owner: see execute."""
-    event = tell(book, events, at, command, _CANCELED, reason, side)
-    event.order_id = order_id
-    event.price = limit
-    event.quantity = open_quantity
-    event.leaves_quantity = 0
-    event.client_0 = owner.client_0
-    event.client_1 = owner.client_1
-    event.client_2 = owner.client_2
-    event.account = command.account
+    tell(book, events, at, command, owner, _CANCELED, reason, command.instrument, command.account, side, 0, order_id, limit,
+         open_quantity, 0)
     return at + 1
 
 
@@ -116,9 +98,8 @@ def withdraw(book, events, at, command, slot, reason):
     side = own(book, order.instrument, order.side)
     open_quantity = order.leaves_quantity
     unlink(book, side, slot)
-    order.leaves_quantity = 0
-    event = tell_order(book, events, at, command, _CANCELED, slot, price_of(side, order.level), open_quantity)
-    event.reason = reason
+    tell(book, events, at, command, order, _CANCELED, reason, order.instrument, order.account, order.side, 0, order.order_id,
+         price_of(side, order.level), open_quantity, 0)
     forget(book, slot)
     return at + 1
 
@@ -225,20 +206,13 @@ def execute(book, events, at, command, owner, order_id, side, limit, leaves, mod
         level.quantity -= traded
         instrument.last_price = price
         state.trade_id += 1
-        event = tell(book, events, at, command, _TRADED, _NO_REASON, side)
+        event = tell(book, events, at, command, owner, _TRADED, _NO_REASON, command.instrument, command.account, side, 0,
+                     order_id, price, traded, leaves)
         at += 1
-        event.order_id = order_id
-        event.price = price
-        event.quantity = traded
-        event.leaves_quantity = leaves
         event.trade_id = state.trade_id
         event.resting_order_id = order.order_id
         event.resting_leaves_quantity = order.leaves_quantity
         event.resting_price = resting_price
-        event.client_0 = owner.client_0
-        event.client_1 = owner.client_1
-        event.client_2 = owner.client_2
-        event.account = command.account
         event.resting_account = order.account
         if order.leaves_quantity == 0:
             unlink(book, against, slot)
@@ -249,21 +223,31 @@ def execute(book, events, at, command, owner, order_id, side, limit, leaves, mod
 # The commands of traders ----------------------------------------------------------------------------------------------
 
 @inlined
+def keep(order, command, leaves):
+    """Write what an order that rests is remembered by. Reads before it writes, as tell does."""
+    sequence, quantity, account, instrument = command.sequence, command.quantity, command.account, command.instrument
+    client_0, client_1, client_2 = command.client_0, command.client_1, command.client_2
+    side, time_in_force = command.side, command.time_in_force
+    order.order_id = sequence
+    order.quantity = quantity
+    order.leaves_quantity = leaves
+    order.client_0 = client_0
+    order.client_1 = client_1
+    order.client_2 = client_2
+    order.account = account
+    order.instrument = instrument
+    order.side = side
+    order.time_in_force = time_in_force
+
+
+@inlined
 def enter(book, events, at, command, limit):
     """ENTER: accept, execute, and rest or cancel what is left. Its id is its sequence (RULEBOOK 1.4)."""
     side = command.side
     leaves = command.quantity
-    event = tell(book, events, at, command, _ACCEPTED, _NO_REASON, side)
+    tell(book, events, at, command, command, _ACCEPTED, _NO_REASON, command.instrument, command.account, side,
+         command.flag_bits, command.sequence, limit, leaves, leaves)
     at += 1
-    event.order_id = command.sequence
-    event.price = limit
-    event.quantity = leaves
-    event.leaves_quantity = leaves
-    event.client_0 = command.client_0
-    event.client_1 = command.client_1
-    event.client_2 = command.client_2
-    event.account = command.account
-    event.flag_bits = command.flag_bits
     if crosses(book, command.instrument, side, limit):
         mode = self_match_mode(book, command)
         if command.time_in_force == _FOK and not can_fill(
@@ -278,17 +262,7 @@ def enter(book, events, at, command, limit):
         return incoming_canceled(
             book, events, at, command, command, command.sequence, side, limit, leaves, reason)
     slot = new_slot(book)
-    order = book.orders[slot]
-    order.order_id = command.sequence
-    order.quantity = command.quantity
-    order.leaves_quantity = leaves
-    order.client_0 = command.client_0
-    order.client_1 = command.client_1
-    order.client_2 = command.client_2
-    order.account = command.account
-    order.instrument = command.instrument
-    order.side = side
-    order.time_in_force = command.time_in_force
+    keep(book.orders[slot], command, leaves)
     index(book, slot, command.sequence)
     ladder = own(book, command.instrument, side)
     rest(book, ladder, slot, row_of(ladder, limit))
@@ -321,11 +295,11 @@ def amend(book, events, at, command, slot):
         unlink(book, ladder, slot)
     order.quantity += leaves - open_before
     order.leaves_quantity = leaves
-    event = tell_order(book, events, at, command, _AMENDED, slot, command.price, order.quantity)
+    event = tell(book, events, at, command, order, _AMENDED, _NO_REASON, order.instrument, order.account, side,
+                 command.flag_bits, order.order_id, command.price, order.quantity, leaves)
     at += 1
     event.resting_leaves_quantity = open_before
     event.resting_price = price_before
-    event.flag_bits = command.flag_bits
     if keeps_place:
         return at
     if crosses(book, command.instrument, side, command.price):

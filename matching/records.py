@@ -141,5 +141,6 @@ STATE = record(
     ("free", "<i8"),                  # first free slot; 0: take a new one
     ("used", "<i8"))                  # slots ever handed out; those beyond are untouched memory
 
+MAX_QUANTITY = 1 << 44                # lots of one order; keeps the sum of any book within int64
 NOBODY = 0                            # slot that no order has
 NIL = -1                              # a row or level that does not exist

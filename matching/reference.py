@@ -21,7 +21,7 @@ import numpy as np
 from sortedcontainers import SortedDict
 
 from matching.codes import ALL, CommandKind, EventKind, Flag, Limit, OrderType, Phase, Reason, Scope, SelfMatch, Side, TimeInForce
-from matching.records import COMMAND, EVENT
+from matching.records import COMMAND, EVENT, MAX_QUANTITY
 
 
 class Command(NamedTuple):
@@ -239,6 +239,8 @@ class ReferenceBook:
                 return Reason.INVALID_FLAGS, command.flags, 0
             if command.quantity <= 0:
                 return Reason.INVALID_QUANTITY, command.quantity, 1
+            if command.quantity > MAX_QUANTITY:
+                return Reason.INVALID_QUANTITY, command.quantity, MAX_QUANTITY
         return None
 
     def flags_make_sense(self, command: Command) -> bool:

@@ -75,9 +75,9 @@ def check_rate(account, time):
 def client_order_row(ledger, command):
     """Row of the table that holds this account's client order id, or the free row where it would go."""
     words = 0x811C9DC5
-    for piece in (command.client_0 & 0xFFFFFFFF, (command.client_0 >> 32) & 0xFFFFFFFF,
-                  command.client_1 & 0xFFFFFFFF, (command.client_1 >> 32) & 0xFFFFFFFF,
-                  command.client_2 & 0xFFFFFFFF, command.account & 0xFFFFFFFF):
+    first, second, third = np.int64(command.client_0), np.int64(command.client_1), np.int64(command.client_2)
+    for piece in (first & 0xFFFFFFFF, (first >> 32) & 0xFFFFFFFF, second & 0xFFFFFFFF, (second >> 32) & 0xFFFFFFFF,
+                  third & 0xFFFFFFFF, np.int64(command.account)):
         words = ((words ^ piece) * 0x01000193) & 0xFFFFFFFF      # FNV-1a over 32-bit pieces
     words = ((words ^ (words >> 15)) * 0x2C1B3C6D) & 0xFFFFFFFF
     last = len(ledger.client_orders) - 1

@@ -49,6 +49,7 @@ WRONG_ROWS = [
     ("post-only fill-or-kill", {"flags": 1, "time_in_force": FOK}, "INVALID_FLAGS", 1, 0),
     ("no quantity", {"quantity": 0}, "INVALID_QUANTITY", 0, 1),
     ("negative quantity", {"quantity": -7}, "INVALID_QUANTITY", -7, 1),
+    ("quantity beyond counting", {"quantity": (1 << 44) + 1}, "INVALID_QUANTITY", (1 << 44) + 1, 1 << 44),
     ("below the band", {"price": 89}, "PRICE_BELOW_BAND", 89, 90),
     ("above the band", {"price": 111}, "PRICE_ABOVE_BAND", 111, 110),
     ("far below the band", {"price": -(1 << 63)}, "PRICE_BELOW_BAND", -(1 << 63), 90),
