@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from exchange import Exchange
-from exchange.instruments import CATALOGUE, InstrumentError, largest_order, load_catalogue
+from exchange.instruments import CATALOGUE, Instrument, InstrumentError, largest_order, load_catalogue
 from tests.build import instrument
 
 INSTRUMENTS = load_catalogue()
@@ -200,7 +200,9 @@ def test_terms_that_contradict_each_other_are_refused_with_field_value_and_bound
 
 
 def test_without_a_reference_price_it_is_the_middle_of_the_band():
-    assert instrument(floor=90, ceiling=111, reference_price=None).reference_price == 100
+    terms = Instrument(symbol="SC2701", tick_size=Decimal("0.1"), lot_size=Decimal(1000), price_floor=90,
+                       price_ceiling=111)
+    assert terms.reference_price == 100
 
 
 def test_the_largest_order_keeps_its_notional_countable():
