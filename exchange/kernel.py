@@ -11,11 +11,31 @@ from exchange.phases import REFUSES_CANCEL, REFUSES_ENTRY
 from matching.book import bucket_of, find, next_row, opposite, own, price_of
 from matching.codes import ALL, CommandKind, EventKind, Flag, Limit, OrderType, Phase, Reason, Scope, Side, TimeInForce
 from matching.jit import inlined, kernel, outlined, prefetch
-from matching.kernel import (amend, crosses, enter, limit_price, mass_cancel, open_after_amend, rejected, resting_order,
-                             tell, withdraw)
+from matching.kernel import (
+    amend,
+    crosses,
+    enter,
+    limit_price,
+    mass_cancel,
+    open_after_amend,
+    rejected,
+    resting_order,
+    tell,
+    withdraw,
+)
 from matching.records import MAX_QUANTITY, NOBODY
-from risk.kernel import (check_exposure, check_increments, check_rate, check_size, first_holder,
-                         forget_client_orders, hold, names_client_order, remember, settle)
+from risk.kernel import (
+    check_exposure,
+    check_increments,
+    check_rate,
+    check_size,
+    first_holder,
+    forget_client_orders,
+    hold,
+    names_client_order,
+    remember,
+    settle,
+)
 from risk.limits import LARGEST_MARGIN, LIMIT_HIGH, LIMIT_LOW
 
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)

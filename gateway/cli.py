@@ -49,7 +49,7 @@ def serve(
                                durable=durable)
     except ConfigurationError as error:
         _fail(error, error.exit_code)
-    from gateway.serving import run          # numba and the server are loaded only where they are needed
+    from gateway.serving import run  # numba and the server are loaded only where they are needed
 
     raise typer.Exit(run(settings))
 

@@ -10,8 +10,6 @@ import numpy as np
 from matching.jit import inlined, leading_zeros, trailing_zeros
 from matching.records import NIL
 
-
-
 MAX_LEVELS = 64 * 64 * 64
 _MIDDLE = 1                      # offset of the middle layer
 _BOTTOM = 1 + 64                 # offset of the bottom layer

@@ -8,8 +8,7 @@ EVENT_WORDS.
 """
 import numpy as np
 
-from matching.book import (find, forget, index, is_empty, new_slot, next_row, opposite, own, price_of, rest, row_of,
-                           unlink)
+from matching.book import find, forget, index, is_empty, new_slot, next_row, opposite, own, price_of, rest, row_of, unlink
 from matching.codes import ALL, CommandKind, EventKind, Flag, OrderType, Reason, SelfMatch, Side, TimeInForce
 from matching.jit import inlined
 from matching.records import NOBODY
