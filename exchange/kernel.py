@@ -566,6 +566,15 @@ def process(commands, first, events, book, ledger):
     return number, at
 
 
+@kernel
+def first_gap(commands, sequence):
+    """Number of the first row that does not continue `sequence`, the last one applied; -1: all do."""
+    for number in range(len(commands)):
+        if commands[number].sequence != sequence + number + 1:
+            return number
+    return -1
+
+
 # Reading the books ---------------------------------------------------------------------------------------------------------
 
 @kernel

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from exchange.instruments import Instrument, largest_order
-from exchange.kernel import list_depth, list_orders, locate, process
+from exchange.kernel import first_gap, list_depth, list_orders, locate, process
 from matching.book import Book, new_book
 from matching.codes import Side
 from matching.records import COMMAND, COMMAND_WORDS, EVENT, EVENT_WORDS, NOBODY, ORDER, new_rows, offset_of
@@ -49,7 +49,8 @@ class Exchange:
         if not self.accounts:
             raise ValueError("accounts: none given, at least 1 needed")
         self.risk = risk
-        self.sequence = 0
+        self.sequence = 0                            # of the last command
+        self.time = 0                                # of the last command, ns
         self._index = {instrument.symbol: number for number, instrument in enumerate(self.instruments)}
         self._book = self._new_book(max_orders)
         self._ledger = self._new_ledger(max_client_order_ids)
@@ -94,14 +95,13 @@ class Exchange:
             raise TypeError(f"commands: dtype {commands.dtype}, must be matching.COMMAND")
         if not len(commands):
             return np.empty(0, EVENT)
-        first, last = int(commands["sequence"][0]), int(commands["sequence"][-1])
-        if first != self.sequence + 1 or last != self.sequence + len(commands):
-            raise ValueError(f"sequence: rows {first} to {last} ({len(commands)}), "
-                             f"must be {self.sequence + 1} to {self.sequence + len(commands)}")
         # the compiled call knows one kind of array only: contiguous and writable
         if not (commands.flags.c_contiguous and commands.flags.writeable):
             commands = commands.copy()
         rows = commands.view(COMMAND_WORDS)
+        gap = first_gap(rows, self.sequence)
+        if gap >= 0:
+            raise ValueError(f"sequence of row {gap} is {commands['sequence'][gap]}, must be {self.sequence + gap + 1}")
         parts = []
         done = 0
         while done < len(rows):
@@ -111,7 +111,8 @@ class Exchange:
                 parts.append(_copied(buffer[:written]).view(EVENT))
             else:
                 parts.append(buffer[:written].view(EVENT))
-        self.sequence = last
+        self.sequence += len(rows)
+        self.time = int(commands["time"][-1])
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _free_buffer(self) -> np.ndarray:
@@ -236,7 +237,7 @@ class Exchange:
         book, ledger = self._book, self._ledger
         used = int(book.state[0].used)
         held = np.flatnonzero(ledger.client_orders["order_id"])
-        arrays = {"sequence": np.array([self.sequence], "<i8"), "client_rows": held.astype("<i8"),
+        arrays = {"sequence": np.array([self.sequence, self.time], "<i8"), "client_rows": held.astype("<i8"),
                   "client_orders": ledger.client_orders[held]}
         for name in ("instruments", "sides", "levels", "words", "buckets", "members", "state"):
             arrays[f"book_{name}"] = _copied(getattr(book, name))
@@ -266,7 +267,7 @@ class Exchange:
         ledger.client_orders[arrays["client_rows"]] = arrays["client_orders"].view(ledger.client_orders.dtype)
         for name, target in (whole | cut).items():
             target[:len(arrays[name])] = arrays[name].view(target.dtype)
-        self.sequence = int(arrays["sequence"][0])
+        self.sequence, self.time = map(int, arrays["sequence"])
 
 
 def _copied(rows: np.ndarray) -> np.ndarray:

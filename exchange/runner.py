@@ -47,7 +47,7 @@ class Runner:
         self.listeners: list[Reply] = []
         self._journal = journal
         self._clock = clock
-        self._time = 0
+        self._time = exchange.time           # never runs backwards, not even when the clock was set back
         self._queue: list[tuple[np.ndarray, Reply | None]] = []
         self._wake = asyncio.Event()
         self._stopping = False
@@ -74,10 +74,14 @@ class Runner:
         """Process what is queued, on the calling thread. Returns the number of commands."""
         batch, submissions = self._drain()
         if len(batch):
-            if self._journal is not None:
-                self._journal.append(batch)
-                self._journal.sync()
-            self._publish(batch, self.exchange.apply(batch), submissions)
+            try:
+                if self._journal is not None:
+                    self._journal.append(batch)
+                    self._journal.sync()
+                self._publish(batch, self.exchange.apply(batch), submissions)
+            except BaseException:
+                self._stopping = True
+                raise
         return len(batch)
 
     async def run(self) -> None:

@@ -208,15 +208,16 @@ async def _until_stopped(running: _Running) -> None:
         loop.add_signal_handler(name, stop.set)
     engine = asyncio.create_task(running.runner.run())
     engine.add_done_callback(lambda _: stop.set())
-    helpers = [asyncio.create_task(_watch(running, stop))]
+    besides = [asyncio.create_task(_watch(running, stop), name="the watch over disk and snapshots")]
     if running.scenario is not None:
-        helpers.append(asyncio.create_task(_act(running.scenario, running.runner)))
+        besides.append(asyncio.create_task(_act(running.scenario, running.runner), name="the simulated members"))
+    for task in besides:
+        task.add_done_callback(_say_if_failed)
     await stop.wait()
     say("\nstopping")
-    for task in helpers:
+    for task in besides:
         task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await asyncio.gather(*helpers)
+    await asyncio.gather(*besides, return_exceptions=True)
     await running.server.stop()
     await running.runner.stop()
     try:
@@ -224,6 +225,11 @@ async def _until_stopped(running: _Running) -> None:
         await asyncio.to_thread(_write_snapshot, running)
     except BaseException as error:  # noqa: BLE001  the loop's failure is the process's; the journal must still be closed
         running.failure = error
+
+
+def _say_if_failed(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        say(f"{task.get_name()} ended: {type(error).__name__}: {error}; the hub goes on")
 
 
 async def _act(scenario: Scenario, runner: Runner) -> None:
