@@ -432,11 +432,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     plan = QUICK if given.quick else FULL
     result: dict[str, Any] = {"machine": machine(), "disk_milliseconds": disk(given.data), "quick": given.quick}
+    result["steps"] = measure_steps(given.data, plan) if given.only in (None, "steps") else {}
     for kind, measure in (("JSON", measure_json), ("binary", measure_binary)):
         for sync, options in (("on", []), ("off", ["--volatile"])):
             if given.only in (None, kind.lower()):
                 result[f"{kind}, fsync {sync}"] = measure(partial(hub, given.data, *options), plan)
-    result["steps"] = measure_steps(given.data, plan) if given.only in (None, "steps") else {}
     print(report(result))
     if given.profile:
         print("profiles:", *profile(given.data, given.profile, plan))

@@ -63,7 +63,7 @@ STEPS: tuple[tuple[str, Any, str], ...] = (
     ("events dealt out", binary.AccountFeed, "__call__"),
     ("blotter", Blotter, "record"),
     ("market data and feed", Feed, "publish"),
-    ("socket out", app.Connection, "_write"),
+    ("socket out", app.Connection, "write"),
     ("socket out", guard.GuardedWebSocket, "send"),
 )
 
