@@ -130,9 +130,9 @@ def check_row(command):
 @inlined
 def check_standing(ledger, command):
     """Kill switches and the account's standing."""
-    refusal = ledger.limits[command.instrument].refusal
+    refusal = ledger.limits[np.uint64(command.instrument)].refusal
     if refusal == _OK:
-        refusal = np.int64(ledger.accounts[command.account].refusal)
+        refusal = np.int64(ledger.accounts[np.uint64(command.account)].refusal)
     return refusal, 0, 0
 
 
@@ -165,10 +165,10 @@ def check_enter(book, ledger, risk, command):
         reason, value, bound = check_standing(ledger, command)
     if reason != _OK:
         return reason, value, bound, 0, 0
-    instrument = book.instruments[command.instrument]
-    if REFUSES_ENTRY[instrument.phase] != _OK:
-        return REFUSES_ENTRY[instrument.phase], np.int64(instrument.phase), 0, 0, 0
-    limits = ledger.limits[command.instrument]
+    instrument = book.instruments[np.uint64(command.instrument)]
+    if REFUSES_ENTRY[np.uint64(instrument.phase)] != _OK:
+        return REFUSES_ENTRY[np.uint64(instrument.phase)], np.int64(instrument.phase), 0, 0, 0
+    limits = ledger.limits[np.uint64(command.instrument)]
     collar = limits.collar if risk else 0
     price = limit_price(book, command.instrument, command.order_type, command.side, command.price, collar)
     if risk:
@@ -179,7 +179,7 @@ def check_enter(book, ledger, risk, command):
             return reason, value, bound, 0, 0
     reason, value, bound = check_band(instrument, price)
     if reason == _OK and risk:
-        account = ledger.accounts[command.account]
+        account = ledger.accounts[np.uint64(command.account)]
         reason, value, bound = check_size(
             account, limits, price, command.quantity, command.quantity, instrument.last_price)
         if reason == _OK:
@@ -194,7 +194,7 @@ def check_enter(book, ledger, risk, command):
         if reason == _OK and account.open_orders >= account.max_open_orders:
             return _MAX_OPEN_ORDERS, account.open_orders + 1, account.max_open_orders, 0, 0
         if reason == _OK:
-            exposure = ledger.exposures[command.account * len(ledger.limits) + command.instrument]
+            exposure = ledger.exposures[np.uint64(command.account * len(ledger.limits) + command.instrument)]
             reason, value, bound = check_exposure(
                 account, limits, exposure, command.side, command.quantity, command.flag_bits)
     if reason != _OK:
@@ -221,30 +221,30 @@ def check_amend(book, ledger, risk, command):
         reason, value, bound = check_standing(ledger, command)
     if reason != _OK:
         return reason, value, bound, np.uint32(NOBODY)
-    instrument = book.instruments[command.instrument]
-    if REFUSES_ENTRY[instrument.phase] != _OK:
-        return REFUSES_ENTRY[instrument.phase], np.int64(instrument.phase), 0, np.uint32(NOBODY)
+    instrument = book.instruments[np.uint64(command.instrument)]
+    if REFUSES_ENTRY[np.uint64(instrument.phase)] != _OK:
+        return REFUSES_ENTRY[np.uint64(instrument.phase)], np.int64(instrument.phase), 0, np.uint32(NOBODY)
     slot = resting_order(book, command)
     if slot == NOBODY:
         return _UNKNOWN_ORDER, command.order_id, 0, np.uint32(NOBODY)
     order = book.orders[slot]
     leaves = open_after_amend(order, command)
     total = order.quantity - order.leaves_quantity + leaves
-    limits = ledger.limits[command.instrument]
+    limits = ledger.limits[np.uint64(command.instrument)]
     if risk:
         reason, value, bound = check_increments(limits, command.price, total)
         if reason != _OK:
             return reason, value, bound, np.uint32(NOBODY)
     reason, value, bound = check_band(instrument, command.price)
     if reason == _OK and risk:
-        account = ledger.accounts[command.account]
+        account = ledger.accounts[np.uint64(command.account)]
         reason, value, bound = check_size(
             account, limits, command.price, total, max(leaves, 0), instrument.last_price)
         if reason == _OK:
             reason, value, bound = check_rate(account, command.time)
         growth = leaves - order.leaves_quantity
         if reason == _OK and growth > 0:
-            exposure = ledger.exposures[command.account * len(ledger.limits) + command.instrument]
+            exposure = ledger.exposures[np.uint64(command.account * len(ledger.limits) + command.instrument)]
             reason, value, bound = check_exposure(account, limits, exposure, order.side, growth, command.flag_bits)
     if reason == _OK and leaves > 0 and command.flag_bits & _POST_ONLY and crosses(
             book, command.instrument, order.side, command.price):
@@ -259,9 +259,9 @@ def check_cancel(book, command):
     reason, value, bound = check_names(book, command)
     if reason != _OK:
         return reason, value, bound, np.uint32(NOBODY)
-    instrument = book.instruments[command.instrument]
-    if REFUSES_CANCEL[instrument.phase] != _OK:
-        return REFUSES_CANCEL[instrument.phase], np.int64(instrument.phase), 0, np.uint32(NOBODY)
+    instrument = book.instruments[np.uint64(command.instrument)]
+    if REFUSES_CANCEL[np.uint64(instrument.phase)] != _OK:
+        return REFUSES_CANCEL[np.uint64(instrument.phase)], np.int64(instrument.phase), 0, np.uint32(NOBODY)
     slot = resting_order(book, command)
     if slot == NOBODY:
         return _UNKNOWN_ORDER, command.order_id, 0, np.uint32(NOBODY)
@@ -341,7 +341,7 @@ def set_limit(book, ledger, risk, command):
     if not risk:
         return
     if which < _FIRST_INSTRUMENT_LIMIT:
-        account = ledger.accounts[command.account]
+        account = ledger.accounts[np.uint64(command.account)]
         if which == _L_QUANTITY:
             account.max_order_quantity = value
         elif which == _L_NOTIONAL:
@@ -360,7 +360,7 @@ def set_limit(book, ledger, risk, command):
             account.enabled = value
             refresh_refusals(ledger)
     else:
-        limit = ledger.limits[command.instrument]
+        limit = ledger.limits[np.uint64(command.instrument)]
         if which == _L_I_QUANTITY:
             limit.max_order_quantity = value
         elif which == _L_I_POSITION:
@@ -370,7 +370,7 @@ def set_limit(book, ledger, risk, command):
         elif which == _L_I_MARGIN:
             set_margin(ledger, command.instrument, value)
         elif which == _L_I_PROTECTION:
-            book.instruments[command.instrument].protection = value
+            book.instruments[np.uint64(command.instrument)].protection = value
 
 
 @inlined
@@ -410,7 +410,7 @@ def check_operator(book, ledger, risk, command):
     if kind == _CASH:
         if value > _LARGEST_SUM or value < -_LARGEST_SUM:
             return _INVALID_VALUE, value, _LARGEST_SUM if value > 0 else -_LARGEST_SUM
-        equity = ledger.accounts[command.account].equity + value
+        equity = ledger.accounts[np.uint64(command.account)].equity + value
         if risk and equity < 0:
             return _INVALID_VALUE, equity, 0
         if risk and equity > _LARGEST_SUM:
@@ -441,12 +441,12 @@ def operate(book, ledger, risk, events, at, command):
         elif code == _FIRM:
             ledger.firms[command.account] = value
         elif code == _ACCOUNT:
-            ledger.accounts[command.account].killed = value
+            ledger.accounts[np.uint64(command.account)].killed = value
         else:
-            ledger.limits[command.instrument].killed = value
+            ledger.limits[np.uint64(command.instrument)].killed = value
         refresh_refusals(ledger)
     elif risk and kind == _CASH:
-        ledger.accounts[command.account].equity += value
+        ledger.accounts[np.uint64(command.account)].equity += value
     return done(book, events, at, command, kind, command.account, code, value)
 
 
@@ -538,11 +538,11 @@ def look_ahead(book, commands, number):
     First the bucket of an order id, a few commands later the order it leads to, then its neighbours in the queue.
     """
     if number + _FAR < len(commands):
-        ahead = commands[number + _FAR]
+        ahead = commands[np.uint64(number + _FAR)]
         prefetch(book.buckets, bucket_of(book, ahead.order_id))
         if ahead.sequence & 15 == 0:     # sixteen new ids share a line of buckets
             prefetch(book.buckets, bucket_of(book, ahead.sequence))
-        ahead = commands[number + _NEAR]
+        ahead = commands[np.uint64(number + _NEAR)]
         prefetch(book.orders, np.uint64(book.buckets[bucket_of(book, ahead.order_id)]))
 
 
@@ -560,7 +560,7 @@ def process(commands, first, events, book, ledger):
     number = first
     while number < len(commands) and at + state.orders + 3 <= len(events):
         look_ahead(book, commands, number)
-        at = process_one(book, ledger, risk, events, at, commands[number])
+        at = process_one(book, ledger, risk, events, at, commands[np.uint64(number)])
         number += 1
     state.event_id += at
     return number, at

@@ -31,25 +31,25 @@ def _bit(index):
 def mark(words, base, level):
     """Note that `level` is occupied."""
     row = level >> 6
-    word = words[base + _BOTTOM + row]
-    words[base + _BOTTOM + row] = word | _bit(level)
+    word = words[np.uint64(base + _BOTTOM + row)]
+    words[np.uint64(base + _BOTTOM + row)] = word | _bit(level)
     if word == _NONE:
-        words[base + _MIDDLE + (row >> 6)] |= _bit(row)
-        words[base] |= _bit(row >> 6)
+        words[np.uint64(base + _MIDDLE + (row >> 6))] |= _bit(row)
+        words[np.uint64(base)] |= _bit(row >> 6)
 
 
 @inlined
 def clear(words, base, level):
     """Note that `level` is empty."""
     row = level >> 6
-    word = words[base + _BOTTOM + row] & ~_bit(level)
-    words[base + _BOTTOM + row] = word
+    word = words[np.uint64(base + _BOTTOM + row)] & ~_bit(level)
+    words[np.uint64(base + _BOTTOM + row)] = word
     if word == _NONE:
         group = row >> 6
-        middle = words[base + _MIDDLE + group] & ~_bit(row)
-        words[base + _MIDDLE + group] = middle
+        middle = words[np.uint64(base + _MIDDLE + group)] & ~_bit(row)
+        words[np.uint64(base + _MIDDLE + group)] = middle
         if middle == _NONE:
-            words[base] &= ~_bit(group)
+            words[np.uint64(base)] &= ~_bit(group)
 
 
 @inlined
@@ -58,26 +58,26 @@ def first_from(words, base, level):
     if level >= MAX_LEVELS:
         return NIL
     row = level >> 6
-    word = words[base + _BOTTOM + row] >> np.uint64(level & 63)
+    word = words[np.uint64(base + _BOTTOM + row)] >> np.uint64(level & 63)
     if word != _NONE:
         return level + trailing_zeros(word)
     row += 1
     group = row >> 6
     if group > 63:
         return NIL
-    word = words[base + _MIDDLE + group] >> np.uint64(row & 63)
+    word = words[np.uint64(base + _MIDDLE + group)] >> np.uint64(row & 63)
     if word == _NONE:
         group += 1
         if group > 63:
             return NIL
-        word = words[base] >> np.uint64(group)
+        word = words[np.uint64(base)] >> np.uint64(group)
         if word == _NONE:
             return NIL
         group += trailing_zeros(word)
         row = group << 6
-        word = words[base + _MIDDLE + group]
+        word = words[np.uint64(base + _MIDDLE + group)]
     row += trailing_zeros(word)
-    return (row << 6) + trailing_zeros(words[base + _BOTTOM + row])
+    return (row << 6) + trailing_zeros(words[np.uint64(base + _BOTTOM + row)])
 
 
 @inlined
@@ -86,23 +86,23 @@ def last_to(words, base, level):
     if level < 0:
         return NIL
     row = level >> 6
-    word = words[base + _BOTTOM + row] << np.uint64(63 - (level & 63))
+    word = words[np.uint64(base + _BOTTOM + row)] << np.uint64(63 - (level & 63))
     if word != _NONE:
         return level - leading_zeros(word)
     row -= 1
     if row < 0:
         return NIL
     group = row >> 6
-    word = words[base + _MIDDLE + group] << np.uint64(63 - (row & 63))
+    word = words[np.uint64(base + _MIDDLE + group)] << np.uint64(63 - (row & 63))
     if word == _NONE:
         group -= 1
         if group < 0:
             return NIL
-        word = words[base] << np.uint64(63 - group)
+        word = words[np.uint64(base)] << np.uint64(63 - group)
         if word == _NONE:
             return NIL
         group -= leading_zeros(word)
         row = (group << 6) + 63
-        word = words[base + _MIDDLE + group]
+        word = words[np.uint64(base + _MIDDLE + group)]
     row -= leading_zeros(word)
-    return (row << 6) + 63 - leading_zeros(words[base + _BOTTOM + row])
+    return (row << 6) + 63 - leading_zeros(words[np.uint64(base + _BOTTOM + row)])

@@ -23,7 +23,7 @@ from matching.codes import Phase
 from matching.jit import inlined
 from matching.records import INSTRUMENT, LEVEL, MEMBER, NOBODY, ORDER, SIDE, STATE, new_rows
 
-_GOLDEN = 0x9E3779B1             # 2**32 / golden ratio: spreads consecutive block numbers
+_GOLDEN = 0x9E3779B1             # 2**32 / golden ratio: spreads consecutive blocks; its middle bits are the best mixed
 _ID_BITS = 0x7FFFFFFF            # keeps the product within int64
 
 
@@ -134,9 +134,9 @@ def next_row(book, side, row):
 @inlined
 def bucket_of(book, order_id):
     """Where the chain of an order id begins: sixteen consecutive ids are neighbours, blocks of them are scattered."""
-    scattered = (((order_id >> 4) & _ID_BITS) * _GOLDEN) & 0xFFFFFFFF
     blocks = len(book.buckets) >> 4
-    return np.uint64((((scattered * blocks) >> 32) << 4) | (order_id & 15))
+    scattered = (((order_id >> 4) & _ID_BITS) * _GOLDEN) >> 16
+    return np.uint64(((scattered & (blocks - 1)) << 4) | (order_id & 15))
 
 
 @inlined

@@ -3,6 +3,8 @@
 `kernel` marks what Python calls, `inlined` the small steps a kernel is told in, `outlined` the rare ones. With
 NUMBA_DISABLE_JIT=1 all three do nothing and the same source runs as plain Python.
 
+An index that is cast to np.uint64 spares the compiled code a test: a signed one might count from the end.
+
 Numba stamps a cached kernel with its own file only, so a change to a helper in another file would go unnoticed.
 Therefore the cache lives in a folder named by a digest of every source that kernels are made of, and an edited
 kernel never meets an old binary.

@@ -40,7 +40,7 @@ def tell(book, events, at, command, owner, kind, reason, instrument, account, si
     STATE.event_id is the last event of the batch before: it moves on once a batch (exchange/kernel.py).
     Everything is read before anything is written: the compiler cannot know that the rows do not overlap.
     """
-    event = events[at]
+    event = events[np.uint64(at)]
     event_id = book.state[0].event_id + at + 1
     sequence, time = command.sequence, command.time
     client_0, client_1, client_2 = owner.client_0, owner.client_1, owner.client_2
@@ -116,7 +116,7 @@ def self_match_mode(book, command):
     """RULEBOOK 4.2: the flag of the command, or else the default of its account."""
     flags = command.flag_bits & _SMP_FLAGS
     if flags == 0:
-        return book.members[command.account].self_match
+        return book.members[np.uint64(command.account)].self_match
     if flags == _SMP_INCOMING:
         return _CANCEL_INCOMING
     return _CANCEL_RESTING if flags == _SMP_RESTING else _CANCEL_BOTH
@@ -158,7 +158,7 @@ def can_fill(book, instrument, side, limit, quantity, mode, group):
             slot = level.head
             while slot != NOBODY and quantity > 0:
                 order = book.orders[slot]
-                if book.members[order.account].group != group:
+                if book.members[np.uint64(order.account)].group != group:
                     quantity -= order.leaves_quantity
                 elif mode != _CANCEL_RESTING:
                     return False
@@ -179,7 +179,7 @@ def execute(book, events, at, command, owner, order_id, side, limit, leaves, mod
     Cost      O(orders met)
     """
     state = book.state[0]
-    instrument = book.instruments[command.instrument]
+    instrument = book.instruments[np.uint64(command.instrument)]
     against = opposite(book, command.instrument, side)
     last_row = row_of(against, limit)
     while leaves > 0 and against.best <= last_row:
@@ -187,7 +187,7 @@ def execute(book, events, at, command, owner, order_id, side, limit, leaves, mod
         level = book.levels[np.uint64(row)]
         slot = level.head
         order = book.orders[slot]
-        if mode != _TRADE and book.members[order.account].group == book.members[command.account].group:
+        if mode != _TRADE and book.members[np.uint64(order.account)].group == book.members[np.uint64(command.account)].group:
             if mode != _CANCEL_INCOMING:
                 at = withdraw(book, events, at, command, slot, _SELF_MATCH_RESTING)
             if mode != _CANCEL_RESTING:
@@ -250,7 +250,7 @@ def enter(book, events, at, command, limit):
     if crosses(book, command.instrument, side, limit):
         mode = self_match_mode(book, command)
         if command.time_in_force == _FOK and not can_fill(
-                book, command.instrument, side, limit, leaves, mode, book.members[command.account].group):
+                book, command.instrument, side, limit, leaves, mode, book.members[np.uint64(command.account)].group):
             return incoming_canceled(
                 book, events, at, command, command, command.sequence, side, limit, leaves, _FOK_NOT_FILLED)
         at, leaves = execute(book, events, at, command, command, command.sequence, side, limit, leaves, mode)

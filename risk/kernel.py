@@ -205,4 +205,4 @@ def apply_event(ledger, event):
 def settle(ledger, events, first, last):
     """Bring exposures up to date with the events of rows first to last - 1."""
     for row in range(first, last):
-        apply_event(ledger, events[row])
+        apply_event(ledger, events[np.uint64(row)])
