@@ -23,6 +23,9 @@ from matching.records import COMMAND
 
 Reply = Callable[[np.ndarray, np.ndarray], None]
 MAX_BATCH = 1 << 15              # rows
+# Rows from which the machine takes long enough to compute beside the disk: for fewer, two threads that hand each other
+# the interpreter cost more than they save.
+_WORTH_OVERLAPPING = 2048
 _ROW = np.dtype((np.void, COMMAND.itemsize))
 
 
@@ -100,9 +103,13 @@ class Runner:
                         await asyncio.sleep(0)
                         continue
                     self._journal.append(batch)
-                    durable = loop.run_in_executor(disk, self._journal.sync)
-                    events = self.exchange.apply(batch)
-                    await durable
+                    if len(batch) < _WORTH_OVERLAPPING:
+                        events = self.exchange.apply(batch)
+                        await loop.run_in_executor(disk, self._journal.sync)
+                    else:
+                        durable = loop.run_in_executor(disk, self._journal.sync)
+                        events = self.exchange.apply(batch)
+                        await durable
                     self._publish(batch, events, submissions)
                 except BaseException:
                     self._stopping = True
