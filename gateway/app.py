@@ -68,16 +68,22 @@ class Connection:
         """Bytes that have not left yet."""
         return self._transport.get_write_buffer_size() + self._bytes
 
+    def read(self) -> None:
+        """From now on, take what the client sends."""
+        self._protocol.deliver_to(self)
+
     def take(self, message: bytes | str) -> None:
         """One message of the client."""
         self._taking = True
         self.session.receive(message, self._clock())
-        if self._protocol.queue.empty():
-            self._taking = False
-            if self._tickets:
-                self._hand_over()
-            if self._frames:
-                self.write()
+
+    def taken(self) -> None:
+        """That was the last one of a read."""
+        self._taking = False
+        if self._tickets:
+            self._hand_over()
+        if self._frames:
+            self.write()
 
     def send(self, message: bytes) -> None:
         """Queue one text frame."""
@@ -168,20 +174,18 @@ class Gateway:
         code = _HUB_STOPS[0]                     # when this task is canceled, it is the server that stops
         closer = asyncio.create_task(self._close_when_told(websocket, connection))
         try:
-            code = await self._read(websocket, connection)
+            connection.read()
+            code = await self._disconnected(websocket)
         finally:
             closer.cancel()
             self.connections.discard(connection)
             connection.session.lost(self.hub.clock(), cancel=code not in _HUB_STOPS)
 
-    async def _read(self, websocket: WebSocket, connection: Connection) -> int:
-        """Returns the close code."""
-        while True:
-            message = await websocket.receive()
-            if message["type"] == "websocket.disconnect":
-                return message.get("code") or 1006
-            text = message.get("text")
-            connection.take(message["bytes"] if text is None else text)
+    async def _disconnected(self, websocket: WebSocket) -> int:
+        """Returns the close code, when it is all over. Messages do not come this way."""
+        while (message := await websocket.receive())["type"] != "websocket.disconnect":
+            pass
+        return message.get("code") or 1006
 
     async def _close_when_told(self, websocket: WebSocket, connection: Connection) -> None:
         await connection.closed.wait()
