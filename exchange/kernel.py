@@ -53,7 +53,7 @@ _HUB, _FIRM, _ACCOUNT, _INSTRUMENT = int(Scope.HUB), int(Scope.FIRM), int(Scope.
 _FIRST_INSTRUMENT_LIMIT = int(Limit.INSTRUMENT_MAX_ORDER_QUANTITY)
 _SECOND = 1_000_000_000
 _LARGEST_SUM = 1 << 61
-_FAR, _NEAR = 8, 4               # how many commands ahead to look for buckets, and for orders
+_AHEAD = 6                       # how many commands ahead to look
 
 _OK = int(Reason.NONE)
 _UNKNOWN_KIND, _UNKNOWN_INSTRUMENT = int(Reason.UNKNOWN_KIND), int(Reason.UNKNOWN_INSTRUMENT)
@@ -533,17 +533,12 @@ def process_one(book, ledger, risk, events, at, command):
 
 @inlined
 def look_ahead(book, commands, number):
-    """Fetch what coming commands will touch: memory is slow, and a batch says in advance where it will look.
-
-    First the bucket of an order id, a few commands later the order it leads to, then its neighbours in the queue.
-    """
-    if number + _FAR < len(commands):
-        ahead = commands[np.uint64(number + _FAR)]
-        prefetch(book.buckets, bucket_of(book, ahead.order_id))
-        if ahead.sequence & 15 == 0:     # sixteen new ids share a line of buckets
-            prefetch(book.buckets, bucket_of(book, ahead.sequence))
-        ahead = commands[np.uint64(number + _NEAR)]
+    """Fetch what a coming command will touch: memory is slow, and a batch says in advance where it will look."""
+    if number + _AHEAD < len(commands):
+        ahead = commands[np.uint64(number + _AHEAD)]
         prefetch(book.orders, np.uint64(book.buckets[bucket_of(book, ahead.order_id)]))
+        if ahead.sequence & 15 == 0:     # sixteen new ids share a line of buckets
+            prefetch(book.buckets, bucket_of(book, ahead.sequence + 16))
 
 
 @kernel
