@@ -1,0 +1,207 @@
+"""`qiee` as people run it: real processes, real signals, real folders. Each refusal is one line and its own exit code."""
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+
+from gateway.config import ConfigurationError, configuration_hash, credentials, load, new_key, read_keys, write_keys
+from risk.limits import Account
+
+QIEE = [sys.executable, "-c", "from gateway.cli import main; main()"]
+
+
+class Process:
+    """A hub started with `qiee serve` on a free port."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.process = subprocess.Popen([*QIEE, "serve", "--data", str(folder), "--port", "0", *options],
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.said: list[str] = []
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said.append(line)
+            if "Ctrl-C stops" in line:
+                break
+        else:
+            raise AssertionError("".join(self.said))
+        self.at = re.search(r"ws://([\d.:]+)/ws/api/v2", "".join(self.said)).group(1)    # type: ignore[union-attr]
+
+    def ask(self, method: str, key: str = "demo", **params: object) -> dict:
+        """One request over HTTP, as the greeting shows it. Errors come back as the answer."""
+        query = "&".join(f"{name}={value}" for name, value in params.items())
+        request = urllib.request.Request(f"http://{self.at}/api/v2/{method}?{query}")
+        request.add_header("Authorization", "Basic " + b64encode(f"{key}:{key}-secret".encode()).decode())
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            return json.load(error)
+
+    def stop(self, name: signal.Signals = signal.SIGINT) -> tuple[int, str]:
+        self.process.send_signal(name)
+        said, _ = self.process.communicate(timeout=30)
+        return self.process.returncode, said
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "data"
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run([*QIEE, *arguments], capture_output=True, text=True, timeout=120,
+                          env=os.environ | environment)
+
+
+def refused(result: subprocess.CompletedProcess, exit_code: int, *words: str) -> None:
+    """One line on stderr, no traceback, this exit code."""
+    assert result.returncode == exit_code, result.stderr
+    assert result.stderr.count("\n") == 1 and "Traceback" not in result.stderr
+    for word in words:
+        assert word in result.stderr
+
+
+def test_the_greeting_shows_keys_and_an_order_that_works_when_pasted(folder):
+    hub = Process(folder, "--no-members")
+    try:
+        said = "".join(hub.said)
+        assert "demo / demo-secret" in said
+        command = re.search(r"curl .*'", said).group(0)                                    # type: ignore[union-attr]
+        answer = json.loads(subprocess.run(command, shell=True, capture_output=True, text=True, timeout=30).stdout)
+        assert answer["result"]["order"]["order_state"] == "open"
+    finally:
+        assert hub.stop()[0] == 0
+
+
+@pytest.mark.parametrize(("end", "exit_code"), [(signal.SIGINT, 0), (signal.SIGTERM, 0), (signal.SIGKILL, -9)])
+def test_after_any_end_the_next_start_finds_every_order_where_it_was(folder, end, exit_code):
+    hub = Process(folder, "--no-members")
+    for price in (515, 516, 517):
+        assert hub.ask("private/buy", instrument_name="SC2701", amount=1000, price=price)["result"]
+    assert hub.ask("private/sell", key="trader", instrument_name="SC2701", amount=1000, price=517)["result"]
+    before = hub.ask("private/get_open_orders")["result"]
+    assert [order["price"] for order in before] == [516, 515]
+    assert hub.stop(end)[0] == exit_code
+    again = Process(folder, "--no-members")
+    try:
+        assert again.ask("private/get_open_orders")["result"] == before
+        positions = again.ask("private/get_positions", key="trader")["result"]
+        assert [position["size"] for position in positions] == [-1000]
+        assert again.ask("private/get_user_trades_by_instrument", instrument_name="SC2701")["result"]["trades"]
+    finally:
+        again.stop()
+
+
+def test_simulated_members_move_the_market_and_carry_on_after_a_restart(folder):
+    for _ in range(2):
+        hub = Process(folder)
+        first = hub.ask("public/get_order_book", instrument_name="SC2701")["result"]["change_id"]
+        for _ in range(100):
+            book = hub.ask("public/get_order_book", instrument_name="SC2701")["result"]
+            if book["bids"] and book["asks"] and book["change_id"] > first:
+                break
+            time.sleep(0.1)
+        else:
+            pytest.fail(f"nobody trades: {book}")
+        exit_code, said = hub.stop()
+        assert exit_code == 0 and "ended" not in said
+
+
+def test_a_second_hub_on_the_same_folder_is_refused_and_told_who_holds_it(folder):
+    hub = Process(folder, "--no-members")
+    try:
+        refused(run("serve", "--data", str(folder), "--port", "0"), 3, str(hub.process.pid))
+    finally:
+        hub.stop()
+
+
+def test_a_busy_port_is_refused(folder):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refused(run("serve", "--data", str(folder), "--port", str(port), "--no-members"), 10, str(port))
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("port = 70000", ("port", "70000")), ("prot = 1", ("prot",)), ("port = ", ("bad.toml",)),
+    ("durable = 'perhaps'", ("durable", "perhaps"))])
+def test_a_bad_configuration_is_refused_with_the_setting_named(tmp_path, text, words):
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    refused(run("serve", "--config", str(path), "--data", str(tmp_path / "data")), 2, *words)
+
+
+def test_a_missing_configuration_or_catalogue_is_refused(tmp_path):
+    refused(run("serve", "--config", str(tmp_path / "none.toml")), 2, "none.toml")
+    refused(run("serve", "--catalogue", str(tmp_path / "none.json"), "--data", str(tmp_path / "data")), 12, "none.json")
+
+
+def test_a_journal_of_another_configuration_is_refused(folder):
+    Process(folder, "--no-members").stop()
+    refused(run("serve", "--data", str(folder), "--port", "0", QIEE_MAX_ORDERS="1000"), 8)
+
+
+def test_a_data_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    refused(run("serve", "--data", str(tmp_path / "file" / "data"), "--port", "0"), 2, "file")
+
+
+def test_the_journal_can_be_verified_and_dumped(folder):
+    hub = Process(folder, "--no-members")
+    hub.ask("private/buy", instrument_name="SC2701", amount=1000, price=515, client_order_id="mine")
+    hub.stop()
+    verified = run("journal", "verify", "--data", str(folder))
+    assert verified.returncode == 0 and "CLEAN" in verified.stdout
+    rows = [json.loads(line) for line in run("journal", "dump", "--data", str(folder)).stdout.splitlines()]
+    assert [row["client_order_id"] for row in rows if row["kind"] == "ENTER"] == ["mine"]
+
+
+def test_keys_are_made_listed_and_removed_and_the_secret_is_shown_once(folder):
+    made = run("keys", "add", "refinery", "--data", str(folder)).stdout.split()
+    client_id, secret = made[1], made[3]
+    listed = run("keys", "list", "--data", str(folder)).stdout
+    assert client_id in listed and "refinery" in listed and secret not in listed
+    assert oct((folder / "keys.json").stat().st_mode)[-3:] == "600"
+    assert run("keys", "remove", client_id, "--data", str(folder)).returncode == 0
+    assert client_id not in run("keys", "list", "--data", str(folder)).stdout
+    refused(run("keys", "remove", client_id, "--data", str(folder)), 2, client_id)
+    refused(run("keys", "add", "nobody", "--data", str(folder)), 2, "nobody", "refinery")
+
+
+def test_later_sources_of_a_setting_win(tmp_path, monkeypatch):
+    path = tmp_path / "hub.toml"
+    path.write_text("port = 1\nhost = '127.0.0.2'\nseed = 3\n")
+    monkeypatch.setenv("QIEE_PORT", "2")
+    settings = load(path, port=None, seed=4)
+    assert (settings.host, settings.port, settings.seed, settings.durable) == ("127.0.0.2", 2, 4, True)
+    assert load(path, port=5).port == 5
+
+
+def test_the_configuration_hash_changes_with_accounts_and_capacity():
+    one, other = [Account(name="a")], [Account(name="a", max_long=3)]
+    hashes = {configuration_hash((), accounts, capacity) for accounts in (one, other) for capacity in (10, 11)}
+    assert len(hashes) == 4 and all(len(value) == 32 for value in hashes)
+
+
+def test_a_key_file_that_makes_no_sense_is_refused_with_the_entry_named(tmp_path):
+    write_keys(tmp_path, [new_key("a")])
+    assert len(read_keys(tmp_path)) == 1
+    (tmp_path / "keys.json").write_text('[{"client_id": "x", "client_secret": "y", "account": 7}]')
+    with pytest.raises(ConfigurationError, match="0.account"):
+        read_keys(tmp_path)
+    with pytest.raises(ConfigurationError, match="account is b, must be one of a"):
+        credentials([new_key("b")], [Account(name="a")])
+    with pytest.raises(ConfigurationError, match="scope is everything"):
+        credentials([new_key("a", "everything")], [Account(name="a")])
