@@ -7,9 +7,10 @@ means that the command passes.
 """
 import numpy as np
 
+from exchange.operators import check_operator, done, operate
 from exchange.phases import REFUSES_CANCEL, REFUSES_ENTRY
 from matching.book import bucket_of, find, next_row, opposite, own, price_of
-from matching.codes import ALL, CommandKind, EventKind, Flag, Limit, OrderType, Phase, Reason, Scope, Side, TimeInForce
+from matching.codes import ALL, CommandKind, EventKind, Flag, OrderType, Reason, Side, TimeInForce
 from matching.jit import inlined, kernel, outlined, prefetch
 from matching.kernel import (
     amend,
@@ -20,7 +21,6 @@ from matching.kernel import (
     open_after_amend,
     rejected,
     resting_order,
-    tell,
     withdraw,
 )
 from matching.records import MAX_QUANTITY, NOBODY
@@ -30,29 +30,21 @@ from risk.kernel import (
     check_rate,
     check_size,
     first_holder,
-    forget_client_orders,
     hold,
     names_client_order,
     remember,
     settle,
 )
-from risk.limits import LARGEST_MARGIN, LIMIT_HIGH, LIMIT_LOW
 
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)
 _ENTER, _CANCEL, _AMEND = int(CommandKind.ENTER), int(CommandKind.CANCEL), int(CommandKind.AMEND)
-_MASS_CANCEL, _PHASE, _KILL = int(CommandKind.MASS_CANCEL), int(CommandKind.PHASE), int(CommandKind.KILL_SWITCH)
-_LIMIT, _CASH, _END_DAY = int(CommandKind.LIMIT), int(CommandKind.CASH), int(CommandKind.END_DAY)
-_MASS_CANCELED, _DAY_ENDED = int(EventKind.MASS_CANCELED), int(EventKind.DAY_ENDED)
+_MASS_CANCEL, _MASS_CANCELED = int(CommandKind.MASS_CANCEL), int(EventKind.MASS_CANCELED)
+_PHASE, _END_DAY = int(CommandKind.PHASE), int(CommandKind.END_DAY)
 _MARKET, _LIMIT_ORDER = int(OrderType.MARKET), int(OrderType.LIMIT)
-_DAY, _GTC, _IOC, _FOK = (int(code) for code in (TimeInForce.DAY, TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK))
+_GTC, _IOC, _FOK = int(TimeInForce.GTC), int(TimeInForce.IOC), int(TimeInForce.FOK)
 _POST_ONLY = int(Flag.POST_ONLY)
 _ANY_FLAG = int(sum(Flag))
 _SMP = int(Flag.SMP_CANCEL_INCOMING | Flag.SMP_CANCEL_RESTING | Flag.SMP_CANCEL_BOTH)
-_PHASES = len(Phase)
-_HUB, _FIRM, _ACCOUNT, _INSTRUMENT = int(Scope.HUB), int(Scope.FIRM), int(Scope.ACCOUNT), int(Scope.INSTRUMENT)
-_FIRST_INSTRUMENT_LIMIT = int(Limit.INSTRUMENT_MAX_ORDER_QUANTITY)
-_SECOND = 1_000_000_000
-_LARGEST_SUM = 1 << 61
 _AHEAD = 6                       # how many commands ahead to look
 
 _OK = int(Reason.NONE)
@@ -60,23 +52,12 @@ _UNKNOWN_KIND, _UNKNOWN_INSTRUMENT = int(Reason.UNKNOWN_KIND), int(Reason.UNKNOW
 _UNKNOWN_ACCOUNT, _INVALID_SIDE = int(Reason.UNKNOWN_ACCOUNT), int(Reason.INVALID_SIDE)
 _INVALID_ORDER_TYPE, _INVALID_TIME_IN_FORCE = int(Reason.INVALID_ORDER_TYPE), int(Reason.INVALID_TIME_IN_FORCE)
 _INVALID_FLAGS, _INVALID_QUANTITY = int(Reason.INVALID_FLAGS), int(Reason.INVALID_QUANTITY)
-_INVALID_VALUE, _UNKNOWN_ORDER = int(Reason.INVALID_VALUE), int(Reason.UNKNOWN_ORDER)
-_HUB_KILLED, _INSTRUMENT_KILLED = int(Reason.HUB_KILLED), int(Reason.INSTRUMENT_KILLED)
-_FIRM_KILLED, _ACCOUNT_KILLED = int(Reason.FIRM_KILLED), int(Reason.ACCOUNT_KILLED)
-_ACCOUNT_DISABLED = int(Reason.ACCOUNT_DISABLED)
+_UNKNOWN_ORDER = int(Reason.UNKNOWN_ORDER)
 _PRICE_BELOW_BAND, _PRICE_ABOVE_BAND = int(Reason.PRICE_BELOW_BAND), int(Reason.PRICE_ABOVE_BAND)
 _DUPLICATE, _CLIENT_CAPACITY = int(Reason.DUPLICATE_CLIENT_ORDER_ID), int(Reason.CLIENT_ORDER_ID_CAPACITY)
 _MAX_OPEN_ORDERS, _BOOK_FULL = int(Reason.MAX_OPEN_ORDERS), int(Reason.BOOK_FULL)
 _POST_ONLY_WOULD_TRADE = int(Reason.POST_ONLY_WOULD_TRADE)
-_MASS_CANCEL_REASON, _DAY_ENDED_REASON = int(Reason.MASS_CANCEL), int(Reason.DAY_ENDED)
-
-_L_QUANTITY, _L_NOTIONAL = int(Limit.MAX_ORDER_QUANTITY), int(Limit.MAX_ORDER_NOTIONAL)
-_L_LONG, _L_SHORT, _L_OPEN = int(Limit.MAX_LONG), int(Limit.MAX_SHORT), int(Limit.MAX_OPEN_ORDERS)
-_L_RATE, _L_BURST, _L_ENABLED = int(Limit.MESSAGES_PER_SECOND), int(Limit.MESSAGE_BURST), int(Limit.ENABLED)
-_L_SELF_MATCH, _L_GROUP = int(Limit.SELF_MATCH), int(Limit.GROUP)
-_L_I_QUANTITY, _L_I_POSITION = int(Limit.INSTRUMENT_MAX_ORDER_QUANTITY), int(Limit.INSTRUMENT_MAX_POSITION)
-_L_I_COLLAR, _L_I_MARGIN = int(Limit.INSTRUMENT_COLLAR), int(Limit.INSTRUMENT_MARGIN)
-_L_I_PROTECTION = int(Limit.INSTRUMENT_PROTECTION)
+_MASS_CANCEL_REASON = int(Reason.MASS_CANCEL)
 
 
 @outlined
@@ -278,176 +259,6 @@ def check_mass_cancel(book, command):
     if command.side > _SELL:
         return _INVALID_SIDE, command.side, 0
     return _OK, 0, 0
-
-
-# Operators' commands. RULEBOOK 7 -----------------------------------------------------------------------------------------
-
-@inlined
-def done(book, events, at, command, kind, account, side, quantity):
-    """The one event of an operator command, or the closing event of a mass cancel."""
-    event = tell(book, events, at, command, command, kind, _OK, command.instrument, account, side, 0, 0, 0, quantity, 0)
-    event.client_0 = 0
-    event.client_1 = 0
-    event.client_2 = 0
-    return at + 1
-
-
-@inlined
-def refresh_refusals(ledger):
-    """Bring every account's and instrument's refusal up to date with the kill switches, in order of precedence."""
-    hub = ledger.hub[0]
-    for number in range(len(ledger.limits)):
-        limit = ledger.limits[number]
-        limit.refusal = _HUB_KILLED if hub.killed else (_INSTRUMENT_KILLED if limit.killed else _OK)
-    for number in range(len(ledger.accounts)):
-        account = ledger.accounts[number]
-        account.refusal = _OK
-        if not account.enabled:
-            account.refusal = _ACCOUNT_DISABLED
-        if account.killed:
-            account.refusal = _ACCOUNT_KILLED
-        if ledger.firms[account.firm]:
-            account.refusal = _FIRM_KILLED
-
-
-@inlined
-def largest_exposure(ledger, instrument):
-    """Lots of the largest worst case that any account has in an instrument."""
-    largest = 0
-    for number in range(len(ledger.accounts)):
-        largest = max(largest, ledger.exposures[number * len(ledger.limits) + instrument].worst)
-    return largest
-
-
-@inlined
-def set_margin(ledger, instrument, margin):
-    """A new margin per lot revalues what every account holds."""
-    limit = ledger.limits[instrument]
-    for number in range(len(ledger.accounts)):
-        exposure = ledger.exposures[number * len(ledger.limits) + instrument]
-        ledger.accounts[number].margin_used += exposure.worst * (margin - limit.margin)
-    limit.margin = margin
-    limit.largest_position = LARGEST_MARGIN // max(1, margin)
-
-
-@inlined
-def set_limit(book, ledger, risk, command):
-    """LIMIT: one value of an account or an instrument. Self-match settings belong to matching and hold without risk."""
-    which, value = command.order_type, command.quantity
-    if which == _L_SELF_MATCH:
-        book.members[command.account].self_match = value
-    elif which == _L_GROUP:
-        book.members[command.account].group = value
-    if not risk:
-        return
-    if which < _FIRST_INSTRUMENT_LIMIT:
-        account = ledger.accounts[np.uint64(command.account)]
-        if which == _L_QUANTITY:
-            account.max_order_quantity = value
-        elif which == _L_NOTIONAL:
-            account.max_order_notional = value
-        elif which == _L_LONG:
-            account.max_long = value
-        elif which == _L_SHORT:
-            account.max_short = value
-        elif which == _L_OPEN:
-            account.max_open_orders = value
-        elif which == _L_RATE:
-            account.message_interval = _SECOND // value if value != 0 else 0
-        elif which == _L_BURST:
-            account.message_burst = value
-        elif which == _L_ENABLED:
-            account.enabled = value
-            refresh_refusals(ledger)
-    else:
-        limit = ledger.limits[np.uint64(command.instrument)]
-        if which == _L_I_QUANTITY:
-            limit.max_order_quantity = value
-        elif which == _L_I_POSITION:
-            limit.max_position = value
-        elif which == _L_I_COLLAR:
-            limit.collar = value
-        elif which == _L_I_MARGIN:
-            set_margin(ledger, command.instrument, value)
-        elif which == _L_I_PROTECTION:
-            book.instruments[np.uint64(command.instrument)].protection = value
-
-
-@inlined
-def check_operator(book, ledger, risk, command):
-    """Codes, names and values of an operator command."""
-    kind, code, value = command.kind, command.order_type, command.quantity
-    if kind == _END_DAY:
-        return _OK, 0, 0
-    if kind == _PHASE:
-        if command.instrument < ALL or command.instrument >= len(book.instruments):
-            return _UNKNOWN_INSTRUMENT, command.instrument, len(book.instruments) - 1
-        if code >= _PHASES:
-            return _INVALID_VALUE, code, _PHASES - 1
-        return _OK, 0, 0
-    if kind == _KILL and code > _INSTRUMENT:
-        return _INVALID_VALUE, code, _INSTRUMENT
-    if kind == _LIMIT and LIMIT_LOW[code] > LIMIT_HIGH[code]:
-        return _INVALID_VALUE, code, _L_I_PROTECTION
-    about_instrument = (kind == _KILL and code == _INSTRUMENT) or (kind == _LIMIT and code >= _FIRST_INSTRUMENT_LIMIT)
-    if about_instrument:
-        if command.instrument < 0 or command.instrument >= len(book.instruments):
-            return _UNKNOWN_INSTRUMENT, command.instrument, len(book.instruments) - 1
-    elif not (kind == _KILL and code == _HUB):
-        accounts = len(ledger.firms) if kind == _KILL and code == _FIRM else len(book.members)
-        if command.account < 0 or command.account >= accounts:
-            return _UNKNOWN_ACCOUNT, command.account, accounts - 1
-    if kind == _KILL and value != 0 and value != 1:
-        return _INVALID_VALUE, value, 1 if value > 1 else 0
-    if kind == _LIMIT and value < LIMIT_LOW[code]:
-        return _INVALID_VALUE, value, LIMIT_LOW[code]
-    if kind == _LIMIT and value > LIMIT_HIGH[code]:
-        return _INVALID_VALUE, value, LIMIT_HIGH[code]
-    if risk and kind == _LIMIT and code == _L_I_MARGIN:
-        held = largest_exposure(ledger, command.instrument)
-        if value > LARGEST_MARGIN // max(1, held):
-            return _INVALID_VALUE, value, LARGEST_MARGIN // max(1, held)
-    if kind == _CASH:
-        if value > _LARGEST_SUM or value < -_LARGEST_SUM:
-            return _INVALID_VALUE, value, _LARGEST_SUM if value > 0 else -_LARGEST_SUM
-        equity = ledger.accounts[np.uint64(command.account)].equity + value
-        if risk and equity < 0:
-            return _INVALID_VALUE, equity, 0
-        if risk and equity > _LARGEST_SUM:
-            return _INVALID_VALUE, equity, _LARGEST_SUM
-    return _OK, 0, 0
-
-
-@inlined
-def operate(book, ledger, risk, events, at, command):
-    """Carry out an operator command that has passed check_operator."""
-    kind, code, value = command.kind, command.order_type, command.quantity
-    if kind == _END_DAY:
-        end, expired = mass_cancel(book, events, at, command, ALL, ALL, 0, _DAY_ENDED_REASON, True)
-        if risk:
-            settle(ledger, events, at, end)
-            forget_client_orders(ledger)
-        return done(book, events, end, command, _DAY_ENDED, command.account, command.side, expired)
-    if kind == _PHASE:
-        for number in range(len(book.instruments)):
-            if command.instrument == ALL or command.instrument == number:
-                book.instruments[number].phase = code
-        return done(book, events, at, command, kind, 0, 0, np.int64(code))
-    if kind == _LIMIT:
-        set_limit(book, ledger, risk, command)
-    elif risk and kind == _KILL:
-        if code == _HUB:
-            ledger.hub[0].killed = value
-        elif code == _FIRM:
-            ledger.firms[command.account] = value
-        elif code == _ACCOUNT:
-            ledger.accounts[np.uint64(command.account)].killed = value
-        else:
-            ledger.limits[np.uint64(command.instrument)].killed = value
-        refresh_refusals(ledger)
-    elif risk and kind == _CASH:
-        ledger.accounts[np.uint64(command.account)].equity += value
-    return done(book, events, at, command, kind, command.account, code, value)
 
 
 # The path of a command -----------------------------------------------------------------------------------------------------
