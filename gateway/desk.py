@@ -70,6 +70,7 @@ class Desk:
         now = self._hub.clock()
         self.reports.publish(commands, events, now)
         self._hub.blotter.record(commands, events)
+        self.orders.changed(events)
         self._durable = int(commands["sequence"][-1])
         waiting, self._waiting = self._waiting, []
         for question in waiting:

@@ -587,7 +587,6 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
                 else:
                     self._take_text(apply_mask(data[start:stop], data[start - 4:start]), receiver)
             else:
-                receiver.taken()                                   # before a close frame is answered
                 super().data_received(data[at:stop])
             if self.discarding or self.conn.close_rcvd is not None:
                 return b""
@@ -636,6 +635,10 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
     def taken(self) -> None:
         """Nothing is left to be done."""
 
+    def handle_close(self, event: Frame) -> None:
+        (self.receiver or self).taken()          # what came before is answered
+        super().handle_close(event)
+
     def pause_writing(self) -> None:
         super().pause_writing()
         if self.transport.get_write_buffer_size() > self.guard.bounds.write_buffer_bytes:
@@ -661,6 +664,7 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
         """
         if self.close_sent:
             return
+        (self.receiver or self).taken()          # what came before is answered
         if isinstance(self.conn.parser_exc, PayloadTooBig):
             self.guard.refused["message_bytes"] += 1
         elif self.conn.close_sent is not None and self.conn.close_sent.code == 1002:

@@ -487,6 +487,11 @@ def events_of(rows: np.ndarray) -> Iterator[Event]:
     return map(Event._make, _EVENT.iter_unpack(rows.tobytes()))
 
 
+def event_at(rows: np.ndarray, row: int) -> Event:
+    """One of many EVENT rows."""
+    return Event._make(_EVENT.unpack(rows[row:row + 1].tobytes()))
+
+
 # Answers -----------------------------------------------------------------------------------------------------------------
 
 _encoder = msgspec.json.Encoder(decimal_format="number")

@@ -12,6 +12,7 @@ that command.
 
 Instruments are indices, prices ticks, quantities lots, times ns.
 """
+from copy import copy
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,7 +20,7 @@ from msgspec import Struct
 
 from exchange.blotter import ENTRY, Blotter, OrderState
 from exchange.machine import Exchange
-from gateway.messages import Command, Event, Scale, commands_of, encode, events_of, layout, notification
+from gateway.messages import Command, Event, Scale, commands_of, encode, event_at, events_of, layout, notification
 from matching.codes import EventKind, Flag, OrderType, Reason, Side, TimeInForce
 
 _ACCEPTED, _TRADED, _CANCELED = int(EventKind.ACCEPTED), int(EventKind.TRADED), int(EventKind.CANCELED)
@@ -33,6 +34,7 @@ TIME_IN_FORCE = {int(TimeInForce.DAY): "good_til_day", int(TimeInForce.GTC): "go
                  int(TimeInForce.IOC): "immediate_or_cancel", int(TimeInForce.FOK): "fill_or_kill"}
 _REASON = {int(reason): reason.name.lower() for reason in Reason}
 _JSON = {True: "true", False: "false"}
+_REMEMBERED = 4096               # orders found, and events of a batch up to which it pays to say which of them it changed
 
 
 class Order(Struct, gc=False):
@@ -115,11 +117,28 @@ class Orders:
         self.exchange = exchange
         self.blotter = blotter
         self.scales = [Scale(instrument) for instrument in exchange.instruments]
+        # Who cancels looks an order up twice, when asked and when answering, and the blotter's way is the longer one.
+        self._found: dict[int, Order] = {}
 
     def find(self, order_id: int) -> Order | None:
-        """None: never accepted, or finished too long ago."""
-        entry = self.blotter.order(order_id)
-        return None if entry is None else _of_entry(entry.tobytes())
+        """Yours to change. None: never accepted, or finished too long ago."""
+        order = self._found.get(order_id)
+        if order is None:
+            entry = self.blotter.order(order_id)
+            if entry is None:
+                return None
+            if len(self._found) >= _REMEMBERED:
+                self._found.clear()
+            order = self._found[order_id] = _of_entry(entry.tobytes())
+        return copy(order)
+
+    def changed(self, events: np.ndarray) -> None:
+        """The blotter has recorded these: what was found of their orders is out of date."""
+        if len(events) > _REMEMBERED:
+            self._found.clear()
+        elif self._found:
+            for order_id in events["order_id"].tolist() + events["resting_order_id"].tolist():
+                self._found.pop(order_id, None)
 
     def open_ids(self, account: int) -> set[int]:
         """Ids of an account's open orders."""
@@ -186,13 +205,15 @@ class Batch:
         self.events = events
         self.now = now
         self.first = int(commands["sequence"][0]) if len(commands) else 0
+        self._ids, self._makers = events["order_id"].copy(), events["resting_order_id"].copy()     # contiguous
 
     def order(self, order_id: int, sequence: int) -> Order | None:
         """The order as the command `sequence` left it; None if it was never accepted or is forgotten."""
-        ids, makers = self.events["order_id"], self.events["resting_order_id"]
-        rows = self.events[((ids == order_id) | (makers == order_id)) & (self.events["sequence"] <= sequence)]
         order = self.orders.find(order_id) if order_id < self.first else None
-        for event in events_of(rows):
+        for row in ((self._ids == order_id) | (self._makers == order_id)).nonzero()[0].tolist():
+            event = event_at(self.events, row)
+            if event.sequence > sequence:
+                break
             if event.kind == _REJECTED:
                 continue
             if event.kind == _ACCEPTED:

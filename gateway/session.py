@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gateway import commands, questions, requests, terms
-from gateway.auth import Credential
+from gateway.auth import SCOPES, Credential
 from gateway.commands import Ticket
 from gateway.desk import Bucket, Desk, platform_state
 from gateway.feed import ChannelError
@@ -94,6 +94,7 @@ class Session:
         self.admit = admit
         self.state = State.CONNECTED
         self.credential: Credential | None = None
+        self._permitted: frozenset[str] = frozenset()    # scopes of its methods
         self.account = ALL
         self.bucket = bucket or Bucket(hub.limits.public_per_second, hub.limits.public_burst)
         self.channels: dict[str, Channel] = {}           # private ones
@@ -131,7 +132,7 @@ class Session:
             if method is None:
                 raise Refused(-32601, "Method not found", f"method: {request.method} does not exist", field="method",
                               value=request.method)
-            if method.scope or method.websocket_only:
+            if method.scope not in self._permitted or method.websocket_only:
                 self._permit(method)
             if method.engine and self.desk.behind:
                 self.desk.wait(lambda: self._serve(frame, now, again=True))
@@ -220,11 +221,12 @@ class Session:
     def answer(self, tickets: list[Ticket], stamped: np.ndarray, events: np.ndarray, batch: Batch) -> None:
         """Commands of this session are durable: answer them in order."""
         rows, told = commands_of(stamped), list(events_of(events))
-        at = 0
+        at, count = 0, len(told)
         for ticket in tickets:
-            own = list(islice(rows, ticket.rows))
+            own = [next(rows)] if ticket.rows == 1 else list(islice(rows, ticket.rows))
+            last = own[-1].sequence
             end = at
-            while end < len(told) and told[end].sequence <= own[-1].sequence:
+            while end < count and told[end].sequence <= last:
                 end += 1
             self.pending -= ticket.rows
             try:
@@ -295,6 +297,7 @@ class Session:
             self.entered.clear()
             self.cancel_on_disconnect = None
         self.credential = credential
+        self._permitted = frozenset(scope for scope in SCOPES if credential.may(scope))
         self.account = credential.account
         self.bucket = self.desk.bucket_of_key(credential.client_id)
         self._move("logged_on")

@@ -6,6 +6,8 @@ import hashlib
 import hmac
 import itertools
 import json
+import re
+import socket
 import time
 
 import httpx
@@ -236,3 +238,72 @@ def test_the_documented_schema_lists_every_http_method_once(served):
     assert "client_order_id" in body["properties"]
     operations = [operation["operationId"] for path in schema["paths"].values() for operation in path.values()]
     assert len(operations) == len(set(operations))
+
+
+# Frames, by hand.
+
+def frame(kind: int, data: bytes, fin: bool = True) -> bytes:
+    head = bytes((fin << 7 | kind,)) + (bytes((0x80 | len(data),)) if len(data) < 126 else b"\xfe" + len(data).to_bytes(2, "big"))
+    return head + b"mask" + bytes(byte ^ b"mask"[at % 4] for at, byte in enumerate(data))
+
+
+def question(number: int, more: int = 0) -> bytes:
+    return b'{"id":%d,"method":"public/get_time"%s}' % (number, b" " * more)
+
+
+def bare(served, *sent: bytes) -> bytes:
+    """What comes back on one connection that sends a handshake and these, read by read, then reads to the end."""
+    host, _, port = served.partition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as wire:
+        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        handshake = (b"GET /ws/api/v2 HTTP/1.1\r\nHost: hub\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+        wire.sendall(handshake)
+        got = b""
+        while not got.endswith(b"\r\n\r\n"):
+            got += wire.recv(1)
+        for part in sent:
+            wire.sendall(part)
+            time.sleep(0.002)
+        got = b""
+        while part := wire.recv(65_536):
+            got += part
+        return got
+
+
+def answered(answers: bytes) -> list[int]:
+    return [int(found) for found in re.findall(rb'"id":(\d+),"result"', answers)]
+
+
+GOODBYE = frame(8, b"\x03\xe8")
+
+
+def test_frames_of_one_read_are_answered_in_order_before_the_close_frame_is(served):
+    got = bare(served, b"".join(frame(1, question(number)) for number in range(50)) + GOODBYE)
+    assert answered(got) == list(range(50))
+    assert got.endswith(b"\x88\x02\x03\xe8")
+
+
+def test_frames_may_be_cut_anywhere(served):
+    sent = frame(1, question(1)) + frame(1, question(2, more=200)) + frame(9, b"ping") + frame(1, question(3)) + GOODBYE
+    got = bare(served, *(sent[at:at + 1] for at in range(len(sent))))
+    assert answered(got) == [1, 2, 3]
+    assert b"\x8a\x04ping" in got
+
+
+def test_fragments_and_whole_frames_may_follow_each_other(served):
+    halves = question(2)[:9], question(2)[9:]
+    got = bare(served, frame(1, question(1)) + frame(1, halves[0], fin=False) + frame(9, b"ping") + frame(0, halves[1])
+               + frame(1, question(3)), frame(1, question(4)) + GOODBYE)
+    assert answered(got) == [1, 2, 3, 4]
+    assert b"\x8a\x04ping" in got
+
+
+@pytest.mark.parametrize("bad, code", [
+    (frame(1, b"\xff\xfe"), 1007), (frame(1, bytes(5_000)), 1009), (frame(3, b"data"), 1002), (frame(9, bytes(126)), 1002),
+    (b"\x81\x02hi", 1002), (frame(0x41, b"hi"), 1002), (frame(0, b"hi"), 1002)],
+    ids=["not UTF-8", "too long", "opcode 3", "long ping", "unmasked", "reserved bit", "lone continuation"])
+def test_a_frame_that_breaks_the_protocol_ends_the_connection_after_what_came_before_it(served, bad, code):
+    got = bare(served, frame(1, question(1)) + bad + frame(1, question(2)))
+    assert answered(got) == [1]
+    assert b"\x88" in got and code.to_bytes(2, "big") in got.rpartition(b"\x88")[2]
