@@ -29,6 +29,7 @@ from risk.kernel import (
     check_increments,
     check_rate,
     check_size,
+    first_client_order_row,
     first_holder,
     hold,
     names_client_order,
@@ -343,13 +344,15 @@ def process_one(book, ledger, risk, events, at, command):
 
 
 @inlined
-def look_ahead(book, commands, number):
+def look_ahead(book, ledger, risk, commands, number):
     """Fetch what a coming command will touch: memory is slow, and a batch says in advance where it will look."""
     if number + _AHEAD < len(commands):
         ahead = commands[np.uint64(number + _AHEAD)]
         prefetch(book.orders, np.uint64(book.buckets[bucket_of(book, ahead.order_id)]))
         if ahead.sequence & 15 == 0:     # sixteen new ids share a line of buckets
             prefetch(book.buckets, bucket_of(book, ahead.sequence + 16))
+        if risk and names_client_order(ahead):
+            prefetch(ledger.client_orders, np.uint64(first_client_order_row(ledger, ahead)))
 
 
 @kernel
@@ -365,7 +368,7 @@ def process(commands, first, events, book, ledger):
     at = 0
     number = first
     while number < len(commands) and at + state.orders + 3 <= len(events):
-        look_ahead(book, commands, number)
+        look_ahead(book, ledger, risk, commands, number)
         at = process_one(book, ledger, risk, events, at, commands[np.uint64(number)])
         number += 1
     state.event_id += at

@@ -72,16 +72,22 @@ def check_rate(account, time):
 # Client order ids (RULEBOOK 5.10) ---------------------------------------------------------------------------------------
 
 @inlined
-def client_order_row(ledger, command):
-    """Row of the table that holds this account's client order id, or the free row where it would go."""
+def first_client_order_row(ledger, command):
+    """Row of the table where the search for this account's client order id begins."""
     words = 0x811C9DC5
     first, second, third = np.int64(command.client_0), np.int64(command.client_1), np.int64(command.client_2)
     for piece in (first & 0xFFFFFFFF, (first >> 32) & 0xFFFFFFFF, second & 0xFFFFFFFF, (second >> 32) & 0xFFFFFFFF,
                   third & 0xFFFFFFFF, np.int64(command.account)):
         words = ((words ^ piece) * 0x01000193) & 0xFFFFFFFF      # FNV-1a over 32-bit pieces
     words = ((words ^ (words >> 15)) * 0x2C1B3C6D) & 0xFFFFFFFF
+    return (words ^ (words >> 13)) & (len(ledger.client_orders) - 1)
+
+
+@inlined
+def client_order_row(ledger, command):
+    """Row of the table that holds this account's client order id, or the free row where it would go."""
     last = len(ledger.client_orders) - 1
-    row = (words ^ (words >> 13)) & last
+    row = first_client_order_row(ledger, command)
     while True:
         held = ledger.client_orders[row]
         if held.order_id == 0 or (held.client_0 == command.client_0 and held.client_1 == command.client_1
