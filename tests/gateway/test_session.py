@@ -313,6 +313,23 @@ def test_answers_show_the_order_as_their_own_command_left_it(alice, bob):
     assert (canceled["filled_amount"], canceled["order_state"], canceled["average_price"]) == (7, "cancelled", 1)
 
 
+def test_an_order_that_was_asked_for_is_told_anew_after_every_batch_that_changes_it(alice, bob):
+    """Looked up before, as maker and as its own command changes it."""
+    buy(alice, 5, 1)
+    ask = '{"id":1,"method":"private/get_order_state","params":{"order_id":"1"}}'
+    told = []
+    for change in (lambda: sell(bob, 2, 1), lambda: sell(bob, 1, 1),
+                   lambda: alice.tell('{"id":2,"method":"private/cancel","params":{"order_id":"1"}}')):
+        alice.tell(ask)
+        change()
+        alice.floor.run()
+        alice.messages.clear()
+        alice.tell(ask)
+        order = alice.messages[-1]["result"]
+        told.append((order["filled_amount"], order["order_state"]))
+    assert told == [(2, "open"), (3, "open"), (3, "cancelled")]
+
+
 def test_edits_sent_one_after_the_other_without_waiting_add_up(alice):
     buy(alice, 5, 1)
     with alice.floor.one_batch():
