@@ -27,7 +27,7 @@ class Limits:
     bad_requests: int = 100              # that cannot be read, in a row, before the connection is closed
     heartbeat_seconds: int = 10          # shortest interval of set_heartbeat
     channels: int = 1_000                # subscribed by one connection
-    pending: int = 8_192                 # commands of one connection on their way to the book
+    pending: int = 1_536                 # commands of one connection on their way: their answers fit its write buffer
 
 
 @dataclass(frozen=True)
