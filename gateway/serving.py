@@ -44,8 +44,9 @@ _SAY_AFTER = 1.0                 # seconds that a step may take in silence
 
 
 def say(text: str) -> None:
-    """One line for the operator."""
-    print(text, flush=True)
+    """One line for the operator; nobody may be reading any more."""
+    with contextlib.suppress(BrokenPipeError):
+        print(text, flush=True)
 
 
 @contextlib.contextmanager
@@ -223,7 +224,7 @@ async def _until_stopped(running: _Running) -> None:
     try:
         await engine
         await asyncio.to_thread(_write_snapshot, running)
-    except BaseException as error:  # noqa: BLE001  the loop's failure is the process's; the journal must still be closed
+    except BaseException as error:       # the process ends with it, but the journal must still be closed
         running.failure = error
 
 

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.client import Client, ConnectionLost, HubError
 from gateway.config import ConfigurationError, configuration_hash, credentials, load, new_key, read_keys, write_keys
 from risk.limits import Account
 
@@ -156,6 +158,34 @@ def test_a_journal_of_another_configuration_is_refused(folder):
 def test_a_data_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     refused(run("serve", "--data", str(tmp_path / "file" / "data"), "--port", "0"), 2, "file")
+
+
+def test_a_journal_that_cannot_be_written_stops_the_hub_and_the_next_start_has_all_that_was_acknowledged(folder):
+    Process(folder, "--no-members").stop()               # kernels are compiled now: only the journal still grows
+    hub = Process(folder, "--no-members")
+    resource.prlimit(hub.process.pid, resource.RLIMIT_FSIZE, (40_000, 40_000))
+    acknowledged = []
+    lost = pytest.raises((ConnectionLost, HubError, TimeoutError))
+    with lost, Client(f"ws://{hub.at}", "refinery", "refinery-secret") as client:
+        for number in range(1000):
+            acknowledged.append(client.buy("SC2701", amount=1000, price=511 + number % 9)["order"]["order_id"])
+            time.sleep(0.005)                            # below the account's message rate
+    said, _ = hub.process.communicate(timeout=30)
+    assert hub.process.returncode == 4 and "write failed" in said and "Traceback" not in said
+    again = Process(folder, "--no-members")
+    try:
+        open_orders = again.ask("private/get_open_orders", key="refinery")["result"]
+        assert len(acknowledged) > 50
+        assert {order["order_id"] for order in open_orders} >= set(acknowledged)
+    finally:
+        again.stop()
+
+
+def test_a_hub_that_nobody_listens_to_still_stops_in_order(folder):
+    hub = Process(folder, "--no-members")
+    hub.process.stdout.close()                                                             # type: ignore[union-attr]
+    hub.process.send_signal(signal.SIGTERM)
+    assert hub.process.wait(timeout=30) == 0
 
 
 def test_the_journal_can_be_verified_and_dumped(folder):
