@@ -164,9 +164,12 @@ async def _serve(settings: Settings) -> int:
         scenario = Scenario(hub_state.exchange, demo_members(hub_state.exchange, settings.seed), settings.seed) \
             if settings.members else None
         running = _Running(settings, recovery, runner, server, scenario, snapshot_at=recovery.journal.sequence)
+        stop = asyncio.Event()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(name, stop.set)
         await server.start()
         _greet(running, keys, time.monotonic() - started)
-        await _until_stopped(running)
+        await _until_stopped(running, stop)
     finally:
         recovery.journal.close()
     if running.failure is not None:
@@ -201,12 +204,8 @@ Ctrl-C stops the hub
 """)
 
 
-async def _until_stopped(running: _Running) -> None:
+async def _until_stopped(running: _Running, stop: asyncio.Event) -> None:
     """Run the loop, the members and the watchers until a signal comes or the loop fails; then stop in order."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, stop.set)
     engine = asyncio.create_task(running.runner.run())
     engine.add_done_callback(lambda _: stop.set())
     besides = [asyncio.create_task(_watch(running, stop), name="the watch over disk and snapshots")]
