@@ -13,6 +13,8 @@ from decimal import Decimal
 from typing import Any
 
 from matching.bitmap import MAX_LEVELS
+from matching.codes import Mechanism, Phase
+from matching.records import AUCTION_REFERENCE
 
 _UNBOUNDED = 1 << 40             # lots; far from any real order, small enough that products stay within int64
 MIDDLE = -(1 << 62)              # a reference price that is not given
@@ -33,8 +35,8 @@ class Instrument:
     symbol: str
     tick_size: Decimal                   # currency per unit of volume
     lot_size: Decimal                    # units of volume per lot
-    price_floor: int                     # ticks, lowest price of the band
-    price_ceiling: int                   # ticks, highest price of the band
+    price_floor: int                     # ticks, lowest price that its ladder has a row for
+    price_ceiling: int                   # ticks, highest
     reference_price: int = MIDDLE        # ticks, stands for the last trade before the first; default: middle of the band
     price_rule: str = "resting"          # "resting" or "median" (RULEBOOK 3.2)
     protection: int = 0                  # ticks a market order may go beyond the best price; 0: to the band
@@ -45,6 +47,20 @@ class Instrument:
     price_increment: int = 1             # ticks
     max_order_quantity: int = _UNBOUNDED # lots
     max_position: int = _UNBOUNDED       # lots of one account, worst case
+    daily_limit: int = 0                 # 1/10,000 of the settlement price; 0: the whole ladder is the band
+    margin_rate: int = 0                 # 1/10,000 of the settlement price; 0: `margin` holds until a LIMIT command
+    fee_per_lot: int = 0                 # fen
+    fee_rate: int = 0                    # 1/1,000,000 of the value
+    velocity: int = 0                    # ticks that trades may move within the window; 0: no circuit breaker
+    velocity_window: int = 0             # ms
+    opening_cap: int = 0                 # lots an account may open a day; 0: none
+    auction: int = AUCTION_REFERENCE     # bits AUCTION_... of matching/records.py: the tie-breaks of a call auction
+    mechanism: Mechanism = Mechanism.ORDER_BOOK
+    legs: tuple[str, ...] = ()           # symbols that positions go to: near and far of a spread, or the one leg
+    at_settlement: bool = False          # prices are ticks off the leg's settlement price
+    offset: bool = False                 # orders open or close (RULEBOOK 10)
+    physical: bool = False               # delivered at expiry
+    phase: Phase = Phase.CONTINUOUS      # to begin with
     unit: str = "unit"                   # bbl, t, BTC ...
     currency: str = "CNY"
     product: str = ""                    # family: crude, fuel_oil ...
@@ -66,6 +82,8 @@ class Instrument:
         self._require("price_rule", self.price_rule, self.price_rule in ("resting", "median"), "resting or median")
         for field in ("protection", "collar", "margin"):
             self._require(field, getattr(self, field), 0 <= getattr(self, field) <= _UNBOUNDED, f"0 to {_UNBOUNDED}")
+        for field in ("daily_limit", "margin_rate", "fee_per_lot", "fee_rate", "velocity", "velocity_window", "opening_cap"):
+            self._require(field, getattr(self, field), 0 <= getattr(self, field) <= _UNBOUNDED, f"0 to {_UNBOUNDED}")
         for field in ("minimum_quantity", "quantity_increment", "price_increment", "max_order_quantity"):
             self._require(field, getattr(self, field), 1 <= getattr(self, field) <= _UNBOUNDED, f"1 to {_UNBOUNDED}")
         self._require("max_position", self.max_position, 0 <= self.max_position <= _UNBOUNDED, f"0 to {_UNBOUNDED}")
@@ -86,6 +104,14 @@ def largest_order(instrument: Instrument) -> int:
     """Lots up to which price x quantity x fen per tick stays within int64 at any price of the band."""
     worst = max(abs(instrument.price_floor), abs(instrument.price_ceiling), 1) * max(instrument.fen_per_tick, 1)
     return min(instrument.max_order_quantity, _INT64 // 4 // worst)
+
+
+def daily_limits(instrument: Instrument, settlement: int, rate: int) -> tuple[int, int]:
+    """(floor, ceiling) of the band in ticks: settlement plus and minus rate / 10,000, within the ladder. RULEBOOK 9.1."""
+    if rate == 0:
+        return instrument.price_floor, instrument.price_ceiling
+    width = max(abs(settlement) * rate // 10_000, 1)
+    return max(settlement - width, instrument.price_floor), min(settlement + width, instrument.price_ceiling)
 
 
 CATALOGUE = pathlib.Path(__file__).with_name("catalogue.json")

@@ -44,7 +44,7 @@ _PHASE, _END_DAY = int(CommandKind.PHASE), int(CommandKind.END_DAY)
 _MARKET, _LIMIT_ORDER = int(OrderType.MARKET), int(OrderType.LIMIT)
 _GTC, _IOC, _FOK = int(TimeInForce.GTC), int(TimeInForce.IOC), int(TimeInForce.FOK)
 _POST_ONLY = int(Flag.POST_ONLY)
-_ANY_FLAG = int(sum(Flag))
+_ANY_FLAG = int(sum(Flag)) & ~int(Flag.PARKED)
 _SMP = int(Flag.SMP_CANCEL_INCOMING | Flag.SMP_CANCEL_RESTING | Flag.SMP_CANCEL_BOTH)
 _AHEAD = 6                       # how many commands ahead to look
 

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from exchange.instruments import Instrument, largest_order
+from exchange.instruments import Instrument, daily_limits, largest_order
 from exchange.kernel import first_gap, list_depth, list_orders, locate, process
 from matching.book import Book, new_book
 from matching.codes import Side
-from matching.records import COMMAND, COMMAND_WORDS, EVENT, EVENT_WORDS, NOBODY, ORDER, new_rows, offset_of
+from matching.records import COMMAND, COMMAND_WORDS, EVENT, EVENT_WORDS, NIL, NOBODY, ORDER, TIME_IN_FORCE, new_rows, offset_of
 from risk.limits import LARGEST_MARGIN, Account, set_account
-from risk.records import Ledger, new_ledger
+from risk.records import SPECIAL_AT_SETTLEMENT, SPECIAL_OFFSET, SPECIAL_SPREAD, SPECIAL_TO_LEG, Ledger, new_ledger
 
 RESTING = np.dtype((np.record, [
     ("order_id", "<i8"), ("price", "<i8"), ("quantity", "<i8"), ("leaves_quantity", "<i8"), ("client_order_id", "S20"),
@@ -27,6 +27,7 @@ DEPTH = np.dtype((np.record, [("price", "<i8"), ("quantity", "<i8"), ("orders", 
 POSITION = np.dtype((np.record, [
     ("instrument", "<i8"), ("position", "<i8"), ("open_buy", "<i8"), ("open_sell", "<i8"), ("cost", "<i8")]))
 
+_MILLISECOND = 1_000_000         # ns
 _SPARE_ROWS = 8192               # events a batch may give beyond the worst single command, before a second call
 _COPIED_ROWS = 256               # up to here a copy is cheaper than lending a buffer
 
@@ -62,6 +63,12 @@ class Exchange:
             references=[i.reference_price for i in self.instruments], members=len(self.accounts), max_orders=max_orders,
             median=[i.price_rule == "median" for i in self.instruments],
             protection=[i.protection for i in self.instruments])
+        for row, instrument in zip(book.instruments, self.instruments, strict=True):
+            row.phase, row.mechanism, row.auction = instrument.phase, instrument.mechanism, instrument.auction
+            row.daily_limit, row.velocity = instrument.daily_limit, instrument.velocity
+            row.velocity_window = instrument.velocity_window * _MILLISECOND
+            row.watched = instrument.velocity != 0
+            row.floor, row.ceiling = daily_limits(instrument, instrument.reference_price, instrument.daily_limit)
         for member, account in zip(book.members, self.accounts, strict=True):
             if account.group is not None:
                 member.group = account.group
@@ -80,6 +87,14 @@ class Exchange:
             limit.margin, limit.fen_per_tick = instrument.margin, instrument.fen_per_tick
             limit.price_increment, limit.quantity_increment = instrument.price_increment, instrument.quantity_increment
             limit.minimum_quantity = instrument.minimum_quantity
+            limit.margin_rate, limit.opening_cap = instrument.margin_rate, instrument.opening_cap
+            limit.fee_per_lot, limit.fee_rate = instrument.fee_per_lot, instrument.fee_rate
+            limit.settlement, limit.physical = instrument.reference_price, instrument.physical
+            legs = [self._index[symbol] for symbol in instrument.legs] + [NIL, NIL]
+            limit.leg_near, limit.leg_far = legs[:2]
+            limit.special = (instrument.offset * SPECIAL_OFFSET | (len(instrument.legs) == 2) * SPECIAL_SPREAD
+                             | (len(instrument.legs) == 1) * SPECIAL_TO_LEG
+                             | instrument.at_settlement * SPECIAL_AT_SETTLEMENT)
         return ledger
 
     # The machine -----------------------------------------------------------------------------------------------------
@@ -177,8 +192,9 @@ class Exchange:
     def _resting(self, slots: np.ndarray, prices: np.ndarray) -> np.ndarray:
         orders = self._book.orders[slots]
         resting = np.zeros(len(slots), RESTING)
-        for field in ("order_id", "quantity", "leaves_quantity", "instrument", "account", "side", "time_in_force"):
+        for field in ("order_id", "quantity", "leaves_quantity", "instrument", "account", "side"):
             resting[field] = orders[field]
+        resting["time_in_force"] = orders["terms"] & TIME_IN_FORCE
         resting["price"] = prices
         words = orders.view(np.uint8).reshape(len(slots), ORDER.itemsize)
         start = offset_of(ORDER, "client_0")
@@ -239,10 +255,11 @@ class Exchange:
         held = np.flatnonzero(ledger.client_orders["order_id"])
         arrays = {"sequence": np.array([self.sequence, self.time], "<i8"), "client_rows": held.astype("<i8"),
                   "client_orders": ledger.client_orders[held]}
-        for name in ("instruments", "sides", "levels", "words", "buckets", "members", "state"):
+        for name in ("instruments", "sides", "stops", "levels", "words", "buckets", "members", "state"):
             arrays[f"book_{name}"] = _copied(getattr(book, name))
-        arrays["book_orders"], arrays["book_chain"] = _copied(book.orders[:used]), _copied(book.chain[:used])
-        for name in ("accounts", "limits", "exposures", "firms", "hub"):
+        for name in ("orders", "extras", "chain"):
+            arrays[f"book_{name}"] = _copied(getattr(book, name)[:used])
+        for name in ("accounts", "limits", "exposures", "gross", "firms", "hub"):
             arrays[f"ledger_{name}"] = _copied(getattr(ledger, name))
         return arrays
 
@@ -252,11 +269,11 @@ class Exchange:
         Errors    ValueError naming the array that does not fit; nothing has changed then
         """
         book, ledger = self._book, self._ledger
-        whole = {f"book_{name}": getattr(book, name) for name in ("instruments", "sides", "levels", "words",
+        whole = {f"book_{name}": getattr(book, name) for name in ("instruments", "sides", "stops", "levels", "words",
                                                                   "buckets", "members", "state")}
-        whole |= {f"ledger_{name}": getattr(ledger, name) for name in ("accounts", "limits", "exposures", "firms",
-                                                                       "hub")}
-        cut = {"book_orders": book.orders, "book_chain": book.chain}
+        whole |= {f"ledger_{name}": getattr(ledger, name) for name in ("accounts", "limits", "exposures", "gross",
+                                                                       "firms", "hub")}
+        cut = {"book_orders": book.orders, "book_extras": book.extras, "book_chain": book.chain}
         for name, target in (whole | cut).items():
             given = arrays.get(name)
             if given is None or given.dtype.itemsize != target.dtype.itemsize or (

@@ -50,7 +50,7 @@ class Bounds:
     pipelined_requests: int = 16                # HTTP: sent ahead of their answers
     message_bytes_before_authentication: int = 4_096
     message_bytes: int = 65_536                 # one JSON message
-    binary_message_bytes: int = 4_096 * 96      # one binary message: 4,096 COMMAND rows
+    binary_message_bytes: int = 4_096 * 112     # one binary message: 4,096 COMMAND rows
     fragments_per_message: int = 64
     queued_messages: int = 4_096                # messages of one read that wait for the session
     control_frames_per_second: int = 20         # pings, and pongs nobody asked for

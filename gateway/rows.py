@@ -17,7 +17,7 @@ from matching.codes import ALL, CommandKind, EventKind
 from matching.jit import inlined, kernel
 from matching.records import COMMAND, COMMAND_WORDS, EVENT, EVENT_WORDS, NIL
 
-_FIRST_KIND, _LAST_KIND = int(CommandKind.ENTER), int(CommandKind.MASS_CANCEL)
+_FIRST_KIND, _LAST_KIND = int(CommandKind.ENTER), int(CommandKind.TAKE)
 _TRADED = int(EventKind.TRADED)
 _ID_AT = COMMAND.fields["client_order_id"][1]
 _ID_END = _ID_AT + COMMAND["client_order_id"].itemsize

@@ -1,6 +1,21 @@
 """The matching engine on pure integers: what trades with what, in which order, at which price."""
-from matching.codes import ALL, CommandKind, EventKind, Flag, Limit, OrderType, Phase, Reason, Scope, SelfMatch, Side, TimeInForce
+from matching.codes import (
+    ALL,
+    CommandKind,
+    EventKind,
+    Flag,
+    Limit,
+    Mechanism,
+    OrderType,
+    Phase,
+    Reason,
+    Scope,
+    SelfMatch,
+    SettlementRule,
+    Side,
+    TimeInForce,
+)
 from matching.records import COMMAND, EVENT
 
-__all__ = ["ALL", "COMMAND", "EVENT", "CommandKind", "EventKind", "Flag", "Limit", "OrderType", "Phase", "Reason",
-           "Scope", "SelfMatch", "Side", "TimeInForce"]
+__all__ = ["ALL", "COMMAND", "EVENT", "CommandKind", "EventKind", "Flag", "Limit", "Mechanism", "OrderType",
+           "Phase", "Reason", "Scope", "SelfMatch", "SettlementRule", "Side", "TimeInForce"]

@@ -4,10 +4,12 @@
 
 - `sides` has two rows an instrument, bids and asks, each with a dense ladder in `levels`, best price first. An order
   looks at `opposite(...)` and rests on `own(...)`; no step asks which of the two it is.
+- `stops` has two rows an instrument likewise, parked buys and parked sells, with ladders by trigger price in which the
+  best row is the one that is triggered first. A parked order is in the pool like any other, but in no public level.
 - `words` holds one bitmap per ladder (bitmap.py), which finds the next occupied level without walking.
 - `orders` is the pool. An order's row is its slot; orders of one level form a doubly linked list through `next` and
   `previous`, oldest at `head`. Free slots form a list through `next`. Slot 0 is nobody, so that the ends of a list
-  need no special case: what is written there is never read.
+  need no special case: what is written there is never read. `extras` has the rarer terms of the order in a slot.
 - `buckets` and `chain` resolve order ids: bucket of the id -> slot -> chain of slots with the same bucket. Sixteen
   consecutive ids share a cache line, and lines are scattered by a multiplicative hash, so that young ids stay
   together and no pattern of old survivors crowds one place. Memory follows live orders, not history.
@@ -21,7 +23,7 @@ import numpy as np
 from matching import bitmap
 from matching.codes import Phase
 from matching.jit import inlined
-from matching.records import INSTRUMENT, LEVEL, MEMBER, NOBODY, ORDER, SIDE, STATE, new_rows
+from matching.records import EXTRA, INSTRUMENT, LEVEL, MEMBER, NOBODY, ORDER, SIDE, STATE, new_rows
 
 _GOLDEN = 0x9E3779B1             # 2**32 / golden ratio: spreads consecutive blocks; its middle bits are the best mixed
 _ID_BITS = 0x7FFFFFFF            # keeps the product within int64
@@ -32,9 +34,11 @@ class Book(NamedTuple):
 
     instruments: np.ndarray      # INSTRUMENT (n)
     sides: np.ndarray            # SIDE (2n): bids of 0, asks of 0, bids of 1 ...
-    levels: np.ndarray           # LEVEL (twice the sum of band widths)
+    stops: np.ndarray            # SIDE (2n): parked buys of 0, parked sells of 0, parked buys of 1 ...
+    levels: np.ndarray           # LEVEL (four times the sum of ladder widths)
     words: np.ndarray            # uint64, the bitmaps
     orders: np.ndarray           # ORDER (c + 1)
+    extras: np.ndarray           # EXTRA (c + 1)
     buckets: np.ndarray          # uint32 (power of two, at least 2c), slot
     chain: np.ndarray            # uint32 (c + 1), slot
     members: np.ndarray          # MEMBER (m)
@@ -44,7 +48,7 @@ class Book(NamedTuple):
 def new_book(bands, references, members: int, max_orders: int, median=None, protection=None) -> Book:
     """An empty book.
 
-    bands       (floor, ceiling) in ticks per instrument
+    bands       (floor, ceiling) in ticks per instrument: what its ladders have rows for, and its band until limits are set
     references  reference price in ticks per instrument, stands for the last trade before there is one
     members     number of accounts, each its own self-match group
     max_orders  capacity of resting orders over all instruments
@@ -57,7 +61,7 @@ def new_book(bands, references, members: int, max_orders: int, median=None, prot
     if not 0 < max_orders < 1 << 31:
         raise ValueError(f"max_orders: {max_orders} given, 1 to {(1 << 31) - 1} allowed")
     instruments = new_rows(len(bands), INSTRUMENT)
-    sides = new_rows(2 * len(bands), SIDE)
+    sides, stops = new_rows(2 * len(bands), SIDE), new_rows(2 * len(bands), SIDE)
     levels = words = 0
     for number, (floor, ceiling) in enumerate(bands):
         width = ceiling - floor + 1
@@ -65,8 +69,14 @@ def new_book(bands, references, members: int, max_orders: int, median=None, prot
             raise ValueError(f"band {floor}..{ceiling}: {width} levels, 1 to {bitmap.MAX_LEVELS} allowed")
         instrument = instruments[number]
         instrument.floor, instrument.ceiling, instrument.last_price = floor, ceiling, references[number]
+        instrument.ladder_floor, instrument.ladder_ceiling = floor, ceiling
+        instrument.previous_settlement = references[number]
+        instrument.low, instrument.low_before = 1, 1          # above high: no trades in the window
         instrument.phase = Phase.CONTINUOUS
-        for side, slope, best_price in ((sides[2 * number], -1, ceiling), (sides[2 * number + 1], 1, floor)):
+        bids, asks = sides[2 * number], sides[2 * number + 1]
+        parked_buys, parked_sells = stops[2 * number], stops[2 * number + 1]
+        for side, slope, best_price in ((bids, -1, ceiling), (asks, 1, floor), (parked_buys, 1, floor),
+                                        (parked_sells, -1, ceiling)):
             side.first, side.end, side.best = levels, levels + width, levels + width
             side.slope, side.origin = slope, levels - slope * best_price
             side.words = words
@@ -83,8 +93,8 @@ def new_book(bands, references, members: int, max_orders: int, median=None, prot
     accounts["group"] = -1 - np.arange(members)    # groups that are given count from 0
     state = new_rows(1, STATE)
     state["used"] = 1            # slot 0 is nobody's
-    return Book(instruments, sides, new_rows(levels, LEVEL), np.zeros(words, np.uint64),
-                new_rows(max_orders + 1, ORDER), new_rows(16 * blocks, np.dtype(np.uint32)),
+    return Book(instruments, sides, stops, new_rows(levels, LEVEL), np.zeros(words, np.uint64),
+                new_rows(max_orders + 1, ORDER), new_rows(max_orders + 1, EXTRA), new_rows(16 * blocks, np.dtype(np.uint32)),
                 np.zeros(max_orders + 1, np.uint32), accounts, state)
 
 
@@ -100,6 +110,12 @@ def own(book, instrument, side):
 def opposite(book, instrument, side):
     """The SIDE that an order of this Side trades with."""
     return book.sides[np.uint64(2 * instrument + 2 - side)]
+
+
+@inlined
+def parked(book, instrument, side):
+    """The SIDE where a STOP or STOP_LIMIT order of this Side waits."""
+    return book.stops[np.uint64(2 * instrument + side - 1)]
 
 
 @inlined

@@ -18,6 +18,8 @@ class OrderType(IntEnum):
 
     MARKET = 1
     LIMIT = 2
+    STOP = 3                   # parked until the last trade reaches trigger_price, then a MARKET order
+    STOP_LIMIT = 4             # parked likewise, then a LIMIT order
 
 
 class TimeInForce(IntEnum):
@@ -25,8 +27,11 @@ class TimeInForce(IntEnum):
 
     DAY = 0
     GTC = 1
-    IOC = 3
+    OPENING = 2                # for the call auction only: what it leaves is canceled
+    IOC = 3                    # the FAK of Chinese exchanges
     FOK = 4
+    GTD = 6                    # until the end of the trading day expire_date
+    SESSION = 10               # until the next break or close; no FIX value
 
 
 class Flag(IntFlag):
@@ -39,6 +44,13 @@ class Flag(IntFlag):
     SMP_CANCEL_RESTING = 16    # FIX 2964=2
     SMP_CANCEL_BOTH = 32       # FIX 2964=3
     LABEL = 64                 # client_order_id is a free tag: need not be unique
+    OPEN = 128                 # FIX 77: opens a position, where the instrument keeps long and short apart
+    CLOSE = 256                # closes one, yesterday's part first
+    CLOSE_TODAY = 512          # closes what was opened today
+    PARKED = 1024              # events only: the order waits for its trigger and is in no level
+
+
+RESTING_OFFSET = 16            # TRADED.flags: offset flags of the incoming order, and so many bits higher of the resting one
 
 
 class SelfMatch(IntEnum):
@@ -57,11 +69,18 @@ class CommandKind(IntEnum):
     CANCEL = 2
     AMEND = 3
     MASS_CANCEL = 4
+    TAKE = 5                   # trade with the offer order_id of a listing or a negotiated deal
     PHASE = 16                 # order_type: Phase; instrument, or ALL
     KILL_SWITCH = 17           # order_type: Scope; account or instrument: its index (firm: account); quantity: 1 on, 0 off
     LIMIT = 18                 # order_type: Limit; account or instrument: its index; quantity: the new value
     CASH = 19                  # account; quantity: fen paid in (negative: paid out)
-    END_DAY = 20               # DAY orders expire, client order ids are forgotten
+    END_DAY = 20               # DAY orders expire, client order ids are forgotten, margin is called
+    BEGIN_DAY = 21             # quantity: trading date, yyyymmdd
+    LIST = 22                  # instrument; price: its reference price, ticks
+    SETTLE = 23                # instrument; order_type: SettlementRule; price: of GIVEN
+    EXPIRE = 24                # instrument: positions are closed at the settlement price; physical ones are delivered
+    LIQUIDATE = 25             # account, instrument: its orders are canceled, its position is closed at the market
+    WINDOW = 26                # instrument or ALL: the window of WINDOW_VWAP begins
 
 
 class EventKind(IntEnum):
@@ -72,20 +91,59 @@ class EventKind(IntEnum):
     TRADED = 3
     CANCELED = 4
     AMENDED = 5
+    TRIGGERED = 6              # a parked order enters the market; price: the limit it now has
     MASS_CANCELED = 7          # closes a MASS_CANCEL; quantity: orders canceled
+    DISPLAYED = 8              # a resting order now shows quantity lots, and showed resting_leaves_quantity before
+    UNCROSSED = 9              # a resting buy order leaves its level to trade in an auction; what it keeps returns there
+    AUCTION = 10               # closes an auction; price, quantity traded, resting_leaves_quantity: buys minus sells left at it
+    COUNTDOWN = 11             # a one-sided auction is covered and ends at quantity (ns) unless a better bid comes
+    BALANCE = 12               # an account's result in an instrument settled; see records.py
+    DELIVERY = 13              # account receives, resting_account delivers quantity lots at price
+    MARGIN_CALL = 14           # account; quantity: fen missing
     PHASE = 16
     KILL_SWITCH = 17
     LIMIT = 18
     CASH = 19
     DAY_ENDED = 20             # quantity: orders expired
+    DAY_BEGUN = 21
+    LISTED = 22
+    SETTLED = 23               # price: settlement; see records.py
+    EXPIRED = 24               # quantity: orders canceled
+    LIQUIDATED = 25            # quantity: lots closed
+    WINDOW = 26
 
 
 class Phase(IntEnum):
-    """Trading phase of an instrument (FIX 336). What each permits: exchange/phases.py."""
+    """Trading phase of an instrument (FIX 336). What each permits and what may follow it: exchange/phases.py."""
 
     CLOSED = 0
     CONTINUOUS = 1
     HALTED = 2                 # nothing enters, nothing matches, cancels pass
+    CALL_AUCTION = 3           # orders are collected; nothing matches before it ends
+    AUCTION_MATCH = 4          # the auction has traded; neither entry nor cancel
+    BREAK = 5
+    LIMIT_LOCKED = 6           # continuous trading at the daily limit with nobody on the other side
+    CLOSING = 7                # no more orders; cancels pass
+    SETTLEMENT = 8
+    UNLISTED = 9               # not yet listed
+    EXPIRED = 10
+
+
+class Mechanism(IntEnum):
+    """How an instrument trades."""
+
+    ORDER_BOOK = 0             # continuous matching and call auctions
+    LISTING = 1                # posted offers; others TAKE them
+    ONE_SIDED = 2              # one initiator, competing bids, countdown
+    NEGOTIATED = 3             # an offer to one counterparty, who TAKEs it
+
+
+class SettlementRule(IntEnum):
+    """How SETTLE finds its price (RULEBOOK 11.2)."""
+
+    DAY_VWAP = 0
+    WINDOW_VWAP = 1
+    GIVEN = 2
 
 
 class Scope(IntEnum):
@@ -110,11 +168,22 @@ class Limit(IntEnum):
     ENABLED = 8                # 1 or 0
     SELF_MATCH = 9             # a SelfMatch
     GROUP = 10                 # self-match group
+    PROTECTION_LOTS = 11       # market-maker protection: lots that may trade within the interval; 0: none
+    PROTECTION_INTERVAL = 12   # ms
+    PROTECTION_RESET = 13      # any value: the account may quote again
     INSTRUMENT_MAX_ORDER_QUANTITY = 32
     INSTRUMENT_MAX_POSITION = 33
     INSTRUMENT_COLLAR = 34     # ticks around the last trade; 0: none
     INSTRUMENT_MARGIN = 35     # fen per lot
     INSTRUMENT_PROTECTION = 36 # ticks a market order may go beyond the best price; 0: to the band
+    INSTRUMENT_DAILY_LIMIT = 37        # 1/10,000 of the settlement price, from the next SETTLE on; 0: the whole ladder
+    INSTRUMENT_MARGIN_RATE = 38        # 1/10,000 of the settlement price, from the next SETTLE on; 0: fen per lot
+    INSTRUMENT_FEE_PER_LOT = 39        # fen
+    INSTRUMENT_FEE_RATE = 40           # 1/1,000,000 of the value
+    INSTRUMENT_VELOCITY = 41           # ticks that trades may move within the window; 0: no circuit breaker
+    INSTRUMENT_VELOCITY_WINDOW = 42    # ms
+    INSTRUMENT_OPENING_CAP = 43        # lots an account may open a day; 0: none
+    INSTRUMENT_RESERVE = 44            # ticks: floor (sell) or ceiling (buy) of bids in a one-sided auction; set by its initiator
 
 
 ALL = -1                       # COMMAND.instrument / .account of a command that means every one
@@ -138,6 +207,13 @@ class Reason(IntEnum):
     INVALID_FLAGS = 107
     INVALID_QUANTITY = 108
     INVALID_VALUE = 109        # an operator command's value or code
+    INVALID_TRIGGER_PRICE = 110
+    INVALID_DISPLAY_QUANTITY = 111
+    INVALID_MINIMUM_QUANTITY = 112
+    INVALID_EXPIRE_DATE = 113
+    INVALID_OFFSET = 114
+    INVALID_COUNTERPARTY = 115
+    INVALID_LINK = 116
     # may anybody trade this now?
     HUB_KILLED = 201
     INSTRUMENT_KILLED = 202
@@ -146,8 +222,26 @@ class Reason(IntEnum):
     ACCOUNT_DISABLED = 205
     INSTRUMENT_CLOSED = 206
     INSTRUMENT_HALTED = 207
+    INSTRUMENT_UNLISTED = 208
+    INSTRUMENT_EXPIRED = 209
+    AUCTION_MATCHING = 210
+    INSTRUMENT_BREAK = 211
+    INSTRUMENT_CLOSING = 212
+    INSTRUMENT_SETTLING = 213
+    NOT_IN_AUCTION = 214       # an order that a call auction does not take
+    ONLY_IN_AUCTION = 215      # an OPENING order outside of one
+    PHASE_TRANSITION = 216     # no way leads from this phase to that one
+    NOT_LIMIT_LOCKED = 217
+    WRONG_MECHANISM = 218      # the instrument does not trade in this way
+    PROTECTION_TRIPPED = 219   # market-maker protection, until it is reset
     # the order meant (CANCEL, AMEND)
     UNKNOWN_ORDER = 301
+    ALREADY_LINKED = 302
+    IRREVOCABLE = 303          # a bid of a one-sided auction stays
+    NOT_COUNTERPARTY = 304     # the offer is to somebody else, or to nobody but others
+    OFFER_EXISTS = 305         # a one-sided auction has its initiator already
+    NO_OFFER = 306             # a one-sided auction has none yet
+    AUCTION_OVER = 307         # the countdown has ended
     # the order by itself
     PRICE_OFF_TICK = 401
     QUANTITY_BELOW_MINIMUM = 402
@@ -157,6 +251,10 @@ class Reason(IntEnum):
     PRICE_OUTSIDE_COLLAR = 406
     MAX_ORDER_QUANTITY = 407
     MAX_ORDER_NOTIONAL = 408
+    TRIGGER_REACHED = 409      # the last trade is there already
+    TRIGGER_BELOW_BAND = 410
+    TRIGGER_ABOVE_BAND = 411
+    PRICE_BEYOND_RESERVE = 412 # a bid worse than a one-sided auction asks for
     # the account
     MESSAGE_RATE = 501
     DUPLICATE_CLIENT_ORDER_ID = 502
@@ -166,6 +264,9 @@ class Reason(IntEnum):
     MAX_LONG = 506
     MAX_SHORT = 507
     CREDIT = 508
+    MARGIN_CALLED = 509        # the account may only reduce
+    CLOSE_EXCEEDS_POSITION = 510
+    OPENING_CAP = 511
     # the book
     BOOK_FULL = 601
     POST_ONLY_WOULD_TRADE = 602
@@ -177,3 +278,16 @@ class Reason(IntEnum):
     MASS_CANCEL = 705
     DAY_ENDED = 706
     AMENDED_TO_FILLED = 707
+    OUTSIDE_DAILY_LIMITS = 708
+    LINKED = 709               # one cancels the other: the other traded or was triggered
+    MINIMUM_NOT_AVAILABLE = 710
+    DATE_REACHED = 711
+    AUCTION_ENDED = 712
+    SESSION_ENDED = 713
+    PROTECTION = 714           # market-maker protection
+    LIQUIDATION = 715
+    INSTRUMENT_EXPIRY = 716
+    # why the machine itself changed a phase
+    VELOCITY = 801
+    CASCADE = 802              # too many stop orders in one go
+    LIMIT_LOCK = 803

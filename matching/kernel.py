@@ -11,7 +11,7 @@ import numpy as np
 from matching.book import find, forget, index, is_empty, new_slot, next_row, opposite, own, price_of, rest, row_of, unlink
 from matching.codes import ALL, CommandKind, EventKind, Flag, OrderType, Reason, SelfMatch, Side, TimeInForce
 from matching.jit import inlined
-from matching.records import NOBODY
+from matching.records import NOBODY, TIME_IN_FORCE
 
 _BUY = int(Side.BUY)
 _MARKET = int(OrderType.MARKET)
@@ -236,7 +236,7 @@ def keep(order, command, leaves):
     order.account = account
     order.instrument = instrument
     order.side = side
-    order.time_in_force = time_in_force
+    order.terms = time_in_force
 
 
 @inlined
@@ -332,7 +332,7 @@ def mass_cancel(book, events, at, command, instrument, account, side, reason, da
             while slot != NOBODY:
                 order = book.orders[slot]
                 younger = order.next
-                if (account == ALL or order.account == account) and (not day_only or order.time_in_force == _DAY):
+                if (account == ALL or order.account == account) and (not day_only or order.terms & TIME_IN_FORCE == _DAY):
                     at = withdraw(book, events, at, command, slot, reason)
                     canceled += 1
                 slot = younger

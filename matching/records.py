@@ -1,13 +1,17 @@
 """The rows everything else is made of. Integers only, little-endian: ticks, lots, fen, nanoseconds.
 
-COMMAND (96 bytes), what somebody asks for; the row on the wire, in the journal and in the engine
+COMMAND (112 bytes), what somebody asks for; the row on the wire, in the journal and in the engine
   sequence          1, 2, 3 ... without gap; stamped by the runner
   time              ns since the Unix epoch, UTC; stamped by the runner
-  order_id          CANCEL, AMEND: the order meant. ENTER: 0; an order's id is the sequence that entered it
+  order_id          CANCEL, AMEND, TAKE: the order meant. ENTER: 0, or the order that it is linked with (one cancels the
+                    other). An order's id is the sequence that entered it
   price             ticks; may be negative where the band allows it
-  trigger_price     ticks (0 until stop orders exist)
+  trigger_price     ticks, of STOP and STOP_LIMIT; else 0
   quantity          lots. AMEND: new total including what has filled (FIX 38), or with OPEN_QUANTITY the new open one
-  display_quantity  lots (0 until icebergs exist)
+  display_quantity  lots shown at a time (FIX 1138), of an iceberg; 0: all
+  minimum_quantity  lots that must trade at once (FIX 110), of an IOC order; TAKE's offer: least lots of one TAKE; 0: any
+  expire_date       yyyymmdd (FIX 432), of GTD; else 0
+  counterparty      account that a negotiated offer is made to; else 0
   client_order_id   up to 20 ASCII characters; empty: none
   instrument        index, or ALL
   account           index, or ALL
@@ -27,6 +31,13 @@ EVENT (128 bytes), what came of it
                     AMENDED: resting_leaves_quantity and resting_price are the order's own before the change.
                     REJECTED: resting_leaves_quantity is the value that broke the rule, resting_price the bound;
                     for a repeated client_order_id resting_order_id is the first order.
+                    ACCEPTED and AMENDED of a PARKED order: resting_price is its trigger price.
+                    DISPLAYED: quantity is what the order shows now, resting_leaves_quantity what it showed before.
+                    AUCTION: price, quantity traded, resting_leaves_quantity the surplus (buys minus sells) left at the price.
+                    BALANCE: price settlement, quantity fen won (lost: negative), leaves_quantity fen of fees,
+                    resting_leaves_quantity the position, lots.
+                    SETTLED: price settlement, quantity lots traded that day, leaves_quantity days limit-locked in a row,
+                    resting_leaves_quantity and resting_price the new daily floor and ceiling.
   client_order_id, instrument, account, side, flags    of order_id (REJECTED: of the command)
   kind, reason      codes.py
 
@@ -68,9 +79,9 @@ def new_rows(count: int, dtype: np.dtype) -> np.ndarray:
 def _command(flags, *client):
     return record(
         ("sequence", "<i8"), ("time", "<i8"), ("order_id", "<i8"), ("price", "<i8"), ("trigger_price", "<i8"),
-        ("quantity", "<i8"), ("display_quantity", "<i8"), *client, ("instrument", "<i4"), ("account", "<i4"),
-        ("kind", "u1"), ("side", "u1"), ("order_type", "u1"), ("time_in_force", "u1"), (flags, "<u4"),
-        ("session", "<u4"))
+        ("quantity", "<i8"), ("display_quantity", "<i8"), ("minimum_quantity", "<i8"), *client, ("instrument", "<i4"),
+        ("account", "<i4"), ("expire_date", "<i4"), ("counterparty", "<i4"), ("kind", "u1"), ("side", "u1"),
+        ("order_type", "u1"), ("time_in_force", "u1"), (flags, "<u4"), ("session", "<u4"))
 
 
 def _event(flags, *client):
@@ -99,7 +110,25 @@ ORDER = record(
     ("account", "<i4"),
     ("instrument", "<u2"),
     ("side", "u1"),
-    ("time_in_force", "u1"))
+    ("terms", "u1"))                  # time in force, and the TRAITs below
+
+# Bits of ORDER.terms above the time in force. An order that has any of them has a row of EXTRA too.
+TIME_IN_FORCE = 15
+ICEBERG, LINKED, PARKED, MARKED = 16, 32, 64, 128     # MARKED: it has offset flags, a minimum, a counterparty or a date
+
+# What only some orders need, in the row of the order's slot: one cache line.
+EXTRA = record(
+    ("price", "<i8"),                 # PARKED: ticks, limit once triggered
+    ("trigger_price", "<i8"),         # PARKED: ticks
+    ("display_quantity", "<i8"),      # ICEBERG: lots shown at a time
+    ("shown", "<i8"),                 # ICEBERG: lots shown now
+    ("minimum_quantity", "<i8"),      # of an offer: least lots of one TAKE
+    ("linked", "<u4"),                # LINKED: slot of the other order
+    ("flags", "<u4"),                 # of the command that entered it: offset and self-match
+    ("expire_date", "<i4"),           # GTD: yyyymmdd
+    ("counterparty", "<i4"),          # negotiated offer: whom it is made to
+    ("order_type", "<u4"),            # PARKED: STOP or STOP_LIMIT
+    ("rows", "<u4"))                  # events that it may give beyond those of a plain order; see STATE.extra_rows
 
 # All orders of one side at one price. Memory that was never touched is an empty level.
 LEVEL = record(
@@ -119,14 +148,33 @@ SIDE = record(
     ("orders", "<i8"),                # resting orders
     ("_", "<i8"))
 
-# What the book knows of an instrument.
+# What the book knows of an instrument. The first line is read for every order.
 INSTRUMENT = record(
-    ("floor", "<i8"),                 # ticks, lowest price of the band
+    ("floor", "<i8"),                 # ticks, lowest price of the band: the daily limit, or the end of the ladder
     ("ceiling", "<i8"),               # ticks, highest price of the band
     ("last_price", "<i8"),            # ticks, of the last trade; before the first: the reference price
     ("protection", "<i8"),            # ticks beyond the best price for a market order; 0: to the edge of the band
     ("phase", "<i4"),                 # codes.Phase
-    ("median", "<i4"))                # 1: trades at the middle of bid, ask and last; 0: at the resting price
+    ("median", "<i4"),                # 1: trades at the middle of bid, ask and last; 0: at the resting price
+    ("mechanism", "<i4"),             # codes.Mechanism
+    ("watched", "<i4"),               # 1: something looks at its trades: parked stops or velocity
+    ("stops", "<i8"),                 # parked orders
+    ("locked", "<i8"),                # Side whose orders alone stand at the daily limit, while LIMIT_LOCKED; else 0
+    # the second and third are not
+    ("previous_settlement", "<i8"),   # ticks
+    ("daily_limit", "<i8"),           # 1/10,000 of the settlement price; 0: the whole ladder
+    ("locked_days", "<i8"),           # in a row; negative: at the lower limit
+    ("velocity", "<i8"),              # ticks (RULEBOOK 9.3); 0: none
+    ("velocity_window", "<i8"),       # ns
+    ("slice", "<i8"),                 # time / half a window, of the last trade
+    ("low", "<i8"), ("high", "<i8"),                # ticks, of trades in that slice
+    ("low_before", "<i8"), ("high_before", "<i8"),  # ticks, in the one before; low > high: none
+    ("auction", "<i8"),               # bits AUCTION_..., the tie-breaks of a call auction
+    ("reserve", "<i8"),               # ticks, ONE_SIDED: worst price a bid may have
+    ("initiator", "<i8"),             # order_id, ONE_SIDED: the offer; 0: none yet
+    ("deadline", "<i8"),              # ns, ONE_SIDED: end of the countdown; 0: not covered
+    ("ladder_floor", "<i8"), ("ladder_ceiling", "<i8"),     # ticks, what the ladder has rows for
+    size=3 * CACHE_LINE)
 
 # What the book knows of an account.
 MEMBER = record(
@@ -137,10 +185,15 @@ MEMBER = record(
 STATE = record(
     ("event_id", "<i8"),              # of the last event
     ("trade_id", "<i8"),              # of the last trade
-    ("orders", "<i8"),                # resting orders
+    ("orders", "<i8"),                # resting and parked orders
+    ("extra_rows", "<i8"),            # events that icebergs and parked orders may give beyond those of plain ones
+    ("trading_date", "<i8"),          # yyyymmdd; 0: never told
     ("free", "<i8"),                  # first free slot; 0: take a new one
     ("used", "<i8"))                  # slots ever handed out; those beyond are untouched memory
 
+AUCTION_IMBALANCE, AUCTION_SURPLUS, AUCTION_REFERENCE = 1, 2, 4     # tie-breaks that INSTRUMENT.auction selects (8.5)
+ICEBERG_ROWS, PARKED_ROWS = 204, 8    # what such an order takes of the room for events
+MOST_REFILLS = 100                    # an iceberg shows at least this part of its quantity
 MAX_QUANTITY = 1 << 44                # lots of one order; keeps the sum of any book within int64
 NOBODY = 0                            # slot that no order has
 NIL = -1                              # a row or level that does not exist

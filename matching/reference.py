@@ -34,9 +34,12 @@ class Command(NamedTuple):
     trigger_price: int
     quantity: int
     display_quantity: int
+    minimum_quantity: int
     client_order_id: bytes
     instrument: int
     account: int
+    expire_date: int
+    counterparty: int
     kind: int
     side: int
     order_type: int

@@ -28,7 +28,17 @@ ACCOUNT = record(
     ("firm", "<i4"),
     ("killed", "<i4"),
     ("enabled", "<i4"),
-    size=2 * CACHE_LINE)
+    ("called", "<i4"),                # 1: margin is called, only orders that reduce pass
+    ("tripped", "<i4"),               # 1: market-maker protection, until it is reset
+    ("protection_lots", "<i8"),       # lots that may trade within the interval; 0: none
+    ("protection_interval", "<i8"),   # ns
+    ("protection_begun", "<i8"),      # ns, of the present interval
+    ("protection_traded", "<i8"),     # lots, in it
+    ("opening_equity", "<i8"),        # fen, when the day began
+    ("result", "<i8"),                # fen won since then by marking to market
+    ("fees", "<i8"),                  # fen, charged since then
+    ("paid_in", "<i8"),               # fen, CASH since then
+    size=3 * CACHE_LINE)
 
 LIMIT = record(
     ("refusal", "<i8"),               # Reason that refuses every new order (hub, instrument), or NONE
@@ -42,7 +52,23 @@ LIMIT = record(
     ("quantity_increment", "<i8"),    # lots
     ("minimum_quantity", "<i8"),      # lots
     ("killed", "<i8"),
-    size=2 * CACHE_LINE)
+    ("special", "<i8"),               # bits SPECIAL_...; 0: positions are net and its own
+    ("leg_near", "<i4"), ("leg_far", "<i4"),       # instruments that positions go to; -1: none
+    ("fee_per_lot", "<i8"),           # fen
+    ("fee_rate", "<i8"),              # 1/1,000,000 of the value
+    ("margin_rate", "<i8"),           # 1/10,000 of the settlement price; 0: margin is fen per lot
+    ("opening_cap", "<i8"),           # lots an account may open a day; 0: none
+    ("settlement", "<i8"),            # ticks, of the last SETTLE
+    ("settled", "<i8"),               # 1: settled since the day began
+    ("window_volume", "<i8"),         # lots traded that day before the window of WINDOW_VWAP began
+    ("window_turnover", "<i8"),       # ticks x lots likewise
+    ("physical", "<i8"),              # 1: delivered at expiry; 0: paid
+    size=3 * CACHE_LINE)
+
+SPECIAL_OFFSET = 1                    # long and short are kept apart; orders open or close (RULEBOOK 10)
+SPECIAL_SPREAD = 2                    # a trade is a position in two legs (RULEBOOK 12.2)
+SPECIAL_TO_LEG = 4                    # a trade is a position in leg_near: block
+SPECIAL_AT_SETTLEMENT = 8             # with SPECIAL_TO_LEG: at the settlement price plus the traded one (RULEBOOK 12.1)
 
 EXPOSURE = record(
     ("position", "<i8"),              # lots, long positive
@@ -50,7 +76,19 @@ EXPOSURE = record(
     ("open_sell", "<i8"),             # lots of resting sell orders
     ("cost", "<i8"),                  # ticks x lots paid (bought) minus received (sold)
     ("worst", "<i8"),                 # lots, max(|position + open_buy|, |position - open_sell|): what margin is held for
+    ("volume", "<i8"),                # lots traded since the day began, bought and sold
+    ("turnover", "<i8"),              # |ticks| x lots, likewise
     size=CACHE_LINE)
+
+# Long and short kept apart, of an account in an instrument with SPECIAL_OFFSET. Lots.
+GROSS = record(
+    ("long", "<i8"), ("short", "<i8"),                        # all that is held
+    ("long_today", "<i8"), ("short_today", "<i8"),            # of it, opened today
+    ("closing_long", "<i8"), ("closing_short", "<i8"),        # open orders that would close yesterday's or any
+    ("closing_long_today", "<i8"), ("closing_short_today", "<i8"),   # that would close today's
+    ("opening_buy", "<i8"), ("opening_sell", "<i8"),          # open orders that would open
+    ("opened", "<i8"),                                        # today, both sides
+    size=2 * CACHE_LINE)
 
 CLIENT_ORDER = record(
     ("order_id", "<i8"),              # the order that has this client order id; 0: a free row
@@ -61,7 +99,10 @@ HUB = record(
     ("on", "<i8"),                    # 0: matching alone
     ("killed", "<i8"),
     ("client_orders", "<i8"),         # client order ids remembered
-    ("max_client_orders", "<i8"))     # how many can be
+    ("max_client_orders", "<i8"),     # how many can be
+    ("fees", "<i8"),                  # fen, all that accounts have ever paid
+    ("maintenance", "<i8"),           # 1/10,000 of the initial margin of positions, below which margin is called
+    ("tripped", "<i8"))               # accounts whose market-maker protection this command has tripped
 
 
 class Ledger(NamedTuple):
@@ -70,17 +111,20 @@ class Ledger(NamedTuple):
     accounts: np.ndarray              # ACCOUNT (m)
     limits: np.ndarray                # LIMIT (n)
     exposures: np.ndarray             # EXPOSURE (m * n), row account * n + instrument
+    gross: np.ndarray                 # GROSS (m * n), likewise
     firms: np.ndarray                 # int32 (number of firms), 1: killed
     client_orders: np.ndarray         # CLIENT_ORDER (power of two), open addressing, half empty
     hub: np.ndarray                   # HUB (1)
 
 
 def new_ledger(accounts: int, instruments: int, firms: int = 1, max_client_order_ids: int = 1 << 20,
-               on: bool = True) -> Ledger:
+               on: bool = True, maintenance: int = 8_000) -> Ledger:
     """A ledger in which everything is zero, and so forbidden, until limits are set (risk/limits.py)."""
     hub = new_rows(1, HUB)
     hub["on"], hub["max_client_orders"] = on, max_client_order_ids
+    hub["maintenance"] = maintenance
     rows = 1 << (2 * max_client_order_ids - 1).bit_length()
     return Ledger(new_rows(accounts, ACCOUNT), new_rows(instruments, LIMIT),
-                  new_rows(accounts * instruments, EXPOSURE), np.zeros(firms, np.int32),
+                  new_rows(accounts * instruments, EXPOSURE), new_rows(accounts * instruments, GROSS),
+                  np.zeros(firms, np.int32),
                   new_rows(rows, CLIENT_ORDER), hub)

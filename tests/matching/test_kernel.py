@@ -12,7 +12,7 @@ from tests.build import account, amend, cancel, enter, instrument, operator
 from tests.venue import Venue
 
 BUY, SELL = Side.BUY, Side.SELL
-DAY, GTC, IOC, FOK = TimeInForce
+DAY, GTC, IOC, FOK = TimeInForce.DAY, TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK
 NONE, INCOMING, RESTING, BOTH = SelfMatch
 MARKET = {"order_type": OrderType.MARKET}
 
