@@ -189,6 +189,9 @@ def fill(ledger, account, instrument, side, quantity, price, leaves):
     sold = quantity - bought
     exposure = move(ledger, account, instrument, bought - sold, -bought, -sold, -1 if leaves == 0 else 0)
     exposure.cost += price * (bought - sold)
+    exposure.volume += quantity
+    exposure.turnover += price * quantity
+    exposure.value += abs(price) * quantity
 
 
 @inlined
