@@ -25,8 +25,10 @@ from matching.kernel import (
 )
 from matching.records import MAX_QUANTITY, NOBODY
 from risk.kernel import (
+    check_collar,
     check_exposure,
     check_increments,
+    check_offset,
     check_rate,
     check_size,
     first_client_order_row,
@@ -36,6 +38,7 @@ from risk.kernel import (
     remember,
     settle,
 )
+from risk.protection import check_protection
 
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)
 _ENTER, _CANCEL, _AMEND = int(CommandKind.ENTER), int(CommandKind.CANCEL), int(CommandKind.AMEND)
@@ -144,26 +147,34 @@ def check_enter(book, ledger, risk, command):
     if reason == _OK:
         reason, value, bound = check_row(command)
     if reason == _OK and risk:
+        special = ledger.limits[np.uint64(command.instrument)].special
+        reason, value, bound = check_offset(special, command.flag_bits, command.time_in_force)
+    if reason == _OK and risk:
         reason, value, bound = check_standing(ledger, command)
     if reason != _OK:
         return reason, value, bound, 0, 0
     instrument = book.instruments[np.uint64(command.instrument)]
     if REFUSES_ENTRY[np.uint64(instrument.phase)] != _OK:
         return REFUSES_ENTRY[np.uint64(instrument.phase)], np.int64(instrument.phase), 0, 0, 0
+    if risk:
+        reason, value, bound = check_protection(ledger.accounts[np.uint64(command.account)])
+        if reason != _OK:
+            return reason, value, bound, 0, 0
     limits = ledger.limits[np.uint64(command.instrument)]
     collar = limits.collar if risk else 0
     price = limit_price(book, command.instrument, command.order_type, command.side, command.price, collar)
     if risk:
         # the increment binds prices that people choose, not the limit the hub gives a market order
         chosen = price if command.order_type == _LIMIT_ORDER else 0
-        reason, value, bound = check_increments(limits, chosen, command.quantity)
+        reason, value, bound = check_increments(limits, chosen, 0, command.quantity)
         if reason != _OK:
             return reason, value, bound, 0, 0
     reason, value, bound = check_band(instrument, price)
     if reason == _OK and risk:
         account = ledger.accounts[np.uint64(command.account)]
-        reason, value, bound = check_size(
-            account, limits, price, command.quantity, command.quantity, instrument.last_price)
+        reason, value, bound = check_collar(limits, price, instrument.last_price)
+        if reason == _OK:
+            reason, value, bound = check_size(account, limits, price, command.quantity, command.quantity)
         if reason == _OK:
             reason, value, bound = check_rate(account, command.time)
         if reason == _OK and names_client_order(command):
@@ -176,9 +187,8 @@ def check_enter(book, ledger, risk, command):
         if reason == _OK and account.open_orders >= account.max_open_orders:
             return _MAX_OPEN_ORDERS, account.open_orders + 1, account.max_open_orders, 0, 0
         if reason == _OK:
-            exposure = ledger.exposures[np.uint64(command.account * len(ledger.limits) + command.instrument)]
             reason, value, bound = check_exposure(
-                account, limits, exposure, command.side, command.quantity, command.flag_bits)
+                ledger, command.account, command.instrument, command.side, command.quantity, command.flag_bits)
     if reason != _OK:
         return reason, value, bound, 0, 0
     capacity = len(book.orders) - 1      # slot 0 is nobody's
@@ -200,12 +210,18 @@ def check_amend(book, ledger, risk, command):
     if reason == _OK and command.quantity > MAX_QUANTITY:
         reason, value, bound = _INVALID_QUANTITY, command.quantity, MAX_QUANTITY
     if reason == _OK and risk:
+        reason, value, bound = check_offset(0, command.flag_bits, 0)
+    if reason == _OK and risk:
         reason, value, bound = check_standing(ledger, command)
     if reason != _OK:
         return reason, value, bound, np.uint32(NOBODY)
     instrument = book.instruments[np.uint64(command.instrument)]
     if REFUSES_ENTRY[np.uint64(instrument.phase)] != _OK:
         return REFUSES_ENTRY[np.uint64(instrument.phase)], np.int64(instrument.phase), 0, np.uint32(NOBODY)
+    if risk:
+        reason, value, bound = check_protection(ledger.accounts[np.uint64(command.account)])
+        if reason != _OK:
+            return reason, value, bound, np.uint32(NOBODY)
     slot = resting_order(book, command)
     if slot == NOBODY:
         return _UNKNOWN_ORDER, command.order_id, 0, np.uint32(NOBODY)
@@ -214,20 +230,21 @@ def check_amend(book, ledger, risk, command):
     total = order.quantity - order.leaves_quantity + leaves
     limits = ledger.limits[np.uint64(command.instrument)]
     if risk:
-        reason, value, bound = check_increments(limits, command.price, total)
+        reason, value, bound = check_increments(limits, command.price, 0, total)
         if reason != _OK:
             return reason, value, bound, np.uint32(NOBODY)
     reason, value, bound = check_band(instrument, command.price)
     if reason == _OK and risk:
         account = ledger.accounts[np.uint64(command.account)]
-        reason, value, bound = check_size(
-            account, limits, command.price, total, max(leaves, 0), instrument.last_price)
+        reason, value, bound = check_collar(limits, command.price, instrument.last_price)
+        if reason == _OK:
+            reason, value, bound = check_size(account, limits, command.price, total, max(leaves, 0))
         if reason == _OK:
             reason, value, bound = check_rate(account, command.time)
         growth = leaves - order.leaves_quantity
         if reason == _OK and growth > 0:
-            exposure = ledger.exposures[np.uint64(command.account * len(ledger.limits) + command.instrument)]
-            reason, value, bound = check_exposure(account, limits, exposure, order.side, growth, command.flag_bits)
+            reason, value, bound = check_exposure(
+                ledger, command.account, command.instrument, order.side, growth, command.flag_bits)
     if reason == _OK and leaves > 0 and command.flag_bits & _POST_ONLY and crosses(
             book, command.instrument, order.side, command.price):
         best = best_opposite(book, command.instrument, order.side)
@@ -274,7 +291,7 @@ def process_enter(book, ledger, risk, events, at, command):
         return enter(book, events, at, command, price)
     if names_client_order(command):
         remember(ledger, command)
-    hold(ledger, command.account, command.instrument, command.side, command.quantity, 1)
+    hold(ledger, command.account, command.instrument, command.side, command.quantity, 1, command.flag_bits)
     end = enter(book, events, at, command, price)
     settle(ledger, events, at + 1, end)          # behind ACCEPTED, for which the order is held already
     return end
@@ -288,7 +305,7 @@ def process_cancel(book, ledger, risk, events, at, command):
         return refuse(book, events, at, command, reason, value, bound, 0)
     order = book.orders[slot]
     if risk:
-        hold(ledger, command.account, command.instrument, order.side, -order.leaves_quantity, -1)
+        hold(ledger, command.account, command.instrument, order.side, -order.leaves_quantity, -1, 0)
     return withdraw(book, events, at, command, slot, _OK)
 
 

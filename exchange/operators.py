@@ -10,6 +10,8 @@ from matching.jit import inlined
 from matching.kernel import mass_cancel, tell
 from risk.kernel import forget_client_orders, settle
 from risk.limits import LARGEST_MARGIN, LIMIT_HIGH, LIMIT_LOW
+from risk.positions import end_positions_day
+from risk.protection import set_protection
 
 _PHASE, _KILL, _LIMIT = int(CommandKind.PHASE), int(CommandKind.KILL_SWITCH), int(CommandKind.LIMIT)
 _CASH, _END_DAY, _DAY_ENDED = int(CommandKind.CASH), int(CommandKind.END_DAY), int(EventKind.DAY_ENDED)
@@ -111,6 +113,8 @@ def set_limit(book, ledger, risk, command):
         elif which == _L_ENABLED:
             account.enabled = value
             refresh_refusals(ledger)
+        else:
+            set_protection(account, np.int64(which), value)
     else:
         limit = ledger.limits[np.uint64(command.instrument)]
         if which == _L_I_QUANTITY:
@@ -179,6 +183,7 @@ def operate(book, ledger, risk, events, at, command):
         if risk:
             settle(ledger, events, at, end)
             forget_client_orders(ledger)
+            end_positions_day(ledger)
         return done(book, events, end, command, _DAY_ENDED, command.account, command.side, expired)
     if kind == _PHASE:
         for number in range(len(book.instruments)):
