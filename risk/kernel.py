@@ -62,19 +62,13 @@ def check_increments(limit, price, trigger, quantity):
 
 
 @inlined
-def check_collar(limit, price, last_price):
-    """Price around the last trade. Not for parked orders (RULEBOOK 2.9)."""
-    if limit.collar != 0:
+def check_size(account, limit, price, total_quantity, open_quantity, last_price, bound_by_collar):
+    """Collar, largest order, largest notional. price: of a STOP order its trigger, and no collar binds it (RULEBOOK 2.9)."""
+    if limit.collar != 0 and bound_by_collar:
         if price > last_price + limit.collar:
             return _PRICE_OUTSIDE_COLLAR, price, last_price + limit.collar
         if price < last_price - limit.collar:
             return _PRICE_OUTSIDE_COLLAR, price, last_price - limit.collar
-    return _OK, 0, 0
-
-
-@inlined
-def check_size(account, limit, price, total_quantity, open_quantity):
-    """Largest order, largest notional. price: of a STOP order its trigger (RULEBOOK 2.9)."""
     largest = min(account.max_order_quantity, limit.max_order_quantity)
     if total_quantity > largest:
         return _MAX_ORDER_QUANTITY, total_quantity, largest
