@@ -5,7 +5,7 @@ other side. Each is checked, held and filled by itself (risk/positions.py), with
 and turnover, and so fees, are those of the instrument that traded (12.3).
 
 At settlement (12.1) lots are a position of the leg as soon as they trade, and count for limits and margin like any other.
-Only their price is to come: till then they are `unpriced` there, and the instrument traded remembers lots and ticks off.
+Only their price is to come: till then the instrument traded remembers lots and ticks off, and `settle_legs` adds their cost.
 """
 import numpy as np
 
@@ -136,7 +136,6 @@ def fill_special(ledger, account, instrument, side, quantity, price, leaves, fla
     own.turnover += abs(price) * quantity
     exposure = fill_in(ledger, account, near, side, quantity, flags)
     if limit.special & SPECIAL_AT_SETTLEMENT:
-        exposure.unpriced += lots
         own.position += lots
         own.cost += price * lots
     elif far >= 0:
@@ -149,15 +148,22 @@ def fill_special(ledger, account, instrument, side, quantity, price, leaves, fla
 
 @outlined
 def settle_legs(ledger, instrument, settlement):
-    """RULEBOOK 12.1: what was traded in `instrument` at its leg's settlement price is paid for now, at so many ticks.
+    """RULEBOOK 12.1: what was traded in `instrument` at its leg's settlement price costs that price now, and the ticks off it.
 
-    Only the cost of the leg's positions changes, by settlement x lots plus the ticks off it; over all accounts by nothing.
+    Only the cost of the leg's positions changes; over all accounts by nothing.
     """
     leg = first_leg(ledger, instrument)
     for account in range(len(ledger.accounts)):
         own = ledger.exposures[row_of_exposure(ledger, account, instrument)]
-        exposure = ledger.exposures[row_of_exposure(ledger, account, leg)]
-        exposure.cost += settlement * own.position + own.cost
-        exposure.unpriced -= own.position
+        ledger.exposures[row_of_exposure(ledger, account, leg)].cost += settlement * own.position + own.cost
         own.position = 0
         own.cost = 0
+
+
+@outlined
+def settle_into(ledger, leg, settlement):
+    """A leg has its settlement price: whatever was traded at it is paid for. To be done before positions are marked to it."""
+    for instrument in range(len(ledger.limits)):
+        limit = ledger.limits[instrument]
+        if limit.special & SPECIAL_AT_SETTLEMENT and limit.leg_near == leg:
+            settle_legs(ledger, instrument, settlement)

@@ -244,7 +244,6 @@ def end_position(ledger, account, instrument):
     row = row_of_exposure(ledger, account, instrument)
     exposure, gross = ledger.exposures[row], ledger.gross[row]
     exposure.cost = 0
-    exposure.unpriced = 0
     gross.long = 0
     gross.short = 0
     gross.long_today = 0

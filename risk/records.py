@@ -70,18 +70,17 @@ SPECIAL_SPREAD = 2                    # a trade is a position in two legs (RULEB
 SPECIAL_TO_LEG = 4                    # a trade is a position in leg_near: block
 SPECIAL_AT_SETTLEMENT = 8             # with SPECIAL_TO_LEG: at the settlement price plus the traded one (RULEBOOK 12.1)
 
-# What an account has at stake in an instrument. Of one with legs only volume and turnover are its own, and at settlement
-# (12.1) position and cost, in lots and ticks x lots off the price to come; all else is in the legs.
+# What an account has at stake in an instrument. Of one with legs only what it traded is its own, and at settlement (12.1)
+# position and cost, in lots and ticks x lots off the price to come; all else is in the legs.
 EXPOSURE = record(
     ("position", "<i8"),              # lots, long positive
     ("open_buy", "<i8"),              # lots of open buy orders, those of instruments whose leg this is included
     ("open_sell", "<i8"),             # lots of open sell orders, likewise
-    ("cost", "<i8"),                  # ticks x lots paid (bought) minus received (sold), for all but unpriced lots
+    ("cost", "<i8"),                  # ticks x lots paid (bought) minus received (sold); not for lots whose price is to come
     ("worst", "<i8"),                 # lots that margin is held for: max(|position + open_buy|, |position - open_sell|); with
                                       # SPECIAL_OFFSET max(long + opening_buy, short + opening_sell)
     ("volume", "<i8"),                # lots traded since the day began, bought and sold
     ("turnover", "<i8"),              # |ticks| x lots, likewise
-    ("unpriced", "<i8"),              # lots of position that wait for the settlement price to be their price
     size=CACHE_LINE)
 
 # Long and short kept apart, of an account in an instrument with SPECIAL_OFFSET. Lots.
