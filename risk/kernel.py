@@ -210,7 +210,8 @@ def fill(ledger, account, instrument, side, quantity, price, leaves, flags):
         exposure = move(ledger, account, instrument, bought - sold, -bought, -sold, -1 if leaves == 0 else 0)
         exposure.cost += price * (bought - sold)
         exposure.volume += quantity
-        exposure.turnover += abs(price) * quantity
+        exposure.turnover += price * quantity
+        exposure.value += abs(price) * quantity
 
 
 @inlined

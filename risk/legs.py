@@ -2,7 +2,7 @@
 
 An order is about one or two positions: its own instrument's, its leg's, or both legs' of a spread, the far one on the
 other side. Each is checked, held and filled by itself (risk/positions.py), with the offset flags of the order. Volume
-and turnover, and so fees, are those of the instrument that traded (12.3).
+and value, and so fees, are those of the instrument that traded (12.3).
 
 At settlement (12.1) lots are a position of the leg as soon as they trade, and count for limits and margin like any other.
 Only their price is to come: till then the instrument traded remembers lots and ticks off, and `settle_legs` adds their cost.
@@ -133,7 +133,8 @@ def fill_special(ledger, account, instrument, side, quantity, price, leaves, fla
     if leaves == 0:
         ledger.accounts[np.uint64(account)].open_orders -= 1
     own.volume += quantity
-    own.turnover += abs(price) * quantity
+    own.turnover += price * quantity
+    own.value += abs(price) * quantity
     exposure = fill_in(ledger, account, near, side, quantity, flags)
     if limit.special & SPECIAL_AT_SETTLEMENT:
         own.position += lots

@@ -60,7 +60,7 @@ LIMIT = record(
     ("opening_cap", "<i8"),           # lots an account may open a day; 0: none
     ("settlement", "<i8"),            # ticks, of the last SETTLE
     ("settled", "<i8"),               # 1: settled since the day began
-    ("window_volume", "<i8"),         # lots traded that day before the window of WINDOW_VWAP began
+    ("window_volume", "<i8"),         # lots traded since the last SETTLE before the window of WINDOW_VWAP began
     ("window_turnover", "<i8"),       # ticks x lots likewise
     ("physical", "<i8"),              # 1: delivered at expiry; 0: paid
     size=3 * CACHE_LINE)
@@ -79,8 +79,9 @@ EXPOSURE = record(
     ("cost", "<i8"),                  # ticks x lots paid (bought) minus received (sold); not for lots whose price is to come
     ("worst", "<i8"),                 # lots that margin is held for: max(|position + open_buy|, |position - open_sell|); with
                                       # SPECIAL_OFFSET max(long + opening_buy, short + opening_sell)
-    ("volume", "<i8"),                # lots traded since the day began, bought and sold
-    ("turnover", "<i8"),              # |ticks| x lots, likewise
+    ("volume", "<i8"),                # lots traded since the last SETTLE, bought and sold
+    ("turnover", "<i8"),              # ticks x lots, likewise: what the average price is of
+    ("value", "<i8"),                 # |ticks| x lots, likewise: what fees are of
     size=CACHE_LINE)
 
 # Long and short kept apart, of an account in an instrument with SPECIAL_OFFSET. Lots.
