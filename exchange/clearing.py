@@ -34,8 +34,10 @@ from matching.kernel import (
 )
 from matching.records import NOBODY, PARKED
 from matching.triggers import fire
-from risk.kernel import move, settle
+from risk.kernel import settle
+from risk.legs import settle_into, settle_legs
 from risk.limits import LARGEST_MARGIN
+from risk.positions import end_position, net_off
 from risk.records import SPECIAL_AT_SETTLEMENT, SPECIAL_OFFSET, SPECIAL_SPREAD, SPECIAL_TO_LEG
 
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)
@@ -85,7 +87,9 @@ def exposure_of(ledger, account, number):
 
 @inlined
 def margin_lots(ledger, account, number):
-    """Lots of a position that need margin: where long and short are apart, the larger (RULEBOOK 10.5)."""
+    """Lots of a position that need margin: where long and short are apart, the larger (RULEBOOK 10.5); none where they are a leg's."""
+    if ledger.limits[np.uint64(number)].special & _LEGS:
+        return np.int64(0)
     if ledger.limits[np.uint64(number)].special & SPECIAL_OFFSET:
         gross = ledger.gross[np.uint64(account * len(ledger.limits) + number)]
         return max(gross.long, gross.short)
@@ -325,11 +329,6 @@ def cancel_outside(book, events, at, command, number):
 # SETTLE (RULEBOOK 11.3 to 11.5) ----------------------------------------------------------------------------------------------
 
 @inlined
-def settle_legs(ledger, number, settlement):
-    """Lots traded at settlement become positions of the leg; risk/kernel.py will do it."""
-
-
-@inlined
 def result_of(exposure, limit, price):
     """Fen that marking a position to `price` pays into the account; negative: out of it."""
     if limit.special & _LEGS:
@@ -429,12 +428,13 @@ def settle_instrument(book, ledger, risk, events, at, command):
     end = cancel_outside(book, events, at, command, number)
     if risk:
         settle(ledger, events, at, end)
+        settle_into(ledger, np.int64(number), price)
         for account in range(len(ledger.accounts)):
             exposure = exposure_of(ledger, account, number)
             if exposure.position != 0 or exposure.cost != 0 or exposure.volume != 0:
                 end = balance(book, ledger, events, end, command, number, account, price, margin)
         if limit.special & SPECIAL_AT_SETTLEMENT:
-            settle_legs(ledger, number, ledger.limits[np.uint64(limit.leg_near)].settlement)
+            settle_legs(ledger, np.int64(number), ledger.limits[np.uint64(limit.leg_near)].settlement)
         set_margin(ledger, number, margin)
     event = tell(book, events, end, command, command, _SETTLED, _OK, number, 0, 0, 0, 0, price, volume, days)
     event.resting_leaves_quantity = instrument.floor
@@ -487,14 +487,7 @@ def deliver(book, ledger, events, at, command, number, price):
 def close_positions(ledger, number):
     """Nobody holds the instrument any more; the margin for it is free."""
     for account in range(len(ledger.accounts)):
-        exposure = exposure_of(ledger, account, number)
-        move(ledger, account, number, -exposure.position, 0, 0, 0)
-        exposure.cost = 0
-        gross = ledger.gross[np.uint64(account * len(ledger.limits) + number)]
-        gross.long = 0
-        gross.short = 0
-        gross.long_today = 0
-        gross.short_today = 0
+        end_position(ledger, np.int64(account), np.int64(number))
 
 
 @outlined
@@ -506,6 +499,9 @@ def expire(book, ledger, risk, events, at, command):
     end, canceled = mass_cancel(book, events, at, command, number, -1, 0, _EXPIRY, EVERY_TIME)
     if risk:
         settle(ledger, events, at, end)
+        settle_into(ledger, np.int64(number), price)
+        if limit.special & SPECIAL_AT_SETTLEMENT:
+            settle_legs(ledger, np.int64(number), ledger.limits[np.uint64(limit.leg_near)].settlement)
         for account in range(len(ledger.accounts)):
             exposure = exposure_of(ledger, account, number)
             if exposure.volume != 0 or result_of(exposure, limit, price) != 0:
@@ -603,6 +599,7 @@ def liquidate(book, ledger, risk, events, at, command):
     if risk:
         settle(ledger, events, at, end)
         at = end
+        net_off(ledger, np.int64(account), np.int64(number))
         side, lots, flags = to_close(ledger, account, number)
         if lots != 0:
             end, closed = close_at_market(book, events, end, command, side, lots, flags)
