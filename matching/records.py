@@ -38,7 +38,7 @@ EVENT (128 bytes), what came of it
                     resting_leaves_quantity the position, lots, resting_price fen of initial margin that it needs,
                     resting_order_id lots bought and sold that day.
                     SETTLED: price settlement, quantity lots traded that day, leaves_quantity days limit-locked in a row,
-                    resting_leaves_quantity and resting_price the new daily floor and ceiling; LISTED: price and these.
+                    resting_leaves_quantity and resting_price the new daily floor and ceiling. LISTED: price reference.
   client_order_id, instrument, account, side, flags    of order_id (REJECTED: of the command)
   kind, reason      codes.py
 
