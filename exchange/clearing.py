@@ -87,7 +87,7 @@ def exposure_of(ledger, account, number):
 
 @inlined
 def margin_lots(ledger, account, number):
-    """Lots of a position that need margin: where long and short are apart, the larger (RULEBOOK 10.5); none where they are a leg's."""
+    """Lots of a position that need margin: where long and short are apart, the larger (RULEBOOK 10.5); a leg's are not here."""
     if ledger.limits[np.uint64(number)].special & _LEGS:
         return np.int64(0)
     if ledger.limits[np.uint64(number)].special & SPECIAL_OFFSET:
@@ -96,7 +96,7 @@ def margin_lots(ledger, account, number):
     return abs(exposure_of(ledger, account, number).position)
 
 
-@inlined
+@outlined
 def initial_margin(ledger, account):
     """Fen that the positions of an account need; its orders are left out."""
     margin = 0
@@ -105,7 +105,7 @@ def initial_margin(ledger, account):
     return margin
 
 
-@inlined
+@outlined
 def largest_exposure(ledger, number):
     """Lots of the largest worst case that any account has in an instrument."""
     largest = 0
@@ -114,7 +114,7 @@ def largest_exposure(ledger, number):
     return largest
 
 
-@inlined
+@outlined
 def set_margin(ledger, number, margin):
     """A new margin per lot, fen, revalues what every account holds."""
     limit = ledger.limits[np.uint64(number)]
@@ -145,6 +145,12 @@ def begin_day(book, ledger, risk, date):
 
 
 @inlined
+def is_untradable(phase):
+    """Is an instrument not listed yet, or no more?"""
+    return phase in (_UNLISTED, _EXPIRED_PHASE)
+
+
+@inlined
 def check_list(book, command):
     """LIST: a price that its ladder has, and only what was never listed."""
     instrument = book.instruments[np.uint64(command.instrument)]
@@ -160,7 +166,7 @@ def check_list(book, command):
 @outlined
 def list_instrument(book, ledger, events, at, command):
     """LIST: an instrument comes to the market, closed. RULEBOOK 11.9. Returns the next free row of events."""
-    number, price = command.instrument, command.price
+    number, price = np.int64(command.instrument), command.price
     instrument, limit = book.instruments[np.uint64(number)], ledger.limits[np.uint64(number)]
     instrument.phase = _CLOSED
     instrument.last_price = price
@@ -201,7 +207,7 @@ def price_of_legs(book, ledger, limit):
     return near - ledger.limits[np.uint64(limit.leg_far)].settlement if limit.special & SPECIAL_SPREAD else near
 
 
-@inlined
+@outlined
 def price_without_trade(book, number):
     """The previous settlement, moved to the best bid if that is higher, then to the best offer if that is lower."""
     price = book.instruments[np.uint64(number)].previous_settlement
@@ -213,7 +219,7 @@ def price_without_trade(book, number):
     return price
 
 
-@inlined
+@outlined
 def settlement_price(book, ledger, number, rule, given):
     """Ticks, within the band. rule: SettlementRule; given: ticks, of GIVEN."""
     instrument, limit = book.instruments[np.uint64(number)], ledger.limits[np.uint64(number)]
@@ -333,7 +339,7 @@ def fees_of(exposure, limit):
     return exposure.volume * limit.fee_per_lot + share(exposure.value * limit.fen_per_tick, limit.fee_rate, _MILLION)
 
 
-@inlined
+@outlined
 def is_countable(ledger, number, price):
     """Would results and equities at this settlement price stay within 2^61 and 2^62 fen?"""
     limit = ledger.limits[np.uint64(number)]
@@ -351,10 +357,10 @@ def is_countable(ledger, number, price):
 @inlined
 def check_settle(book, ledger, risk, command):
     """SETTLE: a rule that exists, figures that can be counted, an instrument that trades, a price within the band."""
-    number, rule = command.instrument, command.order_type
+    number, rule = np.int64(command.instrument), np.int64(command.order_type)
     instrument, limit = book.instruments[np.uint64(number)], ledger.limits[np.uint64(number)]
     if rule > _GIVEN:
-        return _INVALID_VALUE, np.int64(rule), _GIVEN
+        return _INVALID_VALUE, rule, _GIVEN
     if risk:
         price = settlement_price(book, ledger, number, rule, command.price)
         if not is_countable(ledger, number, price):
@@ -365,7 +371,7 @@ def check_settle(book, ledger, risk, command):
         if margin > largest:
             return _INVALID_VALUE, margin, largest
     phase = np.int64(instrument.phase)
-    if phase == _UNLISTED or phase == _EXPIRED_PHASE:
+    if is_untradable(phase):
         return REFUSES_ENTRY[np.uint64(phase)], phase, 0
     if rule == _GIVEN and command.price < instrument.floor:
         return _BELOW_BAND, command.price, instrument.floor
@@ -380,7 +386,7 @@ def leg_is_settled(ledger, limit):
     return limit.special & SPECIAL_AT_SETTLEMENT != 0 and ledger.limits[np.uint64(limit.leg_near)].settled != 0
 
 
-@inlined
+@outlined
 def balance(book, ledger, events, at, command, number, account, price, margin):
     """Mark one account's position to market, charge its fees, tell BALANCE. margin: fen per lot from now on."""
     limit, row = ledger.limits[np.uint64(number)], ledger.accounts[np.uint64(account)]
@@ -407,9 +413,9 @@ def balance(book, ledger, events, at, command, number, account, price, margin):
 @outlined
 def settle_instrument(book, ledger, risk, events, at, command):
     """SETTLE: price, band, orders outside of it, balances, margin. Returns the next free row of events."""
-    number = command.instrument
+    number = np.int64(command.instrument)
     instrument, limit = book.instruments[np.uint64(number)], ledger.limits[np.uint64(number)]
-    price = settlement_price(book, ledger, number, command.order_type, command.price)
+    price = settlement_price(book, ledger, number, np.int64(command.order_type), command.price)
     volume, _ = traded(ledger, number)
     days = days_locked(instrument, limit.settled)
     wide = limit_after(instrument, days)
@@ -423,13 +429,13 @@ def settle_instrument(book, ledger, risk, events, at, command):
     end = cancel_outside(book, events, at, command, number)
     if risk:
         settle(ledger, events, at, end)
-        settle_into(ledger, np.int64(number), price)
+        settle_into(ledger, number, price)
         for account in range(len(ledger.accounts)):
             exposure = exposure_of(ledger, account, number)
             if exposure.volume != 0 or (limit.special & _LEGS == 0 and (exposure.position != 0 or exposure.cost != 0)):
                 end = balance(book, ledger, events, end, command, number, account, price, margin)
         if leg_is_settled(ledger, limit):
-            settle_legs(ledger, np.int64(number), ledger.limits[np.uint64(limit.leg_near)].settlement)
+            settle_legs(ledger, number, ledger.limits[np.uint64(limit.leg_near)].settlement)
         set_margin(ledger, number, margin)
     event = tell(book, events, end, command, command, _SETTLED, _OK, number, 0, 0, 0, 0, price, volume, abs(days))
     event.resting_leaves_quantity = instrument.floor
@@ -448,7 +454,7 @@ def check_expire(book, ledger, risk, command):
     if risk and (limit.settled == 0 or unpriced):
         return _INVALID_VALUE, np.int64(0), np.int64(1)
     phase = np.int64(book.instruments[np.uint64(command.instrument)].phase)
-    if phase == _UNLISTED or phase == _EXPIRED_PHASE:
+    if is_untradable(phase):
         return _PHASE_TRANSITION, phase, _EXPIRED_PHASE
     return _OK, 0, 0
 
@@ -461,7 +467,7 @@ def next_holder(ledger, number, account, sign):
     return account
 
 
-@inlined
+@outlined
 def deliver(book, ledger, events, at, command, number, price):
     """Match longs and shorts in account order and tell each pair how much goes from whom to whom."""
     accounts = len(ledger.accounts)
@@ -487,21 +493,21 @@ def deliver(book, ledger, events, at, command, number, price):
 def close_positions(ledger, number):
     """Nobody holds the instrument any more; the margin for it is free."""
     for account in range(len(ledger.accounts)):
-        end_position(ledger, np.int64(account), np.int64(number))
+        end_position(ledger, np.int64(account), number)
 
 
 @outlined
 def expire(book, ledger, risk, events, at, command):
     """EXPIRE: cancel orders, mark what was traded since SETTLE, deliver, close. Returns the next free row of events."""
-    number = command.instrument
+    number = np.int64(command.instrument)
     instrument, limit = book.instruments[np.uint64(number)], ledger.limits[np.uint64(number)]
     price = limit.settlement
     end, canceled = mass_cancel(book, events, at, command, number, -1, 0, _EXPIRY, EVERY_TIME)
     if risk:
         settle(ledger, events, at, end)
-        settle_into(ledger, np.int64(number), price)
+        settle_into(ledger, number, price)
         if limit.special & SPECIAL_AT_SETTLEMENT:
-            settle_legs(ledger, np.int64(number), ledger.limits[np.uint64(limit.leg_near)].settlement)
+            settle_legs(ledger, number, ledger.limits[np.uint64(limit.leg_near)].settlement)
         for account in range(len(ledger.accounts)):
             exposure = exposure_of(ledger, account, number)
             if exposure.volume != 0 or result_of(exposure, limit, price) != 0:
@@ -565,14 +571,14 @@ def to_close(ledger, account, number):
     return (_SELL if position > 0 else _BUY), abs(position), (_CLOSE if special & SPECIAL_OFFSET else 0)
 
 
-@inlined
+@outlined
 def close_at_market(book, events, at, command, side, lots, flags):
     """A MARKET IOC order of the hub, with the id of the command and the edge of the band as its limit.
 
     Self-match prevention must not stop it: where the account has a mode, resting orders of its group are canceled.
     Returns   (at, lots closed)
     """
-    number, account, order_id = command.instrument, command.account, command.sequence
+    number, account, order_id = np.int64(command.instrument), np.int64(command.account), command.sequence
     instrument = book.instruments[np.uint64(number)]
     limit = instrument.ceiling if side == _BUY else instrument.floor
     mode = _TRADE if book.members[np.uint64(account)].self_match == _TRADE else _CANCEL_RESTING
@@ -590,13 +596,13 @@ def close_at_market(book, events, at, command, side, lots, flags):
 @outlined
 def liquidate(book, ledger, risk, events, at, command):
     """LIQUIDATE: cancel the account's orders in the instrument and close its position. Returns the next free row of events."""
-    number, account = command.instrument, command.account
+    number, account = np.int64(command.instrument), np.int64(command.account)
     end, _ = mass_cancel(book, events, at, command, number, account, 0, _LIQUIDATION, EVERY_TIME)
     closed = 0
     if risk:
         settle(ledger, events, at, end)
         at = end
-        net_off(ledger, np.int64(account), np.int64(number))
+        net_off(ledger, account, number)
         side, lots, flags = to_close(ledger, account, number)
         if lots != 0:
             end, closed = close_at_market(book, events, end, command, side, lots, flags)

@@ -161,7 +161,7 @@ def set_limit(book, ledger, risk, command):
     if risk and which < _FIRST_INSTRUMENT_LIMIT:
         set_account_limit(ledger, ledger.accounts[np.uint64(command.account)], which, value)
     elif risk:
-        set_instrument_limit(book, ledger, command.instrument, which, value)
+        set_instrument_limit(book, ledger, np.int64(command.instrument), which, value)
 
 
 # Is the command sound? RULEBOOK 1.5 and 7 ----------------------------------------------------------------------------------
@@ -277,7 +277,7 @@ def check_limit(book, ledger, risk, command):
     if reason == _OK:
         reason, wrong, bound = check_range(value, LIMIT_LOW[which], LIMIT_HIGH[which])
     if reason == _OK and risk and which == _L_I_MARGIN:
-        held = largest_exposure(ledger, command.instrument)
+        held = largest_exposure(ledger, np.int64(command.instrument))
         reason, wrong, bound = check_range(value, 0, LARGEST_MARGIN // max(1, held))
     return reason, wrong, bound
 
@@ -311,7 +311,7 @@ def check_operator(book, ledger, risk, command):
         return check_limit(book, ledger, risk, command)
     if kind == _CASH:
         return check_cash(book, ledger, risk, command)
-    if kind == _PHASE or kind == _WINDOW:
+    if kind in (_PHASE, _WINDOW):
         reason, value, bound = check_instrument_or_all(book, command)
         if reason == _OK and kind == _PHASE:
             reason, value, bound = check_range(np.int64(command.order_type), 0, _PHASES - 1)
@@ -355,7 +355,7 @@ def pay(ledger, command):
     account = ledger.accounts[np.uint64(command.account)]
     account.equity += command.quantity
     account.paid_in += command.quantity
-    cure(ledger, command.account)
+    cure(ledger, np.int64(command.account))
 
 
 @outlined
