@@ -36,7 +36,7 @@ def date_text(date: int) -> str:
     return f"{date // 10_000:04}-{date // 100 % 100:02}-{date % 100:02}" if date else ""
 
 
-def time_text(nanoseconds: int, zone: datetime.tzinfo = datetime.timezone.utc, digits: int = 9) -> str:
+def time_text(nanoseconds: int, zone: datetime.tzinfo = datetime.UTC, digits: int = 9) -> str:
     """Date and time in a zone, with so many digits of the second, exactly."""
     seconds, rest = divmod(int(nanoseconds), _SECOND)
     moment = datetime.datetime.fromtimestamp(seconds, zone)
