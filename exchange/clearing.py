@@ -560,7 +560,12 @@ def check_liquidate(book, command):
 
 @inlined
 def to_close(ledger, account, number):
-    """(side, lots, flags) of the order that closes a position; where long and short are apart, the larger of them."""
+    """(side, lots, flags) of the order that closes a position; where long and short are apart, the larger of them.
+
+    An instrument with legs has no position to close: it is the legs'.
+    """
+    if ledger.limits[np.uint64(number)].special & _LEGS:
+        return _BUY, np.int64(0), 0
     if ledger.limits[np.uint64(number)].special & SPECIAL_OFFSET:
         gross = ledger.gross[np.uint64(account * len(ledger.limits) + number)]
         return (_SELL if gross.long >= gross.short else _BUY), max(gross.long, gross.short), _CLOSE

@@ -272,8 +272,8 @@ class RiskOracle:
         held.short.take(both, False)
 
     def to_close(self, account: int, instrument: int) -> tuple[int, int, int]:
-        """10.8, 11.7: (side, lots, flags) of the order that closes a position"""
-        position = self.held[account, instrument].position
+        """10.8, 11.7: (side, lots, flags) of the order that closes a position; that of what has legs is the legs' (12.3)"""
+        position = 0 if self.terms[instrument].legs else self.held[account, instrument].position
         return Side.SELL if position > 0 else Side.BUY, abs(position), CLOSE * self.terms[instrument].offset
 
     # Clearing
@@ -531,6 +531,11 @@ class RiskOracle:
             if phase in (Phase.UNLISTED, Phase.EXPIRED):
                 unlisted = phase == Phase.UNLISTED
                 yield Reason.INSTRUMENT_UNLISTED if unlisted else Reason.INSTRUMENT_EXPIRED, phase, 0
+            market = self.book.markets[command.instrument]
+            if command.order_type == SettlementRule.GIVEN and not market.floor <= command.price <= market.ceiling:
+                below = command.price < market.floor                                       # 11.2
+                yield (Reason.PRICE_BELOW_BAND if below else Reason.PRICE_ABOVE_BAND, command.price,
+                       market.floor if below else market.ceiling)
         elif command.kind == CommandKind.EXPIRE and command.instrument not in self.settled:
             yield Reason.INVALID_VALUE, 0, 1
 
