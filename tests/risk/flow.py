@@ -16,7 +16,7 @@ from tests.matching.flow import Flow, random_flow
 OPEN, CLOSE, CLOSE_TODAY = int(Flag.OPEN), int(Flag.CLOSE), int(Flag.CLOSE_TODAY)
 OFFSET = OPEN | CLOSE | CLOSE_TODAY
 LIMITS = {Limit.PROTECTION_RESET: (0,), Limit.PROTECTION_LOTS: (0, 20, 60), Limit.PROTECTION_INTERVAL: (0, 1, 50),
-          Limit.INSTRUMENT_OPENING_CAP: (0, 40, 400), Limit.INSTRUMENT_MARGIN: (0, 1, 3), Limit.INSTRUMENT_MAX_POSITION: (20, 1 << 40),
+          Limit.INSTRUMENT_OPENING_CAP: (0, 40, 400), Limit.INSTRUMENT_MARGIN: (0, 5, 60), Limit.INSTRUMENT_MAX_POSITION: (20, 1 << 40),
           Limit.INSTRUMENT_FEE_PER_LOT: (0, 3), Limit.INSTRUMENT_FEE_RATE: (0, 999, 1_000_000), Limit.INSTRUMENT_MARGIN_RATE: (0, 700)}
 
 
@@ -25,9 +25,10 @@ def special_flow(seed: int, count: int) -> Flow:
     rng = np.random.default_rng((seed, 10))
     flow = random_flow(seed, count, risk=True)
     instruments = _instruments(rng)
-    accounts = tuple(dataclasses.replace(
-        terms, protection_lots=int(rng.choice((0, 0, 30))), protection_interval=int(rng.choice((0, 1, 20))),
-        equity=int(rng.choice((1_500, 20_000))), messages_per_second=0, max_open_orders=1 << 40) for terms in flow.accounts)
+    accounts = tuple(dataclasses.replace(      # limits that other flows meet are far away here
+        terms, protection_lots=int(rng.choice((0, 12))), protection_interval=int(rng.choice((0, 1, 20))),
+        equity=int(rng.choice((400, 3_000, 20_000))), messages_per_second=0, max_open_orders=1 << 40, max_order_quantity=1 << 40,
+        max_order_notional=1 << 61) for terms in flow.accounts)
     commands = flow.commands.copy()
     number = rng.integers(0, len(instruments), len(commands))
     trader = commands["kind"] < CommandKind.MASS_CANCEL
@@ -37,6 +38,9 @@ def special_flow(seed: int, count: int) -> Flow:
     commands["side"] = np.where(trader, commands["side"], rng.integers(1, 3, len(commands)))
     commands["instrument"] = number
     commands["order_id"] = np.where(commands["kind"] == CommandKind.ENTER, 0, commands["order_id"])
+    gone = np.isin(commands["kind"], (CommandKind.CANCEL, CommandKind.AMEND)) & (rng.random(len(commands)) < 0.5)
+    commands["kind"][gone] = CommandKind.ENTER
+    commands["order_id"][gone] = 0
     commands["client_order_id"] = b""
     _prices(rng, commands, instruments)
     _conditions(rng, commands)
@@ -49,9 +53,9 @@ def special_flow(seed: int, count: int) -> Flow:
 def _instruments(rng: np.random.Generator) -> tuple[Instrument, ...]:
     apart = bool(rng.integers(0, 2))
     terms = {"physical": True, "daily_limit": int(rng.choice((0, 500))), "fee_per_lot": int(rng.choice((0, 2))),
-             "fee_rate": int(rng.choice((0, 250))), "margin_rate": int(rng.choice((0, 800)))}
-    outrights = [instrument(f"I{number}", margin=int(rng.choice((0, 1, 10))), price_rule=str(rng.choice(("resting", "median"))),
-                            max_position=int(rng.choice((60, 1 << 40))), opening_cap=int(rng.choice((0, 0, 100))),
+             "fee_rate": int(rng.choice((0, 250))), "margin_rate": int(rng.choice((0, 0, 1_500)))}
+    outrights = [instrument(f"I{number}", margin=int(rng.choice((1, 10, 40))), price_rule=str(rng.choice(("resting", "median"))),
+                            max_position=int(rng.choice((60, 1 << 40))), opening_cap=int(rng.choice((0, 40))),
                             offset=apart if number < 2 else not apart, **terms) for number in range(3)]
     return (*outrights,
             instrument("SPREAD", floor=-10, ceiling=10, reference_price=0, legs=("I0", "I1"), offset=apart),
@@ -92,7 +96,7 @@ def _same_order(commands: np.ndarray) -> None:
 def _flags(rng: np.random.Generator, commands: np.ndarray, instruments: tuple) -> None:
     """Offset flags where the instrument has them; one in fifty is wrong."""
     count = len(commands)
-    offset = rng.choice((OPEN, CLOSE, CLOSE_TODAY), count, p=(0.6, 0.2, 0.2))
+    offset = rng.choice((OPEN, CLOSE, CLOSE_TODAY), count, p=(0.7, 0.15, 0.15))
     apart = np.array([terms.offset for terms in instruments])[commands["instrument"]] & (commands["kind"] == CommandKind.ENTER)
     commands["flags"] = commands["flags"] & ~np.uint32(OFFSET) & 0x7f | np.where(apart, offset, 0).astype(np.uint32)
     lasting = np.isin(commands["time_in_force"], (TimeInForce.GTC, TimeInForce.GTD)) & (commands["flags"] & CLOSE_TODAY != 0)
@@ -105,13 +109,13 @@ def _operators(rng: np.random.Generator, commands: np.ndarray, instruments: int,
     """Every so often one of: a limit, cash, a liquidation, the end of a day with its settlements."""
     row, day = int(rng.integers(20, 60)), 0
     while row + instruments + 3 < len(commands):
-        kind = rng.choice((CommandKind.LIMIT, CommandKind.CASH, CommandKind.LIQUIDATE, CommandKind.END_DAY), p=(0.5, 0.1, 0.1, 0.3))
+        kind = rng.choice((CommandKind.LIMIT, CommandKind.CASH, CommandKind.LIQUIDATE, CommandKind.END_DAY), p=(0.6, 0.15, 0.1, 0.15))
         names = {"kind": kind, "account": rng.integers(0, accounts), "instrument": rng.integers(0, instruments)}
         if kind == CommandKind.LIMIT:
             limit = list(LIMITS)[rng.integers(len(LIMITS))]
             names |= {"order_type": limit, "quantity": rng.choice(LIMITS[limit])}
         elif kind == CommandKind.CASH:
-            names |= {"quantity": rng.integers(-500, 3000)}
+            names |= {"quantity": rng.integers(-2000, 3000)}
         if kind != CommandKind.END_DAY:
             _write(commands[row], names)
             row += int(rng.integers(5, 40))
