@@ -745,14 +745,16 @@ class ReferenceBook:
         Returns whether the circuit breaker stopped it: it has lots left and would go on (9.3).
         """
         market = self.markets[order.instrument]
+        low, high = market.traded_range(command.time)
         while order.leaves_quantity > 0:
             resting = market.best_opposite(order.side)
             if resting is None or not order.reaches(resting.price):
                 return False
-            if self.is_too_far(market, order.side, resting.price, *market.traded_range(command.time)):
+            if self.is_too_far(market, order.side, resting.price, low, high):
                 return True
             if mode == SelfMatch.NONE or not self.is_self_match(order, resting):
                 self.trade(command, market, order, resting)
+                low, high = min(low, market.last_price), max(high, market.last_price)
                 continue
             if mode in (SelfMatch.CANCEL_RESTING, SelfMatch.CANCEL_BOTH):
                 self.cancel(command, resting, Reason.SELF_MATCH_RESTING)
