@@ -570,6 +570,13 @@ def test_2_14_an_amended_order_stays_linked_and_cancels_the_other_if_it_trades(v
     assert book.orders() == [(2, 99, 4)]
 
 
+def test_2_14_an_amended_order_that_self_match_prevention_cancels_leaves_the_other_alone(venue):
+    book = venue()
+    book.do(enter(0, BUY, 99, 2), enter(0, SELL, 105, 5), enter(0, SELL, 106, 5, order_id=2))
+    assert book.do(amend(0, 2, 99, 5, flags=Flag.SMP_CANCEL_INCOMING))[-1] == ("canceled", 2, "SELF_MATCH_INCOMING", 5)
+    assert book.do(enter(1, BUY, 106, 1)) == [("accepted", 5, 106, 1), ("traded", 5, 3, 106, 1)]
+
+
 def test_2_14_two_parked_orders_may_be_linked(venue):
     book = venue()
     book.do(stop(0, SELL, 95, 5), stop_limit(0, SELL, 96, 109, 5, order_id=1))
