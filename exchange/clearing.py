@@ -87,7 +87,7 @@ def exposure_of(ledger, account, number):
 
 @inlined
 def margin_lots(ledger, account, number):
-    """Lots of a position that need margin: where long and short are apart, the larger (RULEBOOK 10.5); none where they are a leg's."""
+    """Lots of a position that need margin: where long and short are apart, the larger (RULEBOOK 10.5); a leg's are not here."""
     if ledger.limits[np.uint64(number)].special & _LEGS:
         return np.int64(0)
     if ledger.limits[np.uint64(number)].special & SPECIAL_OFFSET:
@@ -96,7 +96,7 @@ def margin_lots(ledger, account, number):
     return abs(exposure_of(ledger, account, number).position)
 
 
-@inlined
+@outlined
 def initial_margin(ledger, account):
     """Fen that the positions of an account need; its orders are left out."""
     margin = 0
@@ -105,7 +105,7 @@ def initial_margin(ledger, account):
     return margin
 
 
-@inlined
+@outlined
 def largest_exposure(ledger, number):
     """Lots of the largest worst case that any account has in an instrument."""
     largest = 0
@@ -114,7 +114,7 @@ def largest_exposure(ledger, number):
     return largest
 
 
-@inlined
+@outlined
 def set_margin(ledger, number, margin):
     """A new margin per lot, fen, revalues what every account holds."""
     limit = ledger.limits[np.uint64(number)]
@@ -131,8 +131,9 @@ def begin_day(book, ledger, risk, date):
     """A trading date, and figures of accounts that begin anew."""
     book.state[0].trading_date = date
     for number in range(len(book.instruments)):
-        if book.instruments[number].phase != _LIMIT_LOCKED:
-            book.instruments[number].locked = 0
+        instrument = book.instruments[number]
+        if instrument.phase != _LIMIT_LOCKED:
+            instrument.locked = 0
         ledger.limits[number].settled = 0
     if risk:
         for number in range(len(ledger.accounts)):
@@ -144,31 +145,28 @@ def begin_day(book, ledger, risk, date):
 
 
 @inlined
-def check_phase_exists(book, number):
-    """Is an instrument listed, and not expired? Its phase refuses the command otherwise (208, 209)."""
-    phase = np.int64(book.instruments[np.uint64(number)].phase)
-    if phase == _UNLISTED or phase == _EXPIRED_PHASE:
-        return REFUSES_ENTRY[np.uint64(phase)], phase, 0
-    return _OK, 0, 0
+def is_untradable(phase):
+    """Is an instrument not listed yet, or no more?"""
+    return phase in (_UNLISTED, _EXPIRED_PHASE)
 
 
 @inlined
 def check_list(book, command):
-    """LIST: only what was never listed, at a price that its ladder has."""
+    """LIST: a price that its ladder has, and only what was never listed."""
     instrument = book.instruments[np.uint64(command.instrument)]
+    if command.price < instrument.ladder_floor:
+        return _INVALID_VALUE, command.price, instrument.ladder_floor
+    if command.price > instrument.ladder_ceiling:
+        return _INVALID_VALUE, command.price, instrument.ladder_ceiling
     if instrument.phase != _UNLISTED:
         return _PHASE_TRANSITION, np.int64(instrument.phase), _CLOSED
-    if command.price < instrument.ladder_floor:
-        return _BELOW_BAND, command.price, instrument.ladder_floor
-    if command.price > instrument.ladder_ceiling:
-        return _ABOVE_BAND, command.price, instrument.ladder_ceiling
     return _OK, 0, 0
 
 
 @outlined
 def list_instrument(book, ledger, events, at, command):
     """LIST: an instrument comes to the market, closed. RULEBOOK 11.9. Returns the next free row of events."""
-    number, price = command.instrument, command.price
+    number, price = np.int64(command.instrument), command.price
     instrument, limit = book.instruments[np.uint64(number)], ledger.limits[np.uint64(number)]
     instrument.phase = _CLOSED
     instrument.last_price = price
@@ -177,10 +175,7 @@ def list_instrument(book, ledger, events, at, command):
     limit.settlement = price
     set_band(instrument, price, instrument.daily_limit)
     set_margin(ledger, number, margin_after(limit, price, 0, 0))
-    event = tell(book, events, at, command, command, _LISTED, _OK, number, 0, 0, 0, 0, price, 0, 0)
-    event.resting_leaves_quantity = instrument.floor
-    event.resting_price = instrument.ceiling
-    nameless(event)
+    nameless(tell(book, events, at, command, command, _LISTED, _OK, number, 0, 0, 0, 0, price, 0, 0))
     return at + 1
 
 
@@ -212,19 +207,19 @@ def price_of_legs(book, ledger, limit):
     return near - ledger.limits[np.uint64(limit.leg_far)].settlement if limit.special & SPECIAL_SPREAD else near
 
 
-@inlined
+@outlined
 def price_without_trade(book, number):
-    """The previous settlement, moved to the best bid if that is higher, or else to the best offer if that is lower."""
+    """The previous settlement, moved to the best bid if that is higher, then to the best offer if that is lower."""
     price = book.instruments[np.uint64(number)].previous_settlement
     bids, offers = own(book, number, _BUY), own(book, number, _SELL)
-    if not is_empty(bids) and price_of(bids, bids.best) > price:
-        return price_of(bids, bids.best)
-    if not is_empty(offers) and price_of(offers, offers.best) < price:
-        return price_of(offers, offers.best)
+    if not is_empty(bids):
+        price = max(price, price_of(bids, bids.best))
+    if not is_empty(offers):
+        price = min(price, price_of(offers, offers.best))
     return price
 
 
-@inlined
+@outlined
 def settlement_price(book, ledger, number, rule, given):
     """Ticks, within the band. rule: SettlementRule; given: ticks, of GIVEN."""
     instrument, limit = book.instruments[np.uint64(number)], ledger.limits[np.uint64(number)]
@@ -344,14 +339,14 @@ def fees_of(exposure, limit):
     return exposure.volume * limit.fee_per_lot + share(exposure.value * limit.fen_per_tick, limit.fee_rate, _MILLION)
 
 
-@inlined
+@outlined
 def is_countable(ledger, number, price):
     """Would results and equities at this settlement price stay within 2^61 and 2^62 fen?"""
     limit = ledger.limits[np.uint64(number)]
-    ticks = _LARGEST_MONEY // max(1, limit.fen_per_tick)
+    ticks = _LARGEST_MONEY // max(1, limit.fen_per_tick) // 2
     for account in range(len(ledger.accounts)):
         exposure = exposure_of(ledger, account, number)
-        if abs(exposure.position) > ticks // max(1, abs(price)) // 2 or abs(exposure.cost) > ticks // 2:
+        if abs(exposure.position) > ticks // max(1, abs(price)) or abs(exposure.cost) > ticks:
             return False
         after = ledger.accounts[account].equity + result_of(exposure, limit, price)
         if abs(after) > 2 * _LARGEST_MONEY:
@@ -361,14 +356,12 @@ def is_countable(ledger, number, price):
 
 @inlined
 def check_settle(book, ledger, risk, command):
-    """SETTLE: a rule that exists, legs that have settled, figures that can be counted, a price within the band."""
-    number, rule = command.instrument, command.order_type
+    """SETTLE: a rule that exists, figures that can be counted, an instrument that trades, a price within the band."""
+    number, rule = np.int64(command.instrument), np.int64(command.order_type)
     instrument, limit = book.instruments[np.uint64(number)], ledger.limits[np.uint64(number)]
     if rule > _GIVEN:
-        return _INVALID_VALUE, np.int64(rule), _GIVEN
+        return _INVALID_VALUE, rule, _GIVEN
     if risk:
-        if limit.special & SPECIAL_AT_SETTLEMENT and ledger.limits[np.uint64(limit.leg_near)].settled == 0:
-            return _INVALID_VALUE, np.int64(0), np.int64(1)
         price = settlement_price(book, ledger, number, rule, command.price)
         if not is_countable(ledger, number, price):
             return _INVALID_VALUE, price, instrument.previous_settlement
@@ -377,23 +370,31 @@ def check_settle(book, ledger, risk, command):
         largest = LARGEST_MARGIN // max(1, largest_exposure(ledger, number))
         if margin > largest:
             return _INVALID_VALUE, margin, largest
-    reason, value, bound = check_phase_exists(book, number)
-    if reason == _OK and rule == _GIVEN:
-        if command.price < instrument.floor:
-            return _BELOW_BAND, command.price, instrument.floor
-        if command.price > instrument.ceiling:
-            return _ABOVE_BAND, command.price, instrument.ceiling
-    return reason, value, bound
+    phase = np.int64(instrument.phase)
+    if is_untradable(phase):
+        return REFUSES_ENTRY[np.uint64(phase)], phase, 0
+    if rule == _GIVEN and command.price < instrument.floor:
+        return _BELOW_BAND, command.price, instrument.floor
+    if rule == _GIVEN and command.price > instrument.ceiling:
+        return _ABOVE_BAND, command.price, instrument.ceiling
+    return _OK, 0, 0
 
 
 @inlined
+def leg_is_settled(ledger, limit):
+    """Is it an instrument at settlement, and has its leg settled since the day began? If not, the leg's SETTLE will do it."""
+    return limit.special & SPECIAL_AT_SETTLEMENT != 0 and ledger.limits[np.uint64(limit.leg_near)].settled != 0
+
+
+@outlined
 def balance(book, ledger, events, at, command, number, account, price, margin):
     """Mark one account's position to market, charge its fees, tell BALANCE. margin: fen per lot from now on."""
     limit, row = ledger.limits[np.uint64(number)], ledger.accounts[np.uint64(account)]
     exposure = exposure_of(ledger, account, number)
+    has_legs = limit.special & _LEGS != 0
     result, fees = result_of(exposure, limit, price), fees_of(exposure, limit)
     event = tell(book, events, at, command, command, _BALANCE, _OK, number, account, 0, 0, 0, price, result, fees)
-    event.resting_leaves_quantity = exposure.position
+    event.resting_leaves_quantity = 0 if has_legs else exposure.position
     event.resting_order_id = exposure.volume
     event.resting_price = margin_lots(ledger, account, number) * margin
     nameless(event)
@@ -401,7 +402,7 @@ def balance(book, ledger, events, at, command, number, account, price, margin):
     row.result += result
     row.fees += fees
     ledger.hub[0].fees += fees
-    if not limit.special & _LEGS:
+    if not has_legs:
         exposure.cost = exposure.position * price
     exposure.volume = 0
     exposure.turnover = 0
@@ -412,9 +413,9 @@ def balance(book, ledger, events, at, command, number, account, price, margin):
 @outlined
 def settle_instrument(book, ledger, risk, events, at, command):
     """SETTLE: price, band, orders outside of it, balances, margin. Returns the next free row of events."""
-    number = command.instrument
+    number = np.int64(command.instrument)
     instrument, limit = book.instruments[np.uint64(number)], ledger.limits[np.uint64(number)]
-    price = settlement_price(book, ledger, number, command.order_type, command.price)
+    price = settlement_price(book, ledger, number, np.int64(command.order_type), command.price)
     volume, _ = traded(ledger, number)
     days = days_locked(instrument, limit.settled)
     wide = limit_after(instrument, days)
@@ -428,15 +429,15 @@ def settle_instrument(book, ledger, risk, events, at, command):
     end = cancel_outside(book, events, at, command, number)
     if risk:
         settle(ledger, events, at, end)
-        settle_into(ledger, np.int64(number), price)
+        settle_into(ledger, number, price)
         for account in range(len(ledger.accounts)):
             exposure = exposure_of(ledger, account, number)
-            if exposure.position != 0 or exposure.cost != 0 or exposure.volume != 0:
+            if exposure.volume != 0 or (limit.special & _LEGS == 0 and (exposure.position != 0 or exposure.cost != 0)):
                 end = balance(book, ledger, events, end, command, number, account, price, margin)
-        if limit.special & SPECIAL_AT_SETTLEMENT:
-            settle_legs(ledger, np.int64(number), ledger.limits[np.uint64(limit.leg_near)].settlement)
+        if leg_is_settled(ledger, limit):
+            settle_legs(ledger, number, ledger.limits[np.uint64(limit.leg_near)].settlement)
         set_margin(ledger, number, margin)
-    event = tell(book, events, end, command, command, _SETTLED, _OK, number, 0, 0, 0, 0, price, volume, days)
+    event = tell(book, events, end, command, command, _SETTLED, _OK, number, 0, 0, 0, 0, price, volume, abs(days))
     event.resting_leaves_quantity = instrument.floor
     event.resting_price = instrument.ceiling
     nameless(event)
@@ -446,11 +447,16 @@ def settle_instrument(book, ledger, risk, events, at, command):
 # EXPIRE (RULEBOOK 11.8) ------------------------------------------------------------------------------------------------------
 
 @inlined
-def check_expire(book, ledger, command):
-    """EXPIRE: only what has settled since the day began."""
-    if ledger.limits[np.uint64(command.instrument)].settled == 0:
+def check_expire(book, ledger, risk, command):
+    """EXPIRE: only what is listed and, with its leg if it trades at settlement, has settled since the day began."""
+    limit = ledger.limits[np.uint64(command.instrument)]
+    unpriced = limit.special & SPECIAL_AT_SETTLEMENT != 0 and not leg_is_settled(ledger, limit)
+    if risk and (limit.settled == 0 or unpriced):
         return _INVALID_VALUE, np.int64(0), np.int64(1)
-    return check_phase_exists(book, command.instrument)
+    phase = np.int64(book.instruments[np.uint64(command.instrument)].phase)
+    if is_untradable(phase):
+        return _PHASE_TRANSITION, phase, _EXPIRED_PHASE
+    return _OK, 0, 0
 
 
 @inlined
@@ -461,7 +467,7 @@ def next_holder(ledger, number, account, sign):
     return account
 
 
-@inlined
+@outlined
 def deliver(book, ledger, events, at, command, number, price):
     """Match longs and shorts in account order and tell each pair how much goes from whom to whom."""
     accounts = len(ledger.accounts)
@@ -487,21 +493,21 @@ def deliver(book, ledger, events, at, command, number, price):
 def close_positions(ledger, number):
     """Nobody holds the instrument any more; the margin for it is free."""
     for account in range(len(ledger.accounts)):
-        end_position(ledger, np.int64(account), np.int64(number))
+        end_position(ledger, np.int64(account), number)
 
 
 @outlined
 def expire(book, ledger, risk, events, at, command):
     """EXPIRE: cancel orders, mark what was traded since SETTLE, deliver, close. Returns the next free row of events."""
-    number = command.instrument
+    number = np.int64(command.instrument)
     instrument, limit = book.instruments[np.uint64(number)], ledger.limits[np.uint64(number)]
     price = limit.settlement
     end, canceled = mass_cancel(book, events, at, command, number, -1, 0, _EXPIRY, EVERY_TIME)
     if risk:
         settle(ledger, events, at, end)
-        settle_into(ledger, np.int64(number), price)
+        settle_into(ledger, number, price)
         if limit.special & SPECIAL_AT_SETTLEMENT:
-            settle_legs(ledger, np.int64(number), ledger.limits[np.uint64(limit.leg_near)].settlement)
+            settle_legs(ledger, number, ledger.limits[np.uint64(limit.leg_near)].settlement)
         for account in range(len(ledger.accounts)):
             exposure = exposure_of(ledger, account, number)
             if exposure.volume != 0 or result_of(exposure, limit, price) != 0:
@@ -510,8 +516,7 @@ def expire(book, ledger, risk, events, at, command):
             end = deliver(book, ledger, events, end, command, number, price)
         close_positions(ledger, number)
     instrument.phase = _EXPIRED_PHASE
-    event = tell(book, events, end, command, command, _EXPIRED, _OK, number, 0, 0, 0, 0, price, canceled, 0)
-    nameless(event)
+    nameless(tell(book, events, end, command, command, _EXPIRED, _OK, number, 0, 0, 0, 0, 0, canceled, 0))
     return end + 1
 
 
@@ -536,8 +541,8 @@ def call_margins(book, ledger, events, at, command):
         elif row.equity >= margin:
             row.called = 0
         if row.called:
-            event = tell(book, events, at, command, command, _MARGIN_CALL, _OK, 0, account, 0, 0, 0, 0, margin - row.equity, 0)
-            nameless(event)
+            missing = margin - row.equity
+            nameless(tell(book, events, at, command, command, _MARGIN_CALL, _OK, 0, account, 0, 0, 0, 0, missing, 0))
             at += 1
     return at
 
@@ -560,27 +565,20 @@ def check_liquidate(book, command):
 
 @inlined
 def to_close(ledger, account, number):
-    """(side, lots, flags) of the order that closes a position; where long and short are apart, the larger of them.
-
-    An instrument with legs has no position to close: it is the legs'.
-    """
-    if ledger.limits[np.uint64(number)].special & _LEGS:
-        return _BUY, np.int64(0), 0
-    if ledger.limits[np.uint64(number)].special & SPECIAL_OFFSET:
-        gross = ledger.gross[np.uint64(account * len(ledger.limits) + number)]
-        return (_SELL if gross.long >= gross.short else _BUY), max(gross.long, gross.short), _CLOSE
-    position = exposure_of(ledger, account, number).position
-    return (_SELL if position > 0 else _BUY), abs(position), 0
+    """(side, lots, flags) of the order that closes a position; one of an instrument with legs is not its own."""
+    special = ledger.limits[np.uint64(number)].special
+    position = 0 if special & _LEGS else exposure_of(ledger, account, number).position
+    return (_SELL if position > 0 else _BUY), abs(position), (_CLOSE if special & SPECIAL_OFFSET else 0)
 
 
-@inlined
+@outlined
 def close_at_market(book, events, at, command, side, lots, flags):
     """A MARKET IOC order of the hub, with the id of the command and the edge of the band as its limit.
 
     Self-match prevention must not stop it: where the account has a mode, resting orders of its group are canceled.
     Returns   (at, lots closed)
     """
-    number, account, order_id = command.instrument, command.account, command.sequence
+    number, account, order_id = np.int64(command.instrument), np.int64(command.account), command.sequence
     instrument = book.instruments[np.uint64(number)]
     limit = instrument.ceiling if side == _BUY else instrument.floor
     mode = _TRADE if book.members[np.uint64(account)].self_match == _TRADE else _CANCEL_RESTING
@@ -598,18 +596,17 @@ def close_at_market(book, events, at, command, side, lots, flags):
 @outlined
 def liquidate(book, ledger, risk, events, at, command):
     """LIQUIDATE: cancel the account's orders in the instrument and close its position. Returns the next free row of events."""
-    number, account = command.instrument, command.account
+    number, account = np.int64(command.instrument), np.int64(command.account)
     end, _ = mass_cancel(book, events, at, command, number, account, 0, _LIQUIDATION, EVERY_TIME)
     closed = 0
     if risk:
         settle(ledger, events, at, end)
         at = end
-        net_off(ledger, np.int64(account), np.int64(number))
+        net_off(ledger, account, number)
         side, lots, flags = to_close(ledger, account, number)
         if lots != 0:
             end, closed = close_at_market(book, events, end, command, side, lots, flags)
-    event = tell(book, events, end, command, command, _LIQUIDATED, _OK, number, account, 0, 0, 0, 0, closed, 0)
-    nameless(event)
+    nameless(tell(book, events, end, command, command, _LIQUIDATED, _OK, number, account, 0, 0, 0, 0, closed, 0))
     end = fire(book, events, end + 1, command, number)
     end = release_lock(book, events, end, command, number)
     if risk:

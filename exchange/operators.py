@@ -12,7 +12,6 @@ from exchange.clearing import (
     check_expire,
     check_liquidate,
     check_list,
-    check_phase_exists,
     check_settle,
     cure,
     expire,
@@ -95,20 +94,6 @@ def refresh_refusals(ledger):
 
 
 @inlined
-def set_book_limit(instrument, which, value):
-    """Those limits of an instrument that belong to matching and hold without risk. Does nothing for others."""
-    if which == _L_I_DAILY_LIMIT:
-        instrument.daily_limit = value
-    elif which == _L_I_VELOCITY:
-        instrument.velocity = value
-        look_at(instrument)
-    elif which == _L_I_VELOCITY_WINDOW:
-        instrument.velocity_window = value * _MILLISECOND
-    elif which == _L_I_RESERVE:
-        instrument.reserve = value
-
-
-@inlined
 def set_account_limit(ledger, account, which, value):
     """One limit of an ACCOUNT."""
     if which == _L_QUANTITY:
@@ -134,8 +119,8 @@ def set_account_limit(ledger, account, which, value):
 
 @inlined
 def set_instrument_limit(book, ledger, number, which, value):
-    """One limit of an instrument that needs risk."""
-    limit = ledger.limits[np.uint64(number)]
+    """One limit of an instrument, wherever it is kept."""
+    limit, instrument = ledger.limits[np.uint64(number)], book.instruments[np.uint64(number)]
     if which == _L_I_QUANTITY:
         limit.max_order_quantity = value
     elif which == _L_I_POSITION:
@@ -145,31 +130,38 @@ def set_instrument_limit(book, ledger, number, which, value):
     elif which == _L_I_MARGIN:
         set_margin(ledger, number, value)
     elif which == _L_I_PROTECTION:
-        book.instruments[np.uint64(number)].protection = value
+        instrument.protection = value
+    elif which == _L_I_DAILY_LIMIT:
+        instrument.daily_limit = value
     elif which == _L_I_MARGIN_RATE:
         limit.margin_rate = value
     elif which == _L_I_FEE_PER_LOT:
         limit.fee_per_lot = value
     elif which == _L_I_FEE_RATE:
         limit.fee_rate = value
+    elif which == _L_I_VELOCITY:
+        instrument.velocity = value
+        look_at(instrument)
+    elif which == _L_I_VELOCITY_WINDOW:
+        instrument.velocity_window = value * _MILLISECOND
     elif which == _L_I_OPENING_CAP:
         limit.opening_cap = value
+    elif which == _L_I_RESERVE:
+        instrument.reserve = value
 
 
 @outlined
 def set_limit(book, ledger, risk, command):
-    """LIMIT: one value of an account or an instrument. Those that belong to matching hold without risk."""
+    """LIMIT: one value of an account or an instrument. Self-match settings belong to matching and hold without risk."""
     which, value = command.order_type, command.quantity
     if which == _L_SELF_MATCH:
         book.members[command.account].self_match = value
     elif which == _L_GROUP:
         book.members[command.account].group = value
-    elif which >= _FIRST_INSTRUMENT_LIMIT:
-        set_book_limit(book.instruments[np.uint64(command.instrument)], which, value)
     if risk and which < _FIRST_INSTRUMENT_LIMIT:
         set_account_limit(ledger, ledger.accounts[np.uint64(command.account)], which, value)
     elif risk:
-        set_instrument_limit(book, ledger, command.instrument, which, value)
+        set_instrument_limit(book, ledger, np.int64(command.instrument), which, value)
 
 
 # Is the command sound? RULEBOOK 1.5 and 7 ----------------------------------------------------------------------------------
@@ -285,7 +277,7 @@ def check_limit(book, ledger, risk, command):
     if reason == _OK:
         reason, wrong, bound = check_range(value, LIMIT_LOW[which], LIMIT_HIGH[which])
     if reason == _OK and risk and which == _L_I_MARGIN:
-        held = largest_exposure(ledger, command.instrument)
+        held = largest_exposure(ledger, np.int64(command.instrument))
         reason, wrong, bound = check_range(value, 0, LARGEST_MARGIN // max(1, held))
     return reason, wrong, bound
 
@@ -319,14 +311,12 @@ def check_operator(book, ledger, risk, command):
         return check_limit(book, ledger, risk, command)
     if kind == _CASH:
         return check_cash(book, ledger, risk, command)
-    if kind == _PHASE or kind == _WINDOW:
+    if kind in (_PHASE, _WINDOW):
         reason, value, bound = check_instrument_or_all(book, command)
         if reason == _OK and kind == _PHASE:
             reason, value, bound = check_range(np.int64(command.order_type), 0, _PHASES - 1)
             if reason == _OK:
                 reason, value, bound = check_phase(book, command)
-        elif reason == _OK and command.instrument != ALL:
-            reason, value, bound = check_phase_exists(book, command.instrument)
         return reason, value, bound
     reason, value, bound = check_instrument(book, command)
     if reason == _OK and kind == _LIQUIDATE:
@@ -338,7 +328,7 @@ def check_operator(book, ledger, risk, command):
     if kind == _SETTLE:
         return check_settle(book, ledger, risk, command)
     if kind == _EXPIRE:
-        return check_expire(book, ledger, command)
+        return check_expire(book, ledger, risk, command)
     return check_liquidate(book, command)
 
 
@@ -365,7 +355,7 @@ def pay(ledger, command):
     account = ledger.accounts[np.uint64(command.account)]
     account.equity += command.quantity
     account.paid_in += command.quantity
-    cure(ledger, command.account)
+    cure(ledger, np.int64(command.account))
 
 
 @outlined
