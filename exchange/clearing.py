@@ -79,6 +79,19 @@ def share_up(amount, rate, whole):
     return -share(-amount, rate, whole)
 
 
+@outlined
+def told(book, events, at, command, kind, number, account, price, quantity, leaves):
+    """Write an event that is about no order. Returns the next free row of events. Compiled once for all."""
+    nameless(tell(book, events, at, command, command, kind, _OK, number, account, 0, 0, 0, price, quantity, leaves))
+    return at + 1
+
+
+@outlined
+def follow(ledger, events, first, end):
+    """Bring exposures up to date with the events of rows first to end - 1. Compiled once for all."""
+    settle(ledger, events, first, end)
+
+
 @inlined
 def exposure_of(ledger, account, number):
     """EXPOSURE of an account in an instrument, by their indices."""
@@ -175,8 +188,7 @@ def list_instrument(book, ledger, events, at, command):
     limit.settlement = price
     set_band(instrument, price, instrument.daily_limit)
     set_margin(ledger, number, margin_after(limit, price, 0, 0))
-    nameless(tell(book, events, at, command, command, _LISTED, _OK, number, 0, 0, 0, 0, price, 0, 0))
-    return at + 1
+    return told(book, events, at, command, _LISTED, number, 0, price, 0, 0)
 
 
 # The settlement price (RULEBOOK 11.2) ----------------------------------------------------------------------------------------
@@ -393,11 +405,11 @@ def balance(book, ledger, events, at, command, number, account, price, margin):
     exposure = exposure_of(ledger, account, number)
     has_legs = limit.special & _LEGS != 0
     result, fees = result_of(exposure, limit, price), fees_of(exposure, limit)
-    event = tell(book, events, at, command, command, _BALANCE, _OK, number, account, 0, 0, 0, price, result, fees)
+    end = told(book, events, at, command, _BALANCE, number, account, price, result, fees)
+    event = events[np.uint64(at)]
     event.resting_leaves_quantity = 0 if has_legs else exposure.position
     event.resting_order_id = exposure.volume
     event.resting_price = margin_lots(ledger, account, number) * margin
-    nameless(event)
     row.equity += result - fees
     row.result += result
     row.fees += fees
@@ -407,7 +419,7 @@ def balance(book, ledger, events, at, command, number, account, price, margin):
     exposure.volume = 0
     exposure.turnover = 0
     exposure.value = 0
-    return at + 1
+    return end
 
 
 @outlined
@@ -428,7 +440,7 @@ def settle_instrument(book, ledger, risk, events, at, command):
     limit.window_turnover = 0
     end = cancel_outside(book, events, at, command, number)
     if risk:
-        settle(ledger, events, at, end)
+        follow(ledger, events, at, end)
         settle_into(ledger, number, price)
         for account in range(len(ledger.accounts)):
             exposure = exposure_of(ledger, account, number)
@@ -437,11 +449,11 @@ def settle_instrument(book, ledger, risk, events, at, command):
         if leg_is_settled(ledger, limit):
             settle_legs(ledger, number, ledger.limits[np.uint64(limit.leg_near)].settlement)
         set_margin(ledger, number, margin)
-    event = tell(book, events, end, command, command, _SETTLED, _OK, number, 0, 0, 0, 0, price, volume, abs(days))
+    event = events[np.uint64(end)]
+    end = told(book, events, end, command, _SETTLED, number, 0, price, volume, abs(days))
     event.resting_leaves_quantity = instrument.floor
     event.resting_price = instrument.ceiling
-    nameless(event)
-    return release_lock(book, events, end + 1, command, number)
+    return release_lock(book, events, end, command, number)
 
 
 # EXPIRE (RULEBOOK 11.8) ------------------------------------------------------------------------------------------------------
@@ -477,10 +489,8 @@ def deliver(book, ledger, events, at, command, number, price):
         due = exposure_of(ledger, buyer, number).position - received
         owed = -exposure_of(ledger, seller, number).position - delivered
         lots = min(due, owed)
-        event = tell(book, events, at, command, command, _DELIVERY, _OK, number, buyer, 0, 0, 0, price, lots, 0)
-        event.resting_account = seller
-        nameless(event)
-        at += 1
+        at = told(book, events, at, command, _DELIVERY, number, buyer, price, lots, 0)
+        events[np.uint64(at - 1)].resting_account = seller
         received, delivered = received + lots, delivered + lots
         if due == lots:
             buyer, received = next_holder(ledger, number, buyer + 1, 1), 0
@@ -504,7 +514,7 @@ def expire(book, ledger, risk, events, at, command):
     price = limit.settlement
     end, canceled = mass_cancel(book, events, at, command, number, -1, 0, _EXPIRY, EVERY_TIME)
     if risk:
-        settle(ledger, events, at, end)
+        follow(ledger, events, at, end)
         settle_into(ledger, number, price)
         if limit.special & SPECIAL_AT_SETTLEMENT:
             settle_legs(ledger, number, ledger.limits[np.uint64(limit.leg_near)].settlement)
@@ -516,8 +526,7 @@ def expire(book, ledger, risk, events, at, command):
             end = deliver(book, ledger, events, end, command, number, price)
         close_positions(ledger, number)
     instrument.phase = _EXPIRED_PHASE
-    nameless(tell(book, events, end, command, command, _EXPIRED, _OK, number, 0, 0, 0, 0, 0, canceled, 0))
-    return end + 1
+    return told(book, events, end, command, _EXPIRED, number, 0, 0, canceled, 0)
 
 
 # Margin calls (RULEBOOK 11.6) ------------------------------------------------------------------------------------------------
@@ -541,9 +550,7 @@ def call_margins(book, ledger, events, at, command):
         elif row.equity >= margin:
             row.called = 0
         if row.called:
-            missing = margin - row.equity
-            nameless(tell(book, events, at, command, command, _MARGIN_CALL, _OK, 0, account, 0, 0, 0, 0, missing, 0))
-            at += 1
+            at = told(book, events, at, command, _MARGIN_CALL, 0, account, 0, margin - row.equity, 0)
     return at
 
 
@@ -600,15 +607,15 @@ def liquidate(book, ledger, risk, events, at, command):
     end, _ = mass_cancel(book, events, at, command, number, account, 0, _LIQUIDATION, EVERY_TIME)
     closed = 0
     if risk:
-        settle(ledger, events, at, end)
+        follow(ledger, events, at, end)
         at = end
         net_off(ledger, account, number)
         side, lots, flags = to_close(ledger, account, number)
         if lots != 0:
             end, closed = close_at_market(book, events, end, command, side, lots, flags)
-    nameless(tell(book, events, end, command, command, _LIQUIDATED, _OK, number, account, 0, 0, 0, 0, closed, 0))
-    end = fire(book, events, end + 1, command, number)
+    end = told(book, events, end, command, _LIQUIDATED, number, account, 0, closed, 0)
+    end = fire(book, events, end, command, number)
     end = release_lock(book, events, end, command, number)
     if risk:
-        settle(ledger, events, at, end)
+        follow(ledger, events, at, end)
     return end

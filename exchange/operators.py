@@ -15,6 +15,7 @@ from exchange.clearing import (
     check_settle,
     cure,
     expire,
+    follow,
     largest_exposure,
     liquidate,
     list_instrument,
@@ -26,7 +27,7 @@ from exchange.phases import MAY_FOLLOW, release_lock
 from matching.codes import ALL, CommandKind, EventKind, Limit, Phase, Reason, Scope, TimeInForce
 from matching.jit import inlined, outlined
 from matching.kernel import look_at, mass_cancel, tell
-from risk.kernel import forget_client_orders, settle
+from risk.kernel import forget_client_orders
 from risk.limits import LARGEST_MARGIN, LIMIT_HIGH, LIMIT_LOW
 from risk.positions import end_positions_day
 from risk.protection import set_protection
@@ -65,7 +66,7 @@ _L_I_VELOCITY, _L_I_VELOCITY_WINDOW = int(Limit.INSTRUMENT_VELOCITY), int(Limit.
 _L_I_OPENING_CAP, _L_I_RESERVE = int(Limit.INSTRUMENT_OPENING_CAP), int(Limit.INSTRUMENT_RESERVE)
 
 
-@inlined
+@outlined
 def done(book, events, at, command, kind, account, side, quantity):
     """The one event of an operator command, or the closing event of a mass cancel."""
     event = tell(book, events, at, command, command, kind, _OK, command.instrument, account, side, 0, 0, 0, quantity, 0)
@@ -367,7 +368,7 @@ def change_phases(book, ledger, risk, events, at, command):
         if command.instrument == number or (command.instrument == ALL and may_take(book, number, phase)):
             end = change_phase(book, events, end, command, number, phase, _OK)
     if risk:
-        settle(ledger, events, at, end)
+        follow(ledger, events, at, end)
     return done(book, events, end, command, _PHASE, 0, 0, phase) if command.instrument == ALL else end
 
 
@@ -376,7 +377,7 @@ def end_day(book, ledger, risk, events, at, command):
     """END_DAY: orders expire, client order ids are free again, margin is called (RULEBOOK 2.3, 5.10, 11.6)."""
     end, expired = mass_cancel(book, events, at, command, ALL, ALL, 0, _DAY_ENDED_REASON, _EXPIRING)
     if risk:
-        settle(ledger, events, at, end)
+        follow(ledger, events, at, end)
         forget_client_orders(ledger)
         end_positions_day(ledger)
         end = call_margins(book, ledger, events, end, command)
