@@ -10,6 +10,7 @@ from matching.codes import ALL, CommandKind, EventKind, Phase, Reason, Side, Tim
 from tests.build import amend, cancel, enter, instrument, operator, rows
 from tests.exchange.events import (
     accepted, amended, canceled, displayed, parked, phase, stream, traded, triggered, uncrossed)
+from tests.exchange.flows import day_flow
 from tests.matching.flow import random_flow
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -33,9 +34,9 @@ def checksum_by_hand(bids, asks):
     return zlib.crc32("|".join(sides).encode())
 
 
-def play(seed, count=700):
+def play(seed, count=700, make=random_flow):
     """A random flow, command by command: its events, and the engine's books after each command."""
-    flow = random_flow(seed, count)
+    flow = make(seed, count)
     exchange = Exchange(flow.instruments, flow.accounts, risk=False, max_orders=4096)
     played = []
     for row in range(count):
@@ -78,8 +79,9 @@ class Client:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_client_with_nothing_but_change_sets_has_the_engines_book_after_every_command(seed):
-    flow, played = play(seed)
+@pytest.mark.parametrize("make", [random_flow, day_flow])
+def test_a_client_with_nothing_but_change_sets_has_the_engines_book_after_every_command(make, seed):
+    flow, played = play(seed, make=make)
     market = MarketData(flow.instruments)
     clients = [Client() for _ in flow.instruments]
     for number in range(len(clients)):
@@ -118,6 +120,19 @@ def test_any_split_of_the_events_gives_the_same_changes_tape_and_figures(seed):
     for number in range(len(flow.instruments)):
         assert markets[0].statistics(number) == markets[1].statistics(number)
     assert markets[0].trades().tolist() == markets[1].trades().tolist()
+
+
+@pytest.mark.parametrize("seed", SEEDS[:6])
+def test_phases_and_last_prices_are_the_engines(seed):
+    """Also those that the hub sets itself (8.8)."""
+    flow = day_flow(seed, 700)
+    exchange, market = Exchange(flow.instruments, flow.accounts, risk=False, max_orders=4096), MarketData(flow.instruments)
+    for row in range(len(flow.commands)):
+        market.record(exchange.apply(flow.commands[row:row + 1]))
+        for number, terms in enumerate(flow.instruments):
+            assert market.phase(number) == exchange.phase(terms.symbol)
+            figures = market.statistics(number)
+            assert figures.trades == 0 or figures.last_price == exchange.last_price(terms.symbol)
 
 
 @pytest.mark.parametrize("seed", SEEDS[:6])
