@@ -373,7 +373,7 @@ def record_orders(state, commands, events):
                 _finish(state, slot, _CANCELED_STATE)
             else:
                 incoming = slot
-            if kind == _AMENDED or kind == _TRIGGERED:
+            if kind in (_AMENDED, _TRIGGERED):
                 entry.leaves_quantity = event.leaves_quantity
                 _stamp(entry, event)
                 _amend(entry, event)

@@ -464,7 +464,7 @@ def _change_by(state, output, event):
         if event.order_id != incoming.order_id:
             return True, event.side, event.price, -event.quantity
         incoming.leaves = 0
-    elif kind == _ACCEPTED or kind == _AMENDED or kind == _TRIGGERED or kind == _UNCROSSED:
+    elif kind in (_ACCEPTED, _AMENDED, _TRIGGERED, _UNCROSSED):
         sound = _join(state, output)
         _come(incoming, event)
         if kind == _AMENDED:
@@ -510,7 +510,7 @@ def _note(statistics, event):
     kind = event.kind
     if kind == _DAY_BEGUN:
         _begin_day(statistics)
-    elif kind == _PHASE or kind == _AUCTION or kind == _SETTLED or kind == _LISTED or kind == _EXPIRED:
+    elif kind in (_PHASE, _AUCTION, _SETTLED, _LISTED, _EXPIRED):
         if event.instrument == ALL:                  # closes a PHASE of all: each has been told
             return True
         if event.instrument < 0 or event.instrument >= len(statistics):

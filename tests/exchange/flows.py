@@ -31,9 +31,10 @@ def day_flow(seed: int, count: int) -> Flow:
     _dress(rng, commands, rests, flow)
     _pair(rng, commands, rests)
     _schedule(rng, commands, len(flow.instruments))
-    velocity = [int(rng.choice((0, 0, 2, 5))) for _ in flow.instruments]
+    velocities = rng.choice((0, 0, 2, 5), len(flow.instruments)).tolist()
     return replace(flow, max_orders=2048, instruments=tuple(
-        replace(terms, velocity=ticks, velocity_window=ticks and 100) for terms, ticks in zip(flow.instruments, velocity, strict=True)))
+        replace(terms, velocity=velocity, velocity_window=velocity and 100)
+        for terms, velocity in zip(flow.instruments, velocities, strict=True)))
 
 
 def _dress(rng: np.random.Generator, commands: np.ndarray, rests: np.ndarray, flow: Flow) -> None:

@@ -302,7 +302,8 @@ def test_in_an_auction_the_buy_orders_are_filled_one_by_one():
     limit = {"order_type": OrderType.LIMIT}
     blotter.record(
         commands_for(*[(CommandKind.ENTER, limit)] * 3, (CommandKind.PHASE, {})),
-        stream([accepted(1, BUY, 103, 4, account=1)], [accepted(2, BUY, 102, 6, account=2)], [accepted(3, SELL, 99, 7, account=3)],
+        stream([accepted(1, BUY, 103, 4, account=1)], [accepted(2, BUY, 102, 6, account=2)],
+               [accepted(3, SELL, 99, 7, account=3)],
                [uncrossed(1, BUY, 103, 4), traded(1, BUY, 102, 4, 0, (3, 99, 3), account=1, resting_account=3),
                 uncrossed(2, BUY, 102, 6), traded(2, BUY, 102, 3, 3, (3, 99, 0), account=2, resting_account=3),
                 canceled(2, BUY, 102, 3, Reason.AUCTION_ENDED)]))
@@ -336,7 +337,8 @@ def test_orders_that_a_take_or_a_liquidation_makes_have_the_terms_that_the_rules
         commands_for((CommandKind.ENTER, {"minimum_quantity": 2, "order_type": OrderType.LIMIT}), (CommandKind.TAKE, nonsense),
                      (CommandKind.LIQUIDATE, nonsense)),
         stream([accepted(1, SELL, 102, 9)], [accepted(2, BUY, 102, 4), traded(2, BUY, 102, 4, 0, (1, 102, 5))],
-               [accepted(3, BUY, 110, 8), traded(3, BUY, 102, 5, 3, (1, 102, 0)), canceled(3, BUY, 110, 3, Reason.IOC_REMAINDER)]))
+               [accepted(3, BUY, 110, 8), traded(3, BUY, 102, 5, 3, (1, 102, 0)),
+                canceled(3, BUY, 110, 3, Reason.IOC_REMAINDER)]))
     taken, liquidated = blotter.order(2), blotter.order(3)
     assert (taken.order_type, taken.time_in_force, taken.state) == (OrderType.LIMIT, TimeInForce.FOK, OrderState.FILLED)
     assert (liquidated.order_type, liquidated.time_in_force, liquidated.filled_quantity) == (

@@ -8,8 +8,7 @@ from exchange import Exchange
 from exchange.marketdata import CHANGE, DELETE, NEW, MarketData, net_changes
 from matching.codes import ALL, CommandKind, EventKind, Phase, Reason, Side, TimeInForce
 from tests.build import amend, cancel, enter, instrument, operator, rows
-from tests.exchange.events import (
-    accepted, amended, canceled, displayed, parked, phase, stream, traded, triggered, uncrossed)
+from tests.exchange.events import accepted, amended, canceled, displayed, parked, phase, stream, traded, triggered, uncrossed
 from tests.exchange.flows import day_flow
 from tests.matching.flow import random_flow
 
