@@ -23,7 +23,7 @@ from exchange.clearing import (
     set_margin,
     settle_instrument,
 )
-from exchange.phases import MAY_FOLLOW, release_lock
+from exchange.phases import change_phase, check_phase, phase_refusal, release_lock
 from matching.codes import ALL, CommandKind, EventKind, Limit, Phase, Reason, Scope, TimeInForce
 from matching.jit import code, inlined, outlined
 from matching.kernel import look_at, mass_cancel, tell
@@ -41,10 +41,10 @@ _HUB, _FIRM, _ACCOUNT, _INSTRUMENT = code(Scope.HUB), code(Scope.FIRM), code(Sco
 _PHASES = len(Phase)
 _FIRST_INSTRUMENT_LIMIT = code(Limit.INSTRUMENT_MAX_ORDER_QUANTITY)
 _LAST_LIMIT = max(int(limit) for limit in Limit)
-_NONE = code(0)
+_NONE, _ALL = code(0), code(ALL)
 _SECOND, _MILLISECOND = 1_000_000_000, 1_000_000
 _LAST_DATE = 9999_12_31
-_EXPIRING = sum(1 << int(time) for time in (TimeInForce.DAY, TimeInForce.SESSION, TimeInForce.OPENING, TimeInForce.GTD))
+_EXPIRING = code(sum(1 << int(time) for time in (TimeInForce.DAY, TimeInForce.SESSION, TimeInForce.OPENING, TimeInForce.GTD)))
 _LARGEST_SUM = 1 << 61                   # fen
 
 _OK, _INVALID_VALUE = code(Reason.NONE), code(Reason.INVALID_VALUE)
@@ -52,7 +52,6 @@ _UNKNOWN_INSTRUMENT, _UNKNOWN_ACCOUNT = code(Reason.UNKNOWN_INSTRUMENT), code(Re
 _HUB_KILLED, _INSTRUMENT_KILLED = code(Reason.HUB_KILLED), code(Reason.INSTRUMENT_KILLED)
 _FIRM_KILLED, _ACCOUNT_KILLED = code(Reason.FIRM_KILLED), code(Reason.ACCOUNT_KILLED)
 _ACCOUNT_DISABLED, _DAY_ENDED_REASON = code(Reason.ACCOUNT_DISABLED), code(Reason.DAY_ENDED)
-_PHASE_TRANSITION = code(Reason.PHASE_TRANSITION)
 
 _L_QUANTITY, _L_NOTIONAL = code(Limit.MAX_ORDER_QUANTITY), code(Limit.MAX_ORDER_NOTIONAL)
 _L_LONG, _L_SHORT, _L_OPEN = code(Limit.MAX_LONG), code(Limit.MAX_SHORT), code(Limit.MAX_OPEN_ORDERS)
@@ -226,32 +225,6 @@ def check_begin_day(book, date):
 
 
 @inlined
-def may_take(book, number, phase):
-    """Does a way lead from an instrument's phase to that one?"""
-    return MAY_FOLLOW[np.uint64(book.instruments[np.uint64(number)].phase), np.uint64(phase)] != 0
-
-
-@inlined
-def check_phase(book, command):
-    """PHASE: a way leads there. Of ALL, those take it that can."""
-    if command.instrument != ALL and not may_take(book, command.instrument, command.order_type):
-        phase = np.int64(book.instruments[np.uint64(command.instrument)].phase)
-        return _PHASE_TRANSITION, phase, np.int64(command.order_type)
-    return _OK, 0, 0
-
-
-@inlined
-def change_phase(book, events, at, command, number, phase, reason):
-    """Give an instrument a phase and tell it."""
-    book.instruments[np.uint64(number)].phase = phase
-    event = tell(book, events, at, command, command, _PHASE, reason, number, 0, 0, 0, 0, 0, phase, 0)
-    event.client_0 = 0
-    event.client_1 = 0
-    event.client_2 = 0
-    return at + 1
-
-
-@inlined
 def check_kill_switch(book, ledger, command):
     """KILL_SWITCH: a scope, what it is about, 1 or 0."""
     scope = command.order_type
@@ -367,23 +340,23 @@ def change_phases(book, ledger, risk, events, at, command):
     end = at
     phase = np.int64(command.order_type)
     for number in range(len(book.instruments)):
-        if command.instrument == number or (command.instrument == ALL and may_take(book, number, phase)):
+        if command.instrument == number or (command.instrument == ALL and phase_refusal(book, number, phase)[0] == _OK):
             end = change_phase(book, events, end, command, number, phase, _OK)
     if risk:
         follow(ledger, events, at, end)
-    return done(book, events, end, command, _PHASE, 0, 0, phase) if command.instrument == ALL else end
+    return done(book, events, end, command, _PHASE, _NONE, _NONE, phase) if command.instrument == ALL else end
 
 
 @outlined
 def end_day(book, ledger, risk, events, at, command):
     """END_DAY: orders expire, client order ids are free again, margin is called (RULEBOOK 2.3, 5.10, 11.6)."""
-    end, expired = mass_cancel(book, events, at, command, ALL, ALL, 0, _DAY_ENDED_REASON, _EXPIRING)
+    end, expired = mass_cancel(book, events, at, command, _ALL, _ALL, _NONE, _DAY_ENDED_REASON, _EXPIRING)
     if risk:
         follow(ledger, events, at, end)
         forget_client_orders(ledger)
         end_positions_day(ledger)
         end = call_margins(book, ledger, events, end, command)
-    end = done(book, events, end, command, _DAY_ENDED, command.account, command.side, expired)
+    end = done(book, events, end, command, _DAY_ENDED, np.int64(command.account), np.int64(command.side), expired)
     for number in range(len(book.instruments)):
         end = release_lock(book, events, end, command, number)
     return end
@@ -399,7 +372,7 @@ def operate(book, ledger, risk, events, at, command):
         return end_day(book, ledger, risk, events, at, command)
     if kind == _BEGIN_DAY:
         begin_day(book, ledger, risk, command.quantity)
-        return done(book, events, at, command, _DAY_BEGUN, 0, 0, command.quantity)
+        return done(book, events, at, command, _DAY_BEGUN, _NONE, _NONE, command.quantity)
     if kind == _LIST:
         return list_instrument(book, ledger, events, at, command)
     if kind == _SETTLE:
@@ -412,11 +385,11 @@ def operate(book, ledger, risk, events, at, command):
         for number in range(len(book.instruments)):
             if command.instrument == ALL or command.instrument == number:
                 open_window(ledger, number)
-        return done(book, events, at, command, _WINDOW, 0, 0, 0)
+        return done(book, events, at, command, _WINDOW, _NONE, _NONE, _NONE)
     if kind == _LIMIT:
         set_limit(book, ledger, risk, command)
     elif risk and kind == _KILL:
         kill(ledger, command)
     elif risk and kind == _CASH:
         pay(ledger, command)
-    return done(book, events, at, command, kind, command.account, command.order_type, command.quantity)
+    return done(book, events, at, command, np.int64(kind), np.int64(command.account), np.int64(command.order_type), command.quantity)
