@@ -425,9 +425,9 @@ class ReferenceBook:
             if not rests or command.order_type not in (OrderType.LIMIT, OrderType.STOP_LIMIT):
                 return Reason.INVALID_DISPLAY_QUANTITY, command.display_quantity, 0
             least = least_shown(command.quantity)
-            if not least <= command.display_quantity <= command.quantity:
+            if not least <= command.display_quantity <= command.quantity:                  # 0 is allowed too
                 return (Reason.INVALID_DISPLAY_QUANTITY, command.display_quantity,
-                        least if command.display_quantity < least else command.quantity)
+                        0 if command.display_quantity < 0 else least if command.display_quantity < least else command.quantity)
         largest = command.quantity if command.time_in_force == TimeInForce.IOC else 0      # 2.12
         if not 0 <= command.minimum_quantity <= largest:
             return (Reason.INVALID_MINIMUM_QUANTITY, command.minimum_quantity,
@@ -848,16 +848,17 @@ class ReferenceBook:
 
     def cancel_linked(self, command: Command, order: Order) -> None:
         """2.14: the order has traded or was triggered, so the other one goes."""
-        if order.linked:
-            other = self.orders[order.linked]
-            order.linked = other.linked = 0
+        other = self.orders.get(order.linked)
+        order.linked = 0
+        if other:
+            other.linked = 0
             self.cancel(command, other, Reason.LINKED)
 
     def cancel_incoming(self, command: Command, order: Order, reason: Reason) -> None:
         """Cancel what is open of an order that is not in the book; the one it is linked with stays, alone (2.14)."""
-        if order.linked:
-            self.orders[order.linked].linked = 0
-            order.linked = 0
+        other = self.orders.get(order.linked)
+        if other and other.linked == order.order_id:
+            other.linked = 0
         open_quantity, order.leaves_quantity = order.leaves_quantity, 0
         self.emit_order(EventKind.CANCELED, command, order, quantity=open_quantity, reason=reason)
 
