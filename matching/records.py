@@ -35,9 +35,10 @@ EVENT (128 bytes), what came of it
                     DISPLAYED: quantity is what the order shows now, resting_leaves_quantity what it showed before.
                     AUCTION: price, quantity traded, resting_leaves_quantity the surplus (buys minus sells) left at the price.
                     BALANCE: price settlement, quantity fen won (lost: negative), leaves_quantity fen of fees,
-                    resting_leaves_quantity the position, lots.
+                    resting_leaves_quantity the position, lots, resting_price fen of initial margin that it needs,
+                    resting_order_id lots bought and sold that day.
                     SETTLED: price settlement, quantity lots traded that day, leaves_quantity days limit-locked in a row,
-                    resting_leaves_quantity and resting_price the new daily floor and ceiling.
+                    resting_leaves_quantity and resting_price the new daily floor and ceiling. LISTED: price reference.
   client_order_id, instrument, account, side, flags    of order_id (REJECTED: of the command)
   kind, reason      codes.py
 
@@ -60,6 +61,15 @@ def record(*fields: tuple[str, str], size: int = 0) -> np.dtype:
     names = [name for name, _ in fields]
     layout: Any = {"names": names, "formats": [plain[name] for name in names],
                    "offsets": [offset_of(plain, name) for name in names], "itemsize": max(size, plain.itemsize)}
+    return np.dtype((np.record, np.dtype(layout, align=True)))
+
+
+def overlaid(dtype: np.dtype, name: str, kind: str, first: str) -> np.dtype:
+    """The same rows with one field more, which covers those from `first` on."""
+    assert dtype.names is not None
+    layout: Any = {"names": [*dtype.names, name], "formats": [*(dtype[field] for field in dtype.names), kind],
+                   "offsets": [*(offset_of(dtype, field) for field in dtype.names), offset_of(dtype, first)],
+                   "itemsize": dtype.itemsize}
     return np.dtype((np.record, np.dtype(layout, align=True)))
 
 
@@ -154,10 +164,11 @@ INSTRUMENT = record(
     ("ceiling", "<i8"),               # ticks, highest price of the band
     ("last_price", "<i8"),            # ticks, of the last trade; before the first: the reference price
     ("protection", "<i8"),            # ticks beyond the best price for a market order; 0: to the edge of the band
-    ("phase", "<i4"),                 # codes.Phase
+    ("phase", "u1"),                  # codes.Phase
+    ("mechanism", "u1"),              # codes.Mechanism
+    ("watched", "u1"),                # 1: something looks at its trades: parked stops or velocity
+    ("special", "u1"),                # 1: positions are not simply its own (risk/records.py)
     ("median", "<i4"),                # 1: trades at the middle of bid, ask and last; 0: at the resting price
-    ("mechanism", "<i4"),             # codes.Mechanism
-    ("watched", "<i4"),               # 1: something looks at its trades: parked stops or velocity
     ("stops", "<i8"),                 # parked orders
     ("locked", "<i8"),                # Side whose orders alone stand at the daily limit, while LIMIT_LOCKED; else 0
     # the second and third are not
@@ -175,6 +186,9 @@ INSTRUMENT = record(
     ("deadline", "<i8"),              # ns, ONE_SIDED: end of the countdown; 0: not covered
     ("ladder_floor", "<i8"), ("ladder_ceiling", "<i8"),     # ticks, what the ladder has rows for
     size=3 * CACHE_LINE)
+# phase, mechanism, watched and special once more, as one number: what a plain order meets is PLAIN_STATE.
+INSTRUMENT = overlaid(INSTRUMENT, "state", "<u4", "phase")
+PLAIN_STATE = 1                       # CONTINUOUS, and nothing else
 
 # What the book knows of an account.
 MEMBER = record(

@@ -17,6 +17,7 @@ A side of the book is a SortedDict from price to a queue. Bids are kept under mi
 the first key is the best one. A queue is a dict from order id to Order: dicts remember the order of arrival. Parked
 orders are kept likewise, by trigger price; what is triggered first has the first key.
 """
+from calendar import monthrange
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -173,6 +174,7 @@ class Market:
     slices: dict[int, tuple[int, int]] = field(default_factory=dict)       # 9.3: slice of time -> (low, high)
     locked: int = 0                            # Side that a limit-locked market is locked on (9.4)
     locked_days: int = 0                       # in a row; negative: at the floor
+    settled: bool = False                      # since the day began (11.3)
     collar: int = 0                            # ticks (5.7); belongs to risk, so that here nothing sets it
 
     def same_side(self, side: int) -> SortedDict:
@@ -289,7 +291,7 @@ LIMIT_RANGE: dict[int, tuple[int, int]] = {
     Limit.MESSAGE_BURST: (1, 1 << 20), Limit.ENABLED: (0, 1), Limit.SELF_MATCH: (0, max(SelfMatch)),
     Limit.GROUP: (0, (1 << 31) - 1), Limit.INSTRUMENT_MAX_ORDER_QUANTITY: (1, FAR),
     Limit.INSTRUMENT_MARGIN: (0, 1 << 56)}
-FIRST_DATE, LAST_DATE = 1_01_01, 9999_12_31    # yyyymmdd
+LAST_DATE = 9999_12_31                         # yyyymmdd
 
 
 def out_of_range(value: int, lowest: int, highest: int) -> Refusal | None:
@@ -297,6 +299,12 @@ def out_of_range(value: int, lowest: int, highest: int) -> Refusal | None:
     if lowest <= value <= highest:
         return None
     return Reason.INVALID_VALUE, value, lowest if value < lowest else highest
+
+
+def is_date(number: int) -> bool:
+    """11.1: yyyymmdd, a day of the calendar"""
+    year, month, day = number // 10_000, number // 100 % 100, number % 100
+    return year >= 1 and 1 <= month <= 12 and 1 <= day <= monthrange(year, month)[1]
 
 
 class ReferenceBook:
@@ -474,7 +482,8 @@ class ReferenceBook:
         if kind == CommandKind.CASH:
             return self.account_is_unknown(command) or out_of_range(value, -LARGEST_SUM, LARGEST_SUM)
         if kind == CommandKind.BEGIN_DAY:
-            return out_of_range(value, FIRST_DATE, LAST_DATE)
+            wrong = out_of_range(value, self.trading_date + 1, LAST_DATE)                 # 11.1
+            return wrong or (None if is_date(value) else (Reason.INVALID_VALUE, value, self.trading_date + 1))
         if kind == CommandKind.LIST:
             unknown = self.instrument_is_unknown(command)
             if unknown:
@@ -513,6 +522,9 @@ class ReferenceBook:
         if kind == CommandKind.EXPIRE:
             phase = self.markets[command.instrument].phase
             return (Reason.PHASE_TRANSITION, phase, Phase.EXPIRED) if phase in (Phase.UNLISTED, Phase.EXPIRED) else None
+        if kind == CommandKind.SETTLE:                                                     # 11.3
+            phase = self.markets[command.instrument].phase
+            return (REFUSES_ENTRY[Phase(phase)], phase, 0) if phase in (Phase.UNLISTED, Phase.EXPIRED) else None
         if kind not in (CommandKind.ENTER, CommandKind.AMEND, CommandKind.CANCEL, CommandKind.TAKE, CommandKind.LIQUIDATE):
             return None
         market = self.markets[command.instrument]
@@ -564,8 +576,9 @@ class ReferenceBook:
         return self.orders[command.order_id].order_type if command.kind == CommandKind.AMEND else None
 
     def price_is_outside_band(self, command: Command) -> Refusal | None:
-        """5.6; the price of a market order is the hub's (2.2), that of a STOP is not looked at (2.9)"""
-        if self.type_after(command) in (OrderType.LIMIT, OrderType.STOP_LIMIT):
+        """5.6; the price of a market order is the hub's (2.2), that of a STOP is not looked at (2.9). 11.2: GIVEN"""
+        given = command.kind == CommandKind.SETTLE and command.order_type == SettlementRule.GIVEN
+        if given or self.type_after(command) in (OrderType.LIMIT, OrderType.STOP_LIMIT):
             market = self.markets[command.instrument]
             if command.price < market.floor:
                 return Reason.PRICE_BELOW_BAND, command.price, market.floor
@@ -639,6 +652,10 @@ class ReferenceBook:
             self.set_phase(command)
         elif kind == CommandKind.BEGIN_DAY:
             self.trading_date = command.quantity
+            for market in self.markets:
+                market.settled = False
+                if market.phase != Phase.LIMIT_LOCKED:
+                    market.locked = 0                                                      # 9.4: of the day before
             self.emit(EventKind.DAY_BEGUN, command, instrument=command.instrument, quantity=command.quantity)
         elif kind == CommandKind.LIST:
             self.list_instrument(command)
@@ -1104,7 +1121,9 @@ class ReferenceBook:
         market.previous_settlement = price
         direction = {0: 0, Side.BUY: 1, Side.SELL: -1}[market.locked]
         in_a_row = market.locked_days * direction > 0
-        market.locked_days = market.locked_days + direction if in_a_row else direction
+        if not market.settled:                                                             # 11.3: else it corrects the price
+            market.locked_days = market.locked_days + direction if in_a_row else direction
+        market.settled = True
         days = abs(market.locked_days)
         market.set_band(price, market.daily_limit and market.daily_limit + WIDER[min(days, len(WIDER) - 1)])
         self.cancel_all(command, (order for order in self.all_orders(market.number) if self.is_outside(market, order)),
