@@ -285,12 +285,15 @@ AFTER_CLOSE = {Phase.CLOSING, Phase.CLOSED, Phase.SETTLEMENT}
 
 # 1.5 (109): what a LIMIT command may set. Ends are there for int64: products of these stay countable.
 FAR, LARGEST_SUM = 1 << 40, 1 << 61                # lots, ticks, orders; fen
+DAY = 86_400_000                                   # ms
 LIMIT_RANGE: dict[int, tuple[int, int]] = {
     **dict.fromkeys(Limit, (0, FAR)), Limit.MAX_ORDER_NOTIONAL: (0, LARGEST_SUM),
     Limit.MESSAGES_PER_SECOND: (0, 1_000_000_000),
     Limit.MESSAGE_BURST: (1, 1 << 20), Limit.ENABLED: (0, 1), Limit.SELF_MATCH: (0, max(SelfMatch)),
-    Limit.GROUP: (0, (1 << 31) - 1), Limit.INSTRUMENT_MAX_ORDER_QUANTITY: (1, FAR),
-    Limit.INSTRUMENT_MARGIN: (0, 1 << 56)}
+    Limit.GROUP: (0, (1 << 31) - 1), Limit.PROTECTION_INTERVAL: (0, DAY), Limit.INSTRUMENT_MAX_ORDER_QUANTITY: (1, FAR),
+    Limit.INSTRUMENT_MARGIN: (0, 1 << 56), Limit.INSTRUMENT_DAILY_LIMIT: (0, 10_000), Limit.INSTRUMENT_MARGIN_RATE: (0, 10_000),
+    Limit.INSTRUMENT_FEE_RATE: (0, 1_000_000), Limit.INSTRUMENT_VELOCITY_WINDOW: (0, DAY),
+    Limit.INSTRUMENT_RESERVE: (-FAR, FAR)}
 LAST_DATE = 9999_12_31                         # yyyymmdd
 
 
