@@ -14,6 +14,7 @@ import numpy as np
 
 from exchange.instruments import Instrument, daily_limits, largest_order
 from exchange.kernel import first_gap, list_depth, list_orders, locate, process
+from matching.auction import indicative
 from matching.book import Book, new_book
 from matching.codes import Side
 from matching.records import (
@@ -219,6 +220,11 @@ class Exchange:
     def last_price(self, symbol: str) -> int:
         """Price of the last trade, ticks; before the first one the reference price."""
         return int(self._book.instruments[self._index[symbol]].last_price)
+
+    def indicative(self, symbol: str) -> tuple[int, int, int]:
+        """(price, lots, lots bid minus lots offered left) that a call auction would trade now; zeros: nothing. RULEBOOK 8.4."""
+        price, volume, surplus = indicative(self._book, self._index[symbol])
+        return int(price), int(volume), int(surplus)
 
     def phase(self, symbol: str) -> int:
         """codes.Phase of an instrument."""

@@ -22,7 +22,7 @@ from exchange.clearing import (
     set_margin,
     settle_instrument,
 )
-from exchange.phases import MAY_FOLLOW, release_lock
+from exchange.phases import change_phase, check_phase, phase_refusal, release_lock
 from matching.codes import ALL, CommandKind, EventKind, Limit, Phase, Reason, Scope, TimeInForce
 from matching.jit import code, inlined, outlined
 from matching.kernel import look_at, mass_cancel, tell
@@ -51,7 +51,6 @@ _UNKNOWN_INSTRUMENT, _UNKNOWN_ACCOUNT = code(Reason.UNKNOWN_INSTRUMENT), code(Re
 _HUB_KILLED, _INSTRUMENT_KILLED = code(Reason.HUB_KILLED), code(Reason.INSTRUMENT_KILLED)
 _FIRM_KILLED, _ACCOUNT_KILLED = code(Reason.FIRM_KILLED), code(Reason.ACCOUNT_KILLED)
 _ACCOUNT_DISABLED, _DAY_ENDED_REASON = code(Reason.ACCOUNT_DISABLED), code(Reason.DAY_ENDED)
-_PHASE_TRANSITION = code(Reason.PHASE_TRANSITION)
 
 _L_QUANTITY, _L_NOTIONAL = code(Limit.MAX_ORDER_QUANTITY), code(Limit.MAX_ORDER_NOTIONAL)
 _L_LONG, _L_SHORT, _L_OPEN = code(Limit.MAX_LONG), code(Limit.MAX_SHORT), code(Limit.MAX_OPEN_ORDERS)
@@ -225,32 +224,6 @@ def check_begin_day(book, date):
 
 
 @inlined
-def may_take(book, number, phase):
-    """Does a way lead from an instrument's phase to that one?"""
-    return MAY_FOLLOW[np.uint64(book.instruments[np.uint64(number)].phase), np.uint64(phase)] != 0
-
-
-@inlined
-def check_phase(book, command):
-    """PHASE: a way leads there. Of ALL, those take it that can."""
-    if command.instrument != ALL and not may_take(book, command.instrument, command.order_type):
-        phase = np.int64(book.instruments[np.uint64(command.instrument)].phase)
-        return _PHASE_TRANSITION, phase, np.int64(command.order_type)
-    return _OK, 0, 0
-
-
-@inlined
-def change_phase(book, events, at, command, number, phase, reason):
-    """Give an instrument a phase and tell it."""
-    book.instruments[np.uint64(number)].phase = phase
-    event = tell(book, events, at, command, command, _PHASE, reason, number, 0, 0, 0, 0, 0, phase, 0)
-    event.client_0 = 0
-    event.client_1 = 0
-    event.client_2 = 0
-    return at + 1
-
-
-@inlined
 def check_kill_switch(book, ledger, command):
     """KILL_SWITCH: a scope, what it is about, 1 or 0."""
     scope = command.order_type
@@ -366,7 +339,7 @@ def change_phases(book, ledger, risk, events, at, command):
     end = at
     phase = np.int64(command.order_type)
     for number in range(len(book.instruments)):
-        if command.instrument == number or (command.instrument == ALL and may_take(book, number, phase)):
+        if command.instrument == number or (command.instrument == ALL and phase_refusal(book, number, phase)[0] == _OK):
             end = change_phase(book, events, end, command, number, phase, _OK)
     if risk:
         settle(ledger, events, at, end)

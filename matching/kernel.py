@@ -170,6 +170,8 @@ def unlink_pair(book, slot):
     """The other order of a pair stays alone. Returns its slot, or NOBODY."""
     if book.orders[slot].terms & LINKED:
         other = np.uint32(book.extras[slot].linked)
+        if not (book.orders[slot].terms | book.orders[other].terms) & PARKED:
+            book.state[0].pairs -= 1
         book.orders[slot].terms &= ~LINKED & 255
         book.orders[other].terms &= ~LINKED & 255
         return other
@@ -598,6 +600,8 @@ def link(book, slot, other):
         for one, two in ((slot, other), (other, slot)):
             book.orders[one].terms |= LINKED | MARKED
             book.extras[one].linked = two
+        if not (book.orders[slot].terms | book.orders[other].terms) & PARKED:
+            book.state[0].pairs += 1
 
 
 @inlined

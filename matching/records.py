@@ -203,7 +203,8 @@ STATE = record(
     ("extra_rows", "<i8"),            # events that icebergs and parked orders may give beyond those of plain ones
     ("trading_date", "<i8"),          # yyyymmdd; 0: never told
     ("free", "<i8"),                  # first free slot; 0: take a new one
-    ("used", "<i8"))                  # slots ever handed out; those beyond are untouched memory
+    ("used", "<i8"),                  # slots ever handed out; those beyond are untouched memory
+    ("pairs", "<i8"))                 # pairs of linked orders that both rest in the book
 
 AUCTION_IMBALANCE, AUCTION_SURPLUS, AUCTION_REFERENCE = 1, 2, 4     # tie-breaks that INSTRUMENT.auction selects (8.5)
 ICEBERG_ROWS, PARKED_ROWS = 204, 8    # what such an order takes of the room for events

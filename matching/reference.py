@@ -44,7 +44,6 @@ from matching.codes import (
 from matching.records import (
     AUCTION_IMBALANCE,
     AUCTION_REFERENCE,
-    AUCTION_SURPLUS,
     COMMAND,
     EVENT,
     ICEBERG_ROWS,
@@ -986,6 +985,8 @@ class ReferenceBook:
             if phase == Phase.AUCTION_MATCH or phase == Phase.CONTINUOUS and (
                     market.phase == Phase.CALL_AUCTION or market.is_crossed()):            # 8.3
                 self.hold_auction(command, market)
+            elif phase == Phase.CONTINUOUS:                                                # 2.13
+                self.cancel_opening(command, market)
             if phase == Phase.LIMIT_LOCKED:
                 market.locked = self.side_locked(market)
             elif phase not in AFTER_CLOSE:
@@ -1026,16 +1027,13 @@ class ReferenceBook:
             return None
         curve = self.auction_curve(market)
         most = max(min(demand, supply) for _, demand, supply in curve)
-        best = [(price, demand - supply) for price, demand, supply in curve if min(demand, supply) == most]
+        above, below = [demand for _, demand, _ in curve][1:] + [0], [0] + [supply for _, _, supply in curve][:-1]
+        best = [(price, demand - supply) for (price, demand, supply), bids, asks in zip(curve, above, below, strict=True)
+                if min(demand, supply) == most and max(bids, asks) <= most]
         steps = market.terms.auction
         if steps & AUCTION_IMBALANCE:
             least = min(abs(surplus) for _, surplus in best)
             best = [(price, surplus) for price, surplus in best if abs(surplus) == least]
-        if steps & AUCTION_SURPLUS:
-            if all(surplus > 0 for _, surplus in best):
-                best = best[-1:]
-            elif all(surplus < 0 for _, surplus in best):
-                best = best[:1]
         if steps & AUCTION_REFERENCE:
             nearest = min(abs(price - market.previous_settlement) for price, _ in best)
             best = [(price, surplus) for price, surplus in best if abs(price - market.previous_settlement) == nearest]
@@ -1045,10 +1043,14 @@ class ReferenceBook:
         """8.6"""
         price, surplus = self.auction_price(market) or (0, 0)
         lots = self.uncross(command, market, price) if market.is_crossed() else 0
-        self.cancel_all(command, (order for order in self.resting(market.number)
-                                  if order.time_in_force == TimeInForce.OPENING), Reason.AUCTION_ENDED)
+        self.cancel_opening(command, market)
         self.emit(EventKind.AUCTION, command, instrument=market.number, price=price, quantity=lots,
                   resting_leaves_quantity=surplus)
+
+    def cancel_opening(self, command: Command, market: Market) -> None:
+        """2.13: orders for the auction alone"""
+        self.cancel_all(command, (order for order in self.resting(market.number)
+                                  if order.time_in_force == TimeInForce.OPENING), Reason.AUCTION_ENDED)
 
     def uncross(self, command: Command, market: Market, price: int) -> int:
         """8.6: buys best price first, oldest first, each with the sells likewise, all at one price. Returns the lots."""

@@ -54,13 +54,13 @@ def trigger(book, events, at, command, slot):
     stop = extra.order_type == _STOP
     unlink(book, parked(book, number, side), slot)
     unpark(book, number)
-    order.terms &= ~PARKED & 255
     # the collar does not bind it: a stop must get out, within protection and the band
     limit = limit_price(book, number, _MARKET if stop else _LIMIT, side, extra.price, 0)
     flags = np.int64(offset_flags(book, slot))
     tell(book, events, at, command, order, _TRIGGERED, _NO_REASON, number, account, side, flags, order.order_id, limit,
          order.quantity, leaves)
     at = cancel_linked(book, events, at + 1, command, slot)
+    order.terms &= ~PARKED & 255
     mode = self_match_mode(book, account, np.int64(extra.flag_bits))
     reach = reach_of(book, number, side, limit, command.time)
     at, leaves = execute(book, events, at, command, order, number, account, order.order_id, side, limit, reach, leaves, mode,
