@@ -72,10 +72,8 @@ class Calendar:
     def shift(self, date: datetime.date, days: int) -> datetime.date:
         """The trading day so many trading days after (negative: before) a date, which need not be one itself; not 0."""
         self._require(date)
-        if days > 0:
-            at = bisect.bisect_right(self._days, date) + days - 1
-        else:
-            at = bisect.bisect_left(self._days, date) + days
+        behind = bisect.bisect_right if days > 0 else bisect.bisect_left
+        at = behind(self._days, date) + days - (days > 0)
         if not 0 <= at < len(self._days):
             raise CalendarError(f"calendar: {abs(days)} trading days {'after' if days > 0 else 'before'} {date} is not "
                                 f"covered, must be {self.first} to {self.last}")
@@ -129,7 +127,7 @@ def _calendar(content: object) -> Calendar:
     years = entries.read(content, {"note": entries.text, "years": entries.table}, "calendar")["years"]
     if not years:
         raise entries.EntryError("years is {}, must name at least one year")
-    numbers = []
+    numbers: list[int] = []
     holidays: dict[datetime.date, str] = {}
     projected = []
     for name, entry in years.items():

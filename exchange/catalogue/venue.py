@@ -36,6 +36,7 @@ class HubDay:
     window: int                      # WINDOW
     settlement: int                  # SETTLEMENT, SETTLE, EXPIRE
     end: int                         # END_DAY, CLOSED
+    short_auction: int               # minutes that a call auction lasts which the hub itself began (8.8)
 
 
 @dataclass(frozen=True)
