@@ -200,7 +200,8 @@ def test_nothing_opens_or_closes_on_the_spot_side():
 
 
 def test_an_unknown_profile_is_named():
-    with pytest.raises(InstrumentError, match="^catalogue profiles.json: profile is 'martian', must be one of chinese, international$"):
+    told = "^catalogue profiles.json: profile is 'martian', must be one of chinese, international$"
+    with pytest.raises(InstrumentError, match=told):
         load_catalogue(profile="martian")
 
 
@@ -246,7 +247,7 @@ def terms(content, number):
     (lambda c: terms(c, 1).update({"daily_limit": "0.0001"}),
      "SC2701: terms 1: daily_limit is 0.0001, must be a tick at least and within the ladder: 0.0002 to 0.7000"),
     (lambda c: terms(c, 1).update({"daily_limit": "0.8"}), "SC2701: terms 1: daily_limit is 0.8, must be a tick at least"),
-    (lambda c: terms(c, 1).update({"daily_limit": 0.08}), "SC: terms 1: daily_limit is 0.08, must be a share from 0 to 1 in quotes"),
+    (lambda c: terms(c, 1).update({"daily_limit": 0.08}), "SC: terms 1: daily_limit is 0.08, must be a share from 0 to 1"),
     (lambda c: terms(c, 1).update({"daily_limit": "0.00001"}), "SC: terms 1: daily_limit is '0.00001', must be a share"),
     (lambda c: terms(c, 1).update({"daily_limit": "NaN"}), "SC: terms 1: daily_limit is 'NaN', must be a share"),
     (lambda c: terms(c, 1).pop("margin_rate"), "SC: terms 1: margin_rate is missing"),
@@ -266,7 +267,8 @@ def terms(content, number):
     (lambda c: c["sources"].pop("tick_size"), "SC: sources: tick_size is missing"),
     (lambda c: c["sources"].update({"haste": {}}), "SC: sources: haste is unknown"),
     (lambda c: c.update({"reference_price": "521.05"}), "SC: reference_price is 521.05, must be a multiple of the tick size 0.1"),
-    (lambda c: c.update({"tick_size": "0.01", "ladder": {"floor": "0.3", "ceiling": "9"}}), "instrument SC2701: price_ceiling is"),
+    (lambda c: c.update({"tick_size": "0.01", "ladder": {"floor": "0.3", "ceiling": "9"}}),
+     "instrument SC2701: price_ceiling is"),
     (lambda c: c["ladder"].update({"ceiling": "0.9"}), "SC: ladder is 0.3 to 0.9, must be below 1 to above 1"),
     (lambda c: c.update({"seasonal": ["0"] * 11}), "SC: seasonal has 11 prices, must have 12, January to December"),
     (lambda c: c.update({"session": "all_night"}), "SC: session is 'all_night', must be one of to_0230"),
@@ -303,10 +305,12 @@ def test_a_month_that_two_families_list_is_named(tmp_path):
     ("profiles.json", lambda c: c["profiles"]["international"]["sessions"].update({"day": "moon"}),
      "international: sessions: day is 'moon', must be one of"),
     ("sessions.json", lambda c: c["sessions"]["day"]["day"].reverse(), "day: day has 13:30, must be later than the time before"),
-    ("sessions.json", lambda c: c["sessions"]["day"]["day"].pop(3), "day: day: CONTINUOUS after CONTINUOUS, must be CALL_AUCTION or"),
+    ("sessions.json", lambda c: c["sessions"]["day"]["day"].pop(3),
+     "day: day: CONTINUOUS after CONTINUOUS, must be CALL_AUCTION or"),
     ("sessions.json", lambda c: c["sessions"]["day"]["day"].pop(), "day: day ends with CONTINUOUS, must be CLOSING or CLOSED"),
     ("sessions.json", lambda c: c["sessions"]["day"]["day"][0].__setitem__(0, "8:5"), "must be a time such as 20:55"),
-    ("sessions.json", lambda c: c["sessions"]["day"]["day"][0].__setitem__(1, "SIESTA"), "day: day is 'SIESTA', must be one of CLOSED"),
+    ("sessions.json", lambda c: c["sessions"]["day"]["day"][0].__setitem__(1, "SIESTA"),
+     "day: day is 'SIESTA', must be one of CLOSED"),
 ])
 def test_a_bad_file_beside_the_families_is_named(tmp_path, file, change, told):
     message = refusal(broken(tmp_path, file, change))
