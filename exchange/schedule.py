@@ -117,7 +117,7 @@ class Schedule:
         parts += self._phases(date, night)
         if hub.limit_lock is not None:
             parts.append((moment(date, hub.limit_lock), "limit-locked?", [_phase(ALL, Phase.LIMIT_LOCKED)]))
-        parts.append((moment(date, hub.window), "settlement window", [(CommandKind.WINDOW, ALL, 0, 0, 0)]))
+        parts.append((moment(date, hub.window), "window opens", [(CommandKind.WINDOW, ALL, 0, 0, 0)]))
         parts.append((moment(date, hub.settlement), "settlement", self._settlement(date)))
         parts.append((moment(date, hub.end), f"day {date} ends",
                       [(CommandKind.END_DAY, 0, 0, 0, 0), _phase(ALL, Phase.CLOSED)]))

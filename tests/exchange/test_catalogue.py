@@ -352,3 +352,29 @@ def test_a_file_that_is_no_family_is_one_line(tmp_path, content):
 
 def test_a_file_that_cannot_be_opened_is_named_with_the_cause(tmp_path):
     assert refusal(tmp_path / "none.json").endswith("none.json: No such file or directory")
+
+
+def test_the_rulebook_has_the_figures_of_the_files():
+    """RULEBOOK 14.4: its table, cell by cell, with the grade of each."""
+    lines = (CATALOGUE.parents[1] / "docs" / "RULEBOOK.md").read_text().split("- **14.4**")[1].split("- **14.5**")[0].splitlines()
+    table = {cells[0]: dict(zip(FAMILIES, cells[1:], strict=True))
+             for cells in ([cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines if "|" in line)}
+    families = {code: json.loads((CATALOGUE / f"{code.lower()}.json").read_text()) for code in FAMILIES}
+    for code, family in families.items():
+        first = family["terms"][0]
+
+        def told(field, figure, block, sources):
+            return f"{figure(block[field])} ({sources[field]['grade']})"
+
+        for row, field, figure in (("tick size", "tick_size", str), ("lot", "lot_size", str), ("months listed", "months", str)):
+            assert table[row][code] == told(field, figure, family, family["sources"])
+        for row, field, figure in (
+                ("daily limit", "daily_limit", lambda value: f"{100 * float(value):g} %"),
+                ("on the first day", "first_day_limit", lambda value: f"{100 * float(value):g} %"),
+                ("margin by stage", "margin_rate", lambda value: f"{', '.join(f'{100 * float(s):g}' for s in value.values())} %"),
+                ("position by stage", "max_position", lambda value: ", ".join(f"{lots:,}" for lots in value.values())),
+                ("opening cap", "opening_cap", lambda value: f"{value:,}" if value else "none"),
+                ("largest order", "max_order_quantity", lambda value: f"{value:,}"),
+                ("fee per lot", "fee_per_lot", lambda value: f"{float(value):g} CNY" if float(value) else "none"),
+                ("fee by value", "fee_rate", lambda value: f"{10_000 * float(value):g} per 10,000" if float(value) else "none")):
+            assert table[row][code] == told(field, figure, first, first["sources"])
