@@ -8,22 +8,40 @@ means that the command passes.
 import numpy as np
 
 from exchange.operators import check_operator, done, operate
-from exchange.phases import REFUSES_CANCEL, REFUSES_ENTRY
+from exchange.phases import REFUSES_CANCEL, REFUSES_ENTRY, release_lock
 from matching.book import bucket_of, find, next_row, opposite, own, price_of
-from matching.codes import ALL, CommandKind, EventKind, Flag, OrderType, Reason, Side, TimeInForce
+from matching.codes import ALL, CommandKind, EventKind, Flag, Mechanism, OrderType, Phase, Reason, Side, TimeInForce
 from matching.jit import inlined, kernel, outlined, prefetch
 from matching.kernel import (
+    EVERY_TIME,
     amend,
+    amend_special,
     crosses,
     enter,
+    enter_special,
+    home,
+    is_parked_type,
     limit_price,
     mass_cancel,
+    matches,
     open_after_amend,
     rejected,
     resting_order,
+    rows_of,
     withdraw,
 )
-from matching.records import MAX_QUANTITY, NOBODY
+from matching.records import (
+    ICEBERG,
+    LINKED,
+    MAX_QUANTITY,
+    MOST_REFILLS,
+    NOBODY,
+    PARKED,
+    SPARE_EXTRA_ROWS,
+    SPARE_ROWS,
+    TIME_IN_FORCE,
+)
+from matching.triggers import fire
 from risk.kernel import (
     check_exposure,
     check_increments,
@@ -40,10 +58,16 @@ from risk.kernel import (
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)
 _ENTER, _CANCEL, _AMEND = int(CommandKind.ENTER), int(CommandKind.CANCEL), int(CommandKind.AMEND)
 _MASS_CANCEL, _MASS_CANCELED = int(CommandKind.MASS_CANCEL), int(EventKind.MASS_CANCELED)
-_PHASE, _END_DAY = int(CommandKind.PHASE), int(CommandKind.END_DAY)
+_FIRST_OPERATOR, _LAST_OPERATOR = int(CommandKind.PHASE), int(CommandKind.WINDOW)
 _MARKET, _LIMIT_ORDER = int(OrderType.MARKET), int(OrderType.LIMIT)
-_GTC, _IOC, _FOK = int(TimeInForce.GTC), int(TimeInForce.IOC), int(TimeInForce.FOK)
+_STOP, _STOP_LIMIT = int(OrderType.STOP), int(OrderType.STOP_LIMIT)
+_DAY, _GTC, _OPENING = int(TimeInForce.DAY), int(TimeInForce.GTC), int(TimeInForce.OPENING)
+_IOC, _FOK, _GTD, _SESSION = int(TimeInForce.IOC), int(TimeInForce.FOK), int(TimeInForce.GTD), int(TimeInForce.SESSION)
+_PLAIN_TIMES = 1 << _DAY | 1 << _GTC | 1 << _IOC | 1 << _FOK
+_CONTINUOUS, _CALL_AUCTION = int(Phase.CONTINUOUS), int(Phase.CALL_AUCTION)
+_ORDER_BOOK, _LISTING = int(Mechanism.ORDER_BOOK), int(Mechanism.LISTING)
 _POST_ONLY = int(Flag.POST_ONLY)
+_RARE_FLAGS = int(Flag.OPEN | Flag.CLOSE | Flag.CLOSE_TODAY | Flag.PARKED)
 _ANY_FLAG = int(sum(Flag)) & ~int(Flag.PARKED)
 _SMP = int(Flag.SMP_CANCEL_INCOMING | Flag.SMP_CANCEL_RESTING | Flag.SMP_CANCEL_BOTH)
 _AHEAD = 6                       # how many commands ahead to look
@@ -53,7 +77,13 @@ _UNKNOWN_KIND, _UNKNOWN_INSTRUMENT = int(Reason.UNKNOWN_KIND), int(Reason.UNKNOW
 _UNKNOWN_ACCOUNT, _INVALID_SIDE = int(Reason.UNKNOWN_ACCOUNT), int(Reason.INVALID_SIDE)
 _INVALID_ORDER_TYPE, _INVALID_TIME_IN_FORCE = int(Reason.INVALID_ORDER_TYPE), int(Reason.INVALID_TIME_IN_FORCE)
 _INVALID_FLAGS, _INVALID_QUANTITY = int(Reason.INVALID_FLAGS), int(Reason.INVALID_QUANTITY)
-_UNKNOWN_ORDER = int(Reason.UNKNOWN_ORDER)
+_INVALID_TRIGGER, _INVALID_DISPLAY = int(Reason.INVALID_TRIGGER_PRICE), int(Reason.INVALID_DISPLAY_QUANTITY)
+_INVALID_MINIMUM, _INVALID_DATE = int(Reason.INVALID_MINIMUM_QUANTITY), int(Reason.INVALID_EXPIRE_DATE)
+_INVALID_LINK, _UNKNOWN_ORDER, _ALREADY_LINKED = int(Reason.INVALID_LINK), int(Reason.UNKNOWN_ORDER), int(Reason.ALREADY_LINKED)
+_NOT_IN_AUCTION, _ONLY_IN_AUCTION = int(Reason.NOT_IN_AUCTION), int(Reason.ONLY_IN_AUCTION)
+_WRONG_MECHANISM, _PROTECTION_TRIPPED = int(Reason.WRONG_MECHANISM), int(Reason.PROTECTION_TRIPPED)
+_PRICE_OFF_TICK, _TRIGGER_REACHED = int(Reason.PRICE_OFF_TICK), int(Reason.TRIGGER_REACHED)
+_TRIGGER_BELOW_BAND, _TRIGGER_ABOVE_BAND = int(Reason.TRIGGER_BELOW_BAND), int(Reason.TRIGGER_ABOVE_BAND)
 _PRICE_BELOW_BAND, _PRICE_ABOVE_BAND = int(Reason.PRICE_BELOW_BAND), int(Reason.PRICE_ABOVE_BAND)
 _DUPLICATE, _CLIENT_CAPACITY = int(Reason.DUPLICATE_CLIENT_ORDER_ID), int(Reason.CLIENT_ORDER_ID_CAPACITY)
 _MAX_OPEN_ORDERS, _BOOK_FULL = int(Reason.MAX_OPEN_ORDERS), int(Reason.BOOK_FULL)
@@ -87,23 +117,114 @@ def check_flags(flags):
 
 
 @inlined
-def check_row(command):
-    """The codes and the quantity of an ENTER."""
+def check_quantity(quantity):
+    """A quantity is at least one lot, and countable."""
+    if quantity <= 0:
+        return _INVALID_QUANTITY, quantity, 1
+    if quantity > MAX_QUANTITY:
+        return _INVALID_QUANTITY, quantity, MAX_QUANTITY
+    return _OK, 0, 0
+
+
+@inlined
+def is_plain(book, ledger, risk, command):
+    """Is an ENTER one of the many: LIMIT or MARKET; DAY, GTC, IOC or FOK; no rarer term; continuous trading that nobody watches?
+
+    The rest goes through check_special_row and enter_special, which know everything.
+    """
+    rare = (command.trigger_price | command.display_quantity | command.minimum_quantity | command.order_id
+            | np.int64(command.expire_date | command.counterparty))
+    instrument = book.instruments[np.uint64(command.instrument)]
+    state = (instrument.phase ^ _CONTINUOUS) | instrument.mechanism | instrument.watched
+    known = (1 << np.int64(command.time_in_force & 63)) & _PLAIN_TIMES != 0 and command.time_in_force < 64
+    special = ledger.limits[np.uint64(command.instrument)].special if risk else 0
+    return (rare | np.int64(state) | special) == 0 and known and (
+        command.order_type == _LIMIT_ORDER or command.order_type == _MARKET) and command.flag_bits & _RARE_FLAGS == 0
+
+
+@inlined
+def check_plain_row(command):
+    """RULEBOOK 1.5 for an ENTER that is_plain."""
     if command.side != _BUY and command.side != _SELL:
         return _INVALID_SIDE, command.side, 0
-    if command.order_type != _LIMIT_ORDER and command.order_type != _MARKET:
-        return _INVALID_ORDER_TYPE, command.order_type, 0
-    time_in_force = command.time_in_force
-    if time_in_force > _GTC and time_in_force != _IOC and time_in_force != _FOK:
-        return _INVALID_TIME_IN_FORCE, time_in_force, 0
     flags = np.int64(command.flag_bits)
     if flags != 0 and (not check_flags(flags) or (
-            flags & _POST_ONLY and (command.order_type == _MARKET or time_in_force > _GTC))):
+            flags & _POST_ONLY and (command.order_type == _MARKET or command.time_in_force > _GTC))):
         return _INVALID_FLAGS, flags, 0
-    if command.quantity <= 0:
-        return _INVALID_QUANTITY, command.quantity, 1
-    if command.quantity > MAX_QUANTITY:
-        return _INVALID_QUANTITY, command.quantity, MAX_QUANTITY
+    return check_quantity(command.quantity)
+
+
+@inlined
+def may_rest(command):
+    """Has an ENTER a time in force with which an order waits in the book or parked?"""
+    time_in_force = command.time_in_force
+    return time_in_force == _DAY or time_in_force == _GTC or time_in_force == _GTD or time_in_force == _SESSION
+
+
+@inlined
+def check_display(command):
+    """RULEBOOK 2.11."""
+    shown, quantity = command.display_quantity, command.quantity
+    if shown == 0:
+        return _OK, 0, 0
+    order_type = command.order_type
+    if not may_rest(command) or (order_type != _LIMIT_ORDER and order_type != _STOP_LIMIT):
+        return _INVALID_DISPLAY, shown, 0
+    if shown > quantity:
+        return _INVALID_DISPLAY, shown, quantity
+    if shown < 0 or shown * MOST_REFILLS < quantity:
+        return _INVALID_DISPLAY, shown, 0 if shown < 0 else (quantity + MOST_REFILLS - 1) // MOST_REFILLS
+    return _OK, 0, 0
+
+
+@inlined
+def check_minimum(command, mechanism):
+    """RULEBOOK 2.12; of an offer (13.1) it is the least that a TAKE may ask for."""
+    least = command.minimum_quantity
+    if least == 0:
+        return _OK, 0, 0
+    if command.time_in_force != _IOC and mechanism != _LISTING:
+        return _INVALID_MINIMUM, least, 0
+    if least < 0 or least > command.quantity:
+        return _INVALID_MINIMUM, least, 0 if least < 0 else command.quantity
+    return _OK, 0, 0
+
+
+@inlined
+def check_special_row(book, command):
+    """RULEBOOK 1.5 and 2.9 to 2.14 for any ENTER."""
+    if command.side != _BUY and command.side != _SELL:
+        return _INVALID_SIDE, command.side, 0
+    order_type, time_in_force = command.order_type, command.time_in_force
+    if order_type < _MARKET or order_type > _STOP_LIMIT:
+        return _INVALID_ORDER_TYPE, order_type, 0
+    waits = is_parked_type(order_type)
+    passing = time_in_force == _IOC or time_in_force == _FOK or time_in_force == _OPENING
+    if not may_rest(command) and (waits or not passing):
+        return _INVALID_TIME_IN_FORCE, time_in_force, 0
+    flags = np.int64(command.flag_bits)
+    if not check_flags(flags) or (flags & _POST_ONLY and (order_type != _LIMIT_ORDER or not may_rest(command))):
+        return _INVALID_FLAGS, flags, 0
+    reason, value, bound = check_quantity(command.quantity)
+    if reason == _OK and command.trigger_price != 0 and not waits:
+        reason, value, bound = _INVALID_TRIGGER, command.trigger_price, 0
+    if reason == _OK:
+        reason, value, bound = check_display(command)
+    mechanism = book.instruments[np.uint64(command.instrument)].mechanism
+    if reason == _OK:
+        reason, value, bound = check_minimum(command, mechanism)
+    if reason == _OK and time_in_force == _GTD and command.expire_date < max(book.state[0].trading_date, 1):
+        reason, value, bound = _INVALID_DATE, np.int64(command.expire_date), max(book.state[0].trading_date, 1)
+    if reason == _OK and time_in_force != _GTD and command.expire_date != 0:
+        reason, value, bound = _INVALID_DATE, np.int64(command.expire_date), 0
+    return reason, value, bound
+
+
+@inlined
+def check_link_row(command):
+    """RULEBOOK 2.14: may this order be one of a pair?"""
+    if command.order_id != 0 and (not may_rest(command) or command.order_type == _MARKET):
+        return _INVALID_LINK, command.order_id, 0
     return _OK, 0, 0
 
 
@@ -138,101 +259,221 @@ def best_opposite(book, instrument, side):
 # Traders' commands -------------------------------------------------------------------------------------------------------
 
 @inlined
-def check_enter(book, ledger, risk, command):
-    """Every rule for a new order, in order. Returns (reason, value, bound, first order, limit price)."""
-    reason, value, bound = check_names(book, command)
-    if reason == _OK:
-        reason, value, bound = check_row(command)
-    if reason == _OK and risk:
-        reason, value, bound = check_standing(ledger, command)
-    if reason != _OK:
-        return reason, value, bound, 0, 0
+def check_entry(book, ledger, risk, command, price, size_price, waits):
+    """What an ENTER must pass once the row makes sense and the market is open. RULEBOOK 5.5 to 5.13, 2.6, 2.8.
+
+    price       ticks, its limit (of a STOP: 0); size_price: ticks that its value is reckoned at
+    waits       whether it is parked: its trigger is checked too, the collar does not bind it
+    Returns     (reason, value, bound, first order)
+    """
     instrument = book.instruments[np.uint64(command.instrument)]
-    if REFUSES_ENTRY[np.uint64(instrument.phase)] != _OK:
-        return REFUSES_ENTRY[np.uint64(instrument.phase)], np.int64(instrument.phase), 0, 0, 0
     limits = ledger.limits[np.uint64(command.instrument)]
-    collar = limits.collar if risk else 0
-    price = limit_price(book, command.instrument, command.order_type, command.side, command.price, collar)
+    chooses = command.order_type == _LIMIT_ORDER or command.order_type == _STOP_LIMIT
+    reason, value, bound = _OK, np.int64(0), np.int64(0)
     if risk:
         # the increment binds prices that people choose, not the limit the hub gives a market order
-        chosen = price if command.order_type == _LIMIT_ORDER else 0
-        reason, value, bound = check_increments(limits, chosen, command.quantity)
+        reason, value, bound = check_increments(limits, price if chooses else 0, command.quantity)
+        if waits and (reason == _OK or reason > _PRICE_OFF_TICK):
+            off, trigger, increment = check_increments(limits, command.trigger_price, command.quantity)
+            if off == _PRICE_OFF_TICK:
+                reason, value, bound = off, trigger, increment
         if reason != _OK:
-            return reason, value, bound, 0, 0
-    reason, value, bound = check_band(instrument, price)
+            return reason, value, bound, 0
+    if chooses or not waits:
+        reason, value, bound = check_band(instrument, price)
+    account = ledger.accounts[np.uint64(command.account)]
     if reason == _OK and risk:
-        account = ledger.accounts[np.uint64(command.account)]
         reason, value, bound = check_size(
-            account, limits, price, command.quantity, command.quantity, instrument.last_price)
-        if reason == _OK:
-            reason, value, bound = check_rate(account, command.time)
+            account, limits, size_price, command.quantity, command.quantity, instrument.last_price, not waits)
+    if reason == _OK and waits:
+        reason, value, bound = check_trigger(instrument, command.side, command.trigger_price)
+    if reason == _OK and risk:
+        reason, value, bound = check_rate(account, command.time)
         if reason == _OK and names_client_order(command):
             first = first_holder(ledger, command)
             if first != 0:
-                return _DUPLICATE, first, 0, first, 0
+                return _DUPLICATE, first, 0, first
             held = ledger.hub[0].client_orders
             if held >= ledger.hub[0].max_client_orders:
-                return _CLIENT_CAPACITY, held, ledger.hub[0].max_client_orders, 0, 0
+                return _CLIENT_CAPACITY, held, ledger.hub[0].max_client_orders, 0
         if reason == _OK and account.open_orders >= account.max_open_orders:
-            return _MAX_OPEN_ORDERS, account.open_orders + 1, account.max_open_orders, 0, 0
+            return _MAX_OPEN_ORDERS, account.open_orders + 1, account.max_open_orders, 0
         if reason == _OK:
             exposure = ledger.exposures[np.uint64(command.account * len(ledger.limits) + command.instrument)]
             reason, value, bound = check_exposure(
                 account, limits, exposure, command.side, command.quantity, command.flag_bits)
     if reason != _OK:
-        return reason, value, bound, 0, 0
+        return reason, value, bound, 0
     capacity = len(book.orders) - 1      # slot 0 is nobody's
     if book.state[0].orders >= capacity:
-        return _BOOK_FULL, book.state[0].orders, capacity, 0, 0
-    if command.flag_bits & _POST_ONLY and crosses(book, command.instrument, command.side, price):
-        return _POST_ONLY_WOULD_TRADE, price, best_opposite(book, command.instrument, command.side), 0, 0
-    return _OK, 0, 0, 0, price
+        return _BOOK_FULL, book.state[0].orders, capacity, 0
+    return _OK, 0, 0, 0
+
+
+@inlined
+def check_trigger(instrument, side, trigger):
+    """RULEBOOK 2.9: a trigger that is not reached yet, within the band."""
+    last = instrument.last_price
+    if (trigger <= last) if side == _BUY else (trigger >= last):
+        return _TRIGGER_REACHED, trigger, last
+    if trigger < instrument.floor:
+        return _TRIGGER_BELOW_BAND, trigger, instrument.floor
+    if trigger > instrument.ceiling:
+        return _TRIGGER_ABOVE_BAND, trigger, instrument.ceiling
+    return _OK, 0, 0
+
+
+@inlined
+def check_post_only(book, command, side, price):
+    """RULEBOOK 2.6."""
+    if command.flag_bits & _POST_ONLY and crosses(book, command.instrument, side, price):
+        return _POST_ONLY_WOULD_TRADE, price, best_opposite(book, command.instrument, side)
+    return _OK, 0, 0
+
+
+@inlined
+def check_enter(book, ledger, risk, command):
+    """Every rule for a new order that is_plain, in order. Returns (reason, value, bound, first order, limit price)."""
+    reason, value, bound = check_plain_row(command)
+    if reason == _OK and risk:
+        reason, value, bound = check_standing(ledger, command)
+        if reason == _OK and ledger.accounts[np.uint64(command.account)].tripped != 0:
+            reason, value, bound = _PROTECTION_TRIPPED, 1, 0
+    if reason != _OK:
+        return reason, value, bound, 0, 0
+    collar = ledger.limits[np.uint64(command.instrument)].collar if risk else 0
+    price = limit_price(book, command.instrument, command.order_type, command.side, command.price, collar)
+    reason, value, bound, first = check_entry(book, ledger, risk, command, price, price, False)
+    if reason == _OK:
+        reason, value, bound = check_post_only(book, command, command.side, price)
+    return reason, value, bound, first, price
+
+
+@inlined
+def check_auction_entry(phase, command):
+    """RULEBOOK 5.3: what a call auction takes, and what only it takes."""
+    time_in_force = command.time_in_force
+    if phase == _CALL_AUCTION:
+        if command.order_type == _MARKET or time_in_force == _IOC or time_in_force == _FOK or command.flag_bits & _POST_ONLY:
+            return _NOT_IN_AUCTION, phase, 0
+    elif time_in_force == _OPENING:
+        return _ONLY_IN_AUCTION, phase, 0
+    return _OK, 0, 0
+
+
+@inlined
+def check_link(book, command):
+    """RULEBOOK 2.14: the order to be linked with is the account's, of this instrument and side, and alone."""
+    slot = find(book, command.order_id)
+    order = book.orders[slot]
+    if slot == NOBODY or order.account != command.account or order.instrument != command.instrument or (
+            order.side != command.side):
+        return _UNKNOWN_ORDER, command.order_id, 0
+    if order.terms & LINKED:
+        return _ALREADY_LINKED, command.order_id, 0
+    return _OK, 0, 0
+
+
+@outlined
+def check_special_enter(book, ledger, risk, command):
+    """Every rule for any new order, in order. Returns (reason, value, bound, first order, limit price)."""
+    reason, value, bound = check_special_row(book, command)
+    if reason == _OK:
+        reason, value, bound = check_link_row(command)
+    if reason == _OK and risk:
+        reason, value, bound = check_standing(ledger, command)
+    instrument = book.instruments[np.uint64(command.instrument)]
+    phase = np.int64(instrument.phase)
+    if reason == _OK and REFUSES_ENTRY[np.uint64(phase)] != _OK:
+        reason, value, bound = REFUSES_ENTRY[np.uint64(phase)], phase, 0
+    if reason == _OK:
+        reason, value, bound = check_auction_entry(phase, command)
+    if reason == _OK and risk and ledger.accounts[np.uint64(command.account)].tripped != 0:
+        reason, value, bound = _PROTECTION_TRIPPED, 1, 0
+    if reason == _OK and command.order_id != 0:
+        reason, value, bound = check_link(book, command)
+    if reason != _OK:
+        return reason, value, bound, 0, 0
+    waits = is_parked_type(command.order_type)
+    collar = ledger.limits[np.uint64(command.instrument)].collar if risk else 0
+    price = limit_price(book, command.instrument, command.order_type, command.side, command.price, collar)
+    if command.order_type == _STOP:
+        price = 0
+    size_price = command.trigger_price if command.order_type == _STOP else price
+    reason, value, bound, first = check_entry(book, ledger, risk, command, price, size_price, waits)
+    if reason == _OK:
+        rows, allowance = rows_of(command), len(book.orders) + SPARE_EXTRA_ROWS - 1
+        if book.state[0].extra_rows + rows > allowance and rows != 0:
+            reason, value, bound = _BOOK_FULL, book.state[0].extra_rows + rows, allowance
+    if reason == _OK and matches(instrument):
+        reason, value, bound = check_post_only(book, command, command.side, price)
+    return reason, value, bound, first, price
 
 
 @inlined
 def check_amend(book, ledger, risk, command):
     """Every rule for an amendment, in order. Returns (reason, value, bound, slot)."""
+    nobody = np.uint32(NOBODY)
     reason, value, bound = check_names(book, command)
     if reason == _OK and not check_flags(np.int64(command.flag_bits)):
         reason, value, bound = _INVALID_FLAGS, np.int64(command.flag_bits), 0
-    if reason == _OK and command.quantity <= 0:
-        reason, value, bound = _INVALID_QUANTITY, command.quantity, 1
-    if reason == _OK and command.quantity > MAX_QUANTITY:
-        reason, value, bound = _INVALID_QUANTITY, command.quantity, MAX_QUANTITY
-    if reason == _OK and risk:
-        reason, value, bound = check_standing(ledger, command)
+    if reason == _OK:
+        reason, value, bound = check_quantity(command.quantity)
     if reason != _OK:
-        return reason, value, bound, np.uint32(NOBODY)
-    instrument = book.instruments[np.uint64(command.instrument)]
-    if REFUSES_ENTRY[np.uint64(instrument.phase)] != _OK:
-        return REFUSES_ENTRY[np.uint64(instrument.phase)], np.int64(instrument.phase), 0, np.uint32(NOBODY)
+        return reason, value, bound, nobody
     slot = resting_order(book, command)
-    if slot == NOBODY:
-        return _UNKNOWN_ORDER, command.order_id, 0, np.uint32(NOBODY)
-    order = book.orders[slot]
+    order, extra = book.orders[slot], book.extras[slot]
+    waits = slot != NOBODY and order.terms & PARKED != 0
     leaves = open_after_amend(order, command)
     total = order.quantity - order.leaves_quantity + leaves
-    limits = ledger.limits[np.uint64(command.instrument)]
+    if command.trigger_price != 0 and not waits and slot != NOBODY:
+        return _INVALID_TRIGGER, command.trigger_price, 0, nobody
+    if slot != NOBODY and order.terms & ICEBERG and leaves > 0 and extra.display_quantity * MOST_REFILLS < total:
+        return _INVALID_DISPLAY, extra.display_quantity, (total + MOST_REFILLS - 1) // MOST_REFILLS, nobody
     if risk:
-        reason, value, bound = check_increments(limits, command.price, total)
+        reason, value, bound = check_standing(ledger, command)
         if reason != _OK:
-            return reason, value, bound, np.uint32(NOBODY)
-    reason, value, bound = check_band(instrument, command.price)
+            return reason, value, bound, nobody
+    instrument = book.instruments[np.uint64(command.instrument)]
+    phase = np.int64(instrument.phase)
+    if REFUSES_ENTRY[np.uint64(phase)] != _OK:
+        return REFUSES_ENTRY[np.uint64(phase)], phase, 0, nobody
+    if phase == _CALL_AUCTION and command.flag_bits & _POST_ONLY:
+        return _NOT_IN_AUCTION, phase, 0, nobody
+    if instrument.mechanism != _ORDER_BOOK:
+        return _WRONG_MECHANISM, np.int64(instrument.mechanism), 0, nobody
+    if risk and ledger.accounts[np.uint64(command.account)].tripped != 0:
+        return _PROTECTION_TRIPPED, 1, 0, nobody
+    if slot == NOBODY:
+        return _UNKNOWN_ORDER, command.order_id, 0, nobody
+    limits = ledger.limits[np.uint64(command.instrument)]
+    stop = waits and extra.order_type == _STOP
+    size_price = command.trigger_price if stop else command.price
+    if risk:
+        reason, value, bound = check_increments(limits, 0 if stop else command.price, total)
+        if waits and (reason == _OK or reason > _PRICE_OFF_TICK):
+            off, trigger, increment = check_increments(limits, command.trigger_price, total)
+            if off == _PRICE_OFF_TICK:
+                reason, value, bound = off, trigger, increment
+        if reason != _OK:
+            return reason, value, bound, nobody
+    if not stop:
+        reason, value, bound = check_band(instrument, command.price)
+    account = ledger.accounts[np.uint64(command.account)]
     if reason == _OK and risk:
-        account = ledger.accounts[np.uint64(command.account)]
         reason, value, bound = check_size(
-            account, limits, command.price, total, max(leaves, 0), instrument.last_price)
-        if reason == _OK:
-            reason, value, bound = check_rate(account, command.time)
+            account, limits, size_price, total, max(leaves, 0), instrument.last_price, not waits)
+    if reason == _OK and waits:
+        reason, value, bound = check_trigger(instrument, order.side, command.trigger_price)
+    if reason == _OK and risk:
+        reason, value, bound = check_rate(account, command.time)
         growth = leaves - order.leaves_quantity
         if reason == _OK and growth > 0:
             exposure = ledger.exposures[np.uint64(command.account * len(ledger.limits) + command.instrument)]
             reason, value, bound = check_exposure(account, limits, exposure, order.side, growth, command.flag_bits)
-    if reason == _OK and leaves > 0 and command.flag_bits & _POST_ONLY and crosses(
-            book, command.instrument, order.side, command.price):
-        best = best_opposite(book, command.instrument, order.side)
-        return _POST_ONLY_WOULD_TRADE, command.price, best, np.uint32(NOBODY)
-    return reason, value, bound, slot
+    if reason == _OK and leaves > 0 and not waits:
+        reason, value, bound = check_post_only(book, command, order.side, command.price)
+    return reason, value, bound, slot if reason == _OK else nobody
 
 
 @inlined
@@ -262,11 +503,28 @@ def check_mass_cancel(book, command):
     return _OK, 0, 0
 
 
+# What follows from a command ----------------------------------------------------------------------------------------------
+
+@outlined
+def aftermath(book, events, at, command, instrument):
+    """Parked orders that the last price has reached, and locks that are no more. instrument: index or ALL."""
+    for number in range(len(book.instruments)):
+        if instrument == ALL or instrument == number:
+            at = fire(book, events, at, command, number)
+            at = release_lock(book, events, at, command, number)
+    return at
+
+
 # The path of a command -----------------------------------------------------------------------------------------------------
 
 @inlined
 def process_enter(book, ledger, risk, events, at, command):
     """ENTER: the way of most orders."""
+    reason, value, bound = check_names(book, command)
+    if reason != _OK:
+        return refuse(book, events, at, command, reason, value, bound, 0)
+    if not is_plain(book, ledger, risk, command):
+        return process_special_enter(book, ledger, risk, events, at, command)
     reason, value, bound, first, price = check_enter(book, ledger, risk, command)
     if reason != _OK:
         return refuse(book, events, at, command, reason, value, bound, first)
@@ -280,6 +538,21 @@ def process_enter(book, ledger, risk, events, at, command):
     return end
 
 
+@outlined
+def process_special_enter(book, ledger, risk, events, at, command):
+    """ENTER with rarer terms, in another phase than continuous trading, or where trades are watched."""
+    reason, value, bound, first, price = check_special_enter(book, ledger, risk, command)
+    if reason != _OK:
+        return refuse(book, events, at, command, reason, value, bound, first)
+    if risk and names_client_order(command):
+        remember(ledger, command)
+    end = enter_special(book, events, at, command, price)
+    end = aftermath(book, events, end, command, command.instrument)
+    if risk:
+        settle(ledger, events, at, end)
+    return end
+
+
 @inlined
 def process_cancel(book, ledger, risk, events, at, command):
     """CANCEL."""
@@ -287,9 +560,22 @@ def process_cancel(book, ledger, risk, events, at, command):
     if reason != _OK:
         return refuse(book, events, at, command, reason, value, bound, 0)
     order = book.orders[slot]
+    locked = book.instruments[np.uint64(command.instrument)].locked
+    if order.terms > TIME_IN_FORCE or locked != 0 or (risk and ledger.limits[np.uint64(command.instrument)].special != 0):
+        return process_special_cancel(book, ledger, risk, events, at, command, slot)
     if risk:
         hold(ledger, command.account, command.instrument, order.side, -order.leaves_quantity, -1)
     return withdraw(book, events, at, command, slot, _OK)
+
+
+@outlined
+def process_special_cancel(book, ledger, risk, events, at, command, slot):
+    """CANCEL of an order with rarer terms, or where it may end a limit lock."""
+    end = withdraw(book, events, at, command, slot, _OK)
+    end = aftermath(book, events, end, command, command.instrument)
+    if risk:
+        settle(ledger, events, at, end)
+    return end
 
 
 @outlined
@@ -298,7 +584,12 @@ def process_amend(book, ledger, risk, events, at, command):
     reason, value, bound, slot = check_amend(book, ledger, risk, command)
     if reason != _OK:
         return refuse(book, events, at, command, reason, value, bound, 0)
-    end = amend(book, events, at, command, slot)
+    instrument = book.instruments[np.uint64(command.instrument)]
+    if book.orders[slot].terms > TIME_IN_FORCE or instrument.phase != _CONTINUOUS or instrument.watched != 0:
+        end = amend_special(book, events, at, command, slot)
+        end = aftermath(book, events, end, command, command.instrument)
+    else:
+        end = amend(book, events, at, command, slot)
     if risk:
         settle(ledger, events, at, end)
     return end
@@ -311,10 +602,11 @@ def process_mass_cancel(book, ledger, risk, events, at, command):
     if reason != _OK:
         return refuse(book, events, at, command, reason, value, bound, 0)
     end, canceled = mass_cancel(
-        book, events, at, command, command.instrument, command.account, command.side, _MASS_CANCEL_REASON, False)
+        book, events, at, command, command.instrument, command.account, command.side, _MASS_CANCEL_REASON, EVERY_TIME)
     if risk:
         settle(ledger, events, at, end)
-    return done(book, events, end, command, _MASS_CANCELED, command.account, command.side, canceled)
+    end = done(book, events, end, command, _MASS_CANCELED, command.account, command.side, canceled)
+    return aftermath(book, events, end, command, command.instrument)
 
 
 @outlined
@@ -338,7 +630,7 @@ def process_one(book, ledger, risk, events, at, command):
         return process_amend(book, ledger, risk, events, at, command)
     if kind == _MASS_CANCEL:
         return process_mass_cancel(book, ledger, risk, events, at, command)
-    if _PHASE <= kind <= _END_DAY:
+    if _FIRST_OPERATOR <= kind <= _LAST_OPERATOR:
         return process_operator(book, ledger, risk, events, at, command)
     return refuse(book, events, at, command, _UNKNOWN_KIND, np.int64(kind), 0, 0)
 
@@ -355,19 +647,25 @@ def look_ahead(book, ledger, risk, commands, number):
             prefetch(ledger.client_orders, np.uint64(first_client_order_row(ledger, ahead)))
 
 
+@inlined
+def most_rows(book):
+    """Events that one command may give, whatever it is."""
+    return 2 * (book.state[0].orders + len(book.members) + len(book.instruments)) + book.state[0].extra_rows + SPARE_ROWS
+
+
 @kernel
 def process(commands, first, events, book, ledger):
     """Apply commands from `first` on for as long as any one of them surely finds room for its events.
 
     commands  COMMAND_WORDS (n)
-    events    EVENT_WORDS, at least resting orders + 3 rows
+    events    EVENT_WORDS, at least most_rows
     Returns   (next command, rows of events written)
     """
     risk = ledger.hub[0].on != 0
     state = book.state[0]
     at = 0
     number = first
-    while number < len(commands) and at + state.orders + 3 <= len(events):
+    while number < len(commands) and at + most_rows(book) <= len(events):
         look_ahead(book, ledger, risk, commands, number)
         at = process_one(book, ledger, risk, events, at, commands[np.uint64(number)])
         number += 1
@@ -388,18 +686,20 @@ def first_gap(commands, sequence):
 
 @kernel
 def list_depth(book, number, side, rows):
-    """Fill int64 rows (n, 3) with price, quantity and orders of a side's levels, best first. Returns how many."""
+    """Fill int64 rows (n, 3) with price, quantity shown and orders of a side's levels, best first. Returns how many."""
     ladder = own(book, number, side)
     row = ladder.best
     count = 0
     while count < len(rows) and row != ladder.end:
         rows[count, 0] = price_of(ladder, row)
-        rows[count, 1] = book.levels[row].quantity
+        rows[count, 1] = 0
         rows[count, 2] = 0
         slot = book.levels[row].head
         while slot != NOBODY:
+            order = book.orders[slot]
+            rows[count, 1] += book.extras[slot].shown if order.terms & ICEBERG else order.leaves_quantity
             rows[count, 2] += 1
-            slot = book.orders[slot].next
+            slot = order.next
         count += 1
         row = next_row(book, ladder, row + 1)
     return count
@@ -424,7 +724,10 @@ def list_orders(book, number, side, slots):
 
 @kernel
 def locate(book, order_id):
-    """(slot, price) of a resting order; slot NOBODY: there is none."""
+    """(slot, price) of an open order, of a parked one its limit; slot NOBODY: there is none."""
     slot = find(book, order_id)
+    if slot == NOBODY:
+        return np.int64(NOBODY), np.int64(0)
     order = book.orders[slot]
-    return np.int64(slot), price_of(own(book, order.instrument, max(order.side, _BUY)), np.int64(order.level))
+    price = book.extras[slot].price if order.terms & PARKED else price_of(home(book, slot), np.int64(order.level))
+    return np.int64(slot), np.int64(price)

@@ -16,7 +16,20 @@ from exchange.instruments import Instrument, daily_limits, largest_order
 from exchange.kernel import first_gap, list_depth, list_orders, locate, process
 from matching.book import Book, new_book
 from matching.codes import Side
-from matching.records import COMMAND, COMMAND_WORDS, EVENT, EVENT_WORDS, NIL, NOBODY, ORDER, TIME_IN_FORCE, new_rows, offset_of
+from matching.records import (
+    COMMAND,
+    COMMAND_WORDS,
+    EVENT,
+    EVENT_WORDS,
+    NIL,
+    NOBODY,
+    ORDER,
+    SPARE_EXTRA_ROWS,
+    SPARE_ROWS,
+    TIME_IN_FORCE,
+    new_rows,
+    offset_of,
+)
 from risk.limits import LARGEST_MARGIN, Account, set_account
 from risk.records import SPECIAL_AT_SETTLEMENT, SPECIAL_OFFSET, SPECIAL_SPREAD, SPECIAL_TO_LEG, Ledger, new_ledger
 
@@ -140,7 +153,9 @@ class Exchange:
             if sys.getrefcount(buffer.base) == 2:    # the buffer and the argument; a lent view would be one more
                 return buffer
         self._buffers = self._buffers[-3:]           # those lent for long are left to their holders
-        buffer = new_rows(len(self._book.orders) + _SPARE_ROWS, EVENT_WORDS)
+        book = self._book
+        most = 3 * len(book.orders) + 2 * (len(book.members) + len(book.instruments)) + SPARE_EXTRA_ROWS + SPARE_ROWS
+        buffer = new_rows(most + _SPARE_ROWS, EVENT_WORDS)
         self._buffers.append(buffer)
         return buffer
 

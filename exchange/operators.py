@@ -5,7 +5,7 @@ calls both. Like everything that changes the hub these are commands in the journ
 """
 import numpy as np
 
-from matching.codes import ALL, CommandKind, EventKind, Limit, Phase, Reason, Scope
+from matching.codes import ALL, CommandKind, EventKind, Limit, Phase, Reason, Scope, TimeInForce
 from matching.jit import inlined
 from matching.kernel import mass_cancel, tell
 from risk.kernel import forget_client_orders, settle
@@ -17,6 +17,7 @@ _HUB, _FIRM, _ACCOUNT, _INSTRUMENT = int(Scope.HUB), int(Scope.FIRM), int(Scope.
 _PHASES = len(Phase)
 _FIRST_INSTRUMENT_LIMIT = int(Limit.INSTRUMENT_MAX_ORDER_QUANTITY)
 _SECOND = 1_000_000_000
+_EXPIRING = sum(1 << int(time) for time in (TimeInForce.DAY, TimeInForce.SESSION, TimeInForce.OPENING, TimeInForce.GTD))
 _LARGEST_SUM = 1 << 61                   # fen
 
 _OK, _INVALID_VALUE = int(Reason.NONE), int(Reason.INVALID_VALUE)
@@ -175,7 +176,7 @@ def operate(book, ledger, risk, events, at, command):
     """Carry out an operator command that has passed check_operator."""
     kind, code, value = command.kind, command.order_type, command.quantity
     if kind == _END_DAY:
-        end, expired = mass_cancel(book, events, at, command, ALL, ALL, 0, _DAY_ENDED_REASON, True)
+        end, expired = mass_cancel(book, events, at, command, ALL, ALL, 0, _DAY_ENDED_REASON, _EXPIRING)
         if risk:
             settle(ledger, events, at, end)
             forget_client_orders(ledger)

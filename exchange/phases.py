@@ -6,6 +6,7 @@ only produces PHASE commands: the machine sees phases, never a clock.
 import numpy as np
 
 from matching.codes import Phase, Reason
+from matching.jit import inlined
 
 #                        new orders, amendments       cancels
 PERMITS = {
@@ -40,3 +41,9 @@ FOLLOWS = {
 REFUSES_ENTRY = np.array([PERMITS[phase][0] for phase in Phase], np.int64)
 REFUSES_CANCEL = np.array([PERMITS[phase][1] for phase in Phase], np.int64)
 MAY_FOLLOW = np.array([[after == phase or after in FOLLOWS[phase] for after in Phase] for phase in Phase], np.int64)
+
+
+@inlined
+def release_lock(book, events, at, command, number):
+    """LIMIT_LOCKED ends as soon as it is no longer so. RULEBOOK 9.4. Returns the next free row of events."""
+    return at

@@ -112,9 +112,9 @@ ORDER = record(
     ("side", "u1"),
     ("terms", "u1"))                  # time in force, and the TRAITs below
 
-# Bits of ORDER.terms above the time in force. An order that has any of them has a row of EXTRA too.
+# Bits of ORDER.terms above the time in force. MARKED: the order has a row of EXTRA; who has another bit has this one too.
 TIME_IN_FORCE = 15
-ICEBERG, LINKED, PARKED, MARKED = 16, 32, 64, 128     # MARKED: it has offset flags, a minimum, a counterparty or a date
+ICEBERG, LINKED, PARKED, MARKED = 16, 32, 64, 128
 
 # What only some orders need, in the row of the order's slot: one cache line.
 EXTRA = record(
@@ -124,7 +124,7 @@ EXTRA = record(
     ("shown", "<i8"),                 # ICEBERG: lots shown now
     ("minimum_quantity", "<i8"),      # of an offer: least lots of one TAKE
     ("linked", "<u4"),                # LINKED: slot of the other order
-    ("flags", "<u4"),                 # of the command that entered it: offset and self-match
+    ("flag_bits", "<u4"),             # of the command that entered it: offset and self-match
     ("expire_date", "<i4"),           # GTD: yyyymmdd
     ("counterparty", "<i4"),          # negotiated offer: whom it is made to
     ("order_type", "<u4"),            # PARKED: STOP or STOP_LIMIT
@@ -193,7 +193,9 @@ STATE = record(
 
 AUCTION_IMBALANCE, AUCTION_SURPLUS, AUCTION_REFERENCE = 1, 2, 4     # tie-breaks that INSTRUMENT.auction selects (8.5)
 ICEBERG_ROWS, PARKED_ROWS = 204, 8    # what such an order takes of the room for events
-MOST_REFILLS = 100                    # an iceberg shows at least this part of its quantity
+SPARE_EXTRA_ROWS = 1024               # what the second allowance has beyond the capacity of orders (RULEBOOK 2.8)
+SPARE_ROWS = 16                       # events of a command beside those of its orders, accounts and instruments
+MOST_REFILLS = 100                    # an iceberg shows at least such a part of its quantity
 MAX_QUANTITY = 1 << 44                # lots of one order; keeps the sum of any book within int64
 NOBODY = 0                            # slot that no order has
 NIL = -1                              # a row or level that does not exist

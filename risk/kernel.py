@@ -41,9 +41,9 @@ def check_increments(limit, price, quantity):
 
 
 @inlined
-def check_size(account, limit, price, total_quantity, open_quantity, last_price):
+def check_size(account, limit, price, total_quantity, open_quantity, last_price, bound_by_collar):
     """Collar, largest order, largest notional."""
-    if limit.collar != 0:
+    if limit.collar != 0 and bound_by_collar:
         if price > last_price + limit.collar:
             return _PRICE_OUTSIDE_COLLAR, price, last_price + limit.collar
         if price < last_price - limit.collar:
