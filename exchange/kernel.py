@@ -24,6 +24,7 @@ from matching.kernel import (
     limit_price,
     mass_cancel,
     matches,
+    offset_flags,
     open_after_amend,
     rejected,
     resting_order,
@@ -35,6 +36,7 @@ from matching.records import (
     LINKED,
     MAX_QUANTITY,
     MOST_REFILLS,
+    NIL,
     NOBODY,
     PARKED,
     SPARE_EXTRA_ROWS,
@@ -45,6 +47,7 @@ from matching.triggers import fire
 from risk.kernel import (
     check_exposure,
     check_increments,
+    check_offset,
     check_rate,
     check_size,
     first_client_order_row,
@@ -54,6 +57,7 @@ from risk.kernel import (
     remember,
     settle,
 )
+from risk.protection import check_protection, next_tripped
 
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)
 _ENTER, _CANCEL, _AMEND = int(CommandKind.ENTER), int(CommandKind.CANCEL), int(CommandKind.AMEND)
@@ -81,14 +85,13 @@ _INVALID_TRIGGER, _INVALID_DISPLAY = int(Reason.INVALID_TRIGGER_PRICE), int(Reas
 _INVALID_MINIMUM, _INVALID_DATE = int(Reason.INVALID_MINIMUM_QUANTITY), int(Reason.INVALID_EXPIRE_DATE)
 _INVALID_LINK, _UNKNOWN_ORDER, _ALREADY_LINKED = int(Reason.INVALID_LINK), int(Reason.UNKNOWN_ORDER), int(Reason.ALREADY_LINKED)
 _NOT_IN_AUCTION, _ONLY_IN_AUCTION = int(Reason.NOT_IN_AUCTION), int(Reason.ONLY_IN_AUCTION)
-_WRONG_MECHANISM, _PROTECTION_TRIPPED = int(Reason.WRONG_MECHANISM), int(Reason.PROTECTION_TRIPPED)
-_PRICE_OFF_TICK, _TRIGGER_REACHED = int(Reason.PRICE_OFF_TICK), int(Reason.TRIGGER_REACHED)
+_WRONG_MECHANISM, _TRIGGER_REACHED = int(Reason.WRONG_MECHANISM), int(Reason.TRIGGER_REACHED)
 _TRIGGER_BELOW_BAND, _TRIGGER_ABOVE_BAND = int(Reason.TRIGGER_BELOW_BAND), int(Reason.TRIGGER_ABOVE_BAND)
 _PRICE_BELOW_BAND, _PRICE_ABOVE_BAND = int(Reason.PRICE_BELOW_BAND), int(Reason.PRICE_ABOVE_BAND)
 _DUPLICATE, _CLIENT_CAPACITY = int(Reason.DUPLICATE_CLIENT_ORDER_ID), int(Reason.CLIENT_ORDER_ID_CAPACITY)
 _MAX_OPEN_ORDERS, _BOOK_FULL = int(Reason.MAX_OPEN_ORDERS), int(Reason.BOOK_FULL)
 _POST_ONLY_WOULD_TRADE = int(Reason.POST_ONLY_WOULD_TRADE)
-_MASS_CANCEL_REASON = int(Reason.MASS_CANCEL)
+_MASS_CANCEL_REASON, _PROTECTION = int(Reason.MASS_CANCEL), int(Reason.PROTECTION)
 
 
 @outlined
@@ -272,11 +275,7 @@ def check_entry(book, ledger, risk, command, price, size_price, waits):
     reason, value, bound = _OK, np.int64(0), np.int64(0)
     if risk:
         # the increment binds prices that people choose, not the limit the hub gives a market order
-        reason, value, bound = check_increments(limits, price if chooses else 0, command.quantity)
-        if waits and (reason == _OK or reason > _PRICE_OFF_TICK):
-            off, trigger, increment = check_increments(limits, command.trigger_price, command.quantity)
-            if off == _PRICE_OFF_TICK:
-                reason, value, bound = off, trigger, increment
+        reason, value, bound = check_increments(limits, price if chooses else 0, command.trigger_price, command.quantity)
         if reason != _OK:
             return reason, value, bound, 0
     if chooses or not waits:
@@ -299,9 +298,8 @@ def check_entry(book, ledger, risk, command, price, size_price, waits):
         if reason == _OK and account.open_orders >= account.max_open_orders:
             return _MAX_OPEN_ORDERS, account.open_orders + 1, account.max_open_orders, 0
         if reason == _OK:
-            exposure = ledger.exposures[np.uint64(command.account * len(ledger.limits) + command.instrument)]
             reason, value, bound = check_exposure(
-                account, limits, exposure, command.side, command.quantity, command.flag_bits)
+                ledger, command.account, command.instrument, command.side, command.quantity, command.flag_bits)
     if reason != _OK:
         return reason, value, bound, 0
     capacity = len(book.orders) - 1      # slot 0 is nobody's
@@ -337,8 +335,8 @@ def check_enter(book, ledger, risk, command):
     reason, value, bound = check_plain_row(command)
     if reason == _OK and risk:
         reason, value, bound = check_standing(ledger, command)
-        if reason == _OK and ledger.accounts[np.uint64(command.account)].tripped != 0:
-            reason, value, bound = _PROTECTION_TRIPPED, 1, 0
+        if reason == _OK:
+            reason, value, bound = check_protection(ledger.accounts[np.uint64(command.account)])
     if reason != _OK:
         return reason, value, bound, 0, 0
     collar = ledger.limits[np.uint64(command.instrument)].collar if risk else 0
@@ -378,6 +376,9 @@ def check_link(book, command):
 def check_special_enter(book, ledger, risk, command):
     """Every rule for any new order, in order. Returns (reason, value, bound, first order, limit price)."""
     reason, value, bound = check_special_row(book, command)
+    if reason == _OK and risk:
+        special = ledger.limits[np.uint64(command.instrument)].special
+        reason, value, bound = check_offset(special, command.flag_bits, command.time_in_force)
     if reason == _OK:
         reason, value, bound = check_link_row(command)
     if reason == _OK and risk:
@@ -388,8 +389,8 @@ def check_special_enter(book, ledger, risk, command):
         reason, value, bound = REFUSES_ENTRY[np.uint64(phase)], phase, 0
     if reason == _OK:
         reason, value, bound = check_auction_entry(phase, command)
-    if reason == _OK and risk and ledger.accounts[np.uint64(command.account)].tripped != 0:
-        reason, value, bound = _PROTECTION_TRIPPED, 1, 0
+    if reason == _OK and risk:
+        reason, value, bound = check_protection(ledger.accounts[np.uint64(command.account)])
     if reason == _OK and command.order_id != 0:
         reason, value, bound = check_link(book, command)
     if reason != _OK:
@@ -431,7 +432,9 @@ def check_amend(book, ledger, risk, command):
     if slot != NOBODY and order.terms & ICEBERG and leaves > 0 and extra.display_quantity * MOST_REFILLS < total:
         return _INVALID_DISPLAY, extra.display_quantity, (total + MOST_REFILLS - 1) // MOST_REFILLS, nobody
     if risk:
-        reason, value, bound = check_standing(ledger, command)
+        reason, value, bound = check_offset(0, command.flag_bits, 0)
+        if reason == _OK:
+            reason, value, bound = check_standing(ledger, command)
         if reason != _OK:
             return reason, value, bound, nobody
     instrument = book.instruments[np.uint64(command.instrument)]
@@ -442,19 +445,17 @@ def check_amend(book, ledger, risk, command):
         return _NOT_IN_AUCTION, phase, 0, nobody
     if instrument.mechanism != _ORDER_BOOK:
         return _WRONG_MECHANISM, np.int64(instrument.mechanism), 0, nobody
-    if risk and ledger.accounts[np.uint64(command.account)].tripped != 0:
-        return _PROTECTION_TRIPPED, 1, 0, nobody
+    if risk:
+        reason, value, bound = check_protection(ledger.accounts[np.uint64(command.account)])
+        if reason != _OK:
+            return reason, value, bound, nobody
     if slot == NOBODY:
         return _UNKNOWN_ORDER, command.order_id, 0, nobody
     limits = ledger.limits[np.uint64(command.instrument)]
     stop = waits and extra.order_type == _STOP
     size_price = command.trigger_price if stop else command.price
     if risk:
-        reason, value, bound = check_increments(limits, 0 if stop else command.price, total)
-        if waits and (reason == _OK or reason > _PRICE_OFF_TICK):
-            off, trigger, increment = check_increments(limits, command.trigger_price, total)
-            if off == _PRICE_OFF_TICK:
-                reason, value, bound = off, trigger, increment
+        reason, value, bound = check_increments(limits, 0 if stop else command.price, command.trigger_price, total)
         if reason != _OK:
             return reason, value, bound, nobody
     if not stop:
@@ -469,8 +470,8 @@ def check_amend(book, ledger, risk, command):
         reason, value, bound = check_rate(account, command.time)
         growth = leaves - order.leaves_quantity
         if reason == _OK and growth > 0:
-            exposure = ledger.exposures[np.uint64(command.account * len(ledger.limits) + command.instrument)]
-            reason, value, bound = check_exposure(account, limits, exposure, order.side, growth, command.flag_bits)
+            flags = np.int64(command.flag_bits) | np.int64(offset_flags(book, slot))
+            reason, value, bound = check_exposure(ledger, command.account, command.instrument, order.side, growth, flags)
     if reason == _OK and leaves > 0 and not waits:
         reason, value, bound = check_post_only(book, command, order.side, command.price)
     return reason, value, bound, slot if reason == _OK else nobody
@@ -515,6 +516,21 @@ def aftermath(book, events, at, command, instrument):
     return at
 
 
+@outlined
+def cancel_tripped(book, ledger, events, at, command):
+    """The orders of accounts that this command has tripped leave the books. RULEBOOK 9.6."""
+    number = next_tripped(ledger, 0)
+    while number != NIL:
+        end, _ = mass_cancel(book, events, at, command, ALL, number, 0, _PROTECTION, EVERY_TIME)
+        settle(ledger, events, at, end)
+        at = end
+        number = next_tripped(ledger, number + 1)
+    ledger.hub[0].tripped = 0
+    end = aftermath(book, events, at, command, ALL)
+    settle(ledger, events, at, end)
+    return end
+
+
 # The path of a command -----------------------------------------------------------------------------------------------------
 
 @inlined
@@ -532,7 +548,7 @@ def process_enter(book, ledger, risk, events, at, command):
         return enter(book, events, at, command, price)
     if names_client_order(command):
         remember(ledger, command)
-    hold(ledger, command.account, command.instrument, command.side, command.quantity, 1)
+    hold(ledger, command.account, command.instrument, command.side, command.quantity, 1, 0)
     end = enter(book, events, at, command, price)
     settle(ledger, events, at + 1, end)          # behind ACCEPTED, for which the order is held already
     return end
@@ -564,7 +580,7 @@ def process_cancel(book, ledger, risk, events, at, command):
     if order.terms > TIME_IN_FORCE or locked != 0 or (risk and ledger.limits[np.uint64(command.instrument)].special != 0):
         return process_special_cancel(book, ledger, risk, events, at, command, slot)
     if risk:
-        hold(ledger, command.account, command.instrument, order.side, -order.leaves_quantity, -1)
+        hold(ledger, command.account, command.instrument, order.side, -order.leaves_quantity, -1, 0)
     return withdraw(book, events, at, command, slot, _OK)
 
 
@@ -619,8 +635,8 @@ def process_operator(book, ledger, risk, events, at, command):
 
 
 @inlined
-def process_one(book, ledger, risk, events, at, command):
-    """One command, start to end. Returns the next free row of events."""
+def process_kind(book, ledger, risk, events, at, command):
+    """One command by its kind. Returns the next free row of events."""
     kind = command.kind
     if kind == _ENTER:
         return process_enter(book, ledger, risk, events, at, command)
@@ -633,6 +649,15 @@ def process_one(book, ledger, risk, events, at, command):
     if _FIRST_OPERATOR <= kind <= _LAST_OPERATOR:
         return process_operator(book, ledger, risk, events, at, command)
     return refuse(book, events, at, command, _UNKNOWN_KIND, np.int64(kind), 0, 0)
+
+
+@inlined
+def process_one(book, ledger, risk, events, at, command):
+    """One command, start to end. Returns the next free row of events."""
+    at = process_kind(book, ledger, risk, events, at, command)
+    if ledger.hub[0].tripped != 0:
+        at = cancel_tripped(book, ledger, events, at, command)
+    return at
 
 
 @inlined

@@ -35,9 +35,10 @@ EVENT (128 bytes), what came of it
                     DISPLAYED: quantity is what the order shows now, resting_leaves_quantity what it showed before.
                     AUCTION: price, quantity traded, resting_leaves_quantity the surplus (buys minus sells) left at the price.
                     BALANCE: price settlement, quantity fen won (lost: negative), leaves_quantity fen of fees,
-                    resting_leaves_quantity the position, lots.
+                    resting_leaves_quantity the position, lots, resting_price fen of initial margin that it needs,
+                    resting_order_id lots bought and sold that day.
                     SETTLED: price settlement, quantity lots traded that day, leaves_quantity days limit-locked in a row,
-                    resting_leaves_quantity and resting_price the new daily floor and ceiling.
+                    resting_leaves_quantity and resting_price the new daily floor and ceiling. LISTED: price reference.
   client_order_id, instrument, account, side, flags    of order_id (REJECTED: of the command)
   kind, reason      codes.py
 

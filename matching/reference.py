@@ -4,24 +4,53 @@ This is the oracle that the fast engine is compared with, row by row and byte by
 alone, so that a mistake has to be made twice, by two authors, to stay hidden. It is not fast, and it knows nothing of
 positions and money: it is the exchange with risk switched off. Of section 5 it keeps what needs no account: phase
 (5.3), order known (5.4), band (5.6). KILL_SWITCH, CASH and the limits other than SELF_MATCH and GROUP give their event
-and change nothing.
+and change nothing. Left to the oracle of risk (tests/risk/oracle.py): offsets (10), market-maker protection (9.6), and of
+clearing (11) what needs volumes and positions. SETTLE knows GIVEN prices and, for the other rules, a day without a trade;
+it tells no BALANCE and a volume of 0. LIQUIDATE cancels orders and closes nothing.
 
     book = ReferenceBook(instruments, accounts=4, max_orders=1000)
     events = book.apply(commands)              # COMMAND[n] -> EVENT[m]
     book.resting(0)                            # orders of instrument 0: bids then asks, best first, oldest first
+    book.parked(0)                             # those that wait for a trigger: buys then sells
 
 A side of the book is a SortedDict from price to a queue. Bids are kept under minus their price, so that on both sides
-the first key is the best one. A queue is a dict from order id to Order: dicts remember the order of arrival.
+the first key is the best one. A queue is a dict from order id to Order: dicts remember the order of arrival. Parked
+orders are kept likewise, by trigger price; what is triggered first has the first key.
 """
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from calendar import monthrange
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from sortedcontainers import SortedDict
 
-from matching.codes import ALL, CommandKind, EventKind, Flag, Limit, OrderType, Phase, Reason, Scope, SelfMatch, Side, TimeInForce
-from matching.records import COMMAND, EVENT, MAX_QUANTITY
+from matching.codes import (
+    ALL,
+    CommandKind,
+    EventKind,
+    Flag,
+    Limit,
+    OrderType,
+    Phase,
+    Reason,
+    Scope,
+    SelfMatch,
+    SettlementRule,
+    Side,
+    TimeInForce,
+)
+from matching.records import (
+    AUCTION_IMBALANCE,
+    AUCTION_REFERENCE,
+    AUCTION_SURPLUS,
+    COMMAND,
+    EVENT,
+    ICEBERG_ROWS,
+    MAX_QUANTITY,
+    MOST_REFILLS,
+    PARKED_ROWS,
+)
 
 
 class Command(NamedTuple):
@@ -75,24 +104,47 @@ class Event(NamedTuple):
 assert Command._fields == COMMAND.names and Event._fields == EVENT.names
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Order:
-    """An order of the book, or on its way into it."""
+    """An order of the book, parked, or on its way."""
 
     order_id: int
     instrument: int
     account: int
     side: int
-    price: int
+    price: int               # of a STOP that is parked: 0
     quantity: int            # total, what has filled included
     leaves_quantity: int     # still open
     time_in_force: int
     client_order_id: bytes
+    flags: int = 0           # of the command that entered it
+    order_type: int = OrderType.LIMIT    # what has rested is LIMIT
+    trigger_price: int = 0   # of a parked order
+    parked: bool = False
+    display_quantity: int = 0            # lots that an iceberg shows at a time; 0: it is none
+    shown: int = 0           # lots that a resting iceberg shows now
+    expire_date: int = 0
+    linked: int = 0          # id of the order that one of the two cancels; 0: none
+    rows: int = 0            # what it takes of the second allowance (2.8)
 
     @property
     def key(self) -> int:
         """Where its price stands in a side of the book; smaller is better."""
         return -self.price if self.side == Side.BUY else self.price
+
+    @property
+    def trigger_key(self) -> int:
+        """Where its trigger stands among parked orders; smaller is triggered first (2.10)."""
+        return self.trigger_price if self.side == Side.BUY else -self.trigger_price
+
+    @property
+    def is_iceberg(self) -> bool:
+        return self.display_quantity > 0
+
+    @property
+    def open_to_view(self) -> int:
+        """Lots that an incoming order can meet before the order goes behind (2.11)."""
+        return self.shown if self.is_iceberg else self.leaves_quantity
 
     def reaches(self, price: int) -> bool:
         """Whether the order may trade at this price (2.1)."""
@@ -101,14 +153,27 @@ class Order:
 
 @dataclass(slots=True)
 class Market:
-    """An instrument: its terms and the two sides of its book."""
+    """An instrument: its terms, the two sides of its book, and the orders that wait for a trigger."""
 
+    number: int
     terms: Any
     protection: int                            # ticks (2.2)
     last_price: int                            # 3.2: before the first trade the reference price
-    bids: SortedDict
-    asks: SortedDict
-    phase: int = Phase.CONTINUOUS
+    previous_settlement: int                   # 8.5: before the first SETTLE the reference price
+    floor: int                                 # 5.6: the band
+    ceiling: int
+    daily_limit: int                           # 9.1
+    velocity: int                              # ticks (9.3)
+    velocity_window: int                       # ns
+    phase: int
+    bids: SortedDict = field(default_factory=SortedDict)
+    asks: SortedDict = field(default_factory=SortedDict)
+    parked_buys: SortedDict = field(default_factory=SortedDict)
+    parked_sells: SortedDict = field(default_factory=SortedDict)
+    slices: dict[int, tuple[int, int]] = field(default_factory=dict)       # 9.3: slice of time -> (low, high)
+    locked: int = 0                            # Side that a limit-locked market is locked on (9.4)
+    locked_days: int = 0                       # in a row; negative: at the floor
+    settled: bool = False                      # since the day began (11.3)
     collar: int = 0                            # ticks (5.7); belongs to risk, so that here nothing sets it
 
     def same_side(self, side: int) -> SortedDict:
@@ -117,10 +182,59 @@ class Market:
     def other_side(self, side: int) -> SortedDict:
         return self.asks if side == Side.BUY else self.bids
 
+    def place_of(self, order: Order) -> tuple[SortedDict, int]:
+        """The queues that an order stands in, and the key of its own."""
+        if order.parked:
+            return self.parked_buys if order.side == Side.BUY else self.parked_sells, order.trigger_key
+        return self.same_side(order.side), order.key
+
+    def best(self, side: int) -> Order | None:
+        """The oldest order at the best price of a side."""
+        return oldest_of_first(self.same_side(side))
+
     def best_opposite(self, side: int) -> Order | None:
-        """3.1: the oldest order at the best price of the other side."""
-        levels = self.other_side(side)
-        return next(iter(levels.peekitem(0)[1].values())) if levels else None
+        """3.1: the order that one of this side meets first."""
+        return oldest_of_first(self.other_side(side))
+
+    def is_crossed(self) -> bool:
+        bid, ask = self.best(Side.BUY), self.best(Side.SELL)
+        return bid is not None and ask is not None and bid.price >= ask.price
+
+    def set_band(self, settlement: int, rate: int) -> None:
+        """9.1: rate in 1/10,000; without one the whole ladder is the band (5.6)."""
+        self.floor, self.ceiling = self.terms.price_floor, self.terms.price_ceiling
+        if rate:
+            width = max(abs(settlement) * rate // 10_000, 1)
+            self.floor, self.ceiling = max(settlement - width, self.floor), min(settlement + width, self.ceiling)
+
+    # 9.3
+
+    def slice_of(self, time: int) -> int:
+        return time // max(self.velocity_window // 2, 1)
+
+    def traded_range(self, time: int) -> tuple[int, int]:
+        """Low and high of the trades in the present and the previous slice; of the last price where there were none."""
+        now = self.slice_of(time)
+        ranges = [self.slices[number] for number in (now - 1, now) if number in self.slices]
+        ranges = ranges or [(self.last_price, self.last_price)]
+        return min(low for low, _ in ranges), max(high for _, high in ranges)
+
+    def note_trade(self, time: int, price: int) -> None:
+        self.last_price = price
+        now = self.slice_of(time)
+        low, high = self.slices.get(now, (price, price))
+        self.slices = {number: seen for number, seen in self.slices.items() if number >= now - 1}
+        self.slices[now] = min(low, price), max(high, price)
+
+    def trade_price(self, order: Order, resting: Order, last_price: int) -> int:
+        """3.2"""
+        if self.terms.price_rule == "median":
+            return sorted((order.price, resting.price, last_price))[1]
+        return resting.price
+
+
+def oldest_of_first(queues: SortedDict) -> Order | None:
+    return next(iter(queues.peekitem(0)[1].values())) if queues else None
 
 
 @dataclass(slots=True)
@@ -138,9 +252,36 @@ MODE_OF_FLAG = {0: None,
                 int(Flag.SMP_CANCEL_RESTING): SelfMatch.CANCEL_RESTING,
                 int(Flag.SMP_CANCEL_BOTH): SelfMatch.CANCEL_BOTH}
 MODE_FLAGS = sum(MODE_OF_FLAG)
-KNOWN_FLAGS = sum(int(flag) for flag in Flag)
-POST_ONLY, OPEN_QUANTITY = int(Flag.POST_ONLY), int(Flag.OPEN_QUANTITY)
+POST_ONLY, OPEN_QUANTITY, PARKED = int(Flag.POST_ONLY), int(Flag.OPEN_QUANTITY), int(Flag.PARKED)
+KNOWN_FLAGS = sum(int(flag) for flag in Flag) - PARKED
 KINDS, SIDES, ORDER_TYPES, TIMES_IN_FORCE = set(CommandKind), set(Side), set(OrderType), set(TimeInForce)
+STOPS = {OrderType.STOP, OrderType.STOP_LIMIT}
+RESTS = {TimeInForce.DAY, TimeInForce.GTC, TimeInForce.GTD, TimeInForce.SESSION}       # 1.5 (106)
+ABOUT_ONE_ORDER = {CommandKind.CANCEL, CommandKind.AMEND, CommandKind.TAKE}
+MOST_TRIGGERED = 100                           # by one command (2.10)
+WIDER = (0, 300, 500)                          # 9.4: 1/10,000 by days limit-locked in a row; later days as the last
+
+# 8.1: why a phase refuses ENTER and AMEND, and why CANCEL
+REFUSES_ENTRY = {Phase.CLOSED: Reason.INSTRUMENT_CLOSED, Phase.AUCTION_MATCH: Reason.AUCTION_MATCHING,
+                 Phase.BREAK: Reason.INSTRUMENT_BREAK, Phase.HALTED: Reason.INSTRUMENT_HALTED,
+                 Phase.CLOSING: Reason.INSTRUMENT_CLOSING, Phase.SETTLEMENT: Reason.INSTRUMENT_SETTLING,
+                 Phase.UNLISTED: Reason.INSTRUMENT_UNLISTED, Phase.EXPIRED: Reason.INSTRUMENT_EXPIRED}
+CANCELS_PASS = {Phase.BREAK, Phase.HALTED, Phase.CLOSING}
+FOLLOWED_BY = {
+    Phase.CLOSED: {Phase.CALL_AUCTION, Phase.CONTINUOUS, Phase.HALTED},
+    Phase.CALL_AUCTION: {Phase.AUCTION_MATCH, Phase.CONTINUOUS, Phase.HALTED, Phase.CLOSED},
+    Phase.AUCTION_MATCH: {Phase.CONTINUOUS, Phase.HALTED, Phase.BREAK, Phase.CLOSED},
+    Phase.CONTINUOUS: {Phase.CALL_AUCTION, Phase.HALTED, Phase.BREAK, Phase.LIMIT_LOCKED, Phase.CLOSING, Phase.CLOSED},
+    Phase.LIMIT_LOCKED: {Phase.CONTINUOUS, Phase.CALL_AUCTION, Phase.HALTED, Phase.BREAK, Phase.CLOSING, Phase.CLOSED},
+    Phase.BREAK: {Phase.CALL_AUCTION, Phase.CONTINUOUS, Phase.HALTED, Phase.CLOSING, Phase.CLOSED},
+    Phase.HALTED: {Phase.CALL_AUCTION, Phase.CONTINUOUS, Phase.BREAK, Phase.CLOSING, Phase.CLOSED},
+    Phase.CLOSING: {Phase.SETTLEMENT, Phase.CLOSED},
+    Phase.SETTLEMENT: {Phase.CLOSED},
+    Phase.UNLISTED: set(), Phase.EXPIRED: set()}
+ENDS_SESSION = {Phase.BREAK, Phase.CLOSING, Phase.CLOSED}                              # 2.13
+TRADING = {Phase.CONTINUOUS, Phase.LIMIT_LOCKED}
+AFTER_CLOSE = {Phase.CLOSING, Phase.CLOSED, Phase.SETTLEMENT}
+
 # 1.5 (109): what a LIMIT command may set. Ends are there for int64: products of these stay countable.
 FAR, LARGEST_SUM = 1 << 40, 1 << 61                # lots, ticks, orders; fen
 LIMIT_RANGE: dict[int, tuple[int, int]] = {
@@ -149,6 +290,7 @@ LIMIT_RANGE: dict[int, tuple[int, int]] = {
     Limit.MESSAGE_BURST: (1, 1 << 20), Limit.ENABLED: (0, 1), Limit.SELF_MATCH: (0, max(SelfMatch)),
     Limit.GROUP: (0, (1 << 31) - 1), Limit.INSTRUMENT_MAX_ORDER_QUANTITY: (1, FAR),
     Limit.INSTRUMENT_MARGIN: (0, 1 << 56)}
+LAST_DATE = 9999_12_31                         # yyyymmdd
 
 
 def out_of_range(value: int, lowest: int, highest: int) -> Refusal | None:
@@ -158,19 +300,25 @@ def out_of_range(value: int, lowest: int, highest: int) -> Refusal | None:
     return Reason.INVALID_VALUE, value, lowest if value < lowest else highest
 
 
+def is_date(number: int) -> bool:
+    """11.1: yyyymmdd, a day of the calendar"""
+    year, month, day = number // 10_000, number // 100 % 100, number % 100
+    return year >= 1 and 1 <= month <= 12 and 1 <= day <= monthrange(year, month)[1]
+
+
 class ReferenceBook:
     """Books of several instruments under the rulebook, risk off.
 
-    instruments   objects with price_floor, price_ceiling, reference_price, price_rule ("resting" or "median"),
-                  protection: ticks, as exchange.Instrument has them
+    instruments   objects with the fields of exchange.Instrument that matching reads: price_floor, price_ceiling,
+                  reference_price, price_rule ("resting" or "median"), protection (ticks), daily_limit, velocity,
+                  velocity_window (ms), auction, mechanism, phase
     accounts      objects with group (or None), self_match and, if there are firms, firm; or a number: that many,
                   each its own group
-    max_orders    resting orders there is room for (2.8)
+    max_orders    resting and parked orders there is room for (2.8)
     """
 
     def __init__(self, instruments: Sequence[Any], accounts: Sequence[Any] | int, max_orders: int) -> None:
-        self.markets = [Market(terms, terms.protection, terms.reference_price, SortedDict(), SortedDict())
-                        for terms in instruments]
+        self.markets = [self.new_market(number, terms) for number, terms in enumerate(instruments)]
         if isinstance(accounts, int):
             self.members = [Member(("own", index), SelfMatch.NONE) for index in range(accounts)]
             self.last_firm = 0
@@ -179,10 +327,18 @@ class ReferenceBook:
                             for index, account in enumerate(accounts)]
             self.last_firm = max(getattr(account, "firm", 0) for account in accounts)
         self.max_orders = max_orders
-        self.orders: dict[int, Order] = {}     # the resting orders by id
+        self.orders: dict[int, Order] = {}     # resting and parked orders by id
         self.events: list[Event] = []
         self.event_id = 0
         self.trade_id = 0
+        self.trading_date = 0                  # yyyymmdd; 0: none was told
+
+    @staticmethod
+    def new_market(number: int, terms: Any) -> Market:
+        market = Market(number, terms, terms.protection, terms.reference_price, terms.reference_price, terms.price_floor,
+                        terms.price_ceiling, terms.daily_limit, terms.velocity, terms.velocity_window * 1_000_000, terms.phase)
+        market.set_band(terms.reference_price, terms.daily_limit)
+        return market
 
     def apply(self, commands: np.ndarray) -> np.ndarray:
         """COMMAND[n], stamped -> EVENT[m] (1.1, 1.2)."""
@@ -204,9 +360,16 @@ class ReferenceBook:
     def resting(self, instrument: int) -> Iterator[Order]:
         """Resting orders of an instrument: bids before asks, best price first, oldest first (2.3)."""
         market = self.markets[instrument]
-        for levels in (market.bids, market.asks):
-            for queue in levels.values():
-                yield from queue.values()
+        yield from in_order(market.bids, market.asks)
+
+    def parked(self, instrument: int) -> Iterator[Order]:
+        """Parked orders of an instrument: buys before sells, first to be triggered first, oldest first (2.3)."""
+        market = self.markets[instrument]
+        yield from in_order(market.parked_buys, market.parked_sells)
+
+    def all_orders(self, instrument: int) -> list[Order]:
+        """2.3: bids, asks, parked buys, parked sells."""
+        return [*self.resting(instrument), *self.parked(instrument)]
 
     # What must hold before anything happens
 
@@ -216,6 +379,7 @@ class ReferenceBook:
                 or self.phase_forbids(command)
                 or self.order_is_unknown(command)
                 or self.price_is_outside_band(command)
+                or self.trigger_is_wrong(command)
                 or self.book_is_full(command)
                 or self.post_only_would_trade(command))
 
@@ -235,15 +399,20 @@ class ReferenceBook:
             return Reason.INVALID_SIDE, command.side, 0
         if kind == CommandKind.ENTER and command.order_type not in ORDER_TYPES:
             return Reason.INVALID_ORDER_TYPE, command.order_type, 0
-        if kind == CommandKind.ENTER and command.time_in_force not in TIMES_IN_FORCE:
+        if kind == CommandKind.ENTER and (command.time_in_force not in TIMES_IN_FORCE
+                                          or command.order_type in STOPS and command.time_in_force not in RESTS):
             return Reason.INVALID_TIME_IN_FORCE, command.time_in_force, 0
-        if kind in (CommandKind.ENTER, CommandKind.AMEND):
-            if not self.flags_make_sense(command):
-                return Reason.INVALID_FLAGS, command.flags, 0
+        if kind in (CommandKind.ENTER, CommandKind.AMEND) and not self.flags_make_sense(command):
+            return Reason.INVALID_FLAGS, command.flags, 0
+        if kind in (CommandKind.ENTER, CommandKind.AMEND, CommandKind.TAKE):
             if command.quantity <= 0:
                 return Reason.INVALID_QUANTITY, command.quantity, 1
             if command.quantity > MAX_QUANTITY:
                 return Reason.INVALID_QUANTITY, command.quantity, MAX_QUANTITY
+        if kind == CommandKind.ENTER:
+            return self.conditions_make_no_sense(command)
+        if kind == CommandKind.AMEND:
+            return self.amended_conditions_make_no_sense(command)
         return None
 
     def flags_make_sense(self, command: Command) -> bool:
@@ -251,16 +420,54 @@ class ReferenceBook:
         if command.flags & ~KNOWN_FLAGS or command.flags & MODE_FLAGS not in MODE_OF_FLAG:
             return False
         if command.kind == CommandKind.ENTER and command.flags & POST_ONLY:
-            return (command.order_type == OrderType.LIMIT
-                    and command.time_in_force in (TimeInForce.DAY, TimeInForce.GTC))
+            return command.order_type == OrderType.LIMIT and command.time_in_force in RESTS
         return True
+
+    def conditions_make_no_sense(self, command: Command) -> Refusal | None:
+        """1.5 (110 to 116): the fields of an ENTER that only some orders have (2.9 to 2.14)."""
+        rests = command.time_in_force in RESTS
+        if command.trigger_price and command.order_type not in STOPS:
+            return Reason.INVALID_TRIGGER_PRICE, command.trigger_price, 0
+        if command.display_quantity:                                                       # 2.11
+            if not rests or command.order_type not in (OrderType.LIMIT, OrderType.STOP_LIMIT):
+                return Reason.INVALID_DISPLAY_QUANTITY, command.display_quantity, 0
+            least = least_shown(command.quantity)
+            if not least <= command.display_quantity <= command.quantity:
+                return (Reason.INVALID_DISPLAY_QUANTITY, command.display_quantity,
+                        least if command.display_quantity < least else command.quantity)
+        largest = command.quantity if command.time_in_force == TimeInForce.IOC else 0      # 2.12
+        if not 0 <= command.minimum_quantity <= largest:
+            return (Reason.INVALID_MINIMUM_QUANTITY, command.minimum_quantity,
+                    0 if command.minimum_quantity < 0 else largest)
+        if command.time_in_force == TimeInForce.GTD:                                       # 2.13
+            if command.expire_date < max(self.trading_date, 1):
+                return Reason.INVALID_EXPIRE_DATE, command.expire_date, max(self.trading_date, 1)
+        elif command.expire_date:
+            return Reason.INVALID_EXPIRE_DATE, command.expire_date, 0
+        if command.counterparty:
+            return Reason.INVALID_COUNTERPARTY, command.counterparty, 0
+        if command.order_id and (not rests or command.order_type == OrderType.MARKET):     # 2.14
+            return Reason.INVALID_LINK, command.order_id, 0
+        return None
+
+    def amended_conditions_make_no_sense(self, command: Command) -> Refusal | None:
+        """2.9 (110) and 2.11 (111) for an AMEND, which only the order that it means can tell."""
+        if self.order_is_unknown(command):
+            return None
+        order = self.orders[command.order_id]
+        if command.trigger_price and not order.parked:
+            return Reason.INVALID_TRIGGER_PRICE, command.trigger_price, 0
+        total = order.quantity - order.leaves_quantity + self.new_open_quantity(command, order)
+        if order.is_iceberg and order.display_quantity < least_shown(total):
+            return Reason.INVALID_DISPLAY_QUANTITY, order.display_quantity, least_shown(total)
+        return None
 
     def operator_row_makes_no_sense(self, command: Command) -> Refusal | None:
         """1.5 for operator commands: the code is known, so is the index it calls for, the value is in range."""
         kind, code, value = command.kind, command.order_type, command.quantity
-        if kind == CommandKind.PHASE:
+        if kind in (CommandKind.PHASE, CommandKind.WINDOW):
             unknown = None if command.instrument == ALL else self.instrument_is_unknown(command)
-            return unknown or out_of_range(code, 0, max(Phase))
+            return unknown or (out_of_range(code, 0, max(Phase)) if kind == CommandKind.PHASE else None)
         if kind == CommandKind.KILL_SWITCH:
             unknown = (self.instrument_is_unknown(command) if code == Scope.INSTRUMENT
                        else self.account_is_unknown(command) if code == Scope.ACCOUNT
@@ -273,6 +480,21 @@ class ReferenceBook:
             return unknown or out_of_range(value, *LIMIT_RANGE[code])
         if kind == CommandKind.CASH:
             return self.account_is_unknown(command) or out_of_range(value, -LARGEST_SUM, LARGEST_SUM)
+        if kind == CommandKind.BEGIN_DAY:
+            wrong = out_of_range(value, self.trading_date + 1, LAST_DATE)                 # 11.1
+            return wrong or (None if is_date(value) else (Reason.INVALID_VALUE, value, self.trading_date + 1))
+        if kind == CommandKind.LIST:
+            unknown = self.instrument_is_unknown(command)
+            if unknown:
+                return unknown
+            terms = self.markets[command.instrument].terms
+            return out_of_range(command.price, terms.price_floor, terms.price_ceiling)
+        if kind == CommandKind.SETTLE:
+            return self.instrument_is_unknown(command) or out_of_range(code, 0, max(SettlementRule))
+        if kind == CommandKind.EXPIRE:
+            return self.instrument_is_unknown(command)
+        if kind == CommandKind.LIQUIDATE:
+            return self.instrument_is_unknown(command) or self.account_is_unknown(command)
         return None                            # END_DAY names nothing (2.3)
 
     def instrument_is_unknown(self, command: Command) -> Refusal | None:
@@ -289,39 +511,106 @@ class ReferenceBook:
             Reason.UNKNOWN_ACCOUNT, command.account, self.last_firm)
 
     def phase_forbids(self, command: Command) -> Refusal | None:
-        """5.3"""
-        if command.kind not in (CommandKind.ENTER, CommandKind.AMEND, CommandKind.CANCEL):
+        """5.3 and 8.1; for operators 8.2 and 9.4"""
+        kind = command.kind
+        if kind == CommandKind.PHASE and command.instrument != ALL:
+            return self.phase_cannot_follow(self.markets[command.instrument], command.order_type)
+        if kind == CommandKind.LIST:
+            phase = self.markets[command.instrument].phase
+            return None if phase == Phase.UNLISTED else (Reason.PHASE_TRANSITION, phase, Phase.CLOSED)
+        if kind == CommandKind.EXPIRE:
+            phase = self.markets[command.instrument].phase
+            return (Reason.PHASE_TRANSITION, phase, Phase.EXPIRED) if phase in (Phase.UNLISTED, Phase.EXPIRED) else None
+        if kind == CommandKind.SETTLE:                                                     # 11.3
+            phase = self.markets[command.instrument].phase
+            return (REFUSES_ENTRY[Phase(phase)], phase, 0) if phase in (Phase.UNLISTED, Phase.EXPIRED) else None
+        if kind not in (CommandKind.ENTER, CommandKind.AMEND, CommandKind.CANCEL, CommandKind.TAKE, CommandKind.LIQUIDATE):
             return None
-        phase = self.markets[command.instrument].phase
-        if phase == Phase.CLOSED:
-            return Reason.INSTRUMENT_CLOSED, phase, 0
-        if phase == Phase.HALTED and command.kind != CommandKind.CANCEL:
-            return Reason.INSTRUMENT_HALTED, phase, 0
+        market = self.markets[command.instrument]
+        phase = market.phase
+        if phase in REFUSES_ENTRY and not (kind == CommandKind.CANCEL and phase in CANCELS_PASS):
+            return REFUSES_ENTRY[Phase(phase)], phase, 0
+        if phase == Phase.CALL_AUCTION and not self.auction_takes(command):
+            return Reason.NOT_IN_AUCTION, phase, 0
+        if phase != Phase.CALL_AUCTION and kind == CommandKind.ENTER and command.time_in_force == TimeInForce.OPENING:
+            return Reason.ONLY_IN_AUCTION, phase, 0
+        if kind == CommandKind.TAKE:
+            return Reason.WRONG_MECHANISM, market.terms.mechanism, 0
         return None
 
+    def phase_cannot_follow(self, market: Market, phase: int) -> Refusal | None:
+        """8.1, 8.2; 9.4"""
+        if phase == market.phase:
+            return None
+        if phase not in FOLLOWED_BY[Phase(market.phase)]:
+            return Reason.PHASE_TRANSITION, market.phase, phase
+        if phase == Phase.LIMIT_LOCKED and self.side_locked(market) == 0:
+            return Reason.NOT_LIMIT_LOCKED, market.phase, phase
+        return None
+
+    def auction_takes(self, command: Command) -> bool:
+        """5.3 (214): LIMIT orders that rest or are OPENING, and parked ones, without POST_ONLY."""
+        if command.kind in (CommandKind.ENTER, CommandKind.AMEND) and command.flags & POST_ONLY:
+            return False
+        return command.kind != CommandKind.ENTER or command.order_type in STOPS or (
+            command.order_type == OrderType.LIMIT and command.time_in_force in {*RESTS, TimeInForce.OPENING})
+
     def order_is_unknown(self, command: Command) -> Refusal | None:
-        """5.4"""
-        if command.kind in (CommandKind.AMEND, CommandKind.CANCEL):
+        """5.4; for the order that an ENTER is linked with 2.14"""
+        linking = command.kind == CommandKind.ENTER and command.order_id != 0
+        if command.kind in (CommandKind.AMEND, CommandKind.CANCEL) or linking:
             order = self.orders.get(command.order_id)
             if order is None or (order.instrument, order.account) != (command.instrument, command.account):
                 return Reason.UNKNOWN_ORDER, command.order_id, 0
+            if linking and order.side != command.side:
+                return Reason.UNKNOWN_ORDER, command.order_id, 0
+            if linking and order.linked:
+                return Reason.ALREADY_LINKED, command.order_id, 0
         return None
 
+    def type_after(self, command: Command) -> int | None:
+        """The order type that an ENTER or AMEND would leave the order with; None: another command."""
+        if command.kind == CommandKind.ENTER:
+            return command.order_type
+        return self.orders[command.order_id].order_type if command.kind == CommandKind.AMEND else None
+
     def price_is_outside_band(self, command: Command) -> Refusal | None:
-        """5.6; the price of a market order is the hub's (2.2)"""
-        limit_order = command.kind == CommandKind.ENTER and command.order_type == OrderType.LIMIT
-        if limit_order or command.kind == CommandKind.AMEND:
-            terms = self.markets[command.instrument].terms
-            if command.price < terms.price_floor:
-                return Reason.PRICE_BELOW_BAND, command.price, terms.price_floor
-            if command.price > terms.price_ceiling:
-                return Reason.PRICE_ABOVE_BAND, command.price, terms.price_ceiling
+        """5.6; the price of a market order is the hub's (2.2), that of a STOP is not looked at (2.9). 11.2: GIVEN"""
+        given = command.kind == CommandKind.SETTLE and command.order_type == SettlementRule.GIVEN
+        if given or self.type_after(command) in (OrderType.LIMIT, OrderType.STOP_LIMIT):
+            market = self.markets[command.instrument]
+            if command.price < market.floor:
+                return Reason.PRICE_BELOW_BAND, command.price, market.floor
+            if command.price > market.ceiling:
+                return Reason.PRICE_ABOVE_BAND, command.price, market.ceiling
+        return None
+
+    def trigger_is_wrong(self, command: Command) -> Refusal | None:
+        """2.9 (409 to 411)"""
+        if self.type_after(command) not in STOPS:
+            return None
+        market, trigger = self.markets[command.instrument], command.trigger_price
+        side = command.side if command.kind == CommandKind.ENTER else self.orders[command.order_id].side
+        if is_reached(side, trigger, market.last_price):
+            return Reason.TRIGGER_REACHED, trigger, market.last_price
+        if trigger < market.floor:
+            return Reason.TRIGGER_BELOW_BAND, trigger, market.floor
+        if trigger > market.ceiling:
+            return Reason.TRIGGER_ABOVE_BAND, trigger, market.ceiling
         return None
 
     def book_is_full(self, command: Command) -> Refusal | None:
         """2.8"""
-        if command.kind == CommandKind.ENTER and len(self.orders) >= self.max_orders:
+        if command.kind != CommandKind.ENTER:
+            return None
+        if len(self.orders) >= self.max_orders:
             return Reason.BOOK_FULL, len(self.orders), self.max_orders
+        rows = rows_taken(command)
+        allowance = self.max_orders + 1024
+        if rows:
+            taken = rows + sum(order.rows for order in self.orders.values())
+            if taken > allowance:
+                return Reason.BOOK_FULL, taken, allowance
         return None
 
     def post_only_would_trade(self, command: Command) -> Refusal | None:
@@ -332,7 +621,7 @@ class ReferenceBook:
         if command.kind == CommandKind.AMEND:
             order = self.orders[command.order_id]
             side = order.side                                     # 1.5: the side of the order is the book's
-            if self.new_open_quantity(command, order) <= 0:       # 6.1: it will be canceled, not trade
+            if order.parked or self.new_open_quantity(command, order) <= 0:    # 6.1: it will be canceled, not trade
                 return None
         best = self.markets[command.instrument].best_opposite(side)
         if best and (best.price <= command.price if side == Side.BUY else best.price >= command.price):
@@ -343,6 +632,10 @@ class ReferenceBook:
 
     def execute(self, command: Command) -> None:
         """Carry out a command that breaks no rule (1.6)."""
+        self.carry_out(command)
+        self.unlock(command)
+
+    def carry_out(self, command: Command) -> None:
         kind = command.kind
         if kind == CommandKind.ENTER:
             self.enter(command)
@@ -356,68 +649,125 @@ class ReferenceBook:
             self.end_day(command)
         elif kind == CommandKind.PHASE:
             self.set_phase(command)
+        elif kind == CommandKind.BEGIN_DAY:
+            self.trading_date = command.quantity
+            for market in self.markets:
+                market.settled = False
+                if market.phase != Phase.LIMIT_LOCKED:
+                    market.locked = 0                                                      # 9.4: of the day before
+            self.emit(EventKind.DAY_BEGUN, command, instrument=command.instrument, quantity=command.quantity)
+        elif kind == CommandKind.LIST:
+            self.list_instrument(command)
+        elif kind == CommandKind.SETTLE:
+            self.settle(command)
+        elif kind == CommandKind.EXPIRE:
+            self.expire(command)
+        elif kind == CommandKind.LIQUIDATE:
+            self.liquidate(command)
+        elif kind == CommandKind.WINDOW:
+            self.emit(EventKind.WINDOW, command, instrument=command.instrument)
         else:
             self.set_limit(command)
 
+    # Orders of traders
+
     def enter(self, command: Command) -> None:
-        """2.1 to 2.5: accepted, then traded, then the remainder as the time in force says."""
+        """2: accepted, then traded, then the remainder as the time in force says; stop orders are parked."""
+        market = self.markets[command.instrument]
         order = Order(command.sequence, command.instrument, command.account, command.side, self.limit_price(command),
-                      command.quantity, command.quantity, command.time_in_force, command.client_order_id)
-        self.emit_order(EventKind.ACCEPTED, command, order, quantity=order.quantity, flags=command.flags)
-        mode = self.self_match_mode(command)
-        if order.time_in_force == TimeInForce.FOK and self.available(order, mode) < order.quantity:
+                      command.quantity, command.quantity, command.time_in_force, command.client_order_id, command.flags,
+                      command.order_type, command.trigger_price, expire_date=command.expire_date, linked=command.order_id,
+                      rows=rows_taken(command))
+        if 0 < command.display_quantity < command.quantity:                                # 2.11
+            order.display_quantity = command.display_quantity
+        order.parked = command.order_type in STOPS
+        self.emit_order(EventKind.ACCEPTED, command, order, quantity=order.quantity, flags=command.flags,
+                        resting_price=order.trigger_price)
+        if order.parked or market.phase == Phase.CALL_AUCTION:                             # 2.9, 8.3
+            return self.rest(command, order)
+        mode = self.self_match_mode(order.flags, order.account)
+        if order.time_in_force == TimeInForce.FOK and self.available(command, order, mode) < order.quantity:
             return self.cancel_incoming(command, order, Reason.FOK_NOT_FILLED)             # 2.5
-        self.match(command, order, mode)
-        if order.leaves_quantity > 0:
-            if order.time_in_force == TimeInForce.IOC:
-                return self.cancel_incoming(command, order, Reason.IOC_REMAINDER)          # 2.4
-            self.rest(order)                                                               # 2.1
-        return None
+        if command.minimum_quantity and self.available(command, order, mode) < command.minimum_quantity:
+            return self.cancel_incoming(command, order, Reason.MINIMUM_NOT_AVAILABLE)      # 2.12
+        self.trade_and_rest(command, order, mode)
+        return self.trigger_what_is_reached(command, market)
 
     def limit_price(self, command: Command) -> int:
-        """2.1, 2.2: the order's limit; for a market order the one the hub gives it."""
-        if command.order_type == OrderType.LIMIT:
-            return command.price
-        market = self.markets[command.instrument]
-        terms, best = market.terms, market.best_opposite(command.side)
-        lowest, highest = terms.price_floor, terms.price_ceiling
+        """2.1, 2.2: the order's limit; for a market order the one the hub gives it; a STOP has none yet (2.9)."""
+        if command.order_type == OrderType.MARKET:
+            return self.market_price(self.markets[command.instrument], command.side)
+        return 0 if command.order_type == OrderType.STOP else command.price
+
+    def market_price(self, market: Market, side: int) -> int:
+        """2.2"""
+        best = market.best_opposite(side)
+        lowest, highest = market.floor, market.ceiling
         if market.collar:
             lowest = max(lowest, market.last_price - market.collar)
             highest = min(highest, market.last_price + market.collar)
         if best is None or market.protection == 0:
-            return highest if command.side == Side.BUY else lowest
-        price = best.price + (market.protection if command.side == Side.BUY else -market.protection)
+            return highest if side == Side.BUY else lowest
+        price = best.price + (market.protection if side == Side.BUY else -market.protection)
         return min(max(price, lowest), highest)
 
-    def self_match_mode(self, command: Command) -> int:
-        """4.2: the flag of the command, or else the default of the account."""
-        mode = MODE_OF_FLAG[command.flags & MODE_FLAGS]
-        return self.members[command.account].self_match if mode is None else mode
+    def self_match_mode(self, flags: int, account: int) -> int:
+        """4.2: the flag, or else the default of the account."""
+        mode = MODE_OF_FLAG[flags & MODE_FLAGS]
+        return self.members[account].self_match if mode is None else mode
 
     def is_self_match(self, one: Order, other: Order) -> bool:
         """4.1"""
         return self.members[one.account].group == self.members[other.account].group
 
-    def available(self, order: Order, mode: int) -> int:
-        """2.5, 4.3: lots that a fill-or-kill order could trade."""
+    def is_second_of_two(self, order: Order) -> bool:
+        """2.14: of two linked orders that rest the one placed worse; it never trades if the other does."""
+        other = self.orders.get(order.linked)
+        if other is None or other.parked:
+            return False
+        queue = list(self.markets[order.instrument].same_side(order.side)[order.key])
+        return other.key < order.key or other.key == order.key and queue.index(other.order_id) < queue.index(order.order_id)
+
+    def available(self, command: Command, order: Order, mode: int) -> int:
+        """2.5, 4.3, 2.12: lots that an order could trade at once, if it wanted all there is."""
+        market = self.markets[order.instrument]
+        low, high = market.traded_range(command.time)
+        last_price = market.last_price
         total = 0
-        for queue in self.markets[order.instrument].other_side(order.side).values():
+        for queue in market.other_side(order.side).values():
+            meets_own = mode not in (SelfMatch.NONE, SelfMatch.CANCEL_RESTING) and any(
+                self.is_self_match(order, resting) for resting in queue.values())
             for resting in queue.values():
-                if not order.reaches(resting.price):
+                if not order.reaches(resting.price) or self.is_too_far(market, order.side, resting.price, low, high):
                     return total
-                if mode == SelfMatch.NONE or not self.is_self_match(order, resting):
-                    total += resting.leaves_quantity
-                elif mode != SelfMatch.CANCEL_RESTING:
-                    return total
+                if mode != SelfMatch.NONE and self.is_self_match(order, resting):
+                    if mode != SelfMatch.CANCEL_RESTING:
+                        return total
+                elif not self.is_second_of_two(resting):
+                    # 4.3: what an iceberg hides stands behind the own order that ends it all
+                    total += resting.open_to_view if meets_own else resting.leaves_quantity
+                    last_price = market.trade_price(order, resting, last_price)
+                    low, high = min(low, last_price), max(high, last_price)
         return total
 
-    def match(self, command: Command, order: Order, mode: int) -> None:
-        """3.1: meet the best opposite price first, at one price the oldest first; 4.2 where it meets its own group."""
+    def is_too_far(self, market: Market, side: int, price: int, low: int, high: int) -> bool:
+        """9.3: whether an incoming order of this side may not meet this price yet."""
+        if market.velocity == 0:
+            return False
+        return price > low + market.velocity if side == Side.BUY else price < high - market.velocity
+
+    def match(self, command: Command, order: Order, mode: int) -> bool:
+        """3.1: meet the best opposite price first, at one price the oldest first; 4.2 where it meets its own group.
+
+        Returns whether the circuit breaker stopped it: it has lots left and would go on (9.3).
+        """
         market = self.markets[order.instrument]
         while order.leaves_quantity > 0:
             resting = market.best_opposite(order.side)
             if resting is None or not order.reaches(resting.price):
-                return
+                return False
+            if self.is_too_far(market, order.side, resting.price, *market.traded_range(command.time)):
+                return True
             if mode == SelfMatch.NONE or not self.is_self_match(order, resting):
                 self.trade(command, market, order, resting)
                 continue
@@ -425,46 +775,112 @@ class ReferenceBook:
                 self.cancel(command, resting, Reason.SELF_MATCH_RESTING)
             if mode in (SelfMatch.CANCEL_INCOMING, SelfMatch.CANCEL_BOTH):
                 self.cancel_incoming(command, order, Reason.SELF_MATCH_INCOMING)
+        return False
 
     def trade(self, command: Command, market: Market, order: Order, resting: Order) -> None:
-        """3.2, 3.3: one trade, at the price the instrument's rule makes."""
-        price = resting.price
-        if market.terms.price_rule == "median":
-            price = sorted((order.price, resting.price, market.last_price))[1]
-        quantity = min(order.leaves_quantity, resting.leaves_quantity)
+        """3.2, 3.3: one trade, at the price the instrument's rule makes; 2.14 and 2.11 for the resting order."""
+        price = market.trade_price(order, resting, market.last_price)
+        quantity = min(order.leaves_quantity, resting.open_to_view)
+        resting.shown -= quantity if resting.is_iceberg else 0
+        self.tell_trade(command, market, order, resting, price, quantity)
+        if resting.is_iceberg and resting.leaves_quantity > 0 and resting.shown == 0:
+            self.remove(resting)
+            self.append(resting)
+            self.show(command, resting, min(resting.display_quantity, resting.leaves_quantity))
+
+    def tell_trade(self, command: Command, market: Market, order: Order, resting: Order, price: int, quantity: int) -> None:
+        """3.3: the trade itself, its event, and what the resting order is linked with."""
         order.leaves_quantity -= quantity
         resting.leaves_quantity -= quantity
         if resting.leaves_quantity == 0:
             self.remove(resting)
-        market.last_price = price
+        market.note_trade(command.time, price)
         self.trade_id += 1
         self.emit_order(EventKind.TRADED, command, order, price=price, quantity=quantity, trade_id=self.trade_id,
                         resting_order_id=resting.order_id, resting_account=resting.account,
                         resting_leaves_quantity=resting.leaves_quantity, resting_price=resting.price)
+        self.cancel_linked(command, resting)
 
-    def rest(self, order: Order) -> None:
-        """3.4: behind all orders at its price."""
-        levels = self.markets[order.instrument].same_side(order.side)
-        levels.setdefault(order.key, {})[order.order_id] = order
+    def trade_and_rest(self, command: Command, order: Order, mode: int) -> None:
+        """What an incoming order does: it trades, what it is linked with goes if it did, and what is left rests or goes."""
+        before = self.trade_id
+        is_stopped = self.match(command, order, mode)
+        if self.trade_id > before:
+            self.cancel_linked(command, order)                                             # 2.14
+        if order.leaves_quantity == 0:
+            return
+        assert order.time_in_force != TimeInForce.FOK      # 2.5: in full, or not at all
+        immediate = order.time_in_force == TimeInForce.IOC
+        if is_stopped and (immediate or order.order_type in (OrderType.MARKET, OrderType.STOP)):
+            self.cancel_incoming(command, order, Reason.VELOCITY)                          # 9.3
+        elif immediate:
+            self.cancel_incoming(command, order, Reason.IOC_REMAINDER)                     # 2.4
+        else:
+            self.rest(command, order)                                                      # 2.1
+            if is_stopped:
+                self.change_phase(command, self.markets[order.instrument], Phase.CALL_AUCTION, Reason.VELOCITY)
+
+    def rest(self, command: Command, order: Order) -> None:
+        """Come to rest behind all orders at the price (3.4), or be parked behind all with the trigger (2.9)."""
+        self.append(order)
+        if order.linked:
+            self.orders[order.linked].linked = order.order_id                              # 2.14
+        if not order.parked:
+            order.order_type = OrderType.LIMIT
+            if order.is_iceberg:
+                order.shown = order.leaves_quantity
+                self.show(command, order, min(order.display_quantity, order.leaves_quantity))
+
+    def append(self, order: Order) -> None:
+        queues, key = self.markets[order.instrument].place_of(order)
+        queues.setdefault(key, {})[order.order_id] = order
         self.orders[order.order_id] = order
 
     def remove(self, order: Order) -> None:
-        """Take an order out of the book."""
-        levels = self.markets[order.instrument].same_side(order.side)
-        del levels[order.key][order.order_id]
-        if not levels[order.key]:
-            del levels[order.key]
+        """Take an order out of its queue."""
+        queues, key = self.markets[order.instrument].place_of(order)
+        del queues[key][order.order_id]
+        if not queues[key]:
+            del queues[key]
         del self.orders[order.order_id]
 
+    def show(self, command: Command, order: Order, lots: int) -> None:
+        """2.11: tell that an iceberg shows so many lots now."""
+        before, order.shown = order.shown, lots
+        self.emit_order(EventKind.DISPLAYED, command, order, quantity=lots, resting_leaves_quantity=before)
+
+    def reveal(self, command: Command, order: Order) -> None:
+        """2.11: tell the whole of a resting iceberg."""
+        if order.is_iceberg and not order.parked:
+            self.show(command, order, order.leaves_quantity)
+
     def cancel(self, command: Command, order: Order, reason: Reason) -> None:
-        """Cancel a resting order."""
+        """Cancel an order that rests or is parked; the one it is linked with stays, alone (2.14)."""
+        self.reveal(command, order)
         self.remove(order)
+        if order.linked:
+            self.orders[order.linked].linked = 0
+            order.linked = 0
         self.cancel_incoming(command, order, reason)
+
+    def cancel_linked(self, command: Command, order: Order) -> None:
+        """2.14: the order has traded or was triggered, so the other one goes."""
+        if order.linked:
+            other = self.orders[order.linked]
+            order.linked = other.linked = 0
+            self.cancel(command, other, Reason.LINKED)
 
     def cancel_incoming(self, command: Command, order: Order, reason: Reason) -> None:
         """Cancel what is open of an order that is not in the book."""
         open_quantity, order.leaves_quantity = order.leaves_quantity, 0
         self.emit_order(EventKind.CANCELED, command, order, quantity=open_quantity, reason=reason)
+
+    def cancel_all(self, command: Command, orders: Iterable[Order], reason: Reason) -> int:
+        """Cancel orders one after the other. Returns how many."""
+        orders = list(orders)
+        for order in orders:
+            self.cancel(command, order, reason)
+        return len(orders)
 
     def new_open_quantity(self, command: Command, order: Order) -> int:
         """6.1: what an AMEND leaves open; zero or less: as much as it asks for has filled."""
@@ -473,50 +889,261 @@ class ReferenceBook:
         return command.quantity - (order.quantity - order.leaves_quantity)
 
     def amend(self, command: Command) -> None:
-        """Section 6"""
+        """Section 6; 2.9 for a parked order, 8.3 in a call auction"""
         order = self.orders[command.order_id]
+        market = self.markets[order.instrument]
         open_quantity = self.new_open_quantity(command, order)
         if open_quantity <= 0:
             return self.cancel(command, order, Reason.AMENDED_TO_FILLED)                   # 6.1
-        old_price, old_open_quantity = order.price, order.leaves_quantity
-        keeps_place = command.price == old_price and open_quantity <= old_open_quantity    # 6.2
+        old_price, old_trigger, old_open_quantity = order.price, order.trigger_price, order.leaves_quantity
+        shown = order.shown
+        self.reveal(command, order)                                                        # 2.11
+        stays_at = old_trigger == command.trigger_price if order.parked else old_price == command.price
+        keeps_place = stays_at and open_quantity <= old_open_quantity                      # 6.2
         if not keeps_place:
             self.remove(order)
-        order.price = command.price
+        order.price = 0 if order.order_type == OrderType.STOP else command.price
+        order.trigger_price = command.trigger_price
         order.quantity += open_quantity - old_open_quantity
         order.leaves_quantity = open_quantity
         self.emit_order(EventKind.AMENDED, command, order, quantity=order.quantity, flags=command.flags,
-                        resting_leaves_quantity=old_open_quantity, resting_price=old_price)
-        if not keeps_place:                                                                # 6.3
-            self.match(command, order, self.self_match_mode(command))
-            if order.leaves_quantity > 0:
-                self.rest(order)
+                        resting_leaves_quantity=old_open_quantity,
+                        resting_price=order.trigger_price if order.parked else old_price)
+        if keeps_place:
+            if order.is_iceberg and not order.parked:
+                order.shown = open_quantity
+                self.show(command, order, min(shown, open_quantity))
+        elif order.parked or market.phase == Phase.CALL_AUCTION:
+            self.rest(command, order)
+        else:                                                                              # 6.3
+            self.trade_and_rest(command, order, self.self_match_mode(command.flags, order.account))
+            self.trigger_what_is_reached(command, market)
         return None
 
     def mass_cancel(self, command: Command) -> None:
         """1.6: the orders of an account, an instrument, a side, or of all, in the order of 2.3."""
         instruments = range(len(self.markets)) if command.instrument == ALL else (command.instrument,)
-        orders = [order for instrument in instruments for order in self.resting(instrument)
-                  if command.account in (ALL, order.account) and command.side in (0, order.side)]
-        for order in orders:
-            self.cancel(command, order, Reason.MASS_CANCEL)
+        canceled = self.cancel_all(command, (
+            order for instrument in instruments for order in self.all_orders(instrument)
+            if command.account in (ALL, order.account) and command.side in (0, order.side)), Reason.MASS_CANCEL)
         self.emit(EventKind.MASS_CANCELED, command, instrument=command.instrument, account=command.account,
-                  side=command.side, quantity=len(orders))
+                  side=command.side, quantity=canceled)
 
-    def end_day(self, command: Command) -> None:
-        """2.3: DAY orders expire, GTC orders stay."""
-        orders = [order for instrument in range(len(self.markets)) for order in self.resting(instrument)
-                  if order.time_in_force == TimeInForce.DAY]
-        for order in orders:
-            self.cancel(command, order, Reason.DAY_ENDED)
-        self.emit(EventKind.DAY_ENDED, command, instrument=command.instrument, account=command.account,
-                  side=command.side, quantity=len(orders))
+    # Triggers
+
+    def next_reached(self, market: Market) -> Order | None:
+        """2.10: buys before sells, each first trigger first, oldest first."""
+        for queues in (market.parked_buys, market.parked_sells):
+            order = oldest_of_first(queues)
+            if order and is_reached(order.side, order.trigger_price, market.last_price):
+                return order
+        return None
+
+    def trigger_what_is_reached(self, command: Command, market: Market) -> None:
+        """2.10: the end of a command that may have moved the last price."""
+        triggered = 0
+        while market.phase in TRADING and (order := self.next_reached(market)):
+            if triggered == MOST_TRIGGERED:
+                return self.change_phase(command, market, Phase.CALL_AUCTION, Reason.CASCADE)
+            triggered += 1
+            self.trigger(command, market, order)
+        return None
+
+    def trigger(self, command: Command, market: Market, order: Order) -> None:
+        """2.10: a parked order becomes an incoming one."""
+        self.remove(order)
+        order.parked = False
+        if order.order_type == OrderType.STOP:
+            order.price = self.market_price(market, order.side)
+        self.emit_order(EventKind.TRIGGERED, command, order, quantity=order.leaves_quantity)
+        self.cancel_linked(command, order)
+        self.trade_and_rest(command, order, self.self_match_mode(order.flags, order.account))
+
+    # Phases and auctions
 
     def set_phase(self, command: Command) -> None:
-        """7.1"""
-        for market in self.markets if command.instrument == ALL else (self.markets[command.instrument],):
-            market.phase = command.order_type
-        self.emit(EventKind.PHASE, command, instrument=command.instrument, quantity=command.order_type)
+        """7.1, 8.2"""
+        if command.instrument != ALL:
+            return self.change_phase(command, self.markets[command.instrument], command.order_type)
+        for market in self.markets:
+            if self.phase_cannot_follow(market, command.order_type) is None:
+                self.change_phase(command, market, command.order_type)
+        return self.emit(EventKind.PHASE, command, instrument=ALL, quantity=command.order_type)
+
+    def change_phase(self, command: Command, market: Market, phase: int, reason: Reason = Reason.NONE) -> None:
+        """One instrument goes over into another phase, or stays in its own, which changes nothing (8.1)."""
+        if phase != market.phase:
+            if phase in ENDS_SESSION:                                                      # 8.7
+                self.cancel_all(command, (order for order in self.all_orders(market.number)
+                                          if order.time_in_force == TimeInForce.SESSION), Reason.SESSION_ENDED)
+            if phase == Phase.AUCTION_MATCH or phase == Phase.CONTINUOUS and (
+                    market.phase == Phase.CALL_AUCTION or market.is_crossed()):            # 8.3
+                self.hold_auction(command, market)
+            if phase == Phase.LIMIT_LOCKED:
+                market.locked = self.side_locked(market)
+            elif phase not in AFTER_CLOSE:
+                market.locked = 0                                                          # 9.4: it did not close locked
+            if phase == Phase.CONTINUOUS:
+                market.slices.clear()                                                      # 9.3
+            market.phase = phase
+        self.emit(EventKind.PHASE, command, instrument=market.number, quantity=phase, reason=reason)
+        self.trigger_what_is_reached(command, market)
+
+    def side_locked(self, market: Market) -> int:
+        """9.4: the Side whose orders alone stand at the daily limit; 0: the market is not locked."""
+        bid, ask = market.best(Side.BUY), market.best(Side.SELL)
+        if ask is None and bid is not None and bid.price == market.ceiling:
+            return Side.BUY
+        if bid is None and ask is not None and ask.price == market.floor:
+            return Side.SELL
+        return 0
+
+    def unlock(self, command: Command) -> None:
+        """9.4: trading is continuous again where the end of this command leaves a market no longer locked."""
+        for market in self.markets:
+            if market.phase == Phase.LIMIT_LOCKED and self.side_locked(market) != market.locked:
+                self.change_phase(command, market, Phase.CONTINUOUS, Reason.LIMIT_LOCK)
+
+    def auction_curve(self, market: Market) -> list[tuple[int, int, int]]:
+        """8.4: (price, D, S) for every tick of the band; of two linked orders only the better placed counts (2.14)."""
+        orders = [order for order in self.resting(market.number) if not self.is_second_of_two(order)]
+        return [(price,
+                 sum(order.leaves_quantity for order in orders if order.side == Side.BUY and order.price >= price),
+                 sum(order.leaves_quantity for order in orders if order.side == Side.SELL and order.price <= price))
+                for price in range(market.floor, market.ceiling + 1)]
+
+    def auction_price(self, market: Market) -> tuple[int, int] | None:
+        """8.4, 8.5: (price, D - S there); None: no bid reaches an offer."""
+        if not market.is_crossed():
+            return None
+        curve = self.auction_curve(market)
+        most = max(min(demand, supply) for _, demand, supply in curve)
+        best = [(price, demand - supply) for price, demand, supply in curve if min(demand, supply) == most]
+        steps = market.terms.auction
+        if steps & AUCTION_IMBALANCE:
+            least = min(abs(surplus) for _, surplus in best)
+            best = [(price, surplus) for price, surplus in best if abs(surplus) == least]
+        if steps & AUCTION_SURPLUS:
+            if all(surplus > 0 for _, surplus in best):
+                best = best[-1:]
+            elif all(surplus < 0 for _, surplus in best):
+                best = best[:1]
+        if steps & AUCTION_REFERENCE:
+            nearest = min(abs(price - market.previous_settlement) for price, _ in best)
+            best = [(price, surplus) for price, surplus in best if abs(price - market.previous_settlement) == nearest]
+        return best[0]
+
+    def hold_auction(self, command: Command, market: Market) -> None:
+        """8.6"""
+        price, surplus = self.auction_price(market) or (0, 0)
+        lots = self.uncross(command, market, price) if market.is_crossed() else 0
+        self.cancel_all(command, (order for order in self.resting(market.number)
+                                  if order.time_in_force == TimeInForce.OPENING), Reason.AUCTION_ENDED)
+        self.emit(EventKind.AUCTION, command, instrument=market.number, price=price, quantity=lots,
+                  resting_leaves_quantity=surplus)
+
+    def uncross(self, command: Command, market: Market, price: int) -> int:
+        """8.6: buys best price first, oldest first, each with the sells likewise, all at one price. Returns the lots."""
+        sell = None
+        lots = 0
+        while (buy := market.best(Side.BUY)) and buy.price >= price and self.best_sell(market, price):
+            self.reveal(command, buy)
+            self.emit_order(EventKind.UNCROSSED, command, buy, quantity=buy.leaves_quantity)
+            while buy.leaves_quantity > 0 and (best := self.best_sell(market, price)):
+                if best is not sell:
+                    self.reveal(command, best)
+                sell = best
+                quantity = min(buy.leaves_quantity, sell.leaves_quantity)
+                sell.shown -= quantity if sell.is_iceberg else 0
+                buy.shown -= quantity if buy.is_iceberg else 0
+                self.tell_trade(command, market, buy, sell, price, quantity)
+                lots += quantity
+            if buy.leaves_quantity == 0:
+                self.remove(buy)
+            self.cancel_linked(command, buy)
+            self.show_again(command, buy)
+        if sell:
+            self.show_again(command, sell)
+        assert not market.is_crossed()
+        return lots
+
+    def best_sell(self, market: Market, price: int) -> Order | None:
+        """The next sell that trades in an auction at this price."""
+        sell = market.best(Side.SELL)
+        return sell if sell and sell.price <= price else None
+
+    def show_again(self, command: Command, order: Order) -> None:
+        """8.6: what an auction has left of an iceberg shows its display quantity again, in its place."""
+        if order.is_iceberg and order.leaves_quantity > 0:
+            self.show(command, order, min(order.display_quantity, order.leaves_quantity))
+
+    # Days
+
+    def end_day(self, command: Command) -> None:
+        """2.3: DAY, SESSION and OPENING orders expire, and GTD orders whose date has come; GTC orders stay."""
+        expired = 0
+        for instrument in range(len(self.markets)):
+            for order in self.all_orders(instrument):
+                if order.time_in_force in (TimeInForce.DAY, TimeInForce.SESSION, TimeInForce.OPENING):
+                    expired += self.cancel_all(command, [order], Reason.DAY_ENDED)
+                elif order.time_in_force == TimeInForce.GTD and order.expire_date <= self.trading_date:
+                    expired += self.cancel_all(command, [order], Reason.DATE_REACHED)
+        self.emit(EventKind.DAY_ENDED, command, instrument=command.instrument, account=command.account,
+                  side=command.side, quantity=expired)
+
+    def list_instrument(self, command: Command) -> None:
+        """8.1: a new month, with the reference price that stands for the last trade and the last settlement"""
+        market = self.markets[command.instrument]
+        market.last_price = market.previous_settlement = command.price
+        market.set_band(command.price, market.daily_limit)
+        market.phase = Phase.CLOSED
+        self.emit(EventKind.LISTED, command, instrument=command.instrument, price=command.price)
+
+    def settlement_price(self, command: Command, market: Market) -> int:
+        """11.2 of a day without a trade, and GIVEN; held within the band"""
+        price = command.price
+        if command.order_type != SettlementRule.GIVEN:
+            bid, ask = market.best(Side.BUY), market.best(Side.SELL)
+            price = market.previous_settlement
+            price = max(price, bid.price) if bid else price
+            price = min(price, ask.price) if ask else price
+        return min(max(price, market.floor), market.ceiling)
+
+    def settle(self, command: Command) -> None:
+        """9.1, 9.4, 11.5: the settlement price makes the band of the next day."""
+        market = self.markets[command.instrument]
+        price = self.settlement_price(command, market)
+        market.previous_settlement = price
+        direction = {0: 0, Side.BUY: 1, Side.SELL: -1}[market.locked]
+        in_a_row = market.locked_days * direction > 0
+        if not market.settled:                                                             # 11.3: else it corrects the price
+            market.locked_days = market.locked_days + direction if in_a_row else direction
+        market.settled = True
+        days = abs(market.locked_days)
+        market.set_band(price, market.daily_limit and market.daily_limit + WIDER[min(days, len(WIDER) - 1)])
+        self.cancel_all(command, (order for order in self.all_orders(market.number) if self.is_outside(market, order)),
+                        Reason.OUTSIDE_DAILY_LIMITS)
+        self.emit(EventKind.SETTLED, command, instrument=market.number, price=price, leaves_quantity=days,
+                  resting_leaves_quantity=market.floor, resting_price=market.ceiling)
+
+    def is_outside(self, market: Market, order: Order) -> bool:
+        """9.1 (708): its limit, or the trigger that it waits for."""
+        prices = [order.price] if order.order_type != OrderType.STOP else []
+        prices += [order.trigger_price] if order.parked else []
+        return not all(market.floor <= price <= market.ceiling for price in prices)
+
+    def expire(self, command: Command) -> None:
+        """11.8: the orders of an instrument that ends"""
+        market = self.markets[command.instrument]
+        canceled = self.cancel_all(command, self.all_orders(market.number), Reason.INSTRUMENT_EXPIRY)
+        market.phase = Phase.EXPIRED
+        self.emit(EventKind.EXPIRED, command, instrument=market.number, quantity=canceled)
+
+    def liquidate(self, command: Command) -> None:
+        """11.7, without positions"""
+        self.cancel_all(command, (order for order in self.all_orders(command.instrument) if order.account == command.account),
+                        Reason.LIQUIDATION)
+        self.emit(EventKind.LIQUIDATED, command, instrument=command.instrument, account=command.account)
 
     def set_limit(self, command: Command) -> None:
         """LIMIT of matching (4.1, 4.2). Other limits, KILL_SWITCH and CASH mean nothing here but their event (1.6)."""
@@ -534,15 +1161,16 @@ class ReferenceBook:
 
         first_order_id   of a repeated client order id (5.10): the order that had it first
         """
-        order_id = command.order_id if command.kind in (CommandKind.CANCEL, CommandKind.AMEND) else 0
+        order_id = command.order_id if command.kind in ABOUT_ONE_ORDER else 0
         self.emit(EventKind.REJECTED, command, reason=reason, order_id=order_id, price=command.price,
                   quantity=command.quantity, side=command.side, flags=command.flags, instrument=command.instrument,
                   account=command.account, client_order_id=command.client_order_id, resting_leaves_quantity=value,
                   resting_price=bound, resting_order_id=first_order_id)
 
     def emit_order(self, kind: EventKind, command: Command, order: Order, **fields: Any) -> None:
-        """An event about an order: it carries the order's own names and what stays open."""
+        """An event about an order: it carries the order's own names and what stays open; PARKED while it is (2.9)."""
         fields.setdefault("price", order.price)
+        fields["flags"] = fields.get("flags", 0) | PARKED * order.parked
         self.emit(kind, command, order_id=order.order_id, leaves_quantity=order.leaves_quantity,
                   client_order_id=order.client_order_id, instrument=order.instrument, account=order.account,
                   side=order.side, **fields)
@@ -551,3 +1179,26 @@ class ReferenceBook:
         """1.7: number the event and keep it."""
         self.event_id += 1
         self.events.append(Event(self.event_id, command.sequence, command.time, kind=kind, **fields))
+
+
+def in_order(*sides: SortedDict) -> Iterator[Order]:
+    """Side after side, queue after queue, oldest first."""
+    for queues in sides:
+        for queue in queues.values():
+            yield from queue.values()
+
+
+def is_reached(side: int, trigger: int, last_price: int) -> bool:
+    """2.9: a trade at or through the trigger"""
+    return last_price >= trigger if side == Side.BUY else last_price <= trigger
+
+
+def least_shown(quantity: int) -> int:
+    """2.11: the least that an iceberg of so many lots may show, a hundredth rounded up"""
+    return -(-quantity // MOST_REFILLS)
+
+
+def rows_taken(command: Command) -> int:
+    """2.8: what an ENTER takes of the second allowance"""
+    iceberg = 0 < command.display_quantity < command.quantity
+    return ICEBERG_ROWS * iceberg + PARKED_ROWS * (command.order_type in STOPS)

@@ -4,12 +4,19 @@
 Exposures follow from events alone: an ACCEPTED order is held, trades, cancels and amendments move or release it. So
 after any run they equal a recomputation from the open orders and the trades.
 
+`check_exposure`, `hold`, `fill` and `settle` are for every instrument and account. The many, with net positions of their
+own and no margin called, take the short way told here; one test leads the others to risk/legs.py.
+
 Checks return (reason, value, bound); reason 0 means that the order passes.
 """
 import numpy as np
 
-from matching.codes import EventKind, Flag, Reason, Side
+from matching.codes import RESTING_OFFSET, EventKind, Flag, Reason, Side
 from matching.jit import inlined
+from risk.legs import check_special_exposure, fill_special, hold_special
+from risk.positions import OFFSET, check_offset_flags, move, row_of_exposure, worst_case
+from risk.protection import count_resting_fill
+from risk.records import SPECIAL_OFFSET
 
 _BUY = int(Side.BUY)
 _ACCEPTED, _TRADED = int(EventKind.ACCEPTED), int(EventKind.TRADED)
@@ -29,10 +36,24 @@ _MAX_LONG, _MAX_SHORT, _CREDIT = int(Reason.MAX_LONG), int(Reason.MAX_SHORT), in
 # The order by itself (RULEBOOK 5.5, 5.7, 5.8) ---------------------------------------------------------------------------
 
 @inlined
-def check_increments(limit, price, quantity):
-    """Price on the increment, quantity at least the minimum and on its increment."""
-    if limit.price_increment > 1 and price % limit.price_increment != 0:
-        return _PRICE_OFF_TICK, price, limit.price_increment
+def check_offset(special, flags, time_in_force):
+    """Offset flags (RULEBOOK 10.1). special: LIMIT.special of the instrument; 0 for an AMEND, which bears none anywhere."""
+    if (flags & OFFSET) | (special & SPECIAL_OFFSET):
+        return check_offset_flags(special, np.int64(flags), np.int64(time_in_force))
+    return _OK, 0, 0
+
+
+@inlined
+def check_increments(limit, price, trigger, quantity):
+    """Price and trigger price on the increment, quantity at least the minimum and on its increment.
+
+    A price that nobody chose is given as 0: that of a MARKET or STOP order, the trigger of any but a parked one.
+    """
+    if limit.price_increment > 1:
+        if price % limit.price_increment != 0:
+            return _PRICE_OFF_TICK, price, limit.price_increment
+        if trigger % limit.price_increment != 0:
+            return _PRICE_OFF_TICK, trigger, limit.price_increment
     if quantity < limit.minimum_quantity:
         return _QUANTITY_BELOW_MINIMUM, quantity, limit.minimum_quantity
     if limit.quantity_increment > 1 and quantity % limit.quantity_increment != 0:
@@ -42,7 +63,7 @@ def check_increments(limit, price, quantity):
 
 @inlined
 def check_size(account, limit, price, total_quantity, open_quantity, last_price, bound_by_collar):
-    """Collar, largest order, largest notional."""
+    """Collar, largest order, largest notional. price: of a STOP order its trigger, and no collar binds it (RULEBOOK 2.9)."""
     if limit.collar != 0 and bound_by_collar:
         if price > last_price + limit.collar:
             return _PRICE_OUTSIDE_COLLAR, price, last_price + limit.collar
@@ -132,14 +153,17 @@ def forget_client_orders(ledger):
 # The account (RULEBOOK 5.11 to 5.13) ------------------------------------------------------------------------------------
 
 @inlined
-def worst_case(position, open_buy, open_sell):
-    """Lots of the larger side if all buys, or all sells, were to fill."""
-    return max(abs(position + open_buy), abs(position - open_sell))
+def check_exposure(ledger, account_index, instrument_index, side, growth, flags):
+    """Would `growth` > 0 more lots on this side break reduce-only, position limits or credit? RULEBOOK 10 to 12 add to it.
 
-
-@inlined
-def check_exposure(account, limit, exposure, side, growth, flags):
-    """Would `growth` more lots on this side break reduce-only, position limits or credit?"""
+    flags   of the order, and REDUCE_ONLY of the AMEND that makes it grow
+    """
+    account = ledger.accounts[np.uint64(account_index)]
+    limit = ledger.limits[np.uint64(instrument_index)]
+    if limit.special | account.called:
+        return check_special_exposure(ledger, np.int64(account_index), np.int64(instrument_index), np.int64(side),
+                                      np.int64(growth), np.int64(flags))
+    exposure = ledger.exposures[row_of_exposure(ledger, account_index, instrument_index)]
     buys = growth * (2 - side)           # a side is 1 or 2: arithmetic instead of a branch nobody can predict
     sells = growth - buys
     after = worst_case(exposure.position, exposure.open_buy + buys, exposure.open_sell + sells)
@@ -161,50 +185,52 @@ def check_exposure(account, limit, exposure, side, growth, flags):
 # Hold, release, fill (RULEBOOK 5.14) ------------------------------------------------------------------------------------
 
 @inlined
-def move(ledger, account_index, instrument_index, position, open_buy, open_sell, orders):
-    """Change an exposure by so many lots, and the margin and the count of open orders with it. Returns the exposure."""
-    account = ledger.accounts[np.uint64(account_index)]
-    exposure = ledger.exposures[np.uint64(account_index * len(ledger.limits) + instrument_index)]
-    exposure.position += position
-    exposure.open_buy += open_buy
-    exposure.open_sell += open_sell
-    worst = worst_case(exposure.position, exposure.open_buy, exposure.open_sell)
-    account.margin_used += (worst - exposure.worst) * ledger.limits[np.uint64(instrument_index)].margin
-    account.open_orders += orders
-    exposure.worst = worst
-    return exposure
+def hold(ledger, account, instrument, side, quantity, orders, flags):
+    """Hold `quantity` more open lots of one side and `orders` more open orders; negative: release them.
+
+    flags   offset flags of the order (RULEBOOK 10.1); others mean nothing here
+    """
+    if ledger.limits[np.uint64(instrument)].special:
+        hold_special(ledger, np.int64(account), np.int64(instrument), np.int64(side), np.int64(quantity), np.int64(orders),
+                     np.int64(flags))
+    else:
+        bought = quantity * (2 - side)
+        move(ledger, account, instrument, 0, bought, quantity - bought, orders)
 
 
 @inlined
-def hold(ledger, account, instrument, side, quantity, orders):
-    """Hold `quantity` more open lots of one side and `orders` more open orders; negative: release them."""
-    bought = quantity * (2 - side)
-    move(ledger, account, instrument, 0, bought, quantity - bought, orders)
-
-
-@inlined
-def fill(ledger, account, instrument, side, quantity, price, leaves):
-    """Turn `quantity` open lots into position; without leaves the order is no longer open."""
-    bought = quantity * (2 - side)
-    sold = quantity - bought
-    exposure = move(ledger, account, instrument, bought - sold, -bought, -sold, -1 if leaves == 0 else 0)
-    exposure.cost += price * (bought - sold)
+def fill(ledger, account, instrument, side, quantity, price, leaves, flags):
+    """Turn `quantity` open lots into position; without leaves the order is no longer open. flags: see hold."""
+    if ledger.limits[np.uint64(instrument)].special:
+        fill_special(ledger, np.int64(account), np.int64(instrument), np.int64(side), np.int64(quantity), np.int64(price),
+                     np.int64(leaves), np.int64(flags))
+    else:
+        bought = quantity * (2 - side)
+        sold = quantity - bought
+        exposure = move(ledger, account, instrument, bought - sold, -bought, -sold, -1 if leaves == 0 else 0)
+        exposure.cost += price * (bought - sold)
+        exposure.volume += quantity
+        exposure.turnover += price * quantity
+        exposure.value += abs(price) * quantity
 
 
 @inlined
 def apply_event(ledger, event):
     """Bring exposures up to date with one event. An order counts as open from ACCEPTED until its leaves are zero."""
     kind = event.kind
+    flags = np.int64(event.flag_bits)
     if kind == _TRADED:
-        fill(ledger, event.account, event.instrument, event.side, event.quantity, event.price, event.leaves_quantity)
+        fill(ledger, event.account, event.instrument, event.side, event.quantity, event.price, event.leaves_quantity, flags)
         fill(ledger, event.resting_account, event.instrument, 3 - event.side, event.quantity, event.price,
-             event.resting_leaves_quantity)
+             event.resting_leaves_quantity, flags >> RESTING_OFFSET)
+        if ledger.accounts[np.uint64(event.resting_account)].protection_lots != 0:
+            count_resting_fill(ledger, np.int64(event.resting_account), event.quantity, event.time)
     elif kind == _ACCEPTED or kind == _CANCELED or kind == _AMENDED:
         held = event.quantity if kind == _ACCEPTED else -event.quantity
         if kind == _AMENDED:
             held = event.leaves_quantity - event.resting_leaves_quantity
         orders = 0 if kind == _AMENDED else (1 if kind == _ACCEPTED else -1)
-        hold(ledger, event.account, event.instrument, event.side, held, orders)
+        hold(ledger, event.account, event.instrument, event.side, held, orders, flags)
 
 
 @inlined

@@ -28,7 +28,7 @@ ACCOUNT = record(
     ("firm", "<i4"),
     ("killed", "<i4"),
     ("enabled", "<i4"),
-    ("called", "<i4"),                # 1: margin is called, only orders that reduce pass
+    ("called", "<i4"),                # 1: margin is called, only orders that do not enlarge the worst case pass
     ("tripped", "<i4"),               # 1: market-maker protection, until it is reset
     ("protection_lots", "<i8"),       # lots that may trade within the interval; 0: none
     ("protection_interval", "<i8"),   # ns
@@ -53,14 +53,14 @@ LIMIT = record(
     ("minimum_quantity", "<i8"),      # lots
     ("killed", "<i8"),
     ("special", "<i8"),               # bits SPECIAL_...; 0: positions are net and its own
-    ("leg_near", "<i4"), ("leg_far", "<i4"),       # instruments that positions go to; -1: none
+    ("leg_near", "<i4"), ("leg_far", "<i4"),       # instruments that positions go to; -1: none; no leg has legs
     ("fee_per_lot", "<i8"),           # fen
     ("fee_rate", "<i8"),              # 1/1,000,000 of the value
     ("margin_rate", "<i8"),           # 1/10,000 of the settlement price; 0: margin is fen per lot
     ("opening_cap", "<i8"),           # lots an account may open a day; 0: none
     ("settlement", "<i8"),            # ticks, of the last SETTLE
     ("settled", "<i8"),               # 1: settled since the day began
-    ("window_volume", "<i8"),         # lots traded that day before the window of WINDOW_VWAP began
+    ("window_volume", "<i8"),         # lots traded since the last SETTLE before the window of WINDOW_VWAP began
     ("window_turnover", "<i8"),       # ticks x lots likewise
     ("physical", "<i8"),              # 1: delivered at expiry; 0: paid
     size=3 * CACHE_LINE)
@@ -70,22 +70,26 @@ SPECIAL_SPREAD = 2                    # a trade is a position in two legs (RULEB
 SPECIAL_TO_LEG = 4                    # a trade is a position in leg_near: block
 SPECIAL_AT_SETTLEMENT = 8             # with SPECIAL_TO_LEG: at the settlement price plus the traded one (RULEBOOK 12.1)
 
+# What an account has at stake in an instrument. Of one with legs only what it traded is its own, and at settlement (12.1)
+# position and cost, in lots and ticks x lots off the price to come; all else is in the legs.
 EXPOSURE = record(
     ("position", "<i8"),              # lots, long positive
-    ("open_buy", "<i8"),              # lots of resting buy orders
-    ("open_sell", "<i8"),             # lots of resting sell orders
-    ("cost", "<i8"),                  # ticks x lots paid (bought) minus received (sold)
-    ("worst", "<i8"),                 # lots, max(|position + open_buy|, |position - open_sell|): what margin is held for
-    ("volume", "<i8"),                # lots traded since the day began, bought and sold
-    ("turnover", "<i8"),              # |ticks| x lots, likewise
+    ("open_buy", "<i8"),              # lots of open buy orders, those of instruments whose leg this is included
+    ("open_sell", "<i8"),             # lots of open sell orders, likewise
+    ("cost", "<i8"),                  # ticks x lots paid (bought) minus received (sold); not for lots whose price is to come
+    ("worst", "<i8"),                 # lots that margin is held for: max(|position + open_buy|, |position - open_sell|); with
+                                      # SPECIAL_OFFSET max(long + opening_buy, short + opening_sell)
+    ("volume", "<i8"),                # lots traded since the last SETTLE, bought and sold
+    ("turnover", "<i8"),              # ticks x lots, likewise: what the average price is of
+    ("value", "<i8"),                 # |ticks| x lots, likewise: what fees are of
     size=CACHE_LINE)
 
 # Long and short kept apart, of an account in an instrument with SPECIAL_OFFSET. Lots.
 GROSS = record(
     ("long", "<i8"), ("short", "<i8"),                        # all that is held
     ("long_today", "<i8"), ("short_today", "<i8"),            # of it, opened today
-    ("closing_long", "<i8"), ("closing_short", "<i8"),        # open orders that would close yesterday's or any
-    ("closing_long_today", "<i8"), ("closing_short_today", "<i8"),   # that would close today's
+    ("closing_long", "<i8"), ("closing_short", "<i8"),        # open orders that would close what is older
+    ("closing_long_today", "<i8"), ("closing_short_today", "<i8"),   # that would close what was opened today
     ("opening_buy", "<i8"), ("opening_sell", "<i8"),          # open orders that would open
     ("opened", "<i8"),                                        # today, both sides
     size=2 * CACHE_LINE)

@@ -1,0 +1,254 @@
+"""What an account holds in one instrument: net, or with long and short kept apart (RULEBOOK 10).
+
+Everything here is about one account and one instrument that positions are kept in; which instruments an order is about
+is told in risk/legs.py. `move` is the way of net positions and the only one that most orders take. With SPECIAL_OFFSET
+there is a row of GROSS beside the EXPOSURE, whose position stays the net of the two.
+"""
+import numpy as np
+
+from matching.codes import Flag, Reason, Side, TimeInForce
+from matching.jit import inlined, outlined
+from risk.records import SPECIAL_OFFSET
+
+_BUY = int(Side.BUY)
+_OPEN, _CLOSE, _CLOSE_TODAY = int(Flag.OPEN), int(Flag.CLOSE), int(Flag.CLOSE_TODAY)
+OFFSET = _OPEN | _CLOSE | _CLOSE_TODAY
+_CLOSING = _CLOSE | _CLOSE_TODAY
+_GTC, _GTD = int(TimeInForce.GTC), int(TimeInForce.GTD)
+_OK, _INVALID_OFFSET = int(Reason.NONE), int(Reason.INVALID_OFFSET)
+_CLOSE_EXCEEDS, _OPENING_CAP = int(Reason.CLOSE_EXCEEDS_POSITION), int(Reason.OPENING_CAP)
+
+
+# Net positions -----------------------------------------------------------------------------------------------------------
+
+@inlined
+def row_of_exposure(ledger, account, instrument):
+    """Row of an account and instrument in Ledger.exposures and Ledger.gross."""
+    return np.uint64(account * len(ledger.limits) + instrument)
+
+
+@inlined
+def worst_case(position, open_buy, open_sell):
+    """Lots of the larger side if all buys, or all sells, were to fill."""
+    return max(abs(position + open_buy), abs(position - open_sell))
+
+
+@inlined
+def weigh(ledger, account, exposure, instrument, worst):
+    """From now on margin is held for `worst` lots of an exposure. account: its row."""
+    account.margin_used += (worst - exposure.worst) * ledger.limits[np.uint64(instrument)].margin
+    exposure.worst = worst
+
+
+@inlined
+def move(ledger, account_index, instrument_index, position, open_buy, open_sell, orders):
+    """Change a net exposure by so many lots, and the margin and the count of open orders with it. Returns the exposure."""
+    account = ledger.accounts[np.uint64(account_index)]
+    exposure = ledger.exposures[row_of_exposure(ledger, account_index, instrument_index)]
+    exposure.position += position
+    exposure.open_buy += open_buy
+    exposure.open_sell += open_sell
+    account.open_orders += orders
+    weigh(ledger, account, exposure, instrument_index, worst_case(exposure.position, exposure.open_buy, exposure.open_sell))
+    return exposure
+
+
+# Long and short kept apart (RULEBOOK 10) -----------------------------------------------------------------------------------
+
+@outlined
+def check_offset_flags(special, flags, time_in_force):
+    """RULEBOOK 10.1, where a flag or the instrument asks for it: just one, and CLOSE_TODAY only on an order that ends with the
+    day, for tomorrow its lots are yesterday's."""
+    offset = flags & OFFSET
+    one = offset != 0 and offset & (offset - 1) == 0
+    if special & SPECIAL_OFFSET == 0 or not one or (
+            offset == _CLOSE_TODAY and (time_in_force == _GTC or time_in_force == _GTD)):
+        return _INVALID_OFFSET, flags, 0
+    return _OK, 0, 0
+
+
+@inlined
+def closes(flags):
+    """Does an order with these flags close? What bears none of them opens."""
+    return flags & _CLOSING != 0
+
+
+@inlined
+def only_today(flags):
+    """Does a closing order close what was opened today? Orders of the hub may close either, the older first."""
+    return flags & _CLOSING == _CLOSE_TODAY
+
+
+@inlined
+def open_gross(gross, side, quantity, flags):
+    """`quantity` more open lots (negative: fewer) that would open or close."""
+    if not closes(flags):
+        if side == _BUY:
+            gross.opening_buy += quantity
+        else:
+            gross.opening_sell += quantity
+    elif only_today(flags):
+        if side == _BUY:
+            gross.closing_short_today += quantity
+        else:
+            gross.closing_long_today += quantity
+    elif side == _BUY:
+        gross.closing_short += quantity
+    else:
+        gross.closing_long += quantity
+
+
+@inlined
+def left_of_today(held, today, quantity, is_today):
+    """What of today's lots is left when `quantity` of all `held` are closed: its own kind is taken first."""
+    if is_today:
+        return max(today - quantity, 0)
+    return min(today, held - quantity)
+
+
+@inlined
+def fill_gross(gross, side, quantity, flags):
+    """Traded lots become a position, or end one.
+
+    A closing order finds what it closes, because check_gross has kept it. Only the hub itself can have taken that away
+    (11.7, 11.8); then what is missing opens the other side, and the net is right in any case.
+    """
+    opened = quantity
+    if closes(flags):
+        closed = min(quantity, gross.short if side == _BUY else gross.long)
+        if side == _BUY:
+            gross.short_today = left_of_today(gross.short, gross.short_today, closed, only_today(flags))
+            gross.short -= closed
+        else:
+            gross.long_today = left_of_today(gross.long, gross.long_today, closed, only_today(flags))
+            gross.long -= closed
+        opened = quantity - closed
+    else:
+        gross.opened += opened
+    if side == _BUY:
+        gross.long += opened
+        gross.long_today += opened
+    else:
+        gross.short += opened
+        gross.short_today += opened
+
+
+@inlined
+def check_gross(gross, cap, side, growth, flags):
+    """RULEBOOK 10.3 and 10.4: does a closing order find what it closes, does an opening one keep to the day's cap?"""
+    if closes(flags):
+        if side == _BUY:
+            held, today = gross.short, gross.short_today
+            open_today, open_older = gross.closing_short_today, gross.closing_short
+        else:
+            held, today = gross.long, gross.long_today
+            open_today, open_older = gross.closing_long_today, gross.closing_long
+        free = today - open_today if only_today(flags) else held - today - open_older
+        if growth > free:
+            return _CLOSE_EXCEEDS, growth, max(free, 0)
+    elif cap != 0:
+        opened = gross.opened + gross.opening_buy + gross.opening_sell + growth
+        if opened > cap:
+            return _OPENING_CAP, opened, cap
+    return _OK, 0, 0
+
+
+# Either way ------------------------------------------------------------------------------------------------------------------
+
+@inlined
+def reach_and_worst(ledger, account, instrument, side, growth, flags):
+    """What `growth` more open lots would lead to: (lots that the position could reach on that side, what margin would be held
+    for). Lots that close reach nothing."""
+    row = row_of_exposure(ledger, account, instrument)
+    exposure = ledger.exposures[row]
+    if ledger.limits[np.uint64(instrument)].special & SPECIAL_OFFSET:
+        if closes(flags):
+            return 0, exposure.worst
+        gross = ledger.gross[row]
+        reach = (gross.long + gross.opening_buy if side == _BUY else gross.short + gross.opening_sell) + growth
+        return reach, max(reach, exposure.worst)
+    buys = growth if side == _BUY else 0
+    sells = growth - buys
+    long = exposure.position + exposure.open_buy + buys
+    short = exposure.open_sell + sells - exposure.position
+    return long if side == _BUY else short, max(abs(long), abs(short))
+
+
+@inlined
+def hold_in(ledger, account, instrument, side, quantity, flags):
+    """Hold `quantity` more open lots of one side in an instrument that positions are kept in; negative: release them."""
+    bought = quantity if side == _BUY else 0
+    if ledger.limits[np.uint64(instrument)].special & SPECIAL_OFFSET:
+        open_gross(ledger.gross[row_of_exposure(ledger, account, instrument)], side, quantity, flags)
+        move_gross(ledger, account, instrument, 0, bought, quantity - bought)
+    else:
+        move(ledger, account, instrument, 0, bought, quantity - bought, 0)
+
+
+@inlined
+def fill_in(ledger, account, instrument, side, quantity, flags):
+    """Turn `quantity` open lots of one side into position. Returns the exposure, whose cost is the caller's to change."""
+    bought = quantity if side == _BUY else 0
+    sold = quantity - bought
+    if ledger.limits[np.uint64(instrument)].special & SPECIAL_OFFSET:
+        gross = ledger.gross[row_of_exposure(ledger, account, instrument)]
+        open_gross(gross, side, -quantity, flags)
+        fill_gross(gross, side, quantity, flags)
+        return move_gross(ledger, account, instrument, bought - sold, -bought, -sold)
+    return move(ledger, account, instrument, bought - sold, -bought, -sold, 0)
+
+
+@inlined
+def move_gross(ledger, account_index, instrument_index, position, open_buy, open_sell):
+    """Bring the exposure of an instrument with SPECIAL_OFFSET up to date with its row of GROSS. Returns the exposure."""
+    row = row_of_exposure(ledger, account_index, instrument_index)
+    exposure, gross = ledger.exposures[row], ledger.gross[row]
+    exposure.position += position
+    exposure.open_buy += open_buy
+    exposure.open_sell += open_sell
+    worst = max(gross.long + gross.opening_buy, gross.short + gross.opening_sell)
+    weigh(ledger, ledger.accounts[np.uint64(account_index)], exposure, instrument_index, worst)
+    return exposure
+
+
+# What operators do with positions --------------------------------------------------------------------------------------------
+
+@outlined
+def end_positions_day(ledger):
+    """RULEBOOK 10.6: what was opened today is yesterday's now, and the day's cap begins anew."""
+    for instrument in range(len(ledger.limits)):
+        if ledger.limits[instrument].special & SPECIAL_OFFSET:
+            for account in range(len(ledger.accounts)):
+                gross = ledger.gross[row_of_exposure(ledger, account, instrument)]
+                gross.long_today = 0
+                gross.short_today = 0
+                gross.opened = 0
+
+
+@outlined
+def net_off(ledger, account, instrument):
+    """End what an account holds on both sides against itself, without a trade: net position and cost stay. RULEBOOK 10.8."""
+    gross = ledger.gross[row_of_exposure(ledger, account, instrument)]
+    both = min(gross.long, gross.short)
+    gross.long_today = left_of_today(gross.long, gross.long_today, both, False)
+    gross.short_today = left_of_today(gross.short, gross.short_today, both, False)
+    gross.long -= both
+    gross.short -= both
+    if ledger.limits[np.uint64(instrument)].special & SPECIAL_OFFSET:
+        move_gross(ledger, account, instrument, 0, 0, 0)
+
+
+@outlined
+def end_position(ledger, account, instrument):
+    """A position ends by something else than a trade (RULEBOOK 11.8): nothing is held and nothing has been paid for it."""
+    row = row_of_exposure(ledger, account, instrument)
+    exposure, gross = ledger.exposures[row], ledger.gross[row]
+    exposure.cost = 0
+    gross.long = 0
+    gross.short = 0
+    gross.long_today = 0
+    gross.short_today = 0
+    if ledger.limits[np.uint64(instrument)].special & SPECIAL_OFFSET:
+        move_gross(ledger, account, instrument, -exposure.position, 0, 0)
+    else:
+        move(ledger, account, instrument, -exposure.position, 0, 0, 0)

@@ -1,0 +1,61 @@
+"""Market-maker protection: an account that trades too much at once as the resting side is taken out. RULEBOOK 9.6.
+
+Counting happens as the trades are settled; the orders of a tripped account are canceled at the end of the command, by
+exchange/kernel.py, which finds them with `next_tripped`.
+"""
+import numpy as np
+
+from matching.codes import Limit, Reason
+from matching.jit import inlined, outlined
+from matching.records import NIL
+
+_OK, _TRIPPED = int(Reason.NONE), int(Reason.PROTECTION_TRIPPED)
+_LOTS, _INTERVAL, _RESET = int(Limit.PROTECTION_LOTS), int(Limit.PROTECTION_INTERVAL), int(Limit.PROTECTION_RESET)
+_MILLISECOND = 1_000_000
+
+
+@inlined
+def check_protection(account):
+    """New orders of a tripped account are refused until it is reset. account: its row."""
+    if account.tripped:
+        return _TRIPPED, account.protection_traded, account.protection_lots
+    return _OK, 0, 0
+
+
+@outlined
+def count_resting_fill(ledger, number, quantity, time):
+    """Count lots that an account with protection traded as the resting side, and trip it when they are too many."""
+    account = ledger.accounts[np.uint64(number)]
+    if account.tripped:
+        return
+    if account.protection_traded == 0 or time - account.protection_begun > account.protection_interval:
+        account.protection_begun = time
+        account.protection_traded = 0
+    account.protection_traded += quantity
+    if account.protection_traded >= account.protection_lots:
+        account.tripped = 1
+        ledger.hub[0].tripped += 1
+
+
+@outlined
+def next_tripped(ledger, number):
+    """The first account from `number` on that has been tripped and still has open orders; NIL: none."""
+    while number < len(ledger.accounts):
+        account = ledger.accounts[number]
+        if account.tripped and account.open_orders != 0:
+            return number
+        number += 1
+    return NIL
+
+
+@outlined
+def set_protection(account, which, value):
+    """LIMIT of an account: PROTECTION_LOTS, PROTECTION_INTERVAL (ms) or PROTECTION_RESET; others do nothing here."""
+    if which == _LOTS:
+        account.protection_lots = value
+    elif which == _INTERVAL:
+        account.protection_interval = value * _MILLISECOND
+    elif which == _RESET:
+        account.tripped = 0
+        account.protection_begun = 0
+        account.protection_traded = 0
