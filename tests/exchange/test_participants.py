@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from exchange import Account, Exchange
-from exchange.instruments import load_catalogue
+from exchange.catalogue import load_catalogue
 from exchange.participants import member
 from exchange.participants.fair_value import FairValues
 from exchange.participants.market_maker import MarketMaker
