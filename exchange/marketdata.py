@@ -26,7 +26,7 @@ import numpy as np
 
 from exchange.instruments import Instrument, daily_limits
 from matching import bitmap
-from matching.codes import ALL, EventKind, Flag, Phase, Side
+from matching.codes import ALL, EventKind, Flag, Limit, Phase, Side
 from matching.jit import inlined, kernel
 from matching.records import EVENT, EVENT_WORDS, NIL
 
@@ -35,7 +35,8 @@ _ACCEPTED, _TRADED, _CANCELED = int(EventKind.ACCEPTED), int(EventKind.TRADED), 
 _AMENDED, _TRIGGERED, _DISPLAYED = int(EventKind.AMENDED), int(EventKind.TRIGGERED), int(EventKind.DISPLAYED)
 _UNCROSSED, _AUCTION, _PHASE = int(EventKind.UNCROSSED), int(EventKind.AUCTION), int(EventKind.PHASE)
 _DAY_BEGUN, _LISTED = int(EventKind.DAY_BEGUN), int(EventKind.LISTED)
-_SETTLED, _EXPIRED = int(EventKind.SETTLED), int(EventKind.EXPIRED)
+_SETTLED, _EXPIRED, _LIMIT = int(EventKind.SETTLED), int(EventKind.EXPIRED), int(EventKind.LIMIT)
+_DAILY_LIMIT = int(Limit.INSTRUMENT_DAILY_LIMIT)
 _CLOSED_PHASE, _EXPIRED_PHASE = int(Phase.CLOSED), int(Phase.EXPIRED)
 _PARKED = int(Flag.PARKED)
 
@@ -98,11 +99,12 @@ STATISTICS = _record(
     ("phase", "<i8"),                 # codes.Phase
     ("auction_price", "<i8"),         # of the last auction; means nothing where auction_volume is 0
     ("auction_volume", "<i8"),        # lots
-    ("auction_surplus", "<i8"),       # lots, buys minus sells left at its price
+    ("auction_surplus", "<i8"),       # lots, buys minus sells at its price
     ("settled", "<i8"),               # 1: settled since the last DAY_BEGUN
     ("settlement", "<i8"),            # of the day, once settled
     ("previous_settlement", "<i8"),   # of the day before; before the first: the reference price
     ("floor", "<i8"), ("ceiling", "<i8"),           # the band: daily limits, from SETTLED on those of the next day
+    ("daily_limit", "<i8"),           # 1/10,000 of the settlement price; 0: none
     ("locked_days", "<i8"))           # settled limit-locked in a row; negative: at the lower limit
 
 PRICE_LEVEL = _record(("price", "<i8"), ("quantity", "<i8"))
@@ -495,8 +497,7 @@ def _begin_day(statistics):
 
 @inlined
 def _settle(figures, event):
-    if figures.settled != 0:
-        figures.previous_settlement = figures.settlement
+    """SETTLED; a second one on the same day corrects the first (11.3)."""
     figures.settled = 1
     figures.settlement = event.price
     figures.floor = event.resting_leaves_quantity
@@ -505,17 +506,31 @@ def _settle(figures, event):
 
 
 @inlined
-def _note(statistics, event):
+def _list(figures, ladder, event):
+    """LISTED at a reference price, which the band follows from. RULEBOOK 11.9."""
+    price = event.price
+    figures.phase = _CLOSED_PHASE
+    figures.previous_settlement = price
+    figures.floor = ladder.floor
+    figures.ceiling = ladder.ceiling
+    if figures.daily_limit != 0:
+        width = max(abs(price) * figures.daily_limit // 10_000, 1)
+        figures.floor = max(price - width, ladder.floor)
+        figures.ceiling = min(price + width, ladder.ceiling)
+
+
+@inlined
+def _note(state, event):
     """What is told of an instrument as a whole, or of the day. False: there is no such instrument."""
-    kind = event.kind
+    kind, instrument = event.kind, event.instrument
     if kind == _DAY_BEGUN:
-        _begin_day(statistics)
-    elif kind in (_PHASE, _AUCTION, _SETTLED, _LISTED, _EXPIRED):
-        if event.instrument == ALL:                  # closes a PHASE of all: each has been told
+        _begin_day(state.statistics)
+    elif kind in (_PHASE, _AUCTION, _SETTLED, _LISTED, _EXPIRED) or (kind == _LIMIT and event.side == _DAILY_LIMIT):
+        if instrument == ALL:                        # closes a PHASE of all: each has been told
             return True
-        if event.instrument < 0 or event.instrument >= len(statistics):
+        if instrument < 0 or instrument >= len(state.statistics):
             return False
-        figures = statistics[event.instrument]
+        figures = state.statistics[instrument]
         if kind == _PHASE:
             figures.phase = event.quantity
         elif kind == _AUCTION:
@@ -525,8 +540,9 @@ def _note(statistics, event):
         elif kind == _SETTLED:
             _settle(figures, event)
         elif kind == _LISTED:
-            figures.phase = _CLOSED_PHASE
-            figures.previous_settlement = event.price
+            _list(figures, state.ladders[instrument], event)
+        elif kind == _LIMIT:
+            figures.daily_limit = event.quantity
         else:
             figures.phase = _EXPIRED_PHASE
     return True
@@ -556,7 +572,7 @@ def record_market(state, output, events):
             fits, side, price, lots = _change_by(state, output, event)
             sound &= fits and (lots == 0 or _touch(state, output, event.instrument, side, price, lots))
         else:
-            sound &= _note(state.statistics, event)
+            sound &= _note(state, event)
         if at + 1 == count or events[at + 1].sequence != event.sequence:      # the command ends here
             sound &= _join(state, output)
             for row in range(counters.touched):
@@ -635,6 +651,7 @@ class MarketData:
         ladders, statistics = np.zeros(len(instruments), _LADDER), np.zeros(len(instruments), STATISTICS)
         for figures, instrument in zip(statistics, instruments, strict=True):
             figures.phase, figures.previous_settlement = instrument.phase, instrument.reference_price
+            figures.daily_limit = instrument.daily_limit
             figures.floor, figures.ceiling = daily_limits(instrument, instrument.reference_price, instrument.daily_limit)
         level_count = word_count = 0
         for ladder, instrument in zip(ladders, instruments, strict=True):

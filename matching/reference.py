@@ -18,6 +18,7 @@ the first key is the best one. A queue is a dict from order id to Order: dicts r
 orders are kept likewise, by trigger price; what is triggered first has the first key.
 """
 from calendar import monthrange
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -43,7 +44,6 @@ from matching.codes import (
 from matching.records import (
     AUCTION_IMBALANCE,
     AUCTION_REFERENCE,
-    AUCTION_SURPLUS,
     COMMAND,
     EVENT,
     ICEBERG_ROWS,
@@ -762,14 +762,16 @@ class ReferenceBook:
         Returns whether the circuit breaker stopped it: it has lots left and would go on (9.3).
         """
         market = self.markets[order.instrument]
+        low, high = market.traded_range(command.time)
         while order.leaves_quantity > 0:
             resting = market.best_opposite(order.side)
             if resting is None or not order.reaches(resting.price):
                 return False
-            if self.is_too_far(market, order.side, resting.price, *market.traded_range(command.time)):
+            if self.is_too_far(market, order.side, resting.price, low, high):
                 return True
             if mode == SelfMatch.NONE or not self.is_self_match(order, resting):
                 self.trade(command, market, order, resting)
+                low, high = min(low, market.last_price), max(high, market.last_price)
                 continue
             if mode in (SelfMatch.CANCEL_RESTING, SelfMatch.CANCEL_BOTH):
                 self.cancel(command, resting, Reason.SELF_MATCH_RESTING)
@@ -855,12 +857,9 @@ class ReferenceBook:
             self.show(command, order, order.leaves_quantity)
 
     def cancel(self, command: Command, order: Order, reason: Reason) -> None:
-        """Cancel an order that rests or is parked; the one it is linked with stays, alone (2.14)."""
+        """Cancel an order that rests or is parked."""
         self.reveal(command, order)
         self.remove(order)
-        if order.linked:
-            self.orders[order.linked].linked = 0
-            order.linked = 0
         self.cancel_incoming(command, order, reason)
 
     def cancel_linked(self, command: Command, order: Order) -> None:
@@ -871,7 +870,10 @@ class ReferenceBook:
             self.cancel(command, other, Reason.LINKED)
 
     def cancel_incoming(self, command: Command, order: Order, reason: Reason) -> None:
-        """Cancel what is open of an order that is not in the book."""
+        """Cancel what is open of an order that is not in the book; the one it is linked with stays, alone (2.14)."""
+        if order.linked:
+            self.orders[order.linked].linked = 0
+            order.linked = 0
         open_quantity, order.leaves_quantity = order.leaves_quantity, 0
         self.emit_order(EventKind.CANCELED, command, order, quantity=open_quantity, reason=reason)
 
@@ -979,6 +981,8 @@ class ReferenceBook:
             if phase == Phase.AUCTION_MATCH or phase == Phase.CONTINUOUS and (
                     market.phase == Phase.CALL_AUCTION or market.is_crossed()):            # 8.3
                 self.hold_auction(command, market)
+            elif phase == Phase.CONTINUOUS:                                                # 2.13
+                self.cancel_opening(command, market)
             if phase == Phase.LIMIT_LOCKED:
                 market.locked = self.side_locked(market)
             elif phase not in AFTER_CLOSE:
@@ -1006,11 +1010,12 @@ class ReferenceBook:
 
     def auction_curve(self, market: Market) -> list[tuple[int, int, int]]:
         """8.4: (price, D, S) for every tick of the band; of two linked orders only the better placed counts (2.14)."""
-        orders = [order for order in self.resting(market.number) if not self.is_second_of_two(order)]
-        return [(price,
-                 sum(order.leaves_quantity for order in orders if order.side == Side.BUY and order.price >= price),
-                 sum(order.leaves_quantity for order in orders if order.side == Side.SELL and order.price <= price))
-                for price in range(market.floor, market.ceiling + 1)]
+        bids, asks = Counter[int](), Counter[int]()
+        for order in self.resting(market.number):
+            if not self.is_second_of_two(order):
+                (bids if order.side == Side.BUY else asks)[order.price] += order.leaves_quantity
+        return [(price, sum(lots for bid, lots in bids.items() if bid >= price),
+                 sum(lots for ask, lots in asks.items() if ask <= price)) for price in range(market.floor, market.ceiling + 1)]
 
     def auction_price(self, market: Market) -> tuple[int, int] | None:
         """8.4, 8.5: (price, D - S there); None: no bid reaches an offer."""
@@ -1018,16 +1023,13 @@ class ReferenceBook:
             return None
         curve = self.auction_curve(market)
         most = max(min(demand, supply) for _, demand, supply in curve)
-        best = [(price, demand - supply) for price, demand, supply in curve if min(demand, supply) == most]
+        above, below = [demand for _, demand, _ in curve][1:] + [0], [0] + [supply for _, _, supply in curve][:-1]
+        best = [(price, demand - supply) for (price, demand, supply), bids, asks in zip(curve, above, below, strict=True)
+                if min(demand, supply) == most and max(bids, asks) <= most]
         steps = market.terms.auction
         if steps & AUCTION_IMBALANCE:
             least = min(abs(surplus) for _, surplus in best)
             best = [(price, surplus) for price, surplus in best if abs(surplus) == least]
-        if steps & AUCTION_SURPLUS:
-            if all(surplus > 0 for _, surplus in best):
-                best = best[-1:]
-            elif all(surplus < 0 for _, surplus in best):
-                best = best[:1]
         if steps & AUCTION_REFERENCE:
             nearest = min(abs(price - market.previous_settlement) for price, _ in best)
             best = [(price, surplus) for price, surplus in best if abs(price - market.previous_settlement) == nearest]
@@ -1037,10 +1039,14 @@ class ReferenceBook:
         """8.6"""
         price, surplus = self.auction_price(market) or (0, 0)
         lots = self.uncross(command, market, price) if market.is_crossed() else 0
-        self.cancel_all(command, (order for order in self.resting(market.number)
-                                  if order.time_in_force == TimeInForce.OPENING), Reason.AUCTION_ENDED)
+        self.cancel_opening(command, market)
         self.emit(EventKind.AUCTION, command, instrument=market.number, price=price, quantity=lots,
                   resting_leaves_quantity=surplus)
+
+    def cancel_opening(self, command: Command, market: Market) -> None:
+        """2.13: orders for the auction alone"""
+        self.cancel_all(command, (order for order in self.resting(market.number)
+                                  if order.time_in_force == TimeInForce.OPENING), Reason.AUCTION_ENDED)
 
     def uncross(self, command: Command, market: Market, price: int) -> int:
         """8.6: buys best price first, oldest first, each with the sells likewise, all at one price. Returns the lots."""

@@ -6,6 +6,7 @@
 Implementations: "reference" (ReferenceBook, or with risk RiskOracle) and "engine" (Exchange).
 """
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,19 @@ TOLD = {                                       # kind of event: the figures that
     EventKind.CANCELED: ("order_id", "reason", "quantity"),
     EventKind.AMENDED: ("order_id", "price", "quantity", "leaves_quantity"),
     EventKind.REJECTED: ("reason", "resting_leaves_quantity", "resting_price"),
+    EventKind.TRIGGERED: ("order_id", "price", "leaves_quantity"),
+    EventKind.DISPLAYED: ("order_id", "quantity", "resting_leaves_quantity"),
+    EventKind.UNCROSSED: ("order_id", "leaves_quantity"),
+    EventKind.AUCTION: ("price", "quantity", "resting_leaves_quantity"),
+    EventKind.COUNTDOWN: ("quantity",),
     EventKind.MASS_CANCELED: ("quantity",),
-    EventKind.DAY_ENDED: ("quantity",)}
+    EventKind.PHASE: ("instrument", "quantity", "reason"),
+    EventKind.DAY_ENDED: ("quantity",),
+    EventKind.DAY_BEGUN: ("quantity",),
+    EventKind.LISTED: ("instrument", "price"),
+    EventKind.SETTLED: ("instrument", "price", "leaves_quantity", "resting_leaves_quantity", "resting_price"),
+    EventKind.EXPIRED: ("instrument", "quantity"),
+    EventKind.WINDOW: ("instrument",)}
 OPERATOR = ("instrument", "account", "side", "quantity")
 COUNTERS = {"book_state": "event_id", "ledger_accounts": "message_arrival"}      # what a refused command may change
 
@@ -80,7 +92,9 @@ class Venue:
     def memory(self) -> object:
         """Everything that a refused command must leave as it was; of the engine every field but the counters."""
         if not isinstance(self.machine, Exchange):
-            return [self.orders(number) for number in range(len(self.instruments))]
+            book = self.machine if isinstance(self.machine, ReferenceBook) else self.machine.book
+            return [(market.phase, market.last_price, market.floor, market.ceiling,
+                     [asdict(order) for order in book.all_orders(market.number)]) for market in book.markets]
         arrays = self.machine.state()
         del arrays["sequence"]
         for name, field in COUNTERS.items():

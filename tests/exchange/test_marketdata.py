@@ -6,7 +6,7 @@ import pytest
 
 from exchange import Exchange
 from exchange.marketdata import CHANGE, DELETE, NEW, MarketData, net_changes
-from matching.codes import ALL, CommandKind, EventKind, Phase, Reason, Side, TimeInForce
+from matching.codes import ALL, CommandKind, EventKind, Limit, Phase, Reason, Side, TimeInForce
 from tests.build import amend, cancel, enter, instrument, operator, rows
 from tests.exchange.events import accepted, amended, canceled, displayed, parked, phase, stream, traded, triggered, uncrossed
 from tests.exchange.flows import day_flow
@@ -368,8 +368,22 @@ def test_settlement_and_the_band_of_the_next_day():
     assert figures() == (1, 110, 100, 97, 123, 1)
     venue.tell(day_begun)
     assert figures() == (0, 0, 110, 97, 123, 1)
-    venue.tell(settled(105, 95, 115), settled(106, 96, 116))
-    assert figures() == (1, 106, 105, 96, 116, 0)
+    venue.tell(settled(105, 95, 115), settled(106, 96, 116))        # the second corrects the first (11.3)
+    assert figures() == (1, 106, 110, 96, 116, 0)
+
+
+def test_the_band_of_an_instrument_that_is_listed_follows_from_its_reference_price():
+    """9.1, 11.9: with the daily limit that holds then"""
+    market = MarketData([instrument(floor=50, ceiling=120, phase=Phase.UNLISTED, daily_limit=1000)])
+    band = lambda: tuple(int(market.statistics(0)[name]) for name in ("floor", "ceiling"))      # noqa: E731
+    limit = {"kind": EventKind.LIMIT, "side": Limit.INSTRUMENT_DAILY_LIMIT}
+    listed = {"kind": EventKind.LISTED, "price": 80}
+    market.record(stream([listed]))
+    assert band() == (72, 88)
+    market.record(stream([limit | {"quantity": 5000}], [listed], start=2, event_id=1))
+    assert band() == (50, 120) and market.statistics(0).daily_limit == 5000
+    market.record(stream([limit], [listed], start=4, event_id=3))
+    assert band() == (50, 120)
 
 
 def test_prices_may_be_negative():

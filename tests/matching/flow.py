@@ -17,32 +17,51 @@ from dataclasses import dataclass
 import numpy as np
 
 from exchange import Exchange, Instrument
-from matching.codes import ALL, CommandKind, Flag, Limit, OrderType, Phase, Scope, SelfMatch, Side, TimeInForce
+from matching.codes import ALL, CommandKind, Flag, Limit, OrderType, Phase, Scope, SelfMatch, SettlementRule, Side, TimeInForce
 from matching.records import COMMAND
 from matching.reference import ReferenceBook
 from risk.limits import Account
 from tests.build import account, instrument
 from tests.risk.oracle import RiskOracle
 
-KIND_SHARE = {CommandKind.ENTER: 0.64, CommandKind.CANCEL: 0.09, CommandKind.AMEND: 0.22,
-              CommandKind.MASS_CANCEL: 0.01, CommandKind.PHASE: 0.004, CommandKind.KILL_SWITCH: 0.01,
-              CommandKind.LIMIT: 0.015, CommandKind.CASH: 0.008, CommandKind.END_DAY: 0.003}
-TIME_IN_FORCE_SHARE = {TimeInForce.DAY: 0.35, TimeInForce.GTC: 0.35, TimeInForce.IOC: 0.15, TimeInForce.FOK: 0.15}
+KIND_SHARE = {CommandKind.ENTER: 0.64, CommandKind.CANCEL: 0.08, CommandKind.AMEND: 0.21,
+              CommandKind.MASS_CANCEL: 0.008, CommandKind.TAKE: 0.003, CommandKind.PHASE: 0.004,
+              CommandKind.KILL_SWITCH: 0.01, CommandKind.LIMIT: 0.015, CommandKind.CASH: 0.008, CommandKind.END_DAY: 0.003,
+              CommandKind.BEGIN_DAY: 0.003, CommandKind.LIST: 0.002, CommandKind.SETTLE: 0.006, CommandKind.WINDOW: 0.002}
+TIME_IN_FORCE_SHARE = {TimeInForce.DAY: 0.29, TimeInForce.GTC: 0.29, TimeInForce.IOC: 0.15, TimeInForce.FOK: 0.12,
+                       TimeInForce.GTD: 0.06, TimeInForce.SESSION: 0.06, TimeInForce.OPENING: 0.03}
+RESTS = (TimeInForce.DAY, TimeInForce.GTC, TimeInForce.GTD, TimeInForce.SESSION)
+STOPS = (OrderType.STOP, OrderType.STOP_LIMIT)
 MODE_FLAGS = (Flag.SMP_CANCEL_INCOMING, Flag.SMP_CANCEL_RESTING, Flag.SMP_CANCEL_BOTH)
 LIMITS = (*Limit, *(Limit.SELF_MATCH, Limit.GROUP) * 8)
 WRONG = {                                      # field: values that no row of any kind should carry
-    "kind": (0, 5, 15, 21, 255),
+    "kind": (0, 6, 15, 27, 255),
     "instrument": (-2, -1, 9, 2**31 - 1, -2**31),
     "account": (-2, -1, 9, 2**31 - 1, -2**31),
     "side": (0, 3, 255),
-    "order_type": (0, 3, 37, 255),
-    "time_in_force": (2, 5, 255),
-    "flags": (128, 2**31, 2**32 - 1, 8 + 16, 16 + 32, 8 + 16 + 32, 1, 33),
+    "order_type": (0, 5, 37, 255),
+    "time_in_force": (5, 11, 255),
+    "flags": (1024, 2048, 2**31, 2**32 - 1, 8 + 16, 16 + 32, 8 + 16 + 32, 1, 33),
     "quantity": (0, -1, -2**62),
     "price": (-2**62, 2**62, -1000, 1000),
+    "trigger_price": (-2**62, 2**62, 1, -1000, 1000),
+    "display_quantity": (-2**62, -1, 1, 2**62),
+    "minimum_quantity": (-2**62, -1, 1, 2**62),
+    "expire_date": (-2**31, -1, 1, 2**31 - 1),
+    "counterparty": (-2**31, 1, 2**31 - 1),
     "order_id": (0, -1, 2**62, -2**63),
 }
-PHASE_LASTS = 12                               # rows until trading is continuous again
+FIRST_DAY = 20270100                           # and one more with every BEGIN_DAY
+EPISODES = (                                   # phases one after the other, and rows until the next
+    ((Phase.CALL_AUCTION, 25), (Phase.AUCTION_MATCH, 4), (Phase.CONTINUOUS, 0)),
+    ((Phase.CALL_AUCTION, 25), (Phase.CONTINUOUS, 0)),
+    ((Phase.CALL_AUCTION, 15), (Phase.HALTED, 4), (Phase.CONTINUOUS, 0)),
+    ((Phase.BREAK, 8), (Phase.CALL_AUCTION, 15), (Phase.AUCTION_MATCH, 2), (Phase.CONTINUOUS, 0)),
+    ((Phase.CLOSING, 8), (Phase.SETTLEMENT, 6), (Phase.CLOSED, 4), (Phase.CALL_AUCTION, 15), (Phase.CONTINUOUS, 0)),
+    ((Phase.HALTED, 6), (Phase.BREAK, 4), (Phase.CONTINUOUS, 0)),
+    ((Phase.CLOSED, 6), (Phase.CONTINUOUS, 0)))
+AVALANCHE = 116                                # stop orders that one trade reaches
+PHASE_LASTS = 12                               # rows from a phase at random until trading is continuous again
 SWITCH_LASTS = 5                               # rows until a kill switch is off again
 FAR = 1 << 40
 NEAR_AND_FAR = {                               # values that LIMIT commands set when risk is on
@@ -72,7 +91,7 @@ def random_flow(seed: int, count: int, risk: bool = False) -> Flow:
     instruments = tuple(_instrument(rng, number, risk) for number in range(rng.integers(2, 5)))
     accounts = tuple(_account(rng, number, risk) for number in range(rng.integers(3, 7)))
     max_orders = int(rng.choice((4, 40, 200, 1000, 1000)))
-    commands = _commands(rng, instruments, accounts, count)
+    commands = _commands(rng, instruments, accounts, count, max_orders)
     if risk:
         _risk(rng, commands)
     return Flow(seed, instruments, accounts, max_orders, commands, risk, int(rng.choice((60, 1 << 10))))
@@ -96,7 +115,18 @@ def _instrument(rng: np.random.Generator, number: int, risk: bool) -> Instrument
     return instrument(f"I{number}", floor=floor, ceiling=floor + width,
                       reference_price=floor + int(rng.integers(0, width + 1)),
                       price_rule=str(rng.choice(("resting", "median"))), protection=int(rng.choice((0, 1, 3, 50))),
+                      **_protection(rng, floor, width), auction=int(rng.integers(0, 8)),
+                      phase=Phase.UNLISTED if number and rng.random() < 0.3 else Phase.CONTINUOUS,
                       **(_instrument_limits(rng) if risk else {}))
+
+
+def _protection(rng: np.random.Generator, floor: int, width: int) -> dict[str, int]:
+    """Daily limits that leave half the ladder and more; circuit breakers that a few orders set off."""
+    limited, fast = rng.random() < 0.3, rng.random() < 0.3
+    farthest = max(abs(floor), abs(floor + width), 1)
+    return {"daily_limit": int(10_000 * width * rng.uniform(0.4, 1.5) / farthest) if limited else 0,
+            "velocity": int(rng.integers(1, max(width // 3, 2))) if fast else 0,
+            "velocity_window": int(rng.choice((1, 5, 50, 400)))}
 
 
 def _instrument_limits(rng: np.random.Generator) -> dict[str, int]:
@@ -121,7 +151,7 @@ def _account_limits(rng: np.random.Generator) -> dict[str, int]:
             "message_burst": int(rng.integers(1, 6))}
 
 
-def _commands(rng: np.random.Generator, instruments: tuple, accounts: tuple, count: int) -> np.ndarray:
+def _commands(rng: np.random.Generator, instruments: tuple, accounts: tuple, count: int, max_orders: int) -> np.ndarray:
     commands = np.zeros(count, COMMAND)
     commands["sequence"] = np.arange(1, count + 1)
     commands["time"] = 1_800_000_000_000_000_000 + np.cumsum(rng.integers(0, 1_000_000, count))
@@ -130,17 +160,34 @@ def _commands(rng: np.random.Generator, instruments: tuple, accounts: tuple, cou
     commands["instrument"] = rng.integers(0, len(instruments), count)
     commands["account"] = rng.integers(0, len(accounts), count)
     commands["side"] = rng.integers(1, 3, count)
-    commands["order_type"] = np.where(rng.random(count) < 0.12, int(OrderType.MARKET), int(OrderType.LIMIT))
+    stops = float(rng.choice((0, 0.05, 0.15, 0.4)))
+    commands["order_type"] = rng.choice([int(order_type) for order_type in OrderType], count,
+                                        p=(0.12 * (1 - stops), 0.88 * (1 - stops), stops / 2, stops / 2))
     commands["time_in_force"] = rng.choice([int(time) for time in TIME_IN_FORCE_SHARE], count,
                                            p=list(TIME_IN_FORCE_SHARE.values()))
+    stop_that_ends = np.isin(commands["order_type"], STOPS) & ~np.isin(commands["time_in_force"], RESTS) & (
+        rng.random(count) < 0.95)
+    commands["time_in_force"][stop_that_ends] = TimeInForce.DAY
     commands["quantity"] = rng.integers(1, rng.choice((3, 8, 30)), count)
     commands["client_order_id"] = _client_order_ids(rng, count)
-    for field in ("trigger_price", "display_quantity", "session"):         # no rule reads these
-        commands[field] = rng.integers(0, 2, count) * rng.integers(1, 1000, count)
+    commands["session"] = rng.integers(0, 2, count) * rng.integers(1, 1000, count)         # no rule reads it
+    _links(rng, commands)
     _flags(rng, commands)
     _prices(rng, commands, instruments)
+    _conditions(rng, commands)
     _orders_meant(rng, commands, len(instruments), len(accounts))
     _operators(rng, commands)
+    for _ in range(count // 120):
+        _episode(rng, commands, len(instruments))
+    for _ in range(count // 400):
+        _lock(rng, commands, len(instruments))
+    if max_orders >= 200:
+        _avalanche(rng, commands, instruments, accounts)
+    for number, terms in enumerate(instruments):
+        if terms.phase == Phase.UNLISTED:
+            _list(rng, commands, number, terms)
+        if rng.random() < 0.5:
+            _say(commands, count - rng.integers(1, count // 12, 1), CommandKind.EXPIRE, 0, number)
     _break_some(rng, commands)
     return commands
 
@@ -151,9 +198,36 @@ def _client_order_ids(rng: np.random.Generator, count: int) -> np.ndarray:
     return letters.view("S20")[:, 0]
 
 
+def _rests(commands: np.ndarray) -> np.ndarray:
+    return np.isin(commands["time_in_force"], RESTS) & (commands["order_type"] != OrderType.MARKET)
+
+
+def _earlier(rng: np.random.Generator, commands: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each row one that enters an order which rests, a little earlier; and whether there is any."""
+    count = len(commands)
+    entered = np.flatnonzero((commands["kind"] == CommandKind.ENTER) & _rests(commands))
+    before = np.searchsorted(entered, np.arange(count))                    # such rows before each row
+    back = rng.geometric(rng.choice((0.3, 0.1, 0.03)), count)
+    meant = entered[np.maximum(before - back, 0)] if len(entered) else np.zeros(count, np.int64)
+    return meant, before > 0
+
+
+def _links(rng: np.random.Generator, commands: np.ndarray) -> None:
+    """Some orders name an earlier one, mostly of the same account, instrument and side: one cancels the other."""
+    count = len(commands)
+    meant, exists = _earlier(rng, commands)
+    may_link = exists & (commands["kind"] == CommandKind.ENTER) & (_rests(commands) | (rng.random(count) < 0.03))
+    links = may_link & (rng.random(count) < rng.choice((0, 0.05, 0.25)))
+    for row in np.flatnonzero(links):                                      # one by one: a link may name a linked one
+        commands["order_id"][row] = commands["sequence"][meant[row]]
+        for field in ("instrument", "account", "side"):
+            if rng.random() < 0.98:
+                commands[field][row] = commands[field][meant[row]]
+
+
 def _flags(rng: np.random.Generator, commands: np.ndarray) -> None:
     count = len(commands)
-    is_resting = ((commands["time_in_force"] <= TimeInForce.GTC) & (commands["order_type"] == OrderType.LIMIT)
+    is_resting = (np.isin(commands["time_in_force"], RESTS) & (commands["order_type"] == OrderType.LIMIT)
                   | (commands["kind"] == CommandKind.AMEND))
     flags = (rng.random(count) < 0.2) & is_resting * int(Flag.POST_ONLY)
     flags = flags + (rng.random(count) < 0.03) * int(Flag.REDUCE_ONLY) + (rng.random(count) < 0.05) * int(Flag.LABEL)
@@ -173,22 +247,50 @@ def _prices(rng: np.random.Generator, commands: np.ndarray, instruments: tuple) 
     price = np.rint(middle + apart + rng.normal(0, rng.choice((0.08, 0.2)), count) * width).astype(np.int64)
     outside = rng.random(count) < 0.03
     commands["price"] = np.where(outside, price, np.clip(price, floor, ceiling))
+    # stop orders wait on the far side of the middle
+    trigger = middle + np.where(commands["side"] == Side.BUY, 1, -1) * np.abs(rng.normal(0, 0.15, count)) * width
+    trigger = np.where(outside, trigger, np.clip(trigger, floor, ceiling))
+    commands["trigger_price"] = np.where(np.isin(commands["order_type"], STOPS), np.rint(trigger).astype(np.int64), 0)
+
+
+def _conditions(rng: np.random.Generator, commands: np.ndarray) -> None:
+    """Icebergs, minimum quantities and dates, on orders that may have them."""
+    count = len(commands)
+    is_enter = commands["kind"] == CommandKind.ENTER
+    may_hide = is_enter & _rests(commands) & (commands["order_type"] != OrderType.STOP)
+    hides = may_hide & (rng.random(count) < rng.choice((0, 0.1, 0.5)))
+    commands["quantity"][hides & (rng.random(count) < 0.1)] = rng.integers(100, 400)
+    commands["display_quantity"][hides] = rng.integers(1, np.maximum(commands["quantity"] // 2, 2))[hides]
+    has_minimum = is_enter & (commands["time_in_force"] == TimeInForce.IOC) & (rng.random(count) < 0.3)
+    commands["minimum_quantity"][has_minimum] = rng.integers(0, commands["quantity"] + 1)[has_minimum]
+    day = FIRST_DAY + np.cumsum(commands["kind"] == CommandKind.BEGIN_DAY)
+    dated = is_enter & (commands["time_in_force"] == TimeInForce.GTD)
+    commands["expire_date"][dated] = np.maximum(day + rng.integers(-1, 5, count), 0)[dated]
+    begins = commands["kind"] == CommandKind.BEGIN_DAY
+    commands["quantity"][begins] = day[begins]
 
 
 def _orders_meant(rng: np.random.Generator, commands: np.ndarray, instruments: int, accounts: int) -> None:
-    """Rows that cancel or amend name an order entered shortly before, mostly as its owner."""
+    """Rows that cancel, amend or take name an order entered shortly before, mostly as its owner."""
     count = len(commands)
-    entered = np.flatnonzero((commands["kind"] == CommandKind.ENTER) & (commands["time_in_force"] <= TimeInForce.GTC))
-    before = np.searchsorted(entered, np.arange(count))                    # such rows before each row
-    back = rng.geometric(rng.choice((0.3, 0.1, 0.03)), count)
-    meant = entered[np.maximum(before - back, 0)] if len(entered) else np.zeros(count, np.int64)
-    names_order = np.isin(commands["kind"], (CommandKind.CANCEL, CommandKind.AMEND)) & (before > 0)
-    commands["order_id"] = np.where(names_order, commands["sequence"][meant], rng.integers(0, 2, count) * 5)
+    meant, exists = _earlier(rng, commands)
+    about_one = np.isin(commands["kind"], (CommandKind.CANCEL, CommandKind.AMEND, CommandKind.TAKE))
+    names_order = about_one & exists
+    noise = ~names_order & (commands["kind"] != CommandKind.ENTER)
+    commands["order_id"] = np.where(names_order, commands["sequence"][meant],
+                                    np.where(noise, rng.integers(0, 2, count) * 5, commands["order_id"]))
     owner = names_order & (rng.random(count) < 0.97)
     for field in ("instrument", "account"):
         commands[field] = np.where(owner, commands[field][meant], commands[field])
     same_price = owner & (rng.random(count) < 0.6)
     commands["price"] = np.where(same_price, commands["price"][meant], commands["price"])
+    # an AMEND carries a trigger where the order does: its own, or another on the same side
+    was_stop = np.isin(commands["order_type"][meant], STOPS)
+    amends = owner & (commands["kind"] == CommandKind.AMEND)
+    same_trigger = was_stop & (rng.random(count) < 0.6)
+    moved = commands["trigger_price"][meant] + rng.integers(-2, 3, count)
+    trigger = np.where(same_trigger, commands["trigger_price"][meant], np.where(was_stop, moved, 0))
+    commands["trigger_price"] = np.where(amends, trigger, commands["trigger_price"])
 
 
 def _operators(rng: np.random.Generator, commands: np.ndarray) -> None:
@@ -197,21 +299,101 @@ def _operators(rng: np.random.Generator, commands: np.ndarray) -> None:
     everywhere = rng.random(count) < 0.4
     anyone = rng.random(count) < 0.2
     mass = kind == CommandKind.MASS_CANCEL
-    commands["instrument"][everywhere & (mass | (kind == CommandKind.PHASE))] = ALL
+    commands["instrument"][everywhere & (mass | np.isin(kind, (CommandKind.PHASE, CommandKind.WINDOW)))] = ALL
     commands["account"][anyone & mass] = ALL
     commands["side"][mass] = rng.integers(0, 3, mass.sum())
     for command_kind, codes in ((CommandKind.PHASE, Phase), (CommandKind.KILL_SWITCH, Scope),
-                                (CommandKind.LIMIT, LIMITS)):
+                                (CommandKind.LIMIT, LIMITS), (CommandKind.SETTLE, (SettlementRule.GIVEN,))):
         rows = kind == command_kind
         commands["order_type"][rows] = rng.choice([int(code) for code in codes], rows.sum())
-    reopened = np.flatnonzero(kind == CommandKind.PHASE) + PHASE_LASTS
-    reopened = reopened[reopened < count]
-    for field, value in (("kind", CommandKind.PHASE), ("order_type", Phase.CONTINUOUS), ("instrument", ALL)):
-        commands[field][reopened] = int(value)
+    reopened = np.concatenate((np.flatnonzero(kind == CommandKind.PHASE) + PHASE_LASTS, np.flatnonzero(rng.random(count) < 0.01)))
+    _say(commands, reopened, CommandKind.PHASE, Phase.CONTINUOUS)
+    _say(commands, reopened[rng.random(len(reopened)) < 0.5] - 1, CommandKind.PHASE, Phase.CLOSED)     # from wherever it was
     small = (kind == CommandKind.KILL_SWITCH) | (kind == CommandKind.LIMIT)
     commands["quantity"][small] = rng.integers(-1, 5, small.sum())
     cash = kind == CommandKind.CASH
     commands["quantity"][cash] = rng.integers(-1000, 1000, cash.sum())
+
+
+def _say(commands: np.ndarray, rows: np.ndarray, kind: CommandKind, code: int, instrument: int = ALL) -> None:
+    """Make operator commands of rows, as far as there are such rows."""
+    rows = rows[(rows >= 0) & (rows < len(commands))]
+    for field, value in (("kind", kind), ("order_type", code), ("instrument", instrument)):
+        commands[field][rows] = int(value)
+
+
+def _episode(rng: np.random.Generator, commands: np.ndarray, instruments: int) -> None:
+    """Lead one instrument, or all, through some phases; an auction meets orders that it takes."""
+    row = int(rng.integers(0, len(commands)))
+    instrument = int(rng.integers(-1, instruments))
+    for phase, lasts in EPISODES[rng.integers(len(EPISODES))]:
+        _say(commands, np.array([row]), CommandKind.PHASE, phase, instrument)
+        inside = commands[row + 1:row + 1 + lasts]
+        if phase == Phase.CALL_AUCTION:
+            enters = inside["kind"] == CommandKind.ENTER
+            calm = enters & (rng.random(len(inside)) < 0.8)
+            for field in ("flags", "minimum_quantity", "trigger_price", "order_id"):
+                inside[field][calm] = 0
+            inside["order_type"][calm] = OrderType.LIMIT
+            at_once = calm & ~np.isin(inside["time_in_force"], RESTS)
+            inside["time_in_force"][at_once] = TimeInForce.OPENING
+            inside["display_quantity"][at_once] = 0
+            inside["instrument"][calm & (instrument >= 0) & (rng.random(len(inside)) < 0.7)] = instrument
+        row += lasts + 1
+
+
+def _list(rng: np.random.Generator, commands: np.ndarray, number: int, terms: Instrument) -> None:
+    """List an instrument early, and open it."""
+    row = int(rng.integers(0, len(commands) // 8))
+    _say(commands, np.array([row]), CommandKind.LIST, 0, number)
+    _say(commands, np.array([row + 1]), CommandKind.PHASE, Phase.CONTINUOUS, number)
+    commands["price"][row] = rng.integers(terms.price_floor, terms.price_ceiling + 1)
+
+
+def _lock(rng: np.random.Generator, commands: np.ndarray, instruments: int) -> None:
+    """Leave a market order alone at the daily limit and declare the instrument locked."""
+    row, instrument = int(rng.integers(0, len(commands))), int(rng.integers(0, instruments))
+    _say(commands, np.array([row, row + 3]), CommandKind.PHASE, Phase.CONTINUOUS, instrument)
+    _say(commands, np.array([row + 1]), CommandKind.MASS_CANCEL, 0, instrument)
+    _say(commands, np.array([row + 2]), CommandKind.ENTER, OrderType.MARKET, instrument)
+    _say(commands, np.array([row + 3]), CommandKind.PHASE, Phase.LIMIT_LOCKED, instrument)
+    commands["account"][row + 1:row + 2] = ALL
+    commands["side"][row + 1:row + 2] = 0
+    order = commands[row + 2:row + 3]
+    for field in ("trigger_price", "display_quantity", "minimum_quantity", "expire_date", "order_id", "flags"):
+        order[field] = 0
+    order["time_in_force"] = TimeInForce.GTC
+    if rng.random() < 0.5:
+        _say(commands, np.array([row + 3 + int(rng.integers(1, 6))]), CommandKind.PHASE, Phase.CLOSED, instrument)
+
+
+def _avalanche(rng: np.random.Generator, commands: np.ndarray, instruments: tuple, accounts: tuple) -> None:
+    """More stop orders than one command may trigger, all to be reached by one trade at the ceiling."""
+    plain = [number for number, terms in enumerate(instruments)
+             if not terms.velocity and not terms.daily_limit and terms.phase == Phase.CONTINUOUS]
+    buyers = [number for number, terms in enumerate(accounts) if terms.self_match == SelfMatch.NONE]
+    rows = AVALANCHE + 6
+    if not plain or not buyers or len(commands) < 2 * rows:
+        return
+    number = int(rng.choice(plain))
+    terms = instruments[number]
+    start = int(rng.integers(0, len(commands) - rows))
+    block = commands[start:start + rows]
+    for field in ("trigger_price", "display_quantity", "minimum_quantity", "expire_date", "counterparty", "order_id", "flags"):
+        block[field] = 0
+    block["kind"], block["instrument"], block["order_type"] = CommandKind.ENTER, number, OrderType.LIMIT
+    block["time_in_force"], block["quantity"] = TimeInForce.DAY, 1
+    _say(block, np.array([0]), CommandKind.PHASE, Phase.CONTINUOUS, number)
+    _say(block, np.array([1]), CommandKind.MASS_CANCEL, 0, ALL)            # room for them all
+    block["account"][1], block["side"][1] = ALL, 0
+    for first, price in ((2, terms.price_floor), (rows - 2, terms.price_ceiling)):     # trades that set the last price
+        block["price"][first:first + 2] = price
+        block["side"][first:first + 2] = Side.SELL, Side.BUY
+        block["account"][first + 1] = rng.choice(buyers)
+    stops = block[4:rows - 2]
+    stops["order_type"], stops["side"] = OrderType.STOP_LIMIT, Side.BUY
+    stops["trigger_price"] = rng.integers(terms.price_floor + 1, terms.price_ceiling + 1, len(stops))
+    stops["price"] = rng.integers(terms.price_floor, terms.price_ceiling, len(stops))
 
 
 def _risk(rng: np.random.Generator, commands: np.ndarray) -> None:
