@@ -20,7 +20,7 @@ from matching.codes import (
     SettlementRule,
     Side,
 )
-from matching.jit import inlined, outlined
+from matching.jit import code, inlined, outlined
 from matching.kernel import (
     EVERY_TIME,
     execute,
@@ -40,24 +40,24 @@ from risk.limits import LARGEST_MARGIN
 from risk.positions import end_position, net_off
 from risk.records import SPECIAL_AT_SETTLEMENT, SPECIAL_OFFSET, SPECIAL_SPREAD, SPECIAL_TO_LEG
 
-_BUY, _SELL = int(Side.BUY), int(Side.SELL)
-_STOP_LIMIT = int(OrderType.STOP_LIMIT)
-_CLOSE = int(Flag.CLOSE)
-_ORDER_BOOK = int(Mechanism.ORDER_BOOK)
-_TRADE, _CANCEL_RESTING = int(SelfMatch.NONE), int(SelfMatch.CANCEL_RESTING)
-_CLOSED, _UNLISTED, _EXPIRED_PHASE = int(Phase.CLOSED), int(Phase.UNLISTED), int(Phase.EXPIRED)
-_CALL_AUCTION, _LIMIT_LOCKED = int(Phase.CALL_AUCTION), int(Phase.LIMIT_LOCKED)
-_WINDOW_VWAP, _GIVEN = int(SettlementRule.WINDOW_VWAP), int(SettlementRule.GIVEN)
-_ACCEPTED, _BALANCE, _DELIVERY = int(EventKind.ACCEPTED), int(EventKind.BALANCE), int(EventKind.DELIVERY)
-_MARGIN_CALL, _LISTED, _SETTLED = int(EventKind.MARGIN_CALL), int(EventKind.LISTED), int(EventKind.SETTLED)
-_EXPIRED, _LIQUIDATED = int(EventKind.EXPIRED), int(EventKind.LIQUIDATED)
+_BUY, _SELL = code(Side.BUY), code(Side.SELL)
+_STOP_LIMIT = code(OrderType.STOP_LIMIT)
+_CLOSE = code(Flag.CLOSE)
+_ORDER_BOOK = code(Mechanism.ORDER_BOOK)
+_TRADE, _CANCEL_RESTING = code(SelfMatch.NONE), code(SelfMatch.CANCEL_RESTING)
+_CLOSED, _UNLISTED, _EXPIRED_PHASE = code(Phase.CLOSED), code(Phase.UNLISTED), code(Phase.EXPIRED)
+_CALL_AUCTION, _LIMIT_LOCKED = code(Phase.CALL_AUCTION), code(Phase.LIMIT_LOCKED)
+_WINDOW_VWAP, _GIVEN = code(SettlementRule.WINDOW_VWAP), code(SettlementRule.GIVEN)
+_ACCEPTED, _BALANCE, _DELIVERY = code(EventKind.ACCEPTED), code(EventKind.BALANCE), code(EventKind.DELIVERY)
+_MARGIN_CALL, _LISTED, _SETTLED = code(EventKind.MARGIN_CALL), code(EventKind.LISTED), code(EventKind.SETTLED)
+_EXPIRED, _LIQUIDATED = code(EventKind.EXPIRED), code(EventKind.LIQUIDATED)
 
-_OK, _INVALID_VALUE = int(Reason.NONE), int(Reason.INVALID_VALUE)
-_NOT_IN_AUCTION, _WRONG_MECHANISM = int(Reason.NOT_IN_AUCTION), int(Reason.WRONG_MECHANISM)
-_PHASE_TRANSITION = int(Reason.PHASE_TRANSITION)
-_BELOW_BAND, _ABOVE_BAND = int(Reason.PRICE_BELOW_BAND), int(Reason.PRICE_ABOVE_BAND)
-_OUTSIDE, _LIQUIDATION = int(Reason.OUTSIDE_DAILY_LIMITS), int(Reason.LIQUIDATION)
-_EXPIRY, _VELOCITY, _IOC_REMAINDER = int(Reason.INSTRUMENT_EXPIRY), int(Reason.VELOCITY), int(Reason.IOC_REMAINDER)
+_OK, _INVALID_VALUE = code(Reason.NONE), code(Reason.INVALID_VALUE)
+_NOT_IN_AUCTION, _WRONG_MECHANISM = code(Reason.NOT_IN_AUCTION), code(Reason.WRONG_MECHANISM)
+_PHASE_TRANSITION = code(Reason.PHASE_TRANSITION)
+_BELOW_BAND, _ABOVE_BAND = code(Reason.PRICE_BELOW_BAND), code(Reason.PRICE_ABOVE_BAND)
+_OUTSIDE, _LIQUIDATION = code(Reason.OUTSIDE_DAILY_LIMITS), code(Reason.LIQUIDATION)
+_EXPIRY, _VELOCITY, _IOC_REMAINDER = code(Reason.INSTRUMENT_EXPIRY), code(Reason.VELOCITY), code(Reason.IOC_REMAINDER)
 
 _LEGS = SPECIAL_SPREAD | SPECIAL_TO_LEG          # positions are the legs'
 _PARTS = 10_000                  # of daily limits, margin rates and the maintenance share

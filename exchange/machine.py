@@ -81,7 +81,7 @@ class Exchange:
             row.phase, row.mechanism, row.auction = instrument.phase, instrument.mechanism, instrument.auction
             row.daily_limit, row.velocity = instrument.daily_limit, instrument.velocity
             row.velocity_window = instrument.velocity_window * _MILLISECOND
-            row.watched = instrument.velocity != 0
+            row.watched, row.special = instrument.velocity != 0, self.risk and (instrument.offset or len(instrument.legs) > 0)
             row.floor, row.ceiling = daily_limits(instrument, instrument.reference_price, instrument.daily_limit)
         for member, account in zip(book.members, self.accounts, strict=True):
             if account.group is not None:

@@ -24,50 +24,52 @@ from exchange.clearing import (
 )
 from exchange.phases import change_phase, check_phase, phase_refusal, release_lock
 from matching.codes import ALL, CommandKind, EventKind, Limit, Phase, Reason, Scope, TimeInForce
-from matching.jit import inlined, outlined
+from matching.jit import code, inlined, outlined
 from matching.kernel import look_at, mass_cancel, tell
 from risk.kernel import forget_client_orders, settle
 from risk.limits import LARGEST_MARGIN, LIMIT_HIGH, LIMIT_LOW
 from risk.positions import end_positions_day
 from risk.protection import set_protection
 
-_PHASE, _KILL, _LIMIT = int(CommandKind.PHASE), int(CommandKind.KILL_SWITCH), int(CommandKind.LIMIT)
-_CASH, _END_DAY, _DAY_ENDED = int(CommandKind.CASH), int(CommandKind.END_DAY), int(EventKind.DAY_ENDED)
-_BEGIN_DAY, _DAY_BEGUN, _LIST = int(CommandKind.BEGIN_DAY), int(EventKind.DAY_BEGUN), int(CommandKind.LIST)
-_SETTLE, _EXPIRE = int(CommandKind.SETTLE), int(CommandKind.EXPIRE)
-_LIQUIDATE, _WINDOW = int(CommandKind.LIQUIDATE), int(CommandKind.WINDOW)
-_HUB, _FIRM, _ACCOUNT, _INSTRUMENT = int(Scope.HUB), int(Scope.FIRM), int(Scope.ACCOUNT), int(Scope.INSTRUMENT)
+_PHASE, _KILL, _LIMIT = code(CommandKind.PHASE), code(CommandKind.KILL_SWITCH), code(CommandKind.LIMIT)
+_CASH, _END_DAY, _DAY_ENDED = code(CommandKind.CASH), code(CommandKind.END_DAY), code(EventKind.DAY_ENDED)
+_BEGIN_DAY, _DAY_BEGUN, _LIST = code(CommandKind.BEGIN_DAY), code(EventKind.DAY_BEGUN), code(CommandKind.LIST)
+_SETTLE, _EXPIRE = code(CommandKind.SETTLE), code(CommandKind.EXPIRE)
+_LIQUIDATE, _WINDOW = code(CommandKind.LIQUIDATE), code(CommandKind.WINDOW)
+_HUB, _FIRM, _ACCOUNT, _INSTRUMENT = code(Scope.HUB), code(Scope.FIRM), code(Scope.ACCOUNT), code(Scope.INSTRUMENT)
 _PHASES = len(Phase)
-_FIRST_INSTRUMENT_LIMIT = int(Limit.INSTRUMENT_MAX_ORDER_QUANTITY)
+_FIRST_INSTRUMENT_LIMIT = code(Limit.INSTRUMENT_MAX_ORDER_QUANTITY)
 _LAST_LIMIT = max(int(limit) for limit in Limit)
+_NONE = code(0)
 _SECOND, _MILLISECOND = 1_000_000_000, 1_000_000
 _LAST_DATE = 9999_12_31
 _EXPIRING = sum(1 << int(time) for time in (TimeInForce.DAY, TimeInForce.SESSION, TimeInForce.OPENING, TimeInForce.GTD))
 _LARGEST_SUM = 1 << 61                   # fen
 
-_OK, _INVALID_VALUE = int(Reason.NONE), int(Reason.INVALID_VALUE)
-_UNKNOWN_INSTRUMENT, _UNKNOWN_ACCOUNT = int(Reason.UNKNOWN_INSTRUMENT), int(Reason.UNKNOWN_ACCOUNT)
-_HUB_KILLED, _INSTRUMENT_KILLED = int(Reason.HUB_KILLED), int(Reason.INSTRUMENT_KILLED)
-_FIRM_KILLED, _ACCOUNT_KILLED = int(Reason.FIRM_KILLED), int(Reason.ACCOUNT_KILLED)
-_ACCOUNT_DISABLED, _DAY_ENDED_REASON = int(Reason.ACCOUNT_DISABLED), int(Reason.DAY_ENDED)
+_OK, _INVALID_VALUE = code(Reason.NONE), code(Reason.INVALID_VALUE)
+_UNKNOWN_INSTRUMENT, _UNKNOWN_ACCOUNT = code(Reason.UNKNOWN_INSTRUMENT), code(Reason.UNKNOWN_ACCOUNT)
+_HUB_KILLED, _INSTRUMENT_KILLED = code(Reason.HUB_KILLED), code(Reason.INSTRUMENT_KILLED)
+_FIRM_KILLED, _ACCOUNT_KILLED = code(Reason.FIRM_KILLED), code(Reason.ACCOUNT_KILLED)
+_ACCOUNT_DISABLED, _DAY_ENDED_REASON = code(Reason.ACCOUNT_DISABLED), code(Reason.DAY_ENDED)
 
-_L_QUANTITY, _L_NOTIONAL = int(Limit.MAX_ORDER_QUANTITY), int(Limit.MAX_ORDER_NOTIONAL)
-_L_LONG, _L_SHORT, _L_OPEN = int(Limit.MAX_LONG), int(Limit.MAX_SHORT), int(Limit.MAX_OPEN_ORDERS)
-_L_RATE, _L_BURST, _L_ENABLED = int(Limit.MESSAGES_PER_SECOND), int(Limit.MESSAGE_BURST), int(Limit.ENABLED)
-_L_SELF_MATCH, _L_GROUP = int(Limit.SELF_MATCH), int(Limit.GROUP)
-_L_I_QUANTITY, _L_I_POSITION = int(Limit.INSTRUMENT_MAX_ORDER_QUANTITY), int(Limit.INSTRUMENT_MAX_POSITION)
-_L_I_COLLAR, _L_I_MARGIN = int(Limit.INSTRUMENT_COLLAR), int(Limit.INSTRUMENT_MARGIN)
-_L_I_PROTECTION = int(Limit.INSTRUMENT_PROTECTION)
-_L_I_DAILY_LIMIT, _L_I_MARGIN_RATE = int(Limit.INSTRUMENT_DAILY_LIMIT), int(Limit.INSTRUMENT_MARGIN_RATE)
-_L_I_FEE_PER_LOT, _L_I_FEE_RATE = int(Limit.INSTRUMENT_FEE_PER_LOT), int(Limit.INSTRUMENT_FEE_RATE)
-_L_I_VELOCITY, _L_I_VELOCITY_WINDOW = int(Limit.INSTRUMENT_VELOCITY), int(Limit.INSTRUMENT_VELOCITY_WINDOW)
-_L_I_OPENING_CAP, _L_I_RESERVE = int(Limit.INSTRUMENT_OPENING_CAP), int(Limit.INSTRUMENT_RESERVE)
+_L_QUANTITY, _L_NOTIONAL = code(Limit.MAX_ORDER_QUANTITY), code(Limit.MAX_ORDER_NOTIONAL)
+_L_LONG, _L_SHORT, _L_OPEN = code(Limit.MAX_LONG), code(Limit.MAX_SHORT), code(Limit.MAX_OPEN_ORDERS)
+_L_RATE, _L_BURST, _L_ENABLED = code(Limit.MESSAGES_PER_SECOND), code(Limit.MESSAGE_BURST), code(Limit.ENABLED)
+_L_SELF_MATCH, _L_GROUP = code(Limit.SELF_MATCH), code(Limit.GROUP)
+_L_I_QUANTITY, _L_I_POSITION = code(Limit.INSTRUMENT_MAX_ORDER_QUANTITY), code(Limit.INSTRUMENT_MAX_POSITION)
+_L_I_COLLAR, _L_I_MARGIN = code(Limit.INSTRUMENT_COLLAR), code(Limit.INSTRUMENT_MARGIN)
+_L_I_PROTECTION = code(Limit.INSTRUMENT_PROTECTION)
+_L_I_DAILY_LIMIT, _L_I_MARGIN_RATE = code(Limit.INSTRUMENT_DAILY_LIMIT), code(Limit.INSTRUMENT_MARGIN_RATE)
+_L_I_FEE_PER_LOT, _L_I_FEE_RATE = code(Limit.INSTRUMENT_FEE_PER_LOT), code(Limit.INSTRUMENT_FEE_RATE)
+_L_I_VELOCITY, _L_I_VELOCITY_WINDOW = code(Limit.INSTRUMENT_VELOCITY), code(Limit.INSTRUMENT_VELOCITY_WINDOW)
+_L_I_OPENING_CAP, _L_I_RESERVE = code(Limit.INSTRUMENT_OPENING_CAP), code(Limit.INSTRUMENT_RESERVE)
 
 
 @inlined
 def done(book, events, at, command, kind, account, side, quantity):
     """The one event of an operator command, or the closing event of a mass cancel."""
-    event = tell(book, events, at, command, command, kind, _OK, command.instrument, account, side, 0, 0, 0, quantity, 0)
+    event = tell(book, events, at, command, command, kind, _OK, np.int64(command.instrument), np.int64(account),
+                 np.int64(side), _NONE, _NONE, _NONE, quantity, _NONE)
     event.client_0 = 0
     event.client_1 = 0
     event.client_2 = 0

@@ -102,8 +102,8 @@ _ENTRY = layout(ENTRY)
 
 def _of_entry(row: bytes) -> Order:
     """An ENTRY of the blotter; its flags are the entering command's, its last change is not told apart."""
-    (order_id, price, quantity, leaves, filled, notional, created, updated, client, instrument, account, sequence, flags,
-     reason, side, order_type, time_in_force, state) = _ENTRY.unpack(row)
+    (order_id, price, _, quantity, leaves, filled, _, _, notional, created, updated, _, client, instrument, account, _,
+     sequence, flags, reason, side, order_type, time_in_force, state) = _ENTRY.unpack(row)
     exec_type = (("expired" if reason == _DAY_ENDED else "canceled") if state == OrderState.CANCELED
                  else "trade" if filled else "new")
     return Order(order_id, account, instrument, side, order_type, time_in_force, flags, price, quantity, leaves, filled,

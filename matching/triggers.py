@@ -7,7 +7,7 @@ import numpy as np
 
 from matching.book import own, parked, price_of, rest, row_of, unlink
 from matching.codes import EventKind, OrderType, Reason, Side
-from matching.jit import inlined, outlined
+from matching.jit import code, inlined, outlined
 from matching.kernel import (
     cancel_linked,
     conceal,
@@ -27,10 +27,10 @@ from matching.kernel import (
 from matching.records import NOBODY, PARKED
 
 MOST_TRIGGERED = 100             # by one command; more of them become an auction
-_BUY, _SELL = int(Side.BUY), int(Side.SELL)
-_STOP, _MARKET, _LIMIT = int(OrderType.STOP), int(OrderType.MARKET), int(OrderType.LIMIT)
-_TRIGGERED = int(EventKind.TRIGGERED)
-_NO_REASON, _VELOCITY, _CASCADE = int(Reason.NONE), int(Reason.VELOCITY), int(Reason.CASCADE)
+_BUY, _SELL = code(Side.BUY), code(Side.SELL)
+_STOP, _MARKET, _LIMIT = code(OrderType.STOP), code(OrderType.MARKET), code(OrderType.LIMIT)
+_TRIGGERED = code(EventKind.TRIGGERED)
+_NO_REASON, _VELOCITY, _CASCADE = code(Reason.NONE), code(Reason.VELOCITY), code(Reason.CASCADE)
 
 
 @inlined
@@ -49,7 +49,8 @@ def first_reached(book, number):
 def trigger(book, events, at, command, slot):
     """A parked order enters the market. Returns (at, whether the circuit breaker ends continuous trading)."""
     order, extra = book.orders[slot], book.extras[slot]
-    number, account, side, leaves = np.int64(order.instrument), order.account, np.int64(order.side), order.leaves_quantity
+    number, account, side = np.int64(order.instrument), np.int64(order.account), np.int64(order.side)
+    leaves = order.leaves_quantity
     stop = extra.order_type == _STOP
     unlink(book, parked(book, number, side), slot)
     unpark(book, number)

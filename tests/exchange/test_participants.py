@@ -192,7 +192,7 @@ def test_nothing_is_asked_for_before_the_last_answer_was_heard():
 class Eager:
     """A member that bids a lot wherever it looks, and counts its looks."""
 
-    interval_ns = STEP
+    interval_ns, months = STEP, member.EVERY_MONTH
 
     def __init__(self, account):
         self.account, self.instruments, self.looks = account, (0,), 0
