@@ -15,6 +15,7 @@ from exchange.clearing import (
     check_settle,
     cure,
     expire,
+    follow,
     largest_exposure,
     liquidate,
     list_instrument,
@@ -26,7 +27,7 @@ from exchange.phases import change_phase, check_phase, phase_refusal, release_lo
 from matching.codes import ALL, CommandKind, EventKind, Limit, Phase, Reason, Scope, TimeInForce
 from matching.jit import code, inlined, outlined
 from matching.kernel import look_at, mass_cancel, tell
-from risk.kernel import forget_client_orders, settle
+from risk.kernel import forget_client_orders
 from risk.limits import LARGEST_MARGIN, LIMIT_HIGH, LIMIT_LOW
 from risk.positions import end_positions_day
 from risk.protection import set_protection
@@ -40,10 +41,10 @@ _HUB, _FIRM, _ACCOUNT, _INSTRUMENT = code(Scope.HUB), code(Scope.FIRM), code(Sco
 _PHASES = len(Phase)
 _FIRST_INSTRUMENT_LIMIT = code(Limit.INSTRUMENT_MAX_ORDER_QUANTITY)
 _LAST_LIMIT = max(int(limit) for limit in Limit)
-_NONE = code(0)
+_NONE, _ALL = code(0), code(ALL)
 _SECOND, _MILLISECOND = 1_000_000_000, 1_000_000
 _LAST_DATE = 9999_12_31
-_EXPIRING = sum(1 << int(time) for time in (TimeInForce.DAY, TimeInForce.SESSION, TimeInForce.OPENING, TimeInForce.GTD))
+_EXPIRING = code(sum(1 << int(time) for time in (TimeInForce.DAY, TimeInForce.SESSION, TimeInForce.OPENING, TimeInForce.GTD)))
 _LARGEST_SUM = 1 << 61                   # fen
 
 _OK, _INVALID_VALUE = code(Reason.NONE), code(Reason.INVALID_VALUE)
@@ -65,7 +66,7 @@ _L_I_VELOCITY, _L_I_VELOCITY_WINDOW = code(Limit.INSTRUMENT_VELOCITY), code(Limi
 _L_I_OPENING_CAP, _L_I_RESERVE = code(Limit.INSTRUMENT_OPENING_CAP), code(Limit.INSTRUMENT_RESERVE)
 
 
-@inlined
+@outlined
 def done(book, events, at, command, kind, account, side, quantity):
     """The one event of an operator command, or the closing event of a mass cancel."""
     event = tell(book, events, at, command, command, kind, _OK, np.int64(command.instrument), np.int64(account),
@@ -342,20 +343,20 @@ def change_phases(book, ledger, risk, events, at, command):
         if command.instrument == number or (command.instrument == ALL and phase_refusal(book, number, phase)[0] == _OK):
             end = change_phase(book, events, end, command, number, phase, _OK)
     if risk:
-        settle(ledger, events, at, end)
-    return done(book, events, end, command, _PHASE, 0, 0, phase) if command.instrument == ALL else end
+        follow(ledger, events, at, end)
+    return done(book, events, end, command, _PHASE, _NONE, _NONE, phase) if command.instrument == ALL else end
 
 
 @outlined
 def end_day(book, ledger, risk, events, at, command):
     """END_DAY: orders expire, client order ids are free again, margin is called (RULEBOOK 2.3, 5.10, 11.6)."""
-    end, expired = mass_cancel(book, events, at, command, ALL, ALL, 0, _DAY_ENDED_REASON, _EXPIRING)
+    end, expired = mass_cancel(book, events, at, command, _ALL, _ALL, _NONE, _DAY_ENDED_REASON, _EXPIRING)
     if risk:
-        settle(ledger, events, at, end)
+        follow(ledger, events, at, end)
         forget_client_orders(ledger)
         end_positions_day(ledger)
         end = call_margins(book, ledger, events, end, command)
-    end = done(book, events, end, command, _DAY_ENDED, command.account, command.side, expired)
+    end = done(book, events, end, command, _DAY_ENDED, np.int64(command.account), np.int64(command.side), expired)
     for number in range(len(book.instruments)):
         end = release_lock(book, events, end, command, number)
     return end
@@ -371,7 +372,7 @@ def operate(book, ledger, risk, events, at, command):
         return end_day(book, ledger, risk, events, at, command)
     if kind == _BEGIN_DAY:
         begin_day(book, ledger, risk, command.quantity)
-        return done(book, events, at, command, _DAY_BEGUN, 0, 0, command.quantity)
+        return done(book, events, at, command, _DAY_BEGUN, _NONE, _NONE, command.quantity)
     if kind == _LIST:
         return list_instrument(book, ledger, events, at, command)
     if kind == _SETTLE:
@@ -384,11 +385,12 @@ def operate(book, ledger, risk, events, at, command):
         for number in range(len(book.instruments)):
             if command.instrument == ALL or command.instrument == number:
                 open_window(ledger, number)
-        return done(book, events, at, command, _WINDOW, 0, 0, 0)
+        return done(book, events, at, command, _WINDOW, _NONE, _NONE, _NONE)
     if kind == _LIMIT:
         set_limit(book, ledger, risk, command)
     elif risk and kind == _KILL:
         kill(ledger, command)
     elif risk and kind == _CASH:
         pay(ledger, command)
-    return done(book, events, at, command, kind, command.account, command.order_type, command.quantity)
+    return done(book, events, at, command, np.int64(kind), np.int64(command.account), np.int64(command.order_type),
+                command.quantity)

@@ -18,7 +18,8 @@ import uvloop
 
 from exchange import snapshot
 from exchange.blotter import Blotter
-from exchange.instruments import CATALOGUE, Instrument, InstrumentError, load_catalogue
+from exchange.catalogue import CATALOGUE, load_catalogue
+from exchange.instruments import Instrument, InstrumentError
 from exchange.journal import Journal, JournalError, Space
 from exchange.machine import Exchange
 from exchange.marketdata import MarketData
