@@ -10,14 +10,15 @@ from matching.book import is_empty, own, price_of, row_of
 from matching.codes import ALL, EventKind, Mechanism, Phase, Reason, Side, TimeInForce
 from matching.jit import code, inlined, outlined
 from matching.kernel import forget_slices, mass_cancel, nameless, tell
+from matching.spot import call_off, close_one_sided, is_untouched
 from matching.triggers import fire
 
 _BUY, _SELL = code(Side.BUY), code(Side.SELL)
-_ORDER_BOOK = code(Mechanism.ORDER_BOOK)
+_ORDER_BOOK, _ONE_SIDED = code(Mechanism.ORDER_BOOK), code(Mechanism.ONE_SIDED)
 _PHASE = code(EventKind.PHASE)
 _CLOSED, _CONTINUOUS, _CALL_AUCTION = code(Phase.CLOSED), code(Phase.CONTINUOUS), code(Phase.CALL_AUCTION)
 _AUCTION_MATCH, _BREAK, _LIMIT_LOCKED = code(Phase.AUCTION_MATCH), code(Phase.BREAK), code(Phase.LIMIT_LOCKED)
-_CLOSING, _SETTLEMENT = code(Phase.CLOSING), code(Phase.SETTLEMENT)
+_HALTED, _CLOSING, _SETTLEMENT = code(Phase.HALTED), code(Phase.CLOSING), code(Phase.SETTLEMENT)
 _OPENING_ORDERS, _SESSION_ORDERS = 1 << code(TimeInForce.OPENING), 1 << code(TimeInForce.SESSION)
 _OK, _PHASE_TRANSITION, _NOT_LIMIT_LOCKED = code(Reason.NONE), code(Reason.PHASE_TRANSITION), code(Reason.NOT_LIMIT_LOCKED)
 _AUCTION_ENDED, _SESSION_ENDED = code(Reason.AUCTION_ENDED), code(Reason.SESSION_ENDED)
@@ -125,6 +126,11 @@ def change_phase(book, events, at, command, number, phase, reason):
             at = uncross(book, events, at, command, number)
         elif phase == _CONTINUOUS:
             at, _ = mass_cancel(book, events, at, command, number, _EVERYBODY, _NONE, _AUCTION_ENDED, _OPENING_ORDERS)
+    elif instrument.mechanism == _ONE_SIDED and phase not in (_CALL_AUCTION, _HALTED):
+        if phase == _AUCTION_MATCH or (phase == _CONTINUOUS and (before == _CALL_AUCTION or not is_untouched(book, number))):
+            at = close_one_sided(book, events, at, command, number)
+        else:
+            at = call_off(book, events, at, command, number)
     if phase == _CONTINUOUS:
         forget_slices(instrument)
     if phase == _LIMIT_LOCKED:

@@ -108,11 +108,14 @@ def depart(book, side, slot):
 
 
 @inlined
-def match(book, events, at, command, buy_slot, sell_slot, price):
-    """One trade of an auction, of as many lots as both have. What the sell is linked with is canceled."""
+def match(book, events, at, command, number, buy_slot, sell_slot, price, bidder):
+    """One trade of an auction, of as many lots as both have. What the sell is linked with is canceled. See trade_all."""
     buy, sell = book.orders[buy_slot], book.orders[sell_slot]
     traded = min(buy.leaves_quantity, sell.leaves_quantity)
-    limit = price_of(own(book, sell.instrument, _SELL), np.int64(sell.level))
+    limit = price_of(own(book, number, _SELL), np.int64(sell.level))
+    if bidder != _NONE:
+        price = limit if bidder == _SELL else price_of(own(book, number, _BUY), np.int64(buy.level))
+    book.instruments[np.uint64(number)].last_price = price
     flags = _NONE
     if max(buy.terms, sell.terms) > TIME_IN_FORCE:
         flags = np.int64(offset_flags(book, buy_slot)) | np.int64(offset_flags(book, sell_slot)) << RESTING_OFFSET
@@ -134,9 +137,10 @@ def match(book, events, at, command, buy_slot, sell_slot, price):
 
 
 @inlined
-def trade_at(book, events, at, command, number, price):
-    """Trade all that an auction trades at its price: buys best price first, oldest first, each with the sells likewise.
+def trade_all(book, events, at, command, number, price, bidder):
+    """Trade all buys at `price` or higher with all sells at it or lower: best price first, oldest first.
 
+    bidder    0: all trades are at the price; a Side: each is at the limit of that side's order (13.2)
     What a buy is linked with goes behind its last trade. An iceberg is revealed before its first trade. Of the last two orders
     that meet at most one has lots left; if that is an iceberg it hides again.
     """
@@ -154,7 +158,7 @@ def trade_at(book, events, at, command, number, price):
             sell_slot = book.levels[np.uint64(asks.best)].head
             if sell_slot != met:
                 at = reveal(book, events, at, command, sell_slot)
-            at = match(book, events, at, command, slot, sell_slot, price)
+            at = match(book, events, at, command, number, slot, sell_slot, price, bidder)
             met = sell_slot
             if book.orders[sell_slot].leaves_quantity == 0:
                 depart(book, asks, sell_slot)
@@ -170,6 +174,16 @@ def trade_at(book, events, at, command, number, price):
     return at
 
 
+@inlined
+def tell_auction(book, events, at, command, number, price, volume, surplus):
+    """AUCTION: what an auction has come to."""
+    event = tell(
+        book, events, at, command, command, _AUCTION, _NO_REASON, number, _NONE, _NONE, _NONE, _NONE, price, volume, _NONE)
+    event.resting_leaves_quantity = surplus
+    nameless(event)
+    return at + 1
+
+
 @outlined
 def uncross(book, events, at, command, number):
     """The auction of an instrument: trade at its price, cancel OPENING orders, tell AUCTION. RULEBOOK 8.6.
@@ -181,11 +195,6 @@ def uncross(book, events, at, command, number):
     """
     price, volume, surplus = equilibrium(book, number)
     if volume != 0:
-        at = trade_at(book, events, at, command, number, price)
-        book.instruments[np.uint64(number)].last_price = price
+        at = trade_all(book, events, at, command, number, price, _NONE)
     at, _ = mass_cancel(book, events, at, command, number, _EVERYBODY, _NONE, _AUCTION_ENDED, _OPENING_ORDERS)
-    event = tell(
-        book, events, at, command, command, _AUCTION, _NO_REASON, number, _NONE, _NONE, _NONE, _NONE, price, volume, _NONE)
-    event.resting_leaves_quantity = surplus
-    nameless(event)
-    return at + 1
+    return tell_auction(book, events, at, command, number, price, volume, surplus)
