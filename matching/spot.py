@@ -77,7 +77,7 @@ def check_mechanism(book, command):
         fits = command.order_type == _LIMIT and command.time_in_force != _IOC and command.time_in_force != _FOK and (
             command.display_quantity | command.order_id) == 0 and command.flag_bits & _POST_ONLY == 0
     if not fits or phase != (_CALL_AUCTION if mechanism == _ONE_SIDED else _CONTINUOUS):
-        return _WRONG_MECHANISM, mechanism, phase
+        return _WRONG_MECHANISM, mechanism, _NONE
     return _OK, _NONE, _NONE
 
 
