@@ -514,7 +514,7 @@ def check_taking(book, ledger, risk, command):
     nobody = np.uint32(NOBODY)
     reason, value, bound = check_names(book, command)
     flags = np.int64(command.flag_bits)
-    if reason == _OK and (not check_flags(flags) or flags & _POST_ONLY != 0):
+    if reason == _OK and not check_flags(flags):
         reason, value, bound = _INVALID_FLAGS, flags, 0
     if reason == _OK:
         reason, value, bound = check_quantity(command.quantity)

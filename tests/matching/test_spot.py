@@ -111,8 +111,7 @@ def test_13_1_every_field_of_the_events_of_a_take():
     (take(B, 1, 10), ("INVALID_QUANTITY", 10, 9)), (take(B, 1, 3), ("QUANTITY_BELOW_MINIMUM", 3, 4)),
     (take(B, 7, 5), ("UNKNOWN_ORDER", 7, 0)), (take(B, 0, 5), ("UNKNOWN_ORDER", 0, 0)),
     (take(A, 1, 5), ("NOT_COUNTERPARTY", A, A)), (take(9, 1, 5), ("UNKNOWN_ACCOUNT", 9, 5)),
-    (take(B, 1, 5, instrument=1), ("UNKNOWN_INSTRUMENT", 1, 0)), (take(B, 1, 5, flags=Flag.PARKED), ("INVALID_FLAGS", 1024, 0)),
-    (take(B, 1, 5, flags=Flag.POST_ONLY), ("INVALID_FLAGS", 1, 0))])
+    (take(B, 1, 5, instrument=1), ("UNKNOWN_INSTRUMENT", 1, 0)), (take(B, 1, 5, flags=Flag.PARKED), ("INVALID_FLAGS", 1024, 0))])
 def test_13_1_a_take_that_is_not_to_be_had_is_refused_and_changes_nothing(command, refusal):
     hub = Hub(LISTING)
     hub.do(enter(A, SELL, 100, 9, minimum_quantity=4))
