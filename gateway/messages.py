@@ -131,7 +131,7 @@ REASONS: dict[Reason, Told] = {
         10031, "invalid_args_for_instrument", "instrument_name", Fix(103, 11), "the instrument does not trade in this way"),
     Reason.PROTECTION_TRIPPED: Told(
         14219, "protection_tripped", "", Fix(103, 0),
-        "market-maker protection has been triggered; private/reset_mmp lets the account enter orders again"),
+        "market-maker protection was triggered by {value} lots, its limit is {bound}; private/reset_mmp ends it"),
     Reason.UNKNOWN_ORDER: Told(10004, "order_not_found", "order_id", Fix(103, 5), "order {value} is not open"),
     Reason.ALREADY_LINKED: Told(
         14302, "already_linked", "linked_order_id", Fix(103, 99), "order {value} is linked with another one already"),
@@ -192,7 +192,8 @@ REASONS: dict[Reason, Told] = {
     Reason.CREDIT: Told(
         10009, "not_enough_funds", "amount", Fix(103, 25), "margin of {value} would be needed, the equity is {bound}"),
     Reason.MARGIN_CALLED: Told(
-        14509, "margin_called", "amount", Fix(103, 25), "the account's margin is called: only orders that reduce are accepted"),
+        14509, "margin_called", "amount", Fix(103, 25),
+        "the account's margin is called: only orders that reduce are accepted, this one could make {value} of {bound}"),
     Reason.CLOSE_EXCEEDS_POSITION: Told(
         14510, "close_exceeds_position", "amount", Fix(103, 3), "{value} would be closed, only {bound} may be"),
     Reason.OPENING_CAP: Told(
@@ -237,13 +238,14 @@ _UNITS: dict[Reason, str] = {
     Reason.INVALID_QUANTITY: "amount", Reason.INVALID_TRIGGER_PRICE: "price", Reason.INVALID_DISPLAY_QUANTITY: "amount",
     Reason.INVALID_MINIMUM_QUANTITY: "amount", Reason.INVALID_EXPIRE_DATE: "date", Reason.INVALID_OFFSET: "offset",
     Reason.INVALID_LINK: "id", Reason.INVALID_VALUE: "count", Reason.ONLY_IN_AUCTION: "phase", Reason.PHASE_TRANSITION: "phase",
+    Reason.NOT_LIMIT_LOCKED: "phase", Reason.CLOSE_EXCEEDS_POSITION: "amount", Reason.OPENING_CAP: "amount",
     Reason.UNKNOWN_ORDER: "id", Reason.ALREADY_LINKED: "id",
     Reason.PRICE_OFF_TICK: "price", Reason.QUANTITY_BELOW_MINIMUM: "amount", Reason.QUANTITY_OFF_LOT: "amount",
     Reason.PRICE_BELOW_BAND: "price", Reason.PRICE_ABOVE_BAND: "price", Reason.PRICE_OUTSIDE_COLLAR: "price",
     Reason.MAX_ORDER_QUANTITY: "amount", Reason.MAX_ORDER_NOTIONAL: "money", Reason.TRIGGER_REACHED: "price",
     Reason.TRIGGER_BELOW_BAND: "price", Reason.TRIGGER_ABOVE_BAND: "price", Reason.PRICE_BEYOND_RESERVE: "price",
     Reason.MAX_OPEN_ORDERS: "count", Reason.REDUCE_ONLY_WOULD_INCREASE: "amount", Reason.MAX_LONG: "amount",
-    Reason.MAX_SHORT: "amount", Reason.CREDIT: "money", Reason.CLOSE_EXCEEDS_POSITION: "amount", Reason.OPENING_CAP: "amount",
+    Reason.MAX_SHORT: "amount", Reason.CREDIT: "money", Reason.MARGIN_CALLED: "amount", Reason.PROTECTION_TRIPPED: "count",
     Reason.BOOK_FULL: "count", Reason.POST_ONLY_WOULD_TRADE: "price"}
 OFFSETS = {"open": int(Flag.OPEN), "close": int(Flag.CLOSE), "close_today": int(Flag.CLOSE_TODAY)}
 PHASES = {int(phase): phase.name.lower() for phase in Phase}
@@ -299,7 +301,7 @@ def _numbers(reason: Reason, event: "Event", scale: "Scale | None") -> tuple[Any
     if unit == "date":
         return date_text(value), date_text(bound)
     if unit == "phase":
-        return PHASES.get(value, value), PHASES.get(bound, bound)
+        return PHASES.get(value, value), None if reason is Reason.ONLY_IN_AUCTION else PHASES.get(bound, bound)
     if unit == "offset":
         return "+".join(name for name, flag in OFFSETS.items() if value & flag) or "none", None
     if unit is None or scale is None:
