@@ -61,6 +61,7 @@ _OUTSIDE, _LIQUIDATION = code(Reason.OUTSIDE_DAILY_LIMITS), code(Reason.LIQUIDAT
 _EXPIRY, _VELOCITY, _IOC_REMAINDER = code(Reason.INSTRUMENT_EXPIRY), code(Reason.VELOCITY), code(Reason.IOC_REMAINDER)
 
 _NONE, _ALL = code(0), code(ALL)
+_LONG, _SHORT = code(1), code(-1)                # signs of positions
 _LEGS = SPECIAL_SPREAD | SPECIAL_TO_LEG          # positions are the legs'
 _PARTS = code(10_000)                  # of daily limits, margin rates and the maintenance share
 _MILLION = code(1_000_000)             # of fee rates
@@ -485,7 +486,7 @@ def next_holder(ledger, number, account, sign):
 def deliver(book, ledger, events, at, command, number, price):
     """Match longs and shorts in account order and tell each pair how much goes from whom to whom."""
     accounts = len(ledger.accounts)
-    buyer, seller = next_holder(ledger, number, 0, 1), next_holder(ledger, number, 0, -1)
+    buyer, seller = next_holder(ledger, number, _NONE, _LONG), next_holder(ledger, number, _NONE, _SHORT)
     received = delivered = 0                         # lots of buyer and seller that are paired already
     while buyer < accounts and seller < accounts:
         due = exposure_of(ledger, buyer, number).position - received
@@ -495,9 +496,9 @@ def deliver(book, ledger, events, at, command, number, price):
         events[np.uint64(at - 1)].resting_account = seller
         received, delivered = received + lots, delivered + lots
         if due == lots:
-            buyer, received = next_holder(ledger, number, buyer + 1, 1), 0
+            buyer, received = next_holder(ledger, number, buyer + 1, _LONG), 0
         if owed == lots:
-            seller, delivered = next_holder(ledger, number, seller + 1, -1), 0
+            seller, delivered = next_holder(ledger, number, seller + 1, _SHORT), 0
     return at
 
 

@@ -392,4 +392,5 @@ def operate(book, ledger, risk, events, at, command):
         kill(ledger, command)
     elif risk and kind == _CASH:
         pay(ledger, command)
-    return done(book, events, at, command, np.int64(kind), np.int64(command.account), np.int64(command.order_type), command.quantity)
+    return done(book, events, at, command, np.int64(kind), np.int64(command.account), np.int64(command.order_type),
+                command.quantity)

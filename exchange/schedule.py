@@ -117,7 +117,7 @@ class Schedule:
         parts += self._phases(date, night)
         if hub.limit_lock is not None:
             parts.append((moment(date, hub.limit_lock), "limit-locked?", [_phase(ALL, Phase.LIMIT_LOCKED)]))
-        parts.append((moment(date, hub.window), "settlement window", [(CommandKind.WINDOW, ALL, 0, 0, 0)]))
+        parts.append((moment(date, hub.window), "window opens", [(CommandKind.WINDOW, ALL, 0, 0, 0)]))
         parts.append((moment(date, hub.settlement), "settlement", self._settlement(date)))
         parts.append((moment(date, hub.end), f"day {date} ends",
                       [(CommandKind.END_DAY, 0, 0, 0, 0), _phase(ALL, Phase.CLOSED)]))
@@ -259,6 +259,7 @@ class Compressed:
         self._at = 0                         # of the next step
         self._auctions: dict[int, int] = {}  # short auctions and when they end, market time
         self._countdowns: dict[int, int] = {}
+        self._ended: set[int] = set()        # one-sided auctions whose countdown is over: closed until tomorrow
         self._wanted: dict[int, Phase] = {}  # phase that the timetable has last asked for
         self._quiet = True
         self._real = start_ns
@@ -303,6 +304,8 @@ class Compressed:
         self._quiet, self._issued = last.quiet, last.time
         if at_last_step:
             self._market = last.time
+        self._ended = {number for number, phase in self._wanted.items()
+                       if phase == Phase.CALL_AUCTION and self._phases[number] == Phase.CLOSED}
         for number in np.flatnonzero(self._phases == Phase.CALL_AUCTION):
             if instruments["deadline"][number]:
                 self._countdowns[int(number)] = self._market_of(int(instruments["deadline"][number]))
@@ -337,6 +340,7 @@ class Compressed:
             return
         self.day, self._steps, self._at = day, steps, 0
         self._suspended, self._locked = self._locked, set()
+        self._ended.clear()
         self._wanted.clear()
 
     def _skip(self, now_ns: int) -> None:
@@ -401,6 +405,7 @@ class Compressed:
         return self._own_step(number, time, way, "short auction ends")
 
     def _end_countdown(self, number: int, time: int) -> Step:
+        self._ended.add(number)
         return self._own_step(number, time, (Phase.AUCTION_MATCH, Phase.CLOSED), "countdown ends")
 
     def _own_step(self, number: int, time: int, way: Sequence[Phase], told: str) -> Step:
@@ -419,7 +424,9 @@ class Compressed:
                 continue
             self._wanted[number] = phase
             halted = self._phases[number] == Phase.HALTED or number in self._suspended
-            if (halted and phase not in (Phase.HALTED, Phase.CLOSING, Phase.CLOSED)) or number in self._countdowns:
+            if halted and phase not in (Phase.HALTED, Phase.CLOSING, Phase.CLOSED):
+                continue
+            if number in self._countdowns or number in self._ended:
                 continue
             way = (phase,) if self._auctions.pop(number, None) is None else _OUT_OF_AUCTION.get(phase, (phase,))
             rows += [_phase(number, part) for part in way]

@@ -200,7 +200,8 @@ def test_nothing_opens_or_closes_on_the_spot_side():
 
 
 def test_an_unknown_profile_is_named():
-    with pytest.raises(InstrumentError, match="^catalogue profiles.json: profile is 'martian', must be one of chinese, international$"):
+    told = "^catalogue profiles.json: profile is 'martian', must be one of chinese, international$"
+    with pytest.raises(InstrumentError, match=told):
         load_catalogue(profile="martian")
 
 
@@ -246,7 +247,7 @@ def terms(content, number):
     (lambda c: terms(c, 1).update({"daily_limit": "0.0001"}),
      "SC2701: terms 1: daily_limit is 0.0001, must be a tick at least and within the ladder: 0.0002 to 0.7000"),
     (lambda c: terms(c, 1).update({"daily_limit": "0.8"}), "SC2701: terms 1: daily_limit is 0.8, must be a tick at least"),
-    (lambda c: terms(c, 1).update({"daily_limit": 0.08}), "SC: terms 1: daily_limit is 0.08, must be a share from 0 to 1 in quotes"),
+    (lambda c: terms(c, 1).update({"daily_limit": 0.08}), "SC: terms 1: daily_limit is 0.08, must be a share from 0 to 1"),
     (lambda c: terms(c, 1).update({"daily_limit": "0.00001"}), "SC: terms 1: daily_limit is '0.00001', must be a share"),
     (lambda c: terms(c, 1).update({"daily_limit": "NaN"}), "SC: terms 1: daily_limit is 'NaN', must be a share"),
     (lambda c: terms(c, 1).pop("margin_rate"), "SC: terms 1: margin_rate is missing"),
@@ -266,7 +267,8 @@ def terms(content, number):
     (lambda c: c["sources"].pop("tick_size"), "SC: sources: tick_size is missing"),
     (lambda c: c["sources"].update({"haste": {}}), "SC: sources: haste is unknown"),
     (lambda c: c.update({"reference_price": "521.05"}), "SC: reference_price is 521.05, must be a multiple of the tick size 0.1"),
-    (lambda c: c.update({"tick_size": "0.01", "ladder": {"floor": "0.3", "ceiling": "9"}}), "instrument SC2701: price_ceiling is"),
+    (lambda c: c.update({"tick_size": "0.01", "ladder": {"floor": "0.3", "ceiling": "9"}}),
+     "instrument SC2701: price_ceiling is"),
     (lambda c: c["ladder"].update({"ceiling": "0.9"}), "SC: ladder is 0.3 to 0.9, must be below 1 to above 1"),
     (lambda c: c.update({"seasonal": ["0"] * 11}), "SC: seasonal has 11 prices, must have 12, January to December"),
     (lambda c: c.update({"session": "all_night"}), "SC: session is 'all_night', must be one of to_0230"),
@@ -303,10 +305,12 @@ def test_a_month_that_two_families_list_is_named(tmp_path):
     ("profiles.json", lambda c: c["profiles"]["international"]["sessions"].update({"day": "moon"}),
      "international: sessions: day is 'moon', must be one of"),
     ("sessions.json", lambda c: c["sessions"]["day"]["day"].reverse(), "day: day has 13:30, must be later than the time before"),
-    ("sessions.json", lambda c: c["sessions"]["day"]["day"].pop(3), "day: day: CONTINUOUS after CONTINUOUS, must be CALL_AUCTION or"),
+    ("sessions.json", lambda c: c["sessions"]["day"]["day"].pop(3),
+     "day: day: CONTINUOUS after CONTINUOUS, must be CALL_AUCTION or"),
     ("sessions.json", lambda c: c["sessions"]["day"]["day"].pop(), "day: day ends with CONTINUOUS, must be CLOSING or CLOSED"),
     ("sessions.json", lambda c: c["sessions"]["day"]["day"][0].__setitem__(0, "8:5"), "must be a time such as 20:55"),
-    ("sessions.json", lambda c: c["sessions"]["day"]["day"][0].__setitem__(1, "SIESTA"), "day: day is 'SIESTA', must be one of CLOSED"),
+    ("sessions.json", lambda c: c["sessions"]["day"]["day"][0].__setitem__(1, "SIESTA"),
+     "day: day is 'SIESTA', must be one of CLOSED"),
 ])
 def test_a_bad_file_beside_the_families_is_named(tmp_path, file, change, told):
     message = refusal(broken(tmp_path, file, change))
@@ -348,3 +352,29 @@ def test_a_file_that_is_no_family_is_one_line(tmp_path, content):
 
 def test_a_file_that_cannot_be_opened_is_named_with_the_cause(tmp_path):
     assert refusal(tmp_path / "none.json").endswith("none.json: No such file or directory")
+
+
+def test_the_rulebook_has_the_figures_of_the_files():
+    """RULEBOOK 14.4: its table, cell by cell, with the grade of each."""
+    lines = (CATALOGUE.parents[1] / "docs" / "RULEBOOK.md").read_text().split("- **14.4**")[1].split("- **14.5**")[0].splitlines()
+    table = {cells[0]: dict(zip(FAMILIES, cells[1:], strict=True))
+             for cells in ([cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines if "|" in line)}
+    families = {code: json.loads((CATALOGUE / f"{code.lower()}.json").read_text()) for code in FAMILIES}
+    for code, family in families.items():
+        first = family["terms"][0]
+
+        def told(field, figure, block, sources):
+            return f"{figure(block[field])} ({sources[field]['grade']})"
+
+        for row, field, figure in (("tick size", "tick_size", str), ("lot", "lot_size", str), ("months listed", "months", str)):
+            assert table[row][code] == told(field, figure, family, family["sources"])
+        for row, field, figure in (
+                ("daily limit", "daily_limit", lambda value: f"{100 * float(value):g} %"),
+                ("on the first day", "first_day_limit", lambda value: f"{100 * float(value):g} %"),
+                ("margin by stage", "margin_rate", lambda value: f"{', '.join(f'{100 * float(s):g}' for s in value.values())} %"),
+                ("position by stage", "max_position", lambda value: ", ".join(f"{lots:,}" for lots in value.values())),
+                ("opening cap", "opening_cap", lambda value: f"{value:,}" if value else "none"),
+                ("largest order", "max_order_quantity", lambda value: f"{value:,}"),
+                ("fee per lot", "fee_per_lot", lambda value: f"{float(value):g} CNY" if float(value) else "none"),
+                ("fee by value", "fee_rate", lambda value: f"{10_000 * float(value):g} per 10,000" if float(value) else "none")):
+            assert table[row][code] == told(field, figure, first, first["sources"])

@@ -929,7 +929,7 @@ class Days:
         return events
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(days=DAYS, last=st.integers(0, 2))
 def test_whole_days_conserve_lots_and_fen_and_equal_plain_arithmetic(days, last):
     """11.1 to 11.8"""
@@ -949,7 +949,7 @@ def test_whole_days_conserve_lots_and_fen_and_equal_plain_arithmetic(days, last)
         check_book(run.exchange.book)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(days=DAYS)
 def test_days_in_any_batches_and_over_a_restored_state_are_the_same(days):
     """1.1"""

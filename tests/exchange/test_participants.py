@@ -483,8 +483,8 @@ def test_fair_values_go_on_from_the_last_prices_and_revert():
 
 
 def test_ranks_follow_the_delivery_within_a_product():
-    assert delivery_ranks(CATALOGUE) == [0, 1, 2, 3] * 6
-    assert delivery_ranks(CATALOGUE[::-1]) == [3, 2, 1, 0] * 6
+    assert delivery_ranks(CATALOGUE) == [0, 1, 2, 3] * 7
+    assert delivery_ranks(CATALOGUE[::-1]) == [3, 2, 1, 0] * 7
 
 
 def test_demo_accounts_are_three_people_with_limits_and_the_members():
