@@ -131,9 +131,7 @@ def positions(session: "Session", read: requests.ByCurrency, request_id: str, no
 
 def position(session: "Session", read: requests.OneInstrument, request_id: str, now: int) -> str:
     index = session.instrument(read.instrument_name)
-    held = terms.positions(session.hub.exchange, session.account, session.orders.scales, frozenset({index}))
-    return encode(held[0] if held else terms.position(
-        session.hub.exchange, session.orders.scales[index], index, 0, 0, 0, 0))
+    return encode(terms.position(session.hub.exchange, session.account, session.orders.scales[index], index))
 
 
 def summary(session: "Session", read: requests.Summary, request_id: str, now: int) -> str:
@@ -170,7 +168,8 @@ def hello(session: "Session", read: requests.Hello, request_id: str, now: int) -
 
 
 def status(session: "Session", read: Any, request_id: str, now: int) -> str:
-    return encode({"locked": "true" if locked(session.hub) else "false"})      # texts, as at Deribit
+    why = locked(session.hub)
+    return encode({"locked": "true" if why else "false"} | ({"locked_reason": why} if why else {}))    # texts, as at Deribit
 
 
 def currencies(session: "Session", read: Any, request_id: str, now: int) -> str:
@@ -178,14 +177,16 @@ def currencies(session: "Session", read: Any, request_id: str, now: int) -> str:
 
 
 def instruments(session: "Session", read: requests.GetInstruments, request_id: str, now: int) -> str:
-    if read.expired:
-        return "[]"
-    chosen = sorted(terms.chosen(session.hub.exchange, read.currency, read.kind))
-    return encode([terms.describe(session.hub.exchange, index) for index in chosen])
+    """Those that trade or have expired; what is not listed yet is told only when it is asked for by name."""
+    exchange, market = session.hub.exchange, session.hub.market_data
+    wanted = [index for index in sorted(terms.chosen(exchange, read.currency, read.kind))
+              if (phase := market.statistics(index).phase) != Phase.UNLISTED and (phase == Phase.EXPIRED) == read.expired]
+    return encode([terms.describe(exchange, market, index) for index in wanted])
 
 
 def one_instrument(session: "Session", read: requests.OneInstrument, request_id: str, now: int) -> str:
-    return encode(terms.describe(session.hub.exchange, session.instrument(read.instrument_name)))
+    index = session.instrument(read.instrument_name)
+    return encode(terms.describe(session.hub.exchange, session.hub.market_data, index))
 
 
 def order_book(session: "Session", read: requests.GetOrderBook, request_id: str, now: int) -> str:
@@ -202,26 +203,7 @@ def ticker(session: "Session", read: requests.OneInstrument, request_id: str, no
 
 
 def _ticker_of(session: "Session", index: int, now: int) -> dict[str, Any]:
-    exchange, scale = session.hub.exchange, session.orders.scales[index]
-    top, day = session.hub.market_data.top(index), session.hub.market_data.statistics(index)
-    instrument = exchange.instruments[index]
-    traded = bool(day.day_trades)
-    last = Decimal(scale.price(int(day.last_price) if day.trades else instrument.reference_price or 0))
-    return {
-        "instrument_name": instrument.symbol, "timestamp": now // 1_000_000,
-        "state": "open" if exchange.phase(instrument.symbol) == Phase.CONTINUOUS else "closed",
-        "best_bid_price": Decimal(scale.price(int(top.bid_price))) if top.bid_quantity else 0,
-        "best_bid_amount": Decimal(scale.amount(int(top.bid_quantity))),
-        "best_ask_price": Decimal(scale.price(int(top.ask_price))) if top.ask_quantity else 0,
-        "best_ask_amount": Decimal(scale.amount(int(top.ask_quantity))),
-        "last_price": last, "mark_price": last, "index_price": last, "settlement_price": Decimal(
-            scale.price(instrument.reference_price or 0)), "open_interest": 0,
-        "min_price": Decimal(scale.price(instrument.price_floor)),
-        "max_price": Decimal(scale.price(instrument.price_ceiling)),
-        "stats": {"high": Decimal(scale.price(int(day.high_price))) if traded else None,
-                  "low": Decimal(scale.price(int(day.low_price))) if traded else None,
-                  "volume": Decimal(scale.amount(int(day.volume))), "volume_notional": scale.money(int(day.notional)),
-                  "price_change": None}}
+    return terms.ticker(session.hub.exchange, session.hub.market_data, session.orders.scales[index], index, now)
 
 
 def last_trades(session: "Session", read: requests.GetTrades, request_id: str, now: int) -> str:
@@ -243,6 +225,6 @@ def last_trades(session: "Session", read: requests.GetTrades, request_id: str, n
     } for trade in trades[:read.count]], "has_more": len(trades) > read.count})
 
 
-def locked(hub: "Hub") -> bool:
-    """Whether the operator has stopped all trading."""
-    return bool(hub.exchange.ledger.hub[0].killed)
+def locked(hub: "Hub") -> str:
+    """Why no new order is taken anywhere: operator, disk_space, or empty."""
+    return "operator" if hub.exchange.ledger.hub[0].killed else "disk_space" if hub.condition.disk_low else ""

@@ -163,7 +163,7 @@ async def _serve(settings: Settings) -> int:
     hub_state: Projections = recovery.exchange
     try:
         runner = Runner(hub_state.exchange, recovery.journal, time.time_ns)
-        feed = Feed(instruments, hub_state.market_data)
+        feed = Feed(instruments, hub_state.market_data, hub_state.exchange)
         hub = Hub(hub_state.exchange, runner, hub_state.blotter, hub_state.market_data, feed, auth, time.time_ns)
         runner.listeners.append(hub_state.surveillance.record)
         server = serve(create_app(hub), settings.host, settings.port)

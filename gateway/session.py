@@ -353,7 +353,7 @@ class Session:
         for name in names:
             if name == "platform_state":
                 self.desk.platform.add(self)
-                self.peer.send(platform_state(self.hub))
+                self.peer.send(platform_state(self.hub, sorted(self.desk.everything)))
             elif name in self.channels:
                 if self.channels[name].kind == "portfolio":
                     self.notify(notification(name, self.portfolio()))

@@ -39,7 +39,7 @@ class Floor:
         exchange = Exchange(instruments or [instrument(), instrument("FU2701")],
                             accounts or [account("alice"), account("bob"), account("carol")], max_orders=4096, **settings)
         market = MarketData(exchange.instruments)
-        self.hub = Hub(exchange, None, Blotter(4096), market, Feed(exchange.instruments, market), Auth(KEYS),  # type: ignore[arg-type]
+        self.hub = Hub(exchange, None, Blotter(4096), market, Feed(exchange.instruments, market, exchange), Auth(KEYS),  # type: ignore[arg-type]
                        lambda: self.now, "floor", limits or Limits())
         self.desk = Desk(self.hub)
         self.waiting: list[tuple[Session, bytes, Ticket]] = []
