@@ -84,6 +84,9 @@ class Desk:
         now = self._hub.clock()
         self.reports.publish(commands, events, now)
         self._hub.blotter.record(commands, events)
+        for projection in (self._hub.surveillance, self._hub.statements, self._hub.settlements):
+            if projection is not None:
+                projection.record(commands, events)
         self.orders.changed(commands, events)
         self._durable = int(commands["sequence"][-1])
         waiting, self._waiting = self._waiting, []

@@ -81,7 +81,8 @@ REASONS: dict[Reason, Told] = {
         10021, "invalid_amount", "minimum_amount", Fix(103, 13),
         "minimum_amount is {value}; the nearest that this order may have is {bound} (0: none)"),
     Reason.INVALID_EXPIRE_DATE: Told(
-        11043, "bad_argument", "expire_date", Fix(103, 11), "expire_date is {value}; the first that this order may have is {bound}"),
+        11043, "bad_argument", "expire_date", Fix(103, 11),
+        "expire_date is {value}; the first that this order may have is {bound}"),
     Reason.INVALID_OFFSET: Told(
         11047, "unsupported_arg_combination", "offset", Fix(103, 11),
         "offset is {value}; where an instrument has it, it must be one of open, close and close_today, elsewhere none"),
@@ -109,7 +110,8 @@ REASONS: dict[Reason, Told] = {
         10012, "book_closed", "instrument_name", Fix(103, 2), "the instrument is not listed yet"),
     Reason.INSTRUMENT_EXPIRED: Told(10012, "book_closed", "instrument_name", Fix(103, 2), "the instrument has expired"),
     Reason.AUCTION_MATCHING: Told(
-        10012, "book_closed", "instrument_name", Fix(103, 2), "the call auction has traded; nothing is accepted until trading begins"),
+        10012, "book_closed", "instrument_name", Fix(103, 2),
+        "the call auction has traded; nothing is accepted until trading begins"),
     Reason.INSTRUMENT_BREAK: Told(
         10012, "book_closed", "instrument_name", Fix(103, 2), "the instrument is in a break; cancels are accepted"),
     Reason.INSTRUMENT_CLOSING: Told(
@@ -274,11 +276,14 @@ def invalid(field: str, text: str, **data: Any) -> Refused:
     return Refused(-32602, "Invalid params", text, field=field, reason=data.pop("reason", "invalid_value"), **data)
 
 
-def refused_by_rule(event: "Event", scale: "Scale | None", field: str = "") -> Refused:
-    """The error of a REJECTED event; its numbers in the instrument's units. `field`: where the parameter has another name."""
+def refused_by_rule(event: "Event", scale: "Scale | None", field: str = "", unit: str = "") -> Refused:
+    """The error of a REJECTED event; its numbers in the instrument's units.
+
+    `field`, `unit`: where the parameter has another name, and is counted in something else
+    """
     reason = Reason(event.reason)
     told = REASONS[reason]
-    value, bound = _numbers(reason, event, scale)
+    value, bound = _numbers(reason, event, scale, unit or _UNITS.get(reason, ""))
     text = told.text.format(value=value, bound=bound)
     if field and told.field and text.startswith(told.field + " "):
         text = field + text[len(told.field):]
@@ -286,12 +291,11 @@ def refused_by_rule(event: "Event", scale: "Scale | None", field: str = "") -> R
                    reason=reason.name.lower(), fix=told.fix, seq=event.sequence)
 
 
-def _numbers(reason: Reason, event: "Event", scale: "Scale | None") -> tuple[Any, Any]:
+def _numbers(reason: Reason, event: "Event", scale: "Scale | None", unit: str) -> tuple[Any, Any]:
     """Value and bound of a REJECTED event as the client counts: currency, units, money. None: has no number."""
     value, bound = event.resting_leaves_quantity, event.resting_price
     if reason is Reason.DUPLICATE_CLIENT_ORDER_ID:
         return str(event.resting_order_id), None
-    unit = _UNITS.get(reason)
     if unit == "id":
         return str(value or event.order_id), None
     if unit == "money":
@@ -304,7 +308,7 @@ def _numbers(reason: Reason, event: "Event", scale: "Scale | None") -> tuple[Any
         return PHASES.get(value, value), None if reason is Reason.ONLY_IN_AUCTION else PHASES.get(bound, bound)
     if unit == "offset":
         return "+".join(name for name, flag in OFFSETS.items() if value & flag) or "none", None
-    if unit is None or scale is None:
+    if not unit or scale is None:
         return (value, None) if reason < Reason.HUB_KILLED else (None, None)
     convert = scale.price if unit == "price" else scale.amount
     return Decimal(convert(value)), Decimal(convert(bound))

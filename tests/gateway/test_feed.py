@@ -541,8 +541,8 @@ def test_a_slow_subscriber_of_a_ticker_gets_a_fresh_one_when_it_has_caught_up():
     assert before < 20 and [seen["stats"]["volume"] for seen in slow.messages()] == [40]
 
 
-@pytest.mark.parametrize("name", ["ticker.SC2701", "ticker.SC2701.1s", "auction.SC2701.raw", "auction.any", "phase.XX", "phase.any.raw",
-                                  "phase"])
+@pytest.mark.parametrize("name", ["ticker.SC2701", "ticker.SC2701.1s", "auction.SC2701.raw", "auction.any", "phase.XX",
+                                  "phase.any.raw", "phase"])
 def test_channels_of_phases_that_do_not_exist_are_refused_by_name(name):
     with pytest.raises(ChannelError, match=name):
         Hub([instrument()]).feed.check(name)

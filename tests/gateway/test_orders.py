@@ -61,8 +61,8 @@ def error(answer):
 def test_a_stop_waits_untriggered_and_nobody_sees_it(alice, bob):
     """RULEBOOK 2.9."""
     answer = stop(alice, "buy", 5, "1.05", "1.06", trigger="last_price")
-    assert told(answer, "order_state", "order_type", "price", "trigger_price", "stop_price", "trigger", "triggered", "amount") == (
-        "untriggered", "stop_limit", Decimal("1.06"), Decimal("1.05"), Decimal("1.05"), "last_price", False, 5)
+    assert told(answer, "order_state", "order_type", "price", "trigger_price", "stop_price", "trigger", "triggered") == (
+        "untriggered", "stop_limit", Decimal("1.06"), Decimal("1.05"), Decimal("1.05"), "last_price", False)
     assert bob.ask("public/get_order_book", instrument_name="SC2701")["bids"] == []
     for question in ({"method": "private/get_open_orders"}, {"method": "private/get_open_orders", "type": "stop_all"},
                      {"method": "private/get_open_orders_by_instrument", "instrument_name": "SC2701", "type": "stop_limit"}):
@@ -85,7 +85,8 @@ def test_a_stop_that_the_last_price_reaches_is_told_as_triggered_and_trades(floo
         "order_id": number, "order_state": "filled", "exec_type": "trade", "triggered": True, "trigger_price": Decimal("1.02"),
         "filled_amount": 2, "label": "s"}
     ((fill,),) = alice.notified("user.trades.SC2701.raw")
-    assert (fill["order_id"], fill["price"], fill["order_type"], fill["liquidity"]) == (number, Decimal("1.03"), "stop_limit", "T")
+    assert (fill["order_id"], fill["price"], fill["order_type"], fill["liquidity"]) == (
+        number, Decimal("1.03"), "stop_limit", "T")
     assert alice.ask("private/get_order_state", order_id=number)["triggered"] is True
 
 
