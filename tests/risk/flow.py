@@ -16,7 +16,7 @@ from tests.matching.flow import Flow, random_flow
 OPEN, CLOSE, CLOSE_TODAY = int(Flag.OPEN), int(Flag.CLOSE), int(Flag.CLOSE_TODAY)
 OFFSET = OPEN | CLOSE | CLOSE_TODAY
 LIMITS = {Limit.PROTECTION_RESET: (0,), Limit.PROTECTION_LOTS: (0, 20, 60), Limit.PROTECTION_INTERVAL: (0, 1, 50),
-          Limit.INSTRUMENT_OPENING_CAP: (0, 40, 400), Limit.INSTRUMENT_MARGIN: (0, 5, 60), Limit.INSTRUMENT_MAX_POSITION: (20, 1 << 40),
+          Limit.INSTRUMENT_OPENING_CAP: (0, 40, 400), Limit.INSTRUMENT_MARGIN: (0, 0, 5, 60), Limit.INSTRUMENT_MAX_POSITION: (20, 1 << 40),
           Limit.INSTRUMENT_FEE_PER_LOT: (0, 3), Limit.INSTRUMENT_FEE_RATE: (0, 999, 1_000_000), Limit.INSTRUMENT_MARGIN_RATE: (0, 700)}
 
 
@@ -26,7 +26,7 @@ def special_flow(seed: int, count: int) -> Flow:
     flow = random_flow(seed, count, risk=True)
     instruments = _instruments(rng)
     accounts = tuple(dataclasses.replace(      # limits that other flows meet are far away here
-        terms, protection_lots=int(rng.choice((0, 12))), protection_interval=int(rng.choice((0, 1, 20))),
+        terms, protection_lots=int(rng.choice((0, 15))), protection_interval=int(rng.choice((0, 1, 20))),
         equity=int(rng.choice((400, 3_000, 20_000))), messages_per_second=0, max_open_orders=1 << 40, max_order_quantity=1 << 40,
         max_order_notional=1 << 61) for terms in flow.accounts)
     commands = flow.commands.copy()
@@ -47,7 +47,7 @@ def special_flow(seed: int, count: int) -> Flow:
     _same_order(commands)
     _flags(rng, commands, instruments)
     _operators(rng, commands, len(instruments), len(accounts))
-    return Flow(seed, instruments, accounts, int(rng.choice((20, 500))), commands, True, 1 << 10)
+    return Flow(seed, instruments, accounts, int(rng.choice((60, 500))), commands, True, 1 << 10)
 
 
 def _instruments(rng: np.random.Generator) -> tuple[Instrument, ...]:
@@ -74,13 +74,15 @@ def _conditions(rng: np.random.Generator, commands: np.ndarray) -> None:
     """Some stop orders and some icebergs; they are held like any order."""
     for field in ("trigger_price", "display_quantity", "minimum_quantity", "expire_date", "counterparty"):
         commands[field] = 0
+    commands["time_in_force"][commands["time_in_force"] == TimeInForce.OPENING] = TimeInForce.DAY
+    commands["expire_date"][commands["time_in_force"] == TimeInForce.GTD] = 2026_01_03
     rests = (commands["kind"] == CommandKind.ENTER) & (commands["time_in_force"] <= TimeInForce.GTC)
-    away = np.where(commands["side"] == Side.BUY, 1, -1) * rng.integers(0, 4, len(commands))
-    waits = rests & (rng.random(len(commands)) < 0.1)
+    away = np.where(commands["side"] == Side.BUY, 1, -1) * rng.integers(0, 6, len(commands))
+    waits = rests & (rng.random(len(commands)) < 0.06)
     commands["order_type"][waits] = rng.choice((OrderType.STOP, OrderType.STOP_LIMIT), waits.sum())
     commands["trigger_price"][waits] = (commands["price"] + away)[waits]
     commands["flags"][waits] &= ~np.uint32(Flag.POST_ONLY)
-    shows = rests & (commands["order_type"] == OrderType.LIMIT) & (rng.random(len(commands)) < 0.1)
+    shows = rests & (commands["order_type"] == OrderType.LIMIT) & (rng.random(len(commands)) < 0.02)
     commands["display_quantity"][shows] = 1
 
 
@@ -112,7 +114,8 @@ def _operators(rng: np.random.Generator, commands: np.ndarray, instruments: int,
         kind = rng.choice((CommandKind.LIMIT, CommandKind.CASH, CommandKind.LIQUIDATE, CommandKind.END_DAY), p=(0.6, 0.15, 0.1, 0.15))
         names = {"kind": kind, "account": rng.integers(0, accounts), "instrument": rng.integers(0, instruments)}
         if kind == CommandKind.LIMIT:
-            limit = list(LIMITS)[rng.integers(len(LIMITS))]
+            often = (Limit.PROTECTION_RESET, Limit.INSTRUMENT_MARGIN)
+            limit = often[rng.integers(2)] if rng.random() < 0.5 else list(LIMITS)[rng.integers(len(LIMITS))]
             names |= {"order_type": limit, "quantity": rng.choice(LIMITS[limit])}
         elif kind == CommandKind.CASH:
             names |= {"quantity": rng.integers(-2000, 3000)}

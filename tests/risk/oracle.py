@@ -110,7 +110,6 @@ class ClearedBook(ReferenceBook):
             fields["quantity"] = self.oracle.traded(fields["instrument"])[0]
             self.oracle.settle(command, self.markets[fields["instrument"]], fields["price"])
         elif kind == EventKind.EXPIRED:
-            fields["price"] = self.oracle.settlements[fields["instrument"]]
             self.oracle.expire(command, fields["instrument"])
         elif kind == EventKind.DAY_ENDED:
             self.oracle.call_margins(command)
@@ -330,9 +329,9 @@ class RiskOracle:
         self.price_lots_of(number)
         for account in range(len(self.accounts)):
             held = self.held[account, number]
-            if held.position or held.cost or held.volume:
+            if held.volume or not terms.legs and (held.position or held.cost):
                 self.balance(command, account, number, margin)
-        if terms.at_settlement:
+        if terms.at_settlement and self.legs(number)[0][0] in self.settled:
             self.price_lots(number, self.legs(number)[0][0])
         terms.margin = margin
 
@@ -355,7 +354,7 @@ class RiskOracle:
         if terms.fen_per_tick:
             fees = held.volume * terms.fee_per_lot + held.value * terms.fen_per_tick * terms.fee_rate // 1_000_000
         self.book.emit(EventKind.BALANCE, command, instrument=instrument, account=account, price=self.settlements[instrument],
-                       quantity=result, leaves_quantity=fees, resting_leaves_quantity=held.position,
+                       quantity=result, leaves_quantity=fees, resting_leaves_quantity=0 if terms.legs else held.position,
                        resting_order_id=held.volume, resting_price=self.margin_lots(account, instrument) * margin)
         self.accounts[account].equity += result - fees
         if not terms.legs:
@@ -524,9 +523,6 @@ class RiskOracle:
             if command.quantity >= 0 and equity > LARGEST_EQUITY:
                 yield Reason.INVALID_VALUE, equity, LARGEST_EQUITY
         elif command.kind == CommandKind.SETTLE:
-            terms = self.terms[command.instrument]
-            if terms.at_settlement and self.legs(command.instrument)[0][0] not in self.settled:
-                yield Reason.INVALID_VALUE, 0, 1
             phase = self.book.markets[command.instrument].phase
             if phase in (Phase.UNLISTED, Phase.EXPIRED):
                 unlisted = phase == Phase.UNLISTED
@@ -536,8 +532,12 @@ class RiskOracle:
                 below = command.price < market.floor                                       # 11.2
                 yield (Reason.PRICE_BELOW_BAND if below else Reason.PRICE_ABOVE_BAND, command.price,
                        market.floor if below else market.ceiling)
-        elif command.kind == CommandKind.EXPIRE and command.instrument not in self.settled:
-            yield Reason.INVALID_VALUE, 0, 1
+        elif command.kind == CommandKind.EXPIRE:                                           # 11.8
+            needed = {command.instrument}
+            if self.terms[command.instrument].at_settlement:
+                needed.add(self.legs(command.instrument)[0][0])
+            if not needed <= self.settled:
+                yield Reason.INVALID_VALUE, 0, 1
 
     def standing(self, command: Command) -> Iterator[Refusal]:
         """5.1, 5.2"""
