@@ -15,9 +15,12 @@ from tests.matching.flow import Flow, random_flow
 
 OPEN, CLOSE, CLOSE_TODAY = int(Flag.OPEN), int(Flag.CLOSE), int(Flag.CLOSE_TODAY)
 OFFSET = OPEN | CLOSE | CLOSE_TODAY
+FAR = 1 << 40
 LIMITS = {Limit.PROTECTION_RESET: (0,), Limit.PROTECTION_LOTS: (0, 20, 60), Limit.PROTECTION_INTERVAL: (0, 1, 50),
-          Limit.INSTRUMENT_OPENING_CAP: (0, 40, 400), Limit.INSTRUMENT_MARGIN: (0, 0, 5, 60), Limit.INSTRUMENT_MAX_POSITION: (20, 1 << 40),
-          Limit.INSTRUMENT_FEE_PER_LOT: (0, 3), Limit.INSTRUMENT_FEE_RATE: (0, 999, 1_000_000), Limit.INSTRUMENT_MARGIN_RATE: (0, 700)}
+          Limit.INSTRUMENT_OPENING_CAP: (0, 40, 400), Limit.INSTRUMENT_MARGIN: (0, 0, 5, 60),
+          Limit.INSTRUMENT_MAX_POSITION: (20, FAR), Limit.INSTRUMENT_FEE_PER_LOT: (0, 3),
+          Limit.INSTRUMENT_FEE_RATE: (0, 999, 1_000_000), Limit.INSTRUMENT_MARGIN_RATE: (0, 700)}
+OPERATORS = {CommandKind.LIMIT: 0.6, CommandKind.CASH: 0.15, CommandKind.LIQUIDATE: 0.1, CommandKind.END_DAY: 0.15}
 
 
 def special_flow(seed: int, count: int) -> Flow:
@@ -27,7 +30,7 @@ def special_flow(seed: int, count: int) -> Flow:
     instruments = _instruments(rng)
     accounts = tuple(dataclasses.replace(      # limits that other flows meet are far away here
         terms, protection_lots=int(rng.choice((0, 15))), protection_interval=int(rng.choice((0, 1, 20))),
-        equity=int(rng.choice((400, 3_000, 20_000))), messages_per_second=0, max_open_orders=1 << 40, max_order_quantity=1 << 40,
+        equity=int(rng.choice((400, 3_000, 20_000))), messages_per_second=0, max_open_orders=FAR, max_order_quantity=FAR,
         max_order_notional=1 << 61) for terms in flow.accounts)
     commands = flow.commands.copy()
     number = rng.integers(0, len(instruments), len(commands))
@@ -55,7 +58,7 @@ def _instruments(rng: np.random.Generator) -> tuple[Instrument, ...]:
     terms = {"physical": True, "daily_limit": int(rng.choice((0, 500))), "fee_per_lot": int(rng.choice((0, 2))),
              "fee_rate": int(rng.choice((0, 250))), "margin_rate": int(rng.choice((0, 0, 1_500)))}
     outrights = [instrument(f"I{number}", margin=int(rng.choice((1, 10, 40))), price_rule=str(rng.choice(("resting", "median"))),
-                            max_position=int(rng.choice((60, 1 << 40))), opening_cap=int(rng.choice((0, 40))),
+                            max_position=int(rng.choice((60, FAR))), opening_cap=int(rng.choice((0, 40))),
                             offset=apart if number < 2 else not apart, **terms) for number in range(3)]
     return (*outrights,
             instrument("SPREAD", floor=-10, ceiling=10, reference_price=0, legs=("I0", "I1"), offset=apart),
@@ -111,7 +114,7 @@ def _operators(rng: np.random.Generator, commands: np.ndarray, instruments: int,
     """Every so often one of: a limit, cash, a liquidation, the end of a day with its settlements."""
     row, day = int(rng.integers(20, 60)), 0
     while row + instruments + 3 < len(commands):
-        kind = rng.choice((CommandKind.LIMIT, CommandKind.CASH, CommandKind.LIQUIDATE, CommandKind.END_DAY), p=(0.6, 0.15, 0.1, 0.15))
+        kind = rng.choice(list(OPERATORS), p=list(OPERATORS.values()))
         names = {"kind": kind, "account": rng.integers(0, accounts), "instrument": rng.integers(0, instruments)}
         if kind == CommandKind.LIMIT:
             often = (Limit.PROTECTION_RESET, Limit.INSTRUMENT_MARGIN)
