@@ -20,12 +20,16 @@ from typing import NamedTuple
 import numpy as np
 
 from matching.book import bucket_of
-from matching.codes import ALL, EventKind
+from matching.codes import ALL, CommandKind, EventKind, Flag, OrderType, TimeInForce
 from matching.jit import inlined, kernel
 from matching.records import CLIENT_ORDER_ID, COMMAND, COMMAND_WORDS, EVENT, EVENT_WORDS, NIL
 
 _ACCEPTED, _TRADED, _CANCELED = int(EventKind.ACCEPTED), int(EventKind.TRADED), int(EventKind.CANCELED)
-_AMENDED = int(EventKind.AMENDED)
+_AMENDED, _TRIGGERED, _UNCROSSED = int(EventKind.AMENDED), int(EventKind.TRIGGERED), int(EventKind.UNCROSSED)
+_ENTER, _TAKE = int(CommandKind.ENTER), int(CommandKind.TAKE)
+_MARKET, _LIMIT = int(OrderType.MARKET), int(OrderType.LIMIT)
+_IOC, _FOK = int(TimeInForce.IOC), int(TimeInForce.FOK)
+_PARKED = int(Flag.PARKED)
 _CLIENT = struct.Struct("<qqi")                      # a client order id as the three integers that kernels compare
 
 
@@ -35,22 +39,30 @@ class OrderState(IntEnum):
     OPEN = 1
     FILLED = 2
     CANCELED = 3                                     # ENTRY.reason tells why; part of it may have traded
+    UNTRIGGERED = 4                                  # parked: it waits for its trigger
 
 
 _OPEN, _FILLED, _CANCELED_STATE = int(OrderState.OPEN), int(OrderState.FILLED), int(OrderState.CANCELED)
+_UNTRIGGERED = int(OrderState.UNTRIGGERED)
 
 
 def _entry(*client: tuple[str, str]) -> np.dtype:
     fields = [
         ("order_id", "<i8"),
-        ("price", "<i8"),                            # ticks; of a MARKET order the limit it was given
+        ("price", "<i8"),                            # ticks; of a MARKET order, and of a STOP once triggered, the
+                                                     # limit it was given
+        ("trigger_price", "<i8"),                    # ticks, of STOP and STOP_LIMIT; else 0
         ("quantity", "<i8"),                         # lots, total including what has filled
         ("leaves_quantity", "<i8"),                  # lots still open
         ("filled_quantity", "<i8"),
+        ("display_quantity", "<i8"),                 # lots shown at a time; 0: all
+        ("minimum_quantity", "<i8"),                 # lots that had to trade at once, or least lots of one TAKE; 0: any
         ("notional", "<i8"),                         # sum of trade price x quantity, ticks x lots
         ("created", "<i8"), ("updated", "<i8"),      # ns, of the command that entered it and the last that changed it
+        ("linked_order_id", "<i8"),                  # the order of which it is a pair, one cancels the other; 0: alone
         *client,
         ("instrument", "<i4"), ("account", "<i4"),
+        ("expire_date", "<i4"),                      # yyyymmdd, of GTD; else 0
         ("sequence", "<i8"),                         # of the last command that changed it
         ("flags", "<u4"),                            # of the command that entered it
         ("reason", "<u2"),                           # CANCELED: why
@@ -127,7 +139,7 @@ def _client_bucket(state, account, client_0, client_1, client_2):
     """FNV-1a over 32-bit pieces, which keeps the products within int64, then mixed downwards."""
     words = 0x811C9DC5
     for piece in (client_0 & 0xFFFFFFFF, (client_0 >> 32) & 0xFFFFFFFF, client_1 & 0xFFFFFFFF,
-                  (client_1 >> 32) & 0xFFFFFFFF, client_2 & 0xFFFFFFFF, account & 0xFFFFFFFF):
+                  (client_1 >> 32) & 0xFFFFFFFF, np.int64(client_2) & 0xFFFFFFFF, np.int64(account) & 0xFFFFFFFF):
         words = ((words ^ piece) * 0x01000193) & 0xFFFFFFFF
     words = ((words ^ (words >> 15)) * 0x2C1B3C6D) & 0xFFFFFFFF
     return (words ^ (words >> 13)) & (len(state.client_buckets) - 1)
@@ -204,8 +216,35 @@ def _stamp(entry, event):
 
 
 @inlined
+def _set_terms(entry, command, event):
+    """What the command alone says. TAKE and LIQUIDATE give orders too, whose terms RULEBOOK 13.1 and 11.7 set."""
+    entry.flags = np.int64(event.flag_bits) & ~_PARKED
+    entry.trigger_price = 0
+    entry.display_quantity = 0
+    entry.minimum_quantity = 0
+    entry.expire_date = 0
+    entry.linked_order_id = 0
+    if command.kind == _ENTER:
+        entry.flags = command.flag_bits
+        entry.order_type = command.order_type
+        entry.time_in_force = command.time_in_force
+        entry.trigger_price = command.trigger_price
+        entry.display_quantity = command.display_quantity
+        entry.minimum_quantity = command.minimum_quantity
+        entry.expire_date = command.expire_date
+        entry.linked_order_id = command.order_id
+    elif command.kind == _TAKE:
+        entry.order_type = _LIMIT
+        entry.time_in_force = _FOK
+    else:
+        entry.order_type = _MARKET
+        entry.time_in_force = _IOC
+
+
+@inlined
 def _open(state, slot, command, event):
     entry = state.entries[slot]
+    _set_terms(entry, command, event)
     entry.order_id = event.order_id
     entry.price = event.price
     entry.quantity = event.quantity
@@ -218,12 +257,9 @@ def _open(state, slot, command, event):
     entry.client_2 = event.client_2
     entry.instrument = event.instrument
     entry.account = event.account
-    entry.flags = command.flag_bits
     entry.reason = 0
     entry.side = event.side
-    entry.order_type = command.order_type
-    entry.time_in_force = command.time_in_force
-    entry.state = _OPEN
+    entry.state = _UNTRIGGERED if event.flag_bits & _PARKED else _OPEN
     _stamp(entry, event)
     state.owners[slot] = event.account + 1
     bucket = bucket_of(state, event.order_id)
@@ -231,6 +267,34 @@ def _open(state, slot, command, event):
     state.buckets[bucket] = slot + 1
     if _has_client_order_id(entry):
         _link_client(state, slot)
+    if entry.linked_order_id != 0:
+        other = _find(state, entry.linked_order_id)
+        if other != NIL:
+            state.entries[other].linked_order_id = event.order_id
+
+
+@inlined
+def _is_open(entry):
+    return entry.state == _OPEN or entry.state == _UNTRIGGERED
+
+
+@inlined
+def _leave_alone(state, entry):
+    """An order of a pair was canceled: the other, if it lives, has nobody any more."""
+    if entry.linked_order_id != 0:
+        slot = _find(state, entry.linked_order_id)
+        if slot != NIL:
+            other = state.entries[slot]
+            if other.linked_order_id == entry.order_id and _is_open(other):
+                other.linked_order_id = 0
+
+
+@inlined
+def _amend(entry, event):
+    entry.price = event.price
+    entry.quantity = event.quantity
+    if event.flag_bits & _PARKED:
+        entry.trigger_price = event.resting_price
 
 
 @inlined
@@ -274,7 +338,7 @@ def record_orders(state, commands, events):
     """
     counters = state.counters[0]
     present = 0                                      # row of the command that the event belongs to
-    incoming = NIL                                   # slot of the order of the last ACCEPTED or AMENDED
+    incoming = NIL                                   # slot of the last order that was accepted, amended, triggered, uncrossed
     for at in range(len(events)):
         event = events[at]
         if event.event_id != counters.event_id + 1:
@@ -296,20 +360,25 @@ def record_orders(state, commands, events):
             _fill(state, incoming, event, event.leaves_quantity)
             _fill(state, resting, event, event.resting_leaves_quantity)
             _keep_fill(state, event)
-        elif kind in (_CANCELED, _AMENDED):
+        elif kind in (_CANCELED, _AMENDED, _TRIGGERED, _UNCROSSED):
             slot = _find(state, event.order_id)
             if slot == NIL:
                 return at
             entry = state.entries[slot]
-            entry.leaves_quantity = event.leaves_quantity
-            _stamp(entry, event)
             if kind == _CANCELED:
+                entry.leaves_quantity = event.leaves_quantity
                 entry.reason = event.reason
+                _stamp(entry, event)
+                _leave_alone(state, entry)
                 _finish(state, slot, _CANCELED_STATE)
             else:
-                entry.price = event.price
-                entry.quantity = event.quantity
                 incoming = slot
+            if kind in (_AMENDED, _TRIGGERED):
+                entry.leaves_quantity = event.leaves_quantity
+                _stamp(entry, event)
+                _amend(entry, event)
+            if kind == _TRIGGERED:
+                entry.state = _OPEN
         counters.event_id = event.event_id
     return NIL
 
@@ -371,7 +440,7 @@ def index_orders(state, slots):
     for at in range(len(slots)):
         slot = slots[at]
         entry = state.entries[slot]
-        state.owners[slot] = entry.account + 1 if entry.state == _OPEN else -entry.account - 1
+        state.owners[slot] = entry.account + 1 if _is_open(entry) else -entry.account - 1
         bucket = bucket_of(state, entry.order_id)
         state.chain[slot] = state.buckets[bucket]
         state.buckets[bucket] = slot + 1
@@ -385,7 +454,7 @@ class Blotter:
     max_orders   most orders that can be open at once: the engine's max_orders
     history      finished orders kept at least
     trades       trades kept
-    Memory       about 150 bytes an order and 96 a trade, touched as the day fills it
+    Memory       about 190 bytes an order and 96 a trade, touched as the day fills it
     """
 
     def __init__(self, max_orders: int, history: int = 1 << 17, trades: int = 1 << 17) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from exchange.phases import REFUSES_ENTRY, release_lock
 from matching.book import is_empty, next_row, own, price_of
 from matching.codes import (
+    ALL,
     EventKind,
     Flag,
     Mechanism,
@@ -20,7 +21,7 @@ from matching.codes import (
     SettlementRule,
     Side,
 )
-from matching.jit import inlined, outlined
+from matching.jit import code, inlined, outlined
 from matching.kernel import (
     EVERY_TIME,
     execute,
@@ -40,28 +41,30 @@ from risk.limits import LARGEST_MARGIN
 from risk.positions import end_position, net_off
 from risk.records import SPECIAL_AT_SETTLEMENT, SPECIAL_OFFSET, SPECIAL_SPREAD, SPECIAL_TO_LEG
 
-_BUY, _SELL = int(Side.BUY), int(Side.SELL)
-_STOP_LIMIT = int(OrderType.STOP_LIMIT)
-_CLOSE = int(Flag.CLOSE)
-_ORDER_BOOK = int(Mechanism.ORDER_BOOK)
-_TRADE, _CANCEL_RESTING = int(SelfMatch.NONE), int(SelfMatch.CANCEL_RESTING)
-_CLOSED, _UNLISTED, _EXPIRED_PHASE = int(Phase.CLOSED), int(Phase.UNLISTED), int(Phase.EXPIRED)
-_CALL_AUCTION, _LIMIT_LOCKED = int(Phase.CALL_AUCTION), int(Phase.LIMIT_LOCKED)
-_WINDOW_VWAP, _GIVEN = int(SettlementRule.WINDOW_VWAP), int(SettlementRule.GIVEN)
-_ACCEPTED, _BALANCE, _DELIVERY = int(EventKind.ACCEPTED), int(EventKind.BALANCE), int(EventKind.DELIVERY)
-_MARGIN_CALL, _LISTED, _SETTLED = int(EventKind.MARGIN_CALL), int(EventKind.LISTED), int(EventKind.SETTLED)
-_EXPIRED, _LIQUIDATED = int(EventKind.EXPIRED), int(EventKind.LIQUIDATED)
+_BUY, _SELL = code(Side.BUY), code(Side.SELL)
+_STOP_LIMIT = code(OrderType.STOP_LIMIT)
+_CLOSE = code(Flag.CLOSE)
+_ORDER_BOOK = code(Mechanism.ORDER_BOOK)
+_TRADE, _CANCEL_RESTING = code(SelfMatch.NONE), code(SelfMatch.CANCEL_RESTING)
+_CLOSED, _UNLISTED, _EXPIRED_PHASE = code(Phase.CLOSED), code(Phase.UNLISTED), code(Phase.EXPIRED)
+_CALL_AUCTION, _LIMIT_LOCKED = code(Phase.CALL_AUCTION), code(Phase.LIMIT_LOCKED)
+_WINDOW_VWAP, _GIVEN = code(SettlementRule.WINDOW_VWAP), code(SettlementRule.GIVEN)
+_ACCEPTED, _BALANCE, _DELIVERY = code(EventKind.ACCEPTED), code(EventKind.BALANCE), code(EventKind.DELIVERY)
+_MARGIN_CALL, _LISTED, _SETTLED = code(EventKind.MARGIN_CALL), code(EventKind.LISTED), code(EventKind.SETTLED)
+_EXPIRED, _LIQUIDATED = code(EventKind.EXPIRED), code(EventKind.LIQUIDATED)
 
-_OK, _INVALID_VALUE = int(Reason.NONE), int(Reason.INVALID_VALUE)
-_NOT_IN_AUCTION, _WRONG_MECHANISM = int(Reason.NOT_IN_AUCTION), int(Reason.WRONG_MECHANISM)
-_PHASE_TRANSITION = int(Reason.PHASE_TRANSITION)
-_BELOW_BAND, _ABOVE_BAND = int(Reason.PRICE_BELOW_BAND), int(Reason.PRICE_ABOVE_BAND)
-_OUTSIDE, _LIQUIDATION = int(Reason.OUTSIDE_DAILY_LIMITS), int(Reason.LIQUIDATION)
-_EXPIRY, _VELOCITY, _IOC_REMAINDER = int(Reason.INSTRUMENT_EXPIRY), int(Reason.VELOCITY), int(Reason.IOC_REMAINDER)
+_OK, _INVALID_VALUE = code(Reason.NONE), code(Reason.INVALID_VALUE)
+_NOT_IN_AUCTION, _WRONG_MECHANISM = code(Reason.NOT_IN_AUCTION), code(Reason.WRONG_MECHANISM)
+_PHASE_TRANSITION = code(Reason.PHASE_TRANSITION)
+_BELOW_BAND, _ABOVE_BAND = code(Reason.PRICE_BELOW_BAND), code(Reason.PRICE_ABOVE_BAND)
+_OUTSIDE, _LIQUIDATION = code(Reason.OUTSIDE_DAILY_LIMITS), code(Reason.LIQUIDATION)
+_EXPIRY, _VELOCITY, _IOC_REMAINDER = code(Reason.INSTRUMENT_EXPIRY), code(Reason.VELOCITY), code(Reason.IOC_REMAINDER)
 
+_NONE, _ALL = code(0), code(ALL)
+_LONG, _SHORT = code(1), code(-1)                # signs of positions
 _LEGS = SPECIAL_SPREAD | SPECIAL_TO_LEG          # positions are the legs'
-_PARTS = 10_000                  # of daily limits, margin rates and the maintenance share
-_MILLION = 1_000_000             # of fee rates
+_PARTS = code(10_000)                  # of daily limits, margin rates and the maintenance share
+_MILLION = code(1_000_000)             # of fee rates
 _WIDER_ONCE, _WIDER_TWICE = 300, 500             # 1/10,000: daily limit after one day limit-locked, after more (9.4)
 _MARGIN_BEYOND = 200             # 1/10,000: margin rate beyond such a limit
 _LARGEST_MONEY = 1 << 61         # fen of one account; keeps sums of a few within int64
@@ -77,6 +80,19 @@ def share(amount, rate, whole):
 def share_up(amount, rate, whole):
     """amount x rate / whole, rounded up."""
     return -share(-amount, rate, whole)
+
+
+@outlined
+def told(book, events, at, command, kind, number, account, price, quantity, leaves):
+    """Write an event that is about no order. Returns the next free row of events. Compiled once for all."""
+    nameless(tell(book, events, at, command, command, kind, _OK, number, account, _NONE, _NONE, _NONE, price, quantity, leaves))
+    return at + 1
+
+
+@outlined
+def follow(ledger, events, first, end):
+    """Bring exposures up to date with the events of rows first to end - 1. Compiled once for all."""
+    settle(ledger, events, first, end)
 
 
 @inlined
@@ -99,7 +115,7 @@ def margin_lots(ledger, account, number):
 @outlined
 def initial_margin(ledger, account):
     """Fen that the positions of an account need; its orders are left out."""
-    margin = 0
+    margin = _NONE
     for number in range(len(ledger.limits)):
         margin += margin_lots(ledger, account, number) * ledger.limits[number].margin
     return margin
@@ -108,7 +124,7 @@ def initial_margin(ledger, account):
 @outlined
 def largest_exposure(ledger, number):
     """Lots of the largest worst case that any account has in an instrument."""
-    largest = 0
+    largest = _NONE
     for account in range(len(ledger.accounts)):
         largest = max(largest, exposure_of(ledger, account, number).worst)
     return largest
@@ -174,9 +190,8 @@ def list_instrument(book, ledger, events, at, command):
     instrument.locked_days = 0
     limit.settlement = price
     set_band(instrument, price, instrument.daily_limit)
-    set_margin(ledger, number, margin_after(limit, price, 0, 0))
-    nameless(tell(book, events, at, command, command, _LISTED, _OK, number, 0, 0, 0, 0, price, 0, 0))
-    return at + 1
+    set_margin(ledger, number, margin_after(limit, price, _NONE, _NONE))
+    return told(book, events, at, command, _LISTED, number, _NONE, price, _NONE, _NONE)
 
 
 # The settlement price (RULEBOOK 11.2) ----------------------------------------------------------------------------------------
@@ -184,7 +199,7 @@ def list_instrument(book, ledger, events, at, command):
 @inlined
 def traded(ledger, number):
     """(lots, ticks x lots) traded in an instrument since its last SETTLE: what its accounts bought and sold, halved."""
-    volume = turnover = 0
+    volume = turnover = _NONE
     for account in range(len(ledger.accounts)):
         exposure = exposure_of(ledger, account, number)
         volume += exposure.volume
@@ -393,11 +408,11 @@ def balance(book, ledger, events, at, command, number, account, price, margin):
     exposure = exposure_of(ledger, account, number)
     has_legs = limit.special & _LEGS != 0
     result, fees = result_of(exposure, limit, price), fees_of(exposure, limit)
-    event = tell(book, events, at, command, command, _BALANCE, _OK, number, account, 0, 0, 0, price, result, fees)
+    end = told(book, events, at, command, _BALANCE, number, account, price, result, fees)
+    event = events[np.uint64(at)]
     event.resting_leaves_quantity = 0 if has_legs else exposure.position
     event.resting_order_id = exposure.volume
     event.resting_price = margin_lots(ledger, account, number) * margin
-    nameless(event)
     row.equity += result - fees
     row.result += result
     row.fees += fees
@@ -407,7 +422,7 @@ def balance(book, ledger, events, at, command, number, account, price, margin):
     exposure.volume = 0
     exposure.turnover = 0
     exposure.value = 0
-    return at + 1
+    return end
 
 
 @outlined
@@ -428,7 +443,7 @@ def settle_instrument(book, ledger, risk, events, at, command):
     limit.window_turnover = 0
     end = cancel_outside(book, events, at, command, number)
     if risk:
-        settle(ledger, events, at, end)
+        follow(ledger, events, at, end)
         settle_into(ledger, number, price)
         for account in range(len(ledger.accounts)):
             exposure = exposure_of(ledger, account, number)
@@ -437,11 +452,11 @@ def settle_instrument(book, ledger, risk, events, at, command):
         if leg_is_settled(ledger, limit):
             settle_legs(ledger, number, ledger.limits[np.uint64(limit.leg_near)].settlement)
         set_margin(ledger, number, margin)
-    event = tell(book, events, end, command, command, _SETTLED, _OK, number, 0, 0, 0, 0, price, volume, abs(days))
+    event = events[np.uint64(end)]
+    end = told(book, events, end, command, _SETTLED, number, _NONE, price, volume, abs(days))
     event.resting_leaves_quantity = instrument.floor
     event.resting_price = instrument.ceiling
-    nameless(event)
-    return release_lock(book, events, end + 1, command, number)
+    return release_lock(book, events, end, command, number)
 
 
 # EXPIRE (RULEBOOK 11.8) ------------------------------------------------------------------------------------------------------
@@ -471,21 +486,19 @@ def next_holder(ledger, number, account, sign):
 def deliver(book, ledger, events, at, command, number, price):
     """Match longs and shorts in account order and tell each pair how much goes from whom to whom."""
     accounts = len(ledger.accounts)
-    buyer, seller = next_holder(ledger, number, 0, 1), next_holder(ledger, number, 0, -1)
+    buyer, seller = next_holder(ledger, number, _NONE, _LONG), next_holder(ledger, number, _NONE, _SHORT)
     received = delivered = 0                         # lots of buyer and seller that are paired already
     while buyer < accounts and seller < accounts:
         due = exposure_of(ledger, buyer, number).position - received
         owed = -exposure_of(ledger, seller, number).position - delivered
         lots = min(due, owed)
-        event = tell(book, events, at, command, command, _DELIVERY, _OK, number, buyer, 0, 0, 0, price, lots, 0)
-        event.resting_account = seller
-        nameless(event)
-        at += 1
+        at = told(book, events, at, command, _DELIVERY, number, buyer, price, lots, _NONE)
+        events[np.uint64(at - 1)].resting_account = seller
         received, delivered = received + lots, delivered + lots
         if due == lots:
-            buyer, received = next_holder(ledger, number, buyer + 1, 1), 0
+            buyer, received = next_holder(ledger, number, buyer + 1, _LONG), 0
         if owed == lots:
-            seller, delivered = next_holder(ledger, number, seller + 1, -1), 0
+            seller, delivered = next_holder(ledger, number, seller + 1, _SHORT), 0
     return at
 
 
@@ -502,9 +515,9 @@ def expire(book, ledger, risk, events, at, command):
     number = np.int64(command.instrument)
     instrument, limit = book.instruments[np.uint64(number)], ledger.limits[np.uint64(number)]
     price = limit.settlement
-    end, canceled = mass_cancel(book, events, at, command, number, -1, 0, _EXPIRY, EVERY_TIME)
+    end, canceled = mass_cancel(book, events, at, command, number, _ALL, _NONE, _EXPIRY, EVERY_TIME)
     if risk:
-        settle(ledger, events, at, end)
+        follow(ledger, events, at, end)
         settle_into(ledger, number, price)
         if limit.special & SPECIAL_AT_SETTLEMENT:
             settle_legs(ledger, number, ledger.limits[np.uint64(limit.leg_near)].settlement)
@@ -516,8 +529,7 @@ def expire(book, ledger, risk, events, at, command):
             end = deliver(book, ledger, events, end, command, number, price)
         close_positions(ledger, number)
     instrument.phase = _EXPIRED_PHASE
-    nameless(tell(book, events, end, command, command, _EXPIRED, _OK, number, 0, 0, 0, 0, 0, canceled, 0))
-    return end + 1
+    return told(book, events, end, command, _EXPIRED, number, _NONE, _NONE, canceled, _NONE)
 
 
 # Margin calls (RULEBOOK 11.6) ------------------------------------------------------------------------------------------------
@@ -541,9 +553,7 @@ def call_margins(book, ledger, events, at, command):
         elif row.equity >= margin:
             row.called = 0
         if row.called:
-            missing = margin - row.equity
-            nameless(tell(book, events, at, command, command, _MARGIN_CALL, _OK, 0, account, 0, 0, 0, 0, missing, 0))
-            at += 1
+            at = told(book, events, at, command, _MARGIN_CALL, _NONE, account, _NONE, margin - row.equity, _NONE)
     return at
 
 
@@ -597,18 +607,18 @@ def close_at_market(book, events, at, command, side, lots, flags):
 def liquidate(book, ledger, risk, events, at, command):
     """LIQUIDATE: cancel the account's orders in the instrument and close its position. Returns the next free row of events."""
     number, account = np.int64(command.instrument), np.int64(command.account)
-    end, _ = mass_cancel(book, events, at, command, number, account, 0, _LIQUIDATION, EVERY_TIME)
-    closed = 0
+    end, _ = mass_cancel(book, events, at, command, number, account, _NONE, _LIQUIDATION, EVERY_TIME)
+    closed = _NONE
     if risk:
-        settle(ledger, events, at, end)
+        follow(ledger, events, at, end)
         at = end
         net_off(ledger, account, number)
         side, lots, flags = to_close(ledger, account, number)
         if lots != 0:
             end, closed = close_at_market(book, events, end, command, side, lots, flags)
-    nameless(tell(book, events, end, command, command, _LIQUIDATED, _OK, number, account, 0, 0, 0, 0, closed, 0))
-    end = fire(book, events, end + 1, command, number)
+    end = told(book, events, end, command, _LIQUIDATED, number, account, _NONE, closed, _NONE)
+    end = fire(book, events, end, command, number)
     end = release_lock(book, events, end, command, number)
     if risk:
-        settle(ledger, events, at, end)
+        follow(ledger, events, at, end)
     return end

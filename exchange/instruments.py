@@ -1,16 +1,12 @@
-"""What is traded: an instrument's terms, and the built-in catalogue.
+"""What is traded: an instrument's terms. exchange/catalogue has those of the hub.
 
     Instrument(symbol="SC2701", tick_size=Decimal("0.1"), lot_size=Decimal(1000), price_floor=4500, price_ceiling=6100)
 
 Sizes are Decimals in currency and volume; everything else counts ticks, lots or fen. exchange/units.py translates.
 """
 import datetime
-import json
-import pathlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 from matching.bitmap import MAX_LEVELS
 from matching.codes import Mechanism, Phase
@@ -19,7 +15,6 @@ from matching.records import AUCTION_REFERENCE
 _UNBOUNDED = 1 << 40             # lots; far from any real order, small enough that products stay within int64
 MIDDLE = -(1 << 62)              # a reference price that is not given
 _INT64 = (1 << 63) - 1
-_LARGEST_EXPONENT = 18           # of a number in the catalogue
 
 
 class InstrumentError(ValueError):
@@ -112,115 +107,3 @@ def daily_limits(instrument: Instrument, settlement: int, rate: int) -> tuple[in
         return instrument.price_floor, instrument.price_ceiling
     width = max(abs(settlement) * rate // 10_000, 1)
     return max(settlement - width, instrument.price_floor), min(settlement + width, instrument.price_ceiling)
-
-
-CATALOGUE = pathlib.Path(__file__).with_name("catalogue.json")
-
-
-def load_catalogue(path: pathlib.Path = CATALOGUE) -> tuple[Instrument, ...]:
-    """Read instruments from a catalogue file.
-
-    Errors    InstrumentError naming the file, the entry, the field, its value and the bound
-    """
-    try:
-        families = json.loads(path.read_text(encoding="utf-8"))["families"]
-        entries = [(family, month) for family in families for month in family["months"]]
-    except OSError as error:
-        raise InstrumentError(f"catalogue {path}: {error.strerror}") from None
-    except KeyError as error:
-        raise InstrumentError(f"catalogue {path.name}: {error.args[0]} is missing") from None
-    except (TypeError, ValueError) as error:
-        raise InstrumentError(f"catalogue {path.name}: {error}") from None
-    instruments = []
-    symbols = set()
-    for number, (family, month) in enumerate(entries, 1):
-        try:
-            instrument = _instrument(family, month)
-        except InstrumentError as error:
-            raise InstrumentError(f"catalogue {path.name}: entry {number}: {error}") from None
-        if instrument.symbol in symbols:
-            raise InstrumentError(f"catalogue {path.name}: entry {number}: symbol {instrument.symbol} is listed twice")
-        symbols.add(instrument.symbol)
-        instruments.append(instrument)
-    return tuple(instruments)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _decimal(value: object) -> Decimal:
-    number = Decimal(_text(value))
-    if not number.is_finite() or abs(number.adjusted()) > _LARGEST_EXPONENT:
-        raise ValueError
-    return number
-
-
-def _size(value: object) -> Decimal:
-    number = _decimal(value)
-    if number <= 0:
-        raise ValueError
-    return number
-
-
-def _whole(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError
-    return value
-
-
-def _date(value: object) -> datetime.date:
-    return datetime.date.fromisoformat(_text(value))
-
-
-_BOUNDS: dict[Callable, str] = {
-    _text: "a text", _decimal: "a decimal in quotes", _size: "a decimal in quotes above 0", _whole: "a whole number",
-    _date: "a date such as 2026-12-31"}
-_FAMILY: dict[str, Callable] = {
-    "code": _text, "name": _text, "product": _text, "tick_size": _size, "lot_size": _size, "unit": _text,
-    "currency": _text, "price_limit": _decimal, "price_rule": _text, "protection": _whole, "collar": _whole,
-    "margin_rate": _decimal, "max_order_quantity": _whole, "max_position": _whole}
-_MONTH: dict[str, Callable] = {"month": _text, "reference_price": _decimal, "listed": _date, "expiry": _date}
-
-
-def _read(entry: object, fields: dict[str, Callable], name: str) -> dict[str, Any]:
-    """The fields of a catalogue entry, each as what it must be."""
-    if not isinstance(entry, dict):
-        raise InstrumentError(f"{name} is {entry!r}, must be an object")
-    read = {}
-    for field, convert in fields.items():
-        if field not in entry:
-            raise InstrumentError(f"{name}: {field} is missing")
-        try:
-            read[field] = convert(entry[field])
-        except (TypeError, ValueError, ArithmeticError):
-            raise InstrumentError(f"{name}: {field} is {entry[field]!r}, must be {_BOUNDS[convert]}") from None
-    return read
-
-
-def _instrument(family: object, month: object) -> Instrument:
-    """One delivery month of a product family. The band is a share of the reference price."""
-    family = _read(family, _FAMILY, "family")
-    month = _read(month, _MONTH, f"{family['code']} month")
-    symbol, tick_size = family["code"] + month["month"], family["tick_size"]
-    reference = int(month["reference_price"] / tick_size)
-    if reference * tick_size != month["reference_price"]:
-        raise InstrumentError(f"instrument {symbol}: reference_price is {month['reference_price']}, "
-                              f"must be a multiple of the tick size {tick_size}")
-    limit = int(abs(reference) * family["price_limit"])
-    if limit < 1:
-        raise InstrumentError(f"instrument {symbol}: price_limit is {family['price_limit']}, "
-                              f"must be at least a tick of the reference price {month['reference_price']}")
-    if month["expiry"] < month["listed"]:
-        raise InstrumentError(f"instrument {symbol}: expiry is {month['expiry']}, must be {month['listed']} or later")
-    value = abs(reference) * tick_size * family["lot_size"] * 100
-    return Instrument(
-        symbol=symbol, tick_size=tick_size, lot_size=family["lot_size"],
-        price_floor=reference - limit, price_ceiling=reference + limit, reference_price=reference,
-        price_rule=family["price_rule"], protection=family["protection"], collar=family["collar"],
-        margin=int(value * family["margin_rate"]), max_order_quantity=family["max_order_quantity"],
-        max_position=family["max_position"], unit=family["unit"], currency=family["currency"],
-        product=family["product"], name=f"{family['name']} {month['month']}",
-        listed=month["listed"], expiry=month["expiry"])

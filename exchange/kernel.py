@@ -11,7 +11,7 @@ from exchange.operators import check_operator, done, operate
 from exchange.phases import REFUSES_CANCEL, REFUSES_ENTRY, release_lock
 from matching.book import bucket_of, find, next_row, opposite, own, price_of
 from matching.codes import ALL, CommandKind, EventKind, Flag, Mechanism, OrderType, Phase, Reason, Side, TimeInForce
-from matching.jit import inlined, kernel, outlined, prefetch
+from matching.jit import code, inlined, kernel, outlined, prefetch, rarely
 from matching.kernel import (
     EVERY_TIME,
     amend,
@@ -39,6 +39,7 @@ from matching.records import (
     NIL,
     NOBODY,
     PARKED,
+    PLAIN_STATE,
     SPARE_EXTRA_ROWS,
     SPARE_ROWS,
     TIME_IN_FORCE,
@@ -59,39 +60,40 @@ from risk.kernel import (
 )
 from risk.protection import check_protection, next_tripped
 
-_BUY, _SELL = int(Side.BUY), int(Side.SELL)
-_ENTER, _CANCEL, _AMEND = int(CommandKind.ENTER), int(CommandKind.CANCEL), int(CommandKind.AMEND)
-_MASS_CANCEL, _MASS_CANCELED = int(CommandKind.MASS_CANCEL), int(EventKind.MASS_CANCELED)
-_FIRST_OPERATOR, _LAST_OPERATOR = int(CommandKind.PHASE), int(CommandKind.WINDOW)
-_MARKET, _LIMIT_ORDER = int(OrderType.MARKET), int(OrderType.LIMIT)
-_STOP, _STOP_LIMIT = int(OrderType.STOP), int(OrderType.STOP_LIMIT)
-_DAY, _GTC, _OPENING = int(TimeInForce.DAY), int(TimeInForce.GTC), int(TimeInForce.OPENING)
-_IOC, _FOK, _GTD, _SESSION = int(TimeInForce.IOC), int(TimeInForce.FOK), int(TimeInForce.GTD), int(TimeInForce.SESSION)
+_BUY, _SELL = code(Side.BUY), code(Side.SELL)
+_ENTER, _CANCEL, _AMEND = code(CommandKind.ENTER), code(CommandKind.CANCEL), code(CommandKind.AMEND)
+_MASS_CANCEL, _MASS_CANCELED = code(CommandKind.MASS_CANCEL), code(EventKind.MASS_CANCELED)
+_FIRST_OPERATOR, _LAST_OPERATOR = code(CommandKind.PHASE), code(CommandKind.WINDOW)
+_MARKET, _LIMIT_ORDER = code(OrderType.MARKET), code(OrderType.LIMIT)
+_STOP, _STOP_LIMIT = code(OrderType.STOP), code(OrderType.STOP_LIMIT)
+_DAY, _GTC, _OPENING = code(TimeInForce.DAY), code(TimeInForce.GTC), code(TimeInForce.OPENING)
+_IOC, _FOK, _GTD, _SESSION = code(TimeInForce.IOC), code(TimeInForce.FOK), code(TimeInForce.GTD), code(TimeInForce.SESSION)
 _PLAIN_TIMES = 1 << _DAY | 1 << _GTC | 1 << _IOC | 1 << _FOK
-_CONTINUOUS, _CALL_AUCTION = int(Phase.CONTINUOUS), int(Phase.CALL_AUCTION)
-_ORDER_BOOK, _LISTING = int(Mechanism.ORDER_BOOK), int(Mechanism.LISTING)
-_POST_ONLY = int(Flag.POST_ONLY)
-_RARE_FLAGS = int(Flag.OPEN | Flag.CLOSE | Flag.CLOSE_TODAY | Flag.PARKED)
-_ANY_FLAG = int(sum(Flag)) & ~int(Flag.PARKED)
-_SMP = int(Flag.SMP_CANCEL_INCOMING | Flag.SMP_CANCEL_RESTING | Flag.SMP_CANCEL_BOTH)
+_CONTINUOUS, _CALL_AUCTION = code(Phase.CONTINUOUS), code(Phase.CALL_AUCTION)
+_ORDER_BOOK, _LISTING = code(Mechanism.ORDER_BOOK), code(Mechanism.LISTING)
+_POST_ONLY = code(Flag.POST_ONLY)
+_RARE_FLAGS = code(Flag.OPEN | Flag.CLOSE | Flag.CLOSE_TODAY | Flag.PARKED)
+_ANY_FLAG = code(sum(Flag) - Flag.PARKED)
+_SMP = code(Flag.SMP_CANCEL_INCOMING | Flag.SMP_CANCEL_RESTING | Flag.SMP_CANCEL_BOTH)
 _AHEAD = 6                       # how many commands ahead to look
 
-_OK = int(Reason.NONE)
-_UNKNOWN_KIND, _UNKNOWN_INSTRUMENT = int(Reason.UNKNOWN_KIND), int(Reason.UNKNOWN_INSTRUMENT)
-_UNKNOWN_ACCOUNT, _INVALID_SIDE = int(Reason.UNKNOWN_ACCOUNT), int(Reason.INVALID_SIDE)
-_INVALID_ORDER_TYPE, _INVALID_TIME_IN_FORCE = int(Reason.INVALID_ORDER_TYPE), int(Reason.INVALID_TIME_IN_FORCE)
-_INVALID_FLAGS, _INVALID_QUANTITY = int(Reason.INVALID_FLAGS), int(Reason.INVALID_QUANTITY)
-_INVALID_TRIGGER, _INVALID_DISPLAY = int(Reason.INVALID_TRIGGER_PRICE), int(Reason.INVALID_DISPLAY_QUANTITY)
-_INVALID_MINIMUM, _INVALID_DATE = int(Reason.INVALID_MINIMUM_QUANTITY), int(Reason.INVALID_EXPIRE_DATE)
-_INVALID_LINK, _UNKNOWN_ORDER, _ALREADY_LINKED = int(Reason.INVALID_LINK), int(Reason.UNKNOWN_ORDER), int(Reason.ALREADY_LINKED)
-_NOT_IN_AUCTION, _ONLY_IN_AUCTION = int(Reason.NOT_IN_AUCTION), int(Reason.ONLY_IN_AUCTION)
-_WRONG_MECHANISM, _TRIGGER_REACHED = int(Reason.WRONG_MECHANISM), int(Reason.TRIGGER_REACHED)
-_TRIGGER_BELOW_BAND, _TRIGGER_ABOVE_BAND = int(Reason.TRIGGER_BELOW_BAND), int(Reason.TRIGGER_ABOVE_BAND)
-_PRICE_BELOW_BAND, _PRICE_ABOVE_BAND = int(Reason.PRICE_BELOW_BAND), int(Reason.PRICE_ABOVE_BAND)
-_DUPLICATE, _CLIENT_CAPACITY = int(Reason.DUPLICATE_CLIENT_ORDER_ID), int(Reason.CLIENT_ORDER_ID_CAPACITY)
-_MAX_OPEN_ORDERS, _BOOK_FULL = int(Reason.MAX_OPEN_ORDERS), int(Reason.BOOK_FULL)
-_POST_ONLY_WOULD_TRADE = int(Reason.POST_ONLY_WOULD_TRADE)
-_MASS_CANCEL_REASON, _PROTECTION = int(Reason.MASS_CANCEL), int(Reason.PROTECTION)
+_OK = code(Reason.NONE)
+_UNKNOWN_KIND, _UNKNOWN_INSTRUMENT = code(Reason.UNKNOWN_KIND), code(Reason.UNKNOWN_INSTRUMENT)
+_UNKNOWN_ACCOUNT, _INVALID_SIDE = code(Reason.UNKNOWN_ACCOUNT), code(Reason.INVALID_SIDE)
+_INVALID_ORDER_TYPE, _INVALID_TIME_IN_FORCE = code(Reason.INVALID_ORDER_TYPE), code(Reason.INVALID_TIME_IN_FORCE)
+_INVALID_FLAGS, _INVALID_QUANTITY = code(Reason.INVALID_FLAGS), code(Reason.INVALID_QUANTITY)
+_INVALID_TRIGGER, _INVALID_DISPLAY = code(Reason.INVALID_TRIGGER_PRICE), code(Reason.INVALID_DISPLAY_QUANTITY)
+_INVALID_MINIMUM, _INVALID_DATE = code(Reason.INVALID_MINIMUM_QUANTITY), code(Reason.INVALID_EXPIRE_DATE)
+_INVALID_LINK, _ALREADY_LINKED = code(Reason.INVALID_LINK), code(Reason.ALREADY_LINKED)
+_UNKNOWN_ORDER = code(Reason.UNKNOWN_ORDER)
+_NOT_IN_AUCTION, _ONLY_IN_AUCTION = code(Reason.NOT_IN_AUCTION), code(Reason.ONLY_IN_AUCTION)
+_WRONG_MECHANISM, _TRIGGER_REACHED = code(Reason.WRONG_MECHANISM), code(Reason.TRIGGER_REACHED)
+_TRIGGER_BELOW_BAND, _TRIGGER_ABOVE_BAND = code(Reason.TRIGGER_BELOW_BAND), code(Reason.TRIGGER_ABOVE_BAND)
+_PRICE_BELOW_BAND, _PRICE_ABOVE_BAND = code(Reason.PRICE_BELOW_BAND), code(Reason.PRICE_ABOVE_BAND)
+_DUPLICATE, _CLIENT_CAPACITY = code(Reason.DUPLICATE_CLIENT_ORDER_ID), code(Reason.CLIENT_ORDER_ID_CAPACITY)
+_MAX_OPEN_ORDERS, _BOOK_FULL = code(Reason.MAX_OPEN_ORDERS), code(Reason.BOOK_FULL)
+_POST_ONLY_WOULD_TRADE = code(Reason.POST_ONLY_WOULD_TRADE)
+_MASS_CANCEL_REASON, _PROTECTION = code(Reason.MASS_CANCEL), code(Reason.PROTECTION)
 
 
 @outlined
@@ -130,19 +132,16 @@ def check_quantity(quantity):
 
 
 @inlined
-def is_plain(book, ledger, risk, command):
+def is_plain(book, command):
     """Is an ENTER one of the many: LIMIT or MARKET; DAY, GTC, IOC or FOK; no rarer term; continuous trading that nobody watches?
 
     The rest goes through check_special_row and enter_special, which know everything.
     """
     rare = (command.trigger_price | command.display_quantity | command.minimum_quantity | command.order_id
             | np.int64(command.expire_date | command.counterparty))
-    instrument = book.instruments[np.uint64(command.instrument)]
-    state = (instrument.phase ^ _CONTINUOUS) | instrument.mechanism | instrument.watched
     known = (1 << np.int64(command.time_in_force & 63)) & _PLAIN_TIMES != 0 and command.time_in_force < 64
-    special = ledger.limits[np.uint64(command.instrument)].special if risk else 0
-    return (rare | np.int64(state) | special) == 0 and known and (
-        command.order_type == _LIMIT_ORDER or command.order_type == _MARKET) and command.flag_bits & _RARE_FLAGS == 0
+    return (rare == 0 and book.instruments[np.uint64(command.instrument)].state == PLAIN_STATE and known and (
+        command.order_type == _LIMIT_ORDER or command.order_type == _MARKET) and command.flag_bits & _RARE_FLAGS == 0)
 
 
 @inlined
@@ -537,12 +536,12 @@ def cancel_tripped(book, ledger, events, at, command):
 def process_enter(book, ledger, risk, events, at, command):
     """ENTER: the way of most orders."""
     reason, value, bound = check_names(book, command)
-    if reason != _OK:
+    if rarely(reason != _OK):
         return refuse(book, events, at, command, reason, value, bound, 0)
-    if not is_plain(book, ledger, risk, command):
+    if rarely(not is_plain(book, command)):
         return process_special_enter(book, ledger, risk, events, at, command)
     reason, value, bound, first, price = check_enter(book, ledger, risk, command)
-    if reason != _OK:
+    if rarely(reason != _OK):
         return refuse(book, events, at, command, reason, value, bound, first)
     if not risk:
         return enter(book, events, at, command, price)
@@ -573,11 +572,11 @@ def process_special_enter(book, ledger, risk, events, at, command):
 def process_cancel(book, ledger, risk, events, at, command):
     """CANCEL."""
     reason, value, bound, slot = check_cancel(book, command)
-    if reason != _OK:
+    if rarely(reason != _OK):
         return refuse(book, events, at, command, reason, value, bound, 0)
     order = book.orders[slot]
-    locked = book.instruments[np.uint64(command.instrument)].locked
-    if order.terms > TIME_IN_FORCE or locked != 0 or (risk and ledger.limits[np.uint64(command.instrument)].special != 0):
+    instrument = book.instruments[np.uint64(command.instrument)]
+    if rarely(order.terms > TIME_IN_FORCE or (instrument.locked | instrument.special) != 0):
         return process_special_cancel(book, ledger, risk, events, at, command, slot)
     if risk:
         hold(ledger, command.account, command.instrument, order.side, -order.leaves_quantity, -1, 0)
@@ -672,25 +671,23 @@ def look_ahead(book, ledger, risk, commands, number):
             prefetch(ledger.client_orders, np.uint64(first_client_order_row(ledger, ahead)))
 
 
-@inlined
-def most_rows(book):
-    """Events that one command may give, whatever it is."""
-    return 2 * (book.state[0].orders + len(book.members) + len(book.instruments)) + book.state[0].extra_rows + SPARE_ROWS
-
-
 @kernel
 def process(commands, first, events, book, ledger):
     """Apply commands from `first` on for as long as any one of them surely finds room for its events.
 
+    One command gives at most two events an order, account and instrument, those that icebergs and parked orders may give
+    beyond that (STATE.extra_rows), and SPARE_ROWS.
+
     commands  COMMAND_WORDS (n)
-    events    EVENT_WORDS, at least most_rows
+    events    EVENT_WORDS, at least so many rows
     Returns   (next command, rows of events written)
     """
     risk = ledger.hub[0].on != 0
     state = book.state[0]
-    at = 0
+    at = np.int64(0)
     number = first
-    while number < len(commands) and at + most_rows(book) <= len(events):
+    room = len(events) - 2 * (len(book.members) + len(book.instruments)) - SPARE_ROWS
+    while number < len(commands) and at + 2 * state.orders + state.extra_rows <= room:
         look_ahead(book, ledger, risk, commands, number)
         at = process_one(book, ledger, risk, events, at, commands[np.uint64(number)])
         number += 1

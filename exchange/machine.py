@@ -14,6 +14,7 @@ import numpy as np
 
 from exchange.instruments import Instrument, daily_limits, largest_order
 from exchange.kernel import first_gap, list_depth, list_orders, locate, process
+from matching.auction import indicative
 from matching.book import Book, new_book
 from matching.codes import Side
 from matching.records import (
@@ -80,7 +81,7 @@ class Exchange:
             row.phase, row.mechanism, row.auction = instrument.phase, instrument.mechanism, instrument.auction
             row.daily_limit, row.velocity = instrument.daily_limit, instrument.velocity
             row.velocity_window = instrument.velocity_window * _MILLISECOND
-            row.watched = instrument.velocity != 0
+            row.watched, row.special = instrument.velocity != 0, self.risk and (instrument.offset or len(instrument.legs) > 0)
             row.floor, row.ceiling = daily_limits(instrument, instrument.reference_price, instrument.daily_limit)
         for member, account in zip(book.members, self.accounts, strict=True):
             if account.group is not None:
@@ -219,6 +220,11 @@ class Exchange:
     def last_price(self, symbol: str) -> int:
         """Price of the last trade, ticks; before the first one the reference price."""
         return int(self._book.instruments[self._index[symbol]].last_price)
+
+    def indicative(self, symbol: str) -> tuple[int, int, int]:
+        """(price, lots, lots bid minus lots offered left) that a call auction would trade now; zeros: nothing. RULEBOOK 8.4."""
+        price, volume, surplus = indicative(self._book, self._index[symbol])
+        return int(price), int(volume), int(surplus)
 
     def phase(self, symbol: str) -> int:
         """codes.Phase of an instrument."""

@@ -7,29 +7,38 @@
 This is a projection: it never looks at the engine's book, may be thrown away at any time and computed again by
 recording the same events from the first one. It is not the feed: who subscribed to what, and JSON, is gateway/feed.py.
 
-How a quantity is known from events: an order enters its level at the end of its command, with what is then left.
-ACCEPTED opens it, TRADED lowers it (and the resting order's level at once), CANCELED of the same order closes it, and
-the rest joins the level. CANCELED of another order lowers that order's level. AMENDED takes the order out of its old
-level, and it enters again like a new one. So all that a command did to an instrument becomes one net change set: a
-level touched twice is told once, with its final quantity, and a level that ends as it began is not told.
+How a quantity is known from events: an order is incoming from its ACCEPTED, AMENDED, TRIGGERED or UNCROSSED event on,
+until another one is or the command ends; what is then left of it joins its level. TRADED lowers the incoming order
+(and the resting order's level at once), CANCELED of the same order closes it. CANCELED of another order lowers that
+order's level. AMENDED and UNCROSSED take the order out of the level where it was. DISPLAYED adds to its level what the
+order shows more than before. An event flagged PARKED concerns no level. So all that a command did to an instrument
+becomes one net change set: a level touched twice is told once, with its final quantity, and a level that ends as it
+began is not told. Only these sums count: in a call auction bids and offers may cross.
 
 Instruments are indices, prices ticks, quantities lots, times ns since the epoch. Helpers stand before those who use
 them, as the compiler wants it.
 """
 import zlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from exchange.instruments import Instrument, daily_limits
 from matching import bitmap
-from matching.codes import EventKind, Side
+from matching.codes import ALL, EventKind, Flag, Limit, Phase, Side
 from matching.jit import inlined, kernel
 from matching.records import EVENT, EVENT_WORDS, NIL
 
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)
 _ACCEPTED, _TRADED, _CANCELED = int(EventKind.ACCEPTED), int(EventKind.TRADED), int(EventKind.CANCELED)
-_AMENDED, _DAY_ENDED = int(EventKind.AMENDED), int(EventKind.DAY_ENDED)
+_AMENDED, _TRIGGERED, _DISPLAYED = int(EventKind.AMENDED), int(EventKind.TRIGGERED), int(EventKind.DISPLAYED)
+_UNCROSSED, _AUCTION, _PHASE = int(EventKind.UNCROSSED), int(EventKind.AUCTION), int(EventKind.PHASE)
+_DAY_BEGUN, _LISTED = int(EventKind.DAY_BEGUN), int(EventKind.LISTED)
+_SETTLED, _EXPIRED, _LIMIT = int(EventKind.SETTLED), int(EventKind.EXPIRED), int(EventKind.LIMIT)
+_DAILY_LIMIT = int(Limit.INSTRUMENT_DAILY_LIMIT)
+_CLOSED_PHASE, _EXPIRED_PHASE = int(Phase.CLOSED), int(Phase.EXPIRED)
+_PARKED = int(Flag.PARKED)
 
 NEW, CHANGE, DELETE = 1, 2, 3    # LEVEL_CHANGE.action
 CHECKSUM_DEPTH = 10              # levels of each side that a checksum covers
@@ -76,16 +85,27 @@ TRADE = _record(
     ("account", "<i4"),               # of the taker
     ("resting_account", "<i4"),       # of the maker
     ("side", "u1"),                   # of the taker
-    ("tick_direction", "u1"))         # 0 up, 1 unchanged after up, 2 down, 3 unchanged after down
+    ("tick_direction", "u1"),         # 0 up, 1 unchanged after up, 2 down, 3 unchanged after down
+    ("auction", "u1"))                # 1: in an auction; the buy stands for the taker
 
 STATISTICS = _record(
     ("trades", "<i8"),                # since the first event; 0: no price below means anything
     ("last_price", "<i8"),
     ("tick_direction", "<i8"),        # of the last trade
-    ("day_trades", "<i8"),            # since the last DAY_ENDED; 0: none of the prices below
+    ("day_trades", "<i8"),            # since the last DAY_BEGUN; 0: none of the prices of the next line
     ("open_price", "<i8"), ("high_price", "<i8"), ("low_price", "<i8"),
     ("volume", "<i8"),                # lots of the day
-    ("notional", "<i8"))              # sum of price x quantity of the day, ticks x lots
+    ("notional", "<i8"),              # sum of price x quantity of the day, ticks x lots
+    ("phase", "<i8"),                 # codes.Phase
+    ("auction_price", "<i8"),         # of the last auction; means nothing where auction_volume is 0
+    ("auction_volume", "<i8"),        # lots
+    ("auction_surplus", "<i8"),       # lots, buys minus sells at its price
+    ("settled", "<i8"),               # 1: settled since the last DAY_BEGUN
+    ("settlement", "<i8"),            # of the day, once settled
+    ("previous_settlement", "<i8"),   # of the day before; before the first: the reference price
+    ("floor", "<i8"), ("ceiling", "<i8"),           # the band: daily limits, from SETTLED on those of the next day
+    ("daily_limit", "<i8"),           # 1/10,000 of the settlement price; 0: none
+    ("locked_days", "<i8"))           # settled limit-locked in a row; negative: at the lower limit
 
 PRICE_LEVEL = _record(("price", "<i8"), ("quantity", "<i8"))
 
@@ -106,6 +126,12 @@ _LADDER = _record(
     ("first_touch", "<i8"), ("last_touch", "<i8"),  # rows of the touches of the present command, NIL: none
     ("checked", "<i8"))                             # 1: checksums are wanted
 
+# The order that is being processed, and what is left of it.
+_INCOMING = _record(
+    ("order_id", "<i8"),              # NIL: there is none
+    ("instrument", "<i8"), ("side", "<i8"), ("price", "<i8"), ("leaves", "<i8"),
+    ("auction", "<i8"))               # 1: it trades in an auction
+
 # A level that the present command has touched.
 _TOUCH = _record(("row", "<i8"), ("price", "<i8"), ("before", "<i8"), ("next", "<i8"), ("side", "<i8"))
 
@@ -114,15 +140,6 @@ _COUNTERS = _record(
     ("touches", "<i8"),               # levels touched by the present command
     ("touched", "<i8"),               # instruments touched by it
     ("books", "<i8"), ("levels", "<i8"), ("trades", "<i8"))     # rows of output written in this batch
-
-
-class Banded(Protocol):
-    """What market data needs to know of an instrument: exchange.Instrument has it."""
-
-    @property
-    def price_floor(self) -> int: ...
-    @property
-    def price_ceiling(self) -> int: ...
 
 
 class Updates(NamedTuple):
@@ -142,6 +159,7 @@ class _State(NamedTuple):
     marks: np.ndarray                 # uint8, 1: touched by the present command
     words: np.ndarray                 # uint64, bitmaps of the levels that are not empty
     counters: np.ndarray              # _COUNTERS (1)
+    incoming: np.ndarray              # _INCOMING (1)
     crc: np.ndarray                   # int64 (256), the table of CRC-32
     text: np.ndarray                  # uint8, room to write what a checksum is taken of
 
@@ -211,7 +229,7 @@ def _write_top(state, ladder):
 def _checksum(state, ladder):
     crc = 0xFFFFFFFF
     for at in range(_write_top(state, ladder)):
-        crc = state.crc[(crc ^ state.text[at]) & 255] ^ (crc >> 8)
+        crc = state.crc[(crc ^ np.int64(state.text[at])) & 255] ^ (crc >> 8)
     return crc ^ 0xFFFFFFFF
 
 
@@ -377,7 +395,7 @@ def _count_trade(statistics, price, quantity):
 
 
 @inlined
-def _write_trade(trade, event, statistics):
+def _write_trade(trade, event, statistics, auction):
     trade.trade_id = event.trade_id
     trade.trade_sequence = statistics.trades
     trade.sequence = event.sequence
@@ -391,7 +409,75 @@ def _write_trade(trade, event, statistics):
     trade.resting_account = event.resting_account
     trade.side = event.side
     trade.tick_direction = statistics.tick_direction
+    trade.auction = auction
 
+
+# The incoming order --------------------------------------------------------------------------------------------------
+
+@inlined
+def _come(incoming, event):
+    """The order of an event is the incoming one from here on."""
+    incoming.order_id = event.order_id
+    incoming.instrument = event.instrument
+    incoming.side = event.side
+    incoming.price = event.price
+    incoming.leaves = event.leaves_quantity
+    incoming.auction = 1 if event.kind == _UNCROSSED else 0
+
+
+@inlined
+def _join(state, output):
+    """What is left of the incoming order joins its level, and none is incoming. False: the level does not exist."""
+    incoming = state.incoming[0]
+    leaves = incoming.leaves
+    incoming.order_id = NIL
+    incoming.leaves = 0
+    return leaves == 0 or _touch(state, output, incoming.instrument, incoming.side, incoming.price, leaves)
+
+
+@inlined
+def _trade(state, output, event):
+    """Count a trade and tell it. False: it is not one of the incoming order, or of an instrument that does not exist."""
+    incoming = state.incoming[0]
+    instrument = event.instrument
+    if event.order_id != incoming.order_id or instrument < 0 or instrument >= len(state.statistics):
+        return False
+    counters = state.counters[0]
+    statistics = state.statistics[instrument]
+    incoming.leaves = event.leaves_quantity
+    _count_trade(statistics, event.price, event.quantity)
+    _write_trade(output.trades[counters.trades], event, statistics, incoming.auction)
+    counters.trades += 1
+    return True
+
+
+@inlined
+def _change_by(state, output, event):
+    """What an order's event adds to a level at once. Returns (sound, side, price, lots)."""
+    incoming = state.incoming[0]
+    kind = event.kind
+    if kind == _TRADED:
+        return _trade(state, output, event), _BUY + _SELL - event.side, event.resting_price, -event.quantity
+    if event.flag_bits & _PARKED:
+        return True, 0, 0, 0
+    if kind == _DISPLAYED:
+        return True, event.side, event.price, event.quantity - event.resting_leaves_quantity
+    if kind == _CANCELED:
+        if event.order_id != incoming.order_id:
+            return True, event.side, event.price, -event.quantity
+        incoming.leaves = 0
+    elif kind in (_ACCEPTED, _AMENDED, _TRIGGERED, _UNCROSSED):
+        sound = _join(state, output)
+        _come(incoming, event)
+        if kind == _AMENDED:
+            return sound, event.side, event.resting_price, -event.resting_leaves_quantity
+        if kind == _UNCROSSED:
+            return sound, event.side, event.price, -event.leaves_quantity
+        return sound, 0, 0, 0
+    return True, 0, 0, 0
+
+
+# Days and phases -----------------------------------------------------------------------------------------------------
 
 @inlined
 def _begin_day(statistics):
@@ -403,6 +489,63 @@ def _begin_day(statistics):
         figures.low_price = 0
         figures.volume = 0
         figures.notional = 0
+        if figures.settled != 0:
+            figures.previous_settlement = figures.settlement
+        figures.settled = 0
+        figures.settlement = 0
+
+
+@inlined
+def _settle(figures, event):
+    """SETTLED; a second one on the same day corrects the first (11.3)."""
+    figures.settled = 1
+    figures.settlement = event.price
+    figures.floor = event.resting_leaves_quantity
+    figures.ceiling = event.resting_price
+    figures.locked_days = event.leaves_quantity
+
+
+@inlined
+def _list(figures, ladder, event):
+    """LISTED at a reference price, which the band follows from. RULEBOOK 11.9."""
+    price = event.price
+    figures.phase = _CLOSED_PHASE
+    figures.previous_settlement = price
+    figures.floor = ladder.floor
+    figures.ceiling = ladder.ceiling
+    if figures.daily_limit != 0:
+        width = max(abs(price) * figures.daily_limit // 10_000, 1)
+        figures.floor = max(price - width, ladder.floor)
+        figures.ceiling = min(price + width, ladder.ceiling)
+
+
+@inlined
+def _note(state, event):
+    """What is told of an instrument as a whole, or of the day. False: there is no such instrument."""
+    kind, instrument = event.kind, event.instrument
+    if kind == _DAY_BEGUN:
+        _begin_day(state.statistics)
+    elif kind in (_PHASE, _AUCTION, _SETTLED, _LISTED, _EXPIRED) or (kind == _LIMIT and event.side == _DAILY_LIMIT):
+        if instrument == ALL:                        # closes a PHASE of all: each has been told
+            return True
+        if instrument < 0 or instrument >= len(state.statistics):
+            return False
+        figures = state.statistics[instrument]
+        if kind == _PHASE:
+            figures.phase = event.quantity
+        elif kind == _AUCTION:
+            figures.auction_price = event.price
+            figures.auction_volume = event.quantity
+            figures.auction_surplus = event.resting_leaves_quantity
+        elif kind == _SETTLED:
+            _settle(figures, event)
+        elif kind == _LISTED:
+            _list(figures, state.ladders[instrument], event)
+        elif kind == _LIMIT:
+            figures.daily_limit = event.quantity
+        else:
+            figures.phase = _EXPIRED_PHASE
+    return True
 
 
 # The kernels ---------------------------------------------------------------------------------------------------------
@@ -418,44 +561,24 @@ def record_market(state, output, events):
     counters.books = 0
     counters.levels = 0
     counters.trades = 0
-    order_id = NIL                                   # the incoming order of the present command, and what is left of it
-    instrument = side = price = leaves = 0
+    state.incoming[0].order_id = NIL
+    state.incoming[0].leaves = 0
     count = len(events)
     for at in range(count):
         event = events[at]
         sound = event.event_id == counters.event_id + 1
         counters.event_id = event.event_id
-        kind = event.kind
-        if kind in (_ACCEPTED, _AMENDED):
-            order_id, instrument, side = event.order_id, event.instrument, event.side
-            price, leaves = event.price, event.leaves_quantity
-            if kind == _AMENDED:
-                sound &= _touch(state, output, instrument, side, event.resting_price, -event.resting_leaves_quantity)
-        elif kind == _TRADED:
-            leaves = event.leaves_quantity
-            sound &= event.order_id == order_id
-            sound &= _touch(state, output, instrument, _BUY + _SELL - side, event.resting_price, -event.quantity)
-            if sound:
-                statistics = state.statistics[instrument]
-                _count_trade(statistics, event.price, event.quantity)
-                _write_trade(output.trades[counters.trades], event, statistics)
-                counters.trades += 1
-        elif kind == _CANCELED:
-            if event.order_id == order_id:
-                leaves = 0
-            else:
-                sound &= _touch(state, output, event.instrument, event.side, event.price, -event.quantity)
-        elif kind == _DAY_ENDED:
-            _begin_day(state.statistics)
+        if event.kind < _PHASE and event.kind != _AUCTION:
+            fits, side, price, lots = _change_by(state, output, event)
+            sound &= fits and (lots == 0 or _touch(state, output, event.instrument, side, price, lots))
+        else:
+            sound &= _note(state, event)
         if at + 1 == count or events[at + 1].sequence != event.sequence:      # the command ends here
-            if leaves > 0:
-                sound &= _touch(state, output, instrument, side, price, leaves)
-                leaves = 0
+            sound &= _join(state, output)
             for row in range(counters.touched):
                 sound &= _settle_instrument(state, output, output.instruments[row], event)
             counters.touches = 0
             counters.touched = 0
-            order_id = NIL
         if not sound:
             return at, 0, 0, 0
     return NIL, counters.books, counters.levels, counters.trades
@@ -518,14 +641,18 @@ def place_levels(state, levels):
 class MarketData:
     """Books by price, tape and figures of all instruments, kept up to date by `record`.
 
-    instruments   objects with price_floor and price_ceiling in ticks, in the order of their indices
+    instruments   Instrument objects, in the order of their indices
     trades        how many trades the tape keeps, over all instruments
     Errors        ValueError for a band that is empty or wider than matching.bitmap.MAX_LEVELS
     Memory        9 bytes per tick of every band and side, touched only where orders have been
     """
 
-    def __init__(self, instruments: Sequence[Banded], trades: int = 1 << 16) -> None:
-        ladders = np.zeros(len(instruments), _LADDER)
+    def __init__(self, instruments: Sequence[Instrument], trades: int = 1 << 16) -> None:
+        ladders, statistics = np.zeros(len(instruments), _LADDER), np.zeros(len(instruments), STATISTICS)
+        for figures, instrument in zip(statistics, instruments, strict=True):
+            figures.phase, figures.previous_settlement = instrument.phase, instrument.reference_price
+            figures.daily_limit = instrument.daily_limit
+            figures.floor, figures.ceiling = daily_limits(instrument, instrument.reference_price, instrument.daily_limit)
         level_count = word_count = 0
         for ladder, instrument in zip(ladders, instruments, strict=True):
             floor, ceiling = instrument.price_floor, instrument.price_ceiling
@@ -541,9 +668,9 @@ class MarketData:
             word_count += 2 * bitmap.words_needed(width)
             ladder.first_touch = NIL
         self._state = _State(
-            ladders, np.zeros(len(instruments), STATISTICS), np.zeros(level_count, np.int64),
+            ladders, statistics, np.zeros(level_count, np.int64),
             np.zeros(level_count, np.uint8), np.zeros(word_count, np.uint64), np.zeros(1, _COUNTERS),
-            _crc_table(), np.zeros(64 * CHECKSUM_DEPTH + 128, np.uint8))
+            np.zeros(1, _INCOMING), _crc_table(), np.zeros(64 * CHECKSUM_DEPTH + 128, np.uint8))
         self._output = _output(1024, len(instruments))
         self._tape = np.zeros(trades, TRADE)
         self._traded = 0
@@ -612,6 +739,11 @@ class MarketData:
         """STATISTICS of an instrument, a copy."""
         self._ladder(instrument)
         return self._state.statistics[instrument].copy()
+
+    def phase(self, instrument: int) -> Phase:
+        """Trading phase of an instrument, after the last event recorded."""
+        self._ladder(instrument)
+        return Phase(int(self._state.statistics[instrument].phase))
 
     def trades(self, instrument: int | None = None, count: int = 100) -> np.ndarray:
         """The last `count` trades still on the tape, of one instrument or of all, newest first. TRADE rows."""
@@ -712,7 +844,7 @@ def _crc_table() -> np.ndarray:
 
 
 def _output(events: int, instruments: int) -> _Output:
-    """Room for so many events: an event touches one level, an AMENDED two; a command has one more, its own rest."""
+    """Room for so many events: an event touches one level, and the order that it makes incoming another one later."""
     levels = 2 * events
     return _Output(np.zeros(levels, _TOUCH), np.zeros(instruments, np.int64), np.zeros(levels, BOOK_CHANGE),
                    np.zeros(levels, LEVEL_CHANGE), np.zeros(events, TRADE))

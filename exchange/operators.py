@@ -15,6 +15,7 @@ from exchange.clearing import (
     check_settle,
     cure,
     expire,
+    follow,
     largest_exposure,
     liquidate,
     list_instrument,
@@ -22,53 +23,54 @@ from exchange.clearing import (
     set_margin,
     settle_instrument,
 )
-from exchange.phases import MAY_FOLLOW, release_lock
+from exchange.phases import change_phase, check_phase, phase_refusal, release_lock
 from matching.codes import ALL, CommandKind, EventKind, Limit, Phase, Reason, Scope, TimeInForce
-from matching.jit import inlined, outlined
+from matching.jit import code, inlined, outlined
 from matching.kernel import look_at, mass_cancel, tell
-from risk.kernel import forget_client_orders, settle
+from risk.kernel import forget_client_orders
 from risk.limits import LARGEST_MARGIN, LIMIT_HIGH, LIMIT_LOW
 from risk.positions import end_positions_day
 from risk.protection import set_protection
 
-_PHASE, _KILL, _LIMIT = int(CommandKind.PHASE), int(CommandKind.KILL_SWITCH), int(CommandKind.LIMIT)
-_CASH, _END_DAY, _DAY_ENDED = int(CommandKind.CASH), int(CommandKind.END_DAY), int(EventKind.DAY_ENDED)
-_BEGIN_DAY, _DAY_BEGUN, _LIST = int(CommandKind.BEGIN_DAY), int(EventKind.DAY_BEGUN), int(CommandKind.LIST)
-_SETTLE, _EXPIRE = int(CommandKind.SETTLE), int(CommandKind.EXPIRE)
-_LIQUIDATE, _WINDOW = int(CommandKind.LIQUIDATE), int(CommandKind.WINDOW)
-_HUB, _FIRM, _ACCOUNT, _INSTRUMENT = int(Scope.HUB), int(Scope.FIRM), int(Scope.ACCOUNT), int(Scope.INSTRUMENT)
+_PHASE, _KILL, _LIMIT = code(CommandKind.PHASE), code(CommandKind.KILL_SWITCH), code(CommandKind.LIMIT)
+_CASH, _END_DAY, _DAY_ENDED = code(CommandKind.CASH), code(CommandKind.END_DAY), code(EventKind.DAY_ENDED)
+_BEGIN_DAY, _DAY_BEGUN, _LIST = code(CommandKind.BEGIN_DAY), code(EventKind.DAY_BEGUN), code(CommandKind.LIST)
+_SETTLE, _EXPIRE = code(CommandKind.SETTLE), code(CommandKind.EXPIRE)
+_LIQUIDATE, _WINDOW = code(CommandKind.LIQUIDATE), code(CommandKind.WINDOW)
+_HUB, _FIRM, _ACCOUNT, _INSTRUMENT = code(Scope.HUB), code(Scope.FIRM), code(Scope.ACCOUNT), code(Scope.INSTRUMENT)
 _PHASES = len(Phase)
-_FIRST_INSTRUMENT_LIMIT = int(Limit.INSTRUMENT_MAX_ORDER_QUANTITY)
+_FIRST_INSTRUMENT_LIMIT = code(Limit.INSTRUMENT_MAX_ORDER_QUANTITY)
 _LAST_LIMIT = max(int(limit) for limit in Limit)
+_NONE, _ALL = code(0), code(ALL)
 _SECOND, _MILLISECOND = 1_000_000_000, 1_000_000
 _LAST_DATE = 9999_12_31
-_EXPIRING = sum(1 << int(time) for time in (TimeInForce.DAY, TimeInForce.SESSION, TimeInForce.OPENING, TimeInForce.GTD))
+_EXPIRING = code(sum(1 << int(time) for time in (TimeInForce.DAY, TimeInForce.SESSION, TimeInForce.OPENING, TimeInForce.GTD)))
 _LARGEST_SUM = 1 << 61                   # fen
 
-_OK, _INVALID_VALUE = int(Reason.NONE), int(Reason.INVALID_VALUE)
-_UNKNOWN_INSTRUMENT, _UNKNOWN_ACCOUNT = int(Reason.UNKNOWN_INSTRUMENT), int(Reason.UNKNOWN_ACCOUNT)
-_HUB_KILLED, _INSTRUMENT_KILLED = int(Reason.HUB_KILLED), int(Reason.INSTRUMENT_KILLED)
-_FIRM_KILLED, _ACCOUNT_KILLED = int(Reason.FIRM_KILLED), int(Reason.ACCOUNT_KILLED)
-_ACCOUNT_DISABLED, _DAY_ENDED_REASON = int(Reason.ACCOUNT_DISABLED), int(Reason.DAY_ENDED)
-_PHASE_TRANSITION = int(Reason.PHASE_TRANSITION)
+_OK, _INVALID_VALUE = code(Reason.NONE), code(Reason.INVALID_VALUE)
+_UNKNOWN_INSTRUMENT, _UNKNOWN_ACCOUNT = code(Reason.UNKNOWN_INSTRUMENT), code(Reason.UNKNOWN_ACCOUNT)
+_HUB_KILLED, _INSTRUMENT_KILLED = code(Reason.HUB_KILLED), code(Reason.INSTRUMENT_KILLED)
+_FIRM_KILLED, _ACCOUNT_KILLED = code(Reason.FIRM_KILLED), code(Reason.ACCOUNT_KILLED)
+_ACCOUNT_DISABLED, _DAY_ENDED_REASON = code(Reason.ACCOUNT_DISABLED), code(Reason.DAY_ENDED)
 
-_L_QUANTITY, _L_NOTIONAL = int(Limit.MAX_ORDER_QUANTITY), int(Limit.MAX_ORDER_NOTIONAL)
-_L_LONG, _L_SHORT, _L_OPEN = int(Limit.MAX_LONG), int(Limit.MAX_SHORT), int(Limit.MAX_OPEN_ORDERS)
-_L_RATE, _L_BURST, _L_ENABLED = int(Limit.MESSAGES_PER_SECOND), int(Limit.MESSAGE_BURST), int(Limit.ENABLED)
-_L_SELF_MATCH, _L_GROUP = int(Limit.SELF_MATCH), int(Limit.GROUP)
-_L_I_QUANTITY, _L_I_POSITION = int(Limit.INSTRUMENT_MAX_ORDER_QUANTITY), int(Limit.INSTRUMENT_MAX_POSITION)
-_L_I_COLLAR, _L_I_MARGIN = int(Limit.INSTRUMENT_COLLAR), int(Limit.INSTRUMENT_MARGIN)
-_L_I_PROTECTION = int(Limit.INSTRUMENT_PROTECTION)
-_L_I_DAILY_LIMIT, _L_I_MARGIN_RATE = int(Limit.INSTRUMENT_DAILY_LIMIT), int(Limit.INSTRUMENT_MARGIN_RATE)
-_L_I_FEE_PER_LOT, _L_I_FEE_RATE = int(Limit.INSTRUMENT_FEE_PER_LOT), int(Limit.INSTRUMENT_FEE_RATE)
-_L_I_VELOCITY, _L_I_VELOCITY_WINDOW = int(Limit.INSTRUMENT_VELOCITY), int(Limit.INSTRUMENT_VELOCITY_WINDOW)
-_L_I_OPENING_CAP, _L_I_RESERVE = int(Limit.INSTRUMENT_OPENING_CAP), int(Limit.INSTRUMENT_RESERVE)
+_L_QUANTITY, _L_NOTIONAL = code(Limit.MAX_ORDER_QUANTITY), code(Limit.MAX_ORDER_NOTIONAL)
+_L_LONG, _L_SHORT, _L_OPEN = code(Limit.MAX_LONG), code(Limit.MAX_SHORT), code(Limit.MAX_OPEN_ORDERS)
+_L_RATE, _L_BURST, _L_ENABLED = code(Limit.MESSAGES_PER_SECOND), code(Limit.MESSAGE_BURST), code(Limit.ENABLED)
+_L_SELF_MATCH, _L_GROUP = code(Limit.SELF_MATCH), code(Limit.GROUP)
+_L_I_QUANTITY, _L_I_POSITION = code(Limit.INSTRUMENT_MAX_ORDER_QUANTITY), code(Limit.INSTRUMENT_MAX_POSITION)
+_L_I_COLLAR, _L_I_MARGIN = code(Limit.INSTRUMENT_COLLAR), code(Limit.INSTRUMENT_MARGIN)
+_L_I_PROTECTION = code(Limit.INSTRUMENT_PROTECTION)
+_L_I_DAILY_LIMIT, _L_I_MARGIN_RATE = code(Limit.INSTRUMENT_DAILY_LIMIT), code(Limit.INSTRUMENT_MARGIN_RATE)
+_L_I_FEE_PER_LOT, _L_I_FEE_RATE = code(Limit.INSTRUMENT_FEE_PER_LOT), code(Limit.INSTRUMENT_FEE_RATE)
+_L_I_VELOCITY, _L_I_VELOCITY_WINDOW = code(Limit.INSTRUMENT_VELOCITY), code(Limit.INSTRUMENT_VELOCITY_WINDOW)
+_L_I_OPENING_CAP, _L_I_RESERVE = code(Limit.INSTRUMENT_OPENING_CAP), code(Limit.INSTRUMENT_RESERVE)
 
 
-@inlined
+@outlined
 def done(book, events, at, command, kind, account, side, quantity):
     """The one event of an operator command, or the closing event of a mass cancel."""
-    event = tell(book, events, at, command, command, kind, _OK, command.instrument, account, side, 0, 0, 0, quantity, 0)
+    event = tell(book, events, at, command, command, kind, _OK, np.int64(command.instrument), np.int64(account),
+                 np.int64(side), _NONE, _NONE, _NONE, quantity, _NONE)
     event.client_0 = 0
     event.client_1 = 0
     event.client_2 = 0
@@ -223,32 +225,6 @@ def check_begin_day(book, date):
 
 
 @inlined
-def may_take(book, number, phase):
-    """Does a way lead from an instrument's phase to that one?"""
-    return MAY_FOLLOW[np.uint64(book.instruments[np.uint64(number)].phase), np.uint64(phase)] != 0
-
-
-@inlined
-def check_phase(book, command):
-    """PHASE: a way leads there. Of ALL, those take it that can."""
-    if command.instrument != ALL and not may_take(book, command.instrument, command.order_type):
-        phase = np.int64(book.instruments[np.uint64(command.instrument)].phase)
-        return _PHASE_TRANSITION, phase, np.int64(command.order_type)
-    return _OK, 0, 0
-
-
-@inlined
-def change_phase(book, events, at, command, number, phase, reason):
-    """Give an instrument a phase and tell it."""
-    book.instruments[np.uint64(number)].phase = phase
-    event = tell(book, events, at, command, command, _PHASE, reason, number, 0, 0, 0, 0, 0, phase, 0)
-    event.client_0 = 0
-    event.client_1 = 0
-    event.client_2 = 0
-    return at + 1
-
-
-@inlined
 def check_kill_switch(book, ledger, command):
     """KILL_SWITCH: a scope, what it is about, 1 or 0."""
     scope = command.order_type
@@ -364,23 +340,23 @@ def change_phases(book, ledger, risk, events, at, command):
     end = at
     phase = np.int64(command.order_type)
     for number in range(len(book.instruments)):
-        if command.instrument == number or (command.instrument == ALL and may_take(book, number, phase)):
+        if command.instrument == number or (command.instrument == ALL and phase_refusal(book, number, phase)[0] == _OK):
             end = change_phase(book, events, end, command, number, phase, _OK)
     if risk:
-        settle(ledger, events, at, end)
-    return done(book, events, end, command, _PHASE, 0, 0, phase) if command.instrument == ALL else end
+        follow(ledger, events, at, end)
+    return done(book, events, end, command, _PHASE, _NONE, _NONE, phase) if command.instrument == ALL else end
 
 
 @outlined
 def end_day(book, ledger, risk, events, at, command):
     """END_DAY: orders expire, client order ids are free again, margin is called (RULEBOOK 2.3, 5.10, 11.6)."""
-    end, expired = mass_cancel(book, events, at, command, ALL, ALL, 0, _DAY_ENDED_REASON, _EXPIRING)
+    end, expired = mass_cancel(book, events, at, command, _ALL, _ALL, _NONE, _DAY_ENDED_REASON, _EXPIRING)
     if risk:
-        settle(ledger, events, at, end)
+        follow(ledger, events, at, end)
         forget_client_orders(ledger)
         end_positions_day(ledger)
         end = call_margins(book, ledger, events, end, command)
-    end = done(book, events, end, command, _DAY_ENDED, command.account, command.side, expired)
+    end = done(book, events, end, command, _DAY_ENDED, np.int64(command.account), np.int64(command.side), expired)
     for number in range(len(book.instruments)):
         end = release_lock(book, events, end, command, number)
     return end
@@ -396,7 +372,7 @@ def operate(book, ledger, risk, events, at, command):
         return end_day(book, ledger, risk, events, at, command)
     if kind == _BEGIN_DAY:
         begin_day(book, ledger, risk, command.quantity)
-        return done(book, events, at, command, _DAY_BEGUN, 0, 0, command.quantity)
+        return done(book, events, at, command, _DAY_BEGUN, _NONE, _NONE, command.quantity)
     if kind == _LIST:
         return list_instrument(book, ledger, events, at, command)
     if kind == _SETTLE:
@@ -409,11 +385,12 @@ def operate(book, ledger, risk, events, at, command):
         for number in range(len(book.instruments)):
             if command.instrument == ALL or command.instrument == number:
                 open_window(ledger, number)
-        return done(book, events, at, command, _WINDOW, 0, 0, 0)
+        return done(book, events, at, command, _WINDOW, _NONE, _NONE, _NONE)
     if kind == _LIMIT:
         set_limit(book, ledger, risk, command)
     elif risk and kind == _KILL:
         kill(ledger, command)
     elif risk and kind == _CASH:
         pay(ledger, command)
-    return done(book, events, at, command, kind, command.account, command.order_type, command.quantity)
+    return done(book, events, at, command, np.int64(kind), np.int64(command.account), np.int64(command.order_type),
+                command.quantity)

@@ -1,12 +1,27 @@
-"""Trading phases as a table: what each permits and what may follow it. RULEBOOK 8.1.
+"""Trading phases as a table: what each permits and what may follow it; and the way from one to the next. RULEBOOK 8, 9.4.
 
 A phase is a number in the instrument's row; the engine looks up here which Reason refuses what. A schedule of phases
 only produces PHASE commands: the machine sees phases, never a clock.
 """
 import numpy as np
 
-from matching.codes import Phase, Reason
-from matching.jit import inlined
+from matching.auction import uncross
+from matching.book import is_empty, own, price_of, row_of
+from matching.codes import ALL, EventKind, Mechanism, Phase, Reason, Side, TimeInForce
+from matching.jit import inlined, outlined
+from matching.kernel import forget_slices, mass_cancel, nameless, tell
+from matching.triggers import fire
+
+_BUY, _SELL = int(Side.BUY), int(Side.SELL)
+_ORDER_BOOK = int(Mechanism.ORDER_BOOK)
+_PHASE = int(EventKind.PHASE)
+_CLOSED, _CONTINUOUS, _CALL_AUCTION = int(Phase.CLOSED), int(Phase.CONTINUOUS), int(Phase.CALL_AUCTION)
+_AUCTION_MATCH, _BREAK, _LIMIT_LOCKED = int(Phase.AUCTION_MATCH), int(Phase.BREAK), int(Phase.LIMIT_LOCKED)
+_CLOSING, _SETTLEMENT = int(Phase.CLOSING), int(Phase.SETTLEMENT)
+_OPENING_ORDERS, _SESSION_ORDERS = 1 << int(TimeInForce.OPENING), 1 << int(TimeInForce.SESSION)
+_OK, _PHASE_TRANSITION, _NOT_LIMIT_LOCKED = int(Reason.NONE), int(Reason.PHASE_TRANSITION), int(Reason.NOT_LIMIT_LOCKED)
+_AUCTION_ENDED, _SESSION_ENDED = int(Reason.AUCTION_ENDED), int(Reason.SESSION_ENDED)
+_LIMIT_LOCK = int(Reason.LIMIT_LOCK)
 
 #                        new orders, amendments       cancels
 PERMITS = {
@@ -42,8 +57,89 @@ REFUSES_ENTRY = np.array([PERMITS[phase][0] for phase in Phase], np.int64)
 REFUSES_CANCEL = np.array([PERMITS[phase][1] for phase in Phase], np.int64)
 MAY_FOLLOW = np.array([[after == phase or after in FOLLOWS[phase] for after in Phase] for phase in Phase], np.int64)
 
+# Going from phase to phase ---------------------------------------------------------------------------------------------------
 
 @inlined
+def lock_side(book, number):
+    """The side whose orders alone stand at the daily limit, or 0. RULEBOOK 9.4."""
+    instrument = book.instruments[np.uint64(number)]
+    bids, asks = own(book, number, _BUY), own(book, number, _SELL)
+    if instrument.mechanism != _ORDER_BOOK or is_empty(bids) == is_empty(asks):
+        return 0
+    if is_empty(asks):
+        return _BUY if price_of(bids, bids.best) == instrument.ceiling else 0
+    return _SELL if price_of(asks, asks.best) == instrument.floor else 0
+
+
+@inlined
+def is_crossed(book, number):
+    """Does the best bid reach the best offer?"""
+    bids, asks = own(book, number, _BUY), own(book, number, _SELL)
+    return not is_empty(bids) and asks.best <= row_of(asks, price_of(bids, bids.best))
+
+
+@inlined
+def phase_refusal(book, number, phase):
+    """Why an instrument cannot take a phase: (reason, value, bound); reason 0: it can. RULEBOOK 8.2 and 9.4."""
+    before = np.int64(book.instruments[np.uint64(number)].phase)
+    if MAY_FOLLOW[np.uint64(before), np.uint64(phase)] == 0:
+        return _PHASE_TRANSITION, before, np.int64(phase)
+    if phase == _LIMIT_LOCKED and phase != before and lock_side(book, number) == 0:
+        return _NOT_LIMIT_LOCKED, before, np.int64(phase)
+    return _OK, np.int64(0), np.int64(0)
+
+
+@inlined
+def check_phase(book, command):
+    """A way leads to the phase of a PHASE command. Of ALL those take it that can."""
+    if command.instrument == ALL:
+        return _OK, np.int64(0), np.int64(0)
+    return phase_refusal(book, np.int64(command.instrument), np.int64(command.order_type))
+
+
+@inlined
+def tell_phase(book, events, at, command, number, phase, reason):
+    """PHASE of an instrument, or of ALL."""
+    event = tell(book, events, at, command, command, _PHASE, reason, number, 0, 0, 0, 0, 0, phase, 0)
+    nameless(event)
+    return at + 1
+
+
+@outlined
+def change_phase(book, events, at, command, number, phase, reason):
+    """An instrument goes over into a phase that may follow its own, with all that belongs to that. RULEBOOK 8.2 to 8.8, 9.4.
+
+    number    of the instrument
+    phase     codes.Phase; the one that it has already changes nothing and is told
+    reason    codes.Reason that the PHASE event bears; 0 for an operator's command
+    Returns   the next free row of events
+    """
+    instrument = book.instruments[np.uint64(number)]
+    before = np.int64(instrument.phase)
+    if phase == before:
+        return tell_phase(book, events, at, command, number, phase, reason)
+    if phase in (_BREAK, _CLOSING, _CLOSED):
+        at, _ = mass_cancel(book, events, at, command, number, ALL, 0, _SESSION_ENDED, _SESSION_ORDERS)
+    if instrument.mechanism == _ORDER_BOOK:
+        if phase == _AUCTION_MATCH or (phase == _CONTINUOUS and (before == _CALL_AUCTION or is_crossed(book, number))):
+            at = uncross(book, events, at, command, number)
+        elif phase == _CONTINUOUS:
+            at, _ = mass_cancel(book, events, at, command, number, ALL, 0, _AUCTION_ENDED, _OPENING_ORDERS)
+    if phase == _CONTINUOUS:
+        forget_slices(instrument)
+    if phase == _LIMIT_LOCKED:
+        instrument.locked = lock_side(book, number)
+    elif phase not in (_CLOSING, _SETTLEMENT, _CLOSED):
+        instrument.locked = 0            # else SETTLE will ask whether it closed locked
+    instrument.phase = phase
+    at = tell_phase(book, events, at, command, number, phase, reason)
+    return fire(book, events, at, command, number)
+
+
+@outlined
 def release_lock(book, events, at, command, number):
-    """LIMIT_LOCKED ends as soon as it is no longer so. RULEBOOK 9.4. Returns the next free row of events."""
+    """The last event of a command that leaves a LIMIT_LOCKED instrument no longer so: it trades on. RULEBOOK 9.4."""
+    instrument = book.instruments[np.uint64(number)]
+    if instrument.phase == _LIMIT_LOCKED and lock_side(book, number) != instrument.locked:
+        return change_phase(book, events, at, command, number, _CONTINUOUS, _LIMIT_LOCK)
     return at

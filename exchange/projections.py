@@ -11,21 +11,28 @@ import numpy as np
 from exchange.blotter import Blotter
 from exchange.machine import Exchange
 from exchange.marketdata import MarketData
+from exchange.surveillance import Surveillance
 
 
 class Projections:
-    """An Exchange, the blotter of its orders and the market data of its books."""
+    """An Exchange, the blotter of its orders, the market data of its books and the surveillance of its members.
 
-    def __init__(self, exchange: Exchange, blotter: Blotter, market_data: MarketData) -> None:
+    surveillance   None: one without market makers, with the usual thresholds
+    """
+
+    def __init__(self, exchange: Exchange, blotter: Blotter, market_data: MarketData,
+                 surveillance: Surveillance | None = None) -> None:
         self.exchange = exchange
         self.blotter = blotter
         self.market_data = market_data
+        self.surveillance = surveillance or Surveillance(exchange.instruments, exchange.accounts)
 
     def apply(self, commands: np.ndarray) -> np.ndarray:
         """Apply COMMAND[n] and record what came of them. Returns EVENT[m]."""
         events = self.exchange.apply(commands)
         self.blotter.record(commands, events)
         self.market_data.record(events)
+        self.surveillance.record(commands, events)
         return events
 
     def digest(self) -> str:
@@ -34,10 +41,11 @@ class Projections:
 
     def state(self) -> dict[str, np.ndarray]:
         """All memory as named arrays, copied, for a snapshot."""
-        return self.exchange.state() | self.blotter.state() | self.market_data.state()
+        return (self.exchange.state() | self.blotter.state() | self.market_data.state() | self.surveillance.state())
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Take the state that `state` gave. Errors: ValueError naming the array that does not fit."""
         self.blotter.restore(arrays)
         self.market_data.restore(arrays)
+        self.surveillance.restore(arrays)
         self.exchange.restore(arrays)

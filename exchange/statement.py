@@ -322,7 +322,7 @@ class Statements:
         self._present, self._ended = days[0], days[1] if len(days) > 1 else None
 
 
-_WIDTHS = {"days": 4, "accounts": 4, "positions": 8, "settlements": 7, "deliveries": 6}      # columns of each table of a state
+_WIDTHS = {"days": 4, "accounts": 4, "positions": 9, "settlements": 7, "deliveries": 6}      # columns of each table of a state
 
 
 def _figures(row: Position | Settlement | Delivery) -> tuple[int, ...]:

@@ -11,27 +11,32 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET, Struct
 
 from gateway import requests, terms
-from gateway.messages import REASONS, Command, Event, Refused, Scale, invalid, refused_by_rule
-from gateway.reports import Batch, Order, entered
+from gateway.messages import OFFSETS, REASONS, Command, Event, Refused, Scale, date_number, invalid, refused_by_rule
+from gateway.reports import TIME_IN_FORCE, Batch, Order, entered
 from gateway.requests import order_number
 from matching.codes import ALL, CommandKind, EventKind, Flag, OrderType, Reason, Side, TimeInForce
 
 if TYPE_CHECKING:
+    from gateway.hub import Hub
     from gateway.session import Session
 
 _REJECTED, _TRADED = int(EventKind.REJECTED), int(EventKind.TRADED)
 _CANCELED, _MASS_CANCELED = int(EventKind.CANCELED), int(EventKind.MASS_CANCELED)
 _DUPLICATE = int(Reason.DUPLICATE_CLIENT_ORDER_ID)
-_TYPE = {"limit": int(OrderType.LIMIT), "market": int(OrderType.MARKET), UNSET: int(OrderType.LIMIT)}
-_TIME_IN_FORCE = {"good_til_cancelled": int(TimeInForce.GTC), "good_til_day": int(TimeInForce.DAY),
-                  "immediate_or_cancel": int(TimeInForce.IOC), "fill_or_kill": int(TimeInForce.FOK)}
+_TYPE = {"limit": int(OrderType.LIMIT), "market": int(OrderType.MARKET), UNSET: int(OrderType.LIMIT),
+         "stop_limit": int(OrderType.STOP_LIMIT), "stop_market": int(OrderType.STOP)}
+_PRICED = ("limit", "stop_limit", UNSET)
+_STOPS = ("stop_limit", "stop_market")
+_TIME_IN_FORCE = {name: number for number, name in TIME_IN_FORCE.items()}
 _SELF_MATCH = {"cancel_incoming": int(Flag.SMP_CANCEL_INCOMING), "cancel_resting": int(Flag.SMP_CANCEL_RESTING),
                "cancel_both": int(Flag.SMP_CANCEL_BOTH), UNSET: 0}
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)
 _POST_ONLY, _REDUCE_ONLY, _LABEL = int(Flag.POST_ONLY), int(Flag.REDUCE_ONLY), int(Flag.LABEL)
-_GTC, _IOC, _MARKET = int(TimeInForce.GTC), int(TimeInForce.IOC), int(OrderType.MARKET)
+_GTC, _IOC, _LIMIT = int(TimeInForce.GTC), int(TimeInForce.IOC), int(OrderType.LIMIT)
+_HUB_S_PRICE = (int(OrderType.MARKET), int(OrderType.STOP))      # of orders that bring none
 _ENTER, _CANCEL, _AMEND = int(CommandKind.ENTER), int(CommandKind.CANCEL), int(CommandKind.AMEND)
-_MASS_CANCEL = int(CommandKind.MASS_CANCEL)
+_MASS_CANCEL, _TAKE = int(CommandKind.MASS_CANCEL), int(CommandKind.TAKE)
+_PRICE_OFF_TICK, _UNKNOWN_ORDER = int(Reason.PRICE_OFF_TICK), int(Reason.UNKNOWN_ORDER)
 
 
 class Ticket(Struct, gc=False):
@@ -55,25 +60,58 @@ def sell(session: "Session", read: requests.Enter, request_id: str, now: int) ->
 
 
 def _enter(session: "Session", read: requests.Enter, side: int, request_id: str, now: int) -> None:
+    refuse_without_room(session.hub)
     index = session.instrument(read.instrument_name)
     scale = session.orders.scales[index]
-    market = read.type == "market"
-    if market is (read.price is not UNSET):
-        raise invalid("price", "price: a market order has none" if market else "price is missing",
-                      reason="invalid_value" if market else "value_required")
+    kind = read.type
+    priced = kind in _PRICED
+    if priced is (read.price is UNSET):
+        raise invalid("price", "price is missing" if priced else f"price: a {kind} order has none",
+                      reason="value_required" if priced else "invalid_value")
+    if kind in _STOPS and read.trigger_price is UNSET:
+        raise invalid("trigger_price", f"trigger_price is missing: a {kind} order waits for it", reason="value_required")
     time_in_force = (_TIME_IN_FORCE[read.time_in_force] if read.time_in_force is not UNSET
-                     else _IOC if market else _GTC)
+                     else _IOC if kind == "market" else _GTC)
     name, flags = _name_and_flag(read.client_order_id, read.label)
     if read.post_only is True:
         flags |= _POST_ONLY
     if read.reduce_only is True:
         flags |= _REDUCE_ONLY
+    if read.offset is not UNSET:
+        flags |= OFFSETS[read.offset]
     _refuse_repricing(read.reject_post_only)
     session.submit(session.row(
-        _ENTER, instrument=index, price=0 if market else scale.ticks(read.price),  # type: ignore[arg-type]
-        quantity=scale.lots(read.amount), client_order_id=name, side=side,
-        order_type=_TYPE[read.type], time_in_force=time_in_force, flags=flags | _SELF_MATCH[read.self_match]),
+        _ENTER, instrument=index, price=scale.ticks(read.price) if priced else 0,  # type: ignore[arg-type]
+        quantity=scale.lots(read.amount), client_order_id=name, side=side, order_type=_TYPE[kind],
+        time_in_force=time_in_force, flags=flags | _SELF_MATCH[read.self_match], **_special(session, read, scale)),
         Ticket(_answer_entry, request_id, now))
+
+
+def _special(session: "Session", read: requests.Enter, scale: Scale) -> dict[str, int]:
+    """The columns of a row that only some orders fill. Errors: Refused naming the field."""
+    fields = {}
+    if read.trigger_price is not UNSET:
+        fields["trigger_price"] = scale.ticks(read.trigger_price, "trigger_price")
+    elif read.trigger is not UNSET:
+        raise invalid("trigger", "trigger: an order without trigger_price has none", value=read.trigger)
+    if read.display_amount is not UNSET:
+        fields["display_quantity"] = scale.lots(read.display_amount, "display_amount")
+    if read.minimum_amount is not UNSET:
+        fields["minimum_quantity"] = scale.lots(read.minimum_amount, "minimum_amount")
+    if read.expire_date is not UNSET:
+        fields["expire_date"] = date_number(read.expire_date, "expire_date")
+    if read.linked_order_id is not UNSET:
+        fields["order_id"] = order_number(read.linked_order_id, "linked_order_id")
+    if read.counterparty is not UNSET:
+        fields["counterparty"] = session.desk.account(read.counterparty, "counterparty")
+    return fields
+
+
+def refuse_without_room(hub: "Hub") -> None:
+    """New orders while the disk is nearly full. Errors: Refused 11051; cancels do not come here."""
+    if hub.condition.disk_low:
+        raise Refused(11051, "system_maintenance", "the hub's disk is nearly full: new orders and edits are refused, cancels "
+                      "are accepted", reason="disk_space")
 
 
 def _answer_entry(session: "Session", ticket: Ticket, commands: list[Command], events: list[Event], batch: Batch) -> str:
@@ -81,7 +119,7 @@ def _answer_entry(session: "Session", ticket: Ticket, commands: list[Command], e
     if first.kind == _REJECTED:
         if first.reason == _DUPLICATE:
             return _answer_repeat(session, command, first, batch)
-        raise refused_by_rule(first, session.orders.scales[command.instrument])
+        raise refused_by_rule(first, session.orders.scales[command.instrument], _field_meant(command, first))
     order = entered(command, first)
     body = _changed(session, order, events)
     if order.leaves > 0:
@@ -89,30 +127,44 @@ def _answer_entry(session: "Session", ticket: Ticket, commands: list[Command], e
     return body
 
 
+def _field_meant(command: Command, rejected: Event) -> str:
+    """The parameter that a rule is about, where it is not the usual one."""
+    if rejected.reason == _PRICE_OFF_TICK and rejected.resting_leaves_quantity == command.trigger_price != command.price:
+        return "trigger_price"
+    return "linked_order_id" if rejected.reason == _UNKNOWN_ORDER and command.kind == _ENTER else ""
+
+
 def _answer_repeat(session: "Session", command: Command, rejected: Event, batch: Batch) -> str:
     """RULEBOOK 5.10 for clients: the same order again is answered with the first one, another is refused."""
     order = batch.order(rejected.resting_order_id, rejected.sequence)
-    if order is None or not (
+    if order is None or command.kind != _ENTER or not (
             order.instrument == command.instrument and order.side == command.side
             and order.quantity == command.quantity and order.order_type == command.order_type
-            and order.time_in_force == command.time_in_force
-            and (order.price == command.price or command.order_type == _MARKET)):
+            and order.time_in_force == command.time_in_force and order.expire_date == command.expire_date
+            and order.trigger_price == command.trigger_price and order.display_quantity == command.display_quantity
+            and order.minimum_quantity == command.minimum_quantity
+            and (order.price == command.price or command.order_type in _HUB_S_PRICE)):
         raise refused_by_rule(rejected, session.orders.scales[command.instrument])
     return f'{{"order":{session.orders.text(order, dup=True)},"trades":[]}}'
 
 
 def _changed(session: "Session", order: Order, events: list[Event]) -> str:
-    """The answer of buy, sell and edit: bring the order up to its events, list its trades."""
+    """The answer of buy, sell, take and edit: bring the order up to its events, list its trades.
+
+    It may be the resting side of some: its trade may have triggered a stop that trades with what was left of it.
+    """
     trades = []
+    number = order.order_id
     for event in events:
-        if event.order_id == order.order_id:
+        if event.order_id == number or event.resting_order_id == number:
             order.apply(event)
             if event.kind == _TRADED:
                 trades.append(event)
     text = session.orders.text(order)
     if not trades:
         return f'{{"order":{text},"trades":[]}}'
-    return f'{{"order":{text},"trades":[{",".join(session.orders.trade_text(order, event, True) for event in trades)}]}}'
+    texts = ",".join(session.orders.trade_text(order, event, event.order_id == number) for event in trades)
+    return f'{{"order":{text},"trades":[{texts}]}}'
 
 
 def _name_and_flag(client_order_id: Any, label: Any) -> tuple[bytes, int]:
@@ -131,6 +183,21 @@ def _refuse_repricing(reject_post_only: Any) -> None:
                       "repriced", value=False, bound=True)
 
 
+# Taking ---------------------------------------------------------------------------------------------------------------
+
+def take(session: "Session", read: requests.Take, request_id: str, now: int) -> None:
+    """The offer may be anybody's; whether it may be taken is the book's affair (RULEBOOK 13)."""
+    refuse_without_room(session.hub)
+    number = order_number(read.order_id)
+    offer = session.orders.find(number)
+    if offer is None or not offer.open:
+        raise _not_open(number, "" if offer is None else f"order {number} is {offer.state}")
+    name, flags = _name_and_flag(read.client_order_id, read.label)
+    session.submit(session.row(
+        _TAKE, instrument=offer.instrument, order_id=number, flags=flags, client_order_id=name,
+        quantity=session.orders.scales[offer.instrument].lots(read.amount)), Ticket(_answer_entry, request_id, now))
+
+
 # Editing --------------------------------------------------------------------------------------------------------------
 
 def edit(session: "Session", read: requests.Edit, request_id: str, now: int) -> None:
@@ -147,28 +214,31 @@ def edit_by_label(session: "Session", read: requests.EditByLabel, request_id: st
 
 
 def _amend(session: "Session", order: Order, read: requests.Edit | requests.EditByLabel, request_id: str, now: int) -> None:
-    if read.amount is UNSET and read.price is UNSET:
-        raise invalid("amount", "amount or price must be given", reason="value_required")
+    refuse_without_room(session.hub)
+    if read.amount is UNSET and read.price is UNSET and read.trigger_price is UNSET:
+        raise invalid("amount", "amount, price or trigger_price must be given", reason="value_required")
     _refuse_repricing(read.reject_post_only)
     scale = session.orders.scales[order.instrument]
     # an edit that is still under way counts, so that edits sent one after the other add up
-    last_price, last_quantity, under_way = session.amending.get(order.order_id, (order.price, order.quantity, 0))
+    last_price, last_trigger, last_quantity, under_way = session.amending.get(
+        order.order_id, (order.price, order.trigger_price if order.parked else 0, order.quantity, 0))
     price = last_price if read.price is UNSET else scale.ticks(read.price)
+    trigger = last_trigger if read.trigger_price is UNSET else scale.ticks(read.trigger_price, "trigger_price")
     quantity = last_quantity if read.amount is UNSET else scale.lots(read.amount)
     session.submit(session.row(
-        _AMEND, instrument=order.instrument, order_id=order.order_id, price=price, quantity=quantity, side=order.side,
-        flags=_POST_ONLY if read.post_only is True else 0),
+        _AMEND, instrument=order.instrument, order_id=order.order_id, price=price, trigger_price=trigger, quantity=quantity,
+        side=order.side, flags=_POST_ONLY if read.post_only is True else 0),
         Ticket(_answer_edit, request_id, now, 1, order.order_id))
-    session.amending[order.order_id] = price, quantity, under_way + 1
+    session.amending[order.order_id] = price, trigger, quantity, under_way + 1
 
 
 def _answer_edit(session: "Session", ticket: Ticket, commands: list[Command], events: list[Event], batch: Batch) -> str:
     first = events[0]
-    price, quantity, under_way = session.amending.pop(ticket.order_id)
+    *asked, under_way = session.amending.pop(ticket.order_id)
     if under_way > 1:
-        session.amending[ticket.order_id] = price, quantity, under_way - 1
+        session.amending[ticket.order_id] = (*asked, under_way - 1)
     if first.kind == _REJECTED:
-        raise refused_by_rule(first, _scale_of(session, ticket.order_id))
+        raise refused_by_rule(first, _scale_of(session, ticket.order_id), _field_meant(commands[0], first))
     order = batch.order(ticket.order_id, first.sequence - 1)
     assert order is not None, f"order {ticket.order_id} was amended, but the blotter does not know it"
     return _changed(session, order, events)
@@ -193,7 +263,11 @@ def _answer_cancel(session: "Session", ticket: Ticket, commands: list[Command], 
 
 def cancel_by_label(session: "Session", read: requests.ByLabel, request_id: str, now: int) -> str | None:
     chosen = terms.chosen(session.hub.exchange, read.currency)
-    orders = session.orders.open_of(session.account, chosen, read.label)
+    return cancel_each(session, session.orders.open_of(session.account, chosen, read.label), request_id, now)
+
+
+def cancel_each(session: "Session", orders: list[Order], request_id: str, now: int) -> str | None:
+    """Cancel these; the answer is the number of those that were still open."""
     if not orders:
         return "0"
     rows = b"".join(session.row(_CANCEL, instrument=order.instrument, order_id=order.order_id) for order in orders)
@@ -214,7 +288,10 @@ def cancel_all_by_currency(session: "Session", read: requests.ByCurrency, reques
 
 
 def _mass_cancel(session: "Session", instruments: frozenset[int], kind: str, request_id: str, now: int) -> str | None:
-    if kind == "market" or not instruments:          # market orders never rest
+    if kind != "all":
+        return cancel_each(session, [order for order in session.orders.open_of(session.account, instruments)
+                                     if order.is_of(kind)], request_id, now)
+    if not instruments:
         return "0"
     chosen = [ALL] if instruments == session.desk.everything else sorted(instruments)
     session.submit(b"".join(session.row(_MASS_CANCEL, instrument=index) for index in chosen),
@@ -256,11 +333,13 @@ def _own_open(session: "Session", number: int) -> Order:
     order = session.orders.find(number)
     if order is not None and order.account == session.account and order.open:
         return order
+    raise _not_open(number, "" if order is None or order.account != session.account else f"order {number} is {order.state}")
+
+
+def _not_open(number: int, what: str) -> Refused:
     told = REASONS[Reason.UNKNOWN_ORDER]
-    what = told.text.format(value=number) if order is None or order.account != session.account else (
-        f"order {number} is {order.state}")
-    raise Refused(told.code, told.message, what, field="order_id", value=str(number), reason="unknown_order",
-                  fix=told.fix)
+    return Refused(told.code, told.message, what or told.text.format(value=number), field="order_id", value=str(number),
+                   reason="unknown_order", fix=told.fix)
 
 
 def _scale_of(session: "Session", order_id: int) -> Scale | None:

@@ -10,9 +10,9 @@ import numpy as np
 
 from gateway import questions
 from gateway.hub import Hub
-from gateway.messages import Refused, encode, notification
+from gateway.messages import REASONS, Refused, encode, notification
 from gateway.reports import Orders, Reports
-from matching.codes import EventKind
+from matching.codes import EventKind, Reason
 
 if TYPE_CHECKING:
     from gateway.session import Session
@@ -50,6 +50,7 @@ class Desk:
         self.orders = Orders(hub.exchange, hub.blotter)
         self.reports = Reports(self.orders)
         self.everything = frozenset(range(len(hub.exchange.instruments)))
+        self._accounts = {account.name: number for number, account in enumerate(hub.exchange.accounts)}
         self.platform: set[Session] = set()              # subscribed to platform_state
         self._durable = hub.exchange.sequence            # last command published
         self._waiting: list[Callable[[], None]] = []
@@ -59,6 +60,17 @@ class Desk:
     def behind(self) -> bool:
         """Whether the engine knows more than is durable."""
         return self._hub.exchange.sequence != self._durable
+
+    def account(self, named: int | str, field: str) -> int:
+        """Index of an account by its name or number. Errors: Refused naming the field."""
+        number = self._accounts.get(named) if isinstance(named, str) else named       # type: ignore[arg-type]
+        if number is None and isinstance(named, str) and named.isascii() and named.isdigit() and len(named) < 10:
+            number = int(named)
+        if number is None or number >= len(self._accounts):
+            told = REASONS[Reason.UNKNOWN_ACCOUNT]
+            raise Refused(told.code, told.message, f"{field} {named} is no account", field=field, value=named,
+                          bound=len(self._accounts) - 1, reason="unknown_account", fix=told.fix)
+        return number
 
     def wait(self, question: Callable[[], None]) -> None:
         """Ask again when the batch under way has been published."""
@@ -70,7 +82,7 @@ class Desk:
         now = self._hub.clock()
         self.reports.publish(commands, events, now)
         self._hub.blotter.record(commands, events)
-        self.orders.changed(events)
+        self.orders.changed(commands, events)
         self._durable = int(commands["sequence"][-1])
         waiting, self._waiting = self._waiting, []
         for question in waiting:

@@ -336,6 +336,7 @@ class GuardedHttp(HttpToolsProtocol):
         self.head_bytes = 0
         self.body_bytes = 0
         self.in_head = True
+        self.requests = 0                                  # read to their end
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -349,10 +350,11 @@ class GuardedHttp(HttpToolsProtocol):
         if self.connection.refusal is not None:
             self.answer(self.connection.refusal)
             return
-        in_head = self.in_head
+        in_head, requests = self.in_head, self.requests
         super().data_received(data)
-        # A head that never ends is held inside the parser, so it is counted here, read by read.
-        if in_head and self.in_head and not self.transport.is_closing():
+        # A head that never ends is held inside the parser, so it is counted here, read by read. Of a read that ended a
+        # request nobody knows how much was its body: what began behind it is counted from the next read on.
+        if in_head and self.in_head and requests == self.requests and not self.transport.is_closing():
             self.head_bytes += len(data)
             if self.head_bytes > self.guard.bounds.request_head_bytes:
                 self.refuse("request_head")
@@ -392,6 +394,7 @@ class GuardedHttp(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self.in_head, self.head_bytes = True, 0
+        self.requests += 1
         # A websocket's handshake ends when the application accepts it, so its deadline stays.
         if not (self.parser.should_upgrade() and self._should_upgrade()):
             self.connection.done()

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 from exchange.blotter import Blotter
 from exchange.machine import Exchange
 from exchange.marketdata import MarketData
+from exchange.settlements import Settlements
+from exchange.surveillance import Surveillance
 from gateway.auth import Auth
 from gateway.feed import Feed
 
 if TYPE_CHECKING:
     from exchange.runner import Runner
+    from exchange.statement import Statements
+    from gateway.day import TradingDay
 
 
 @dataclass(frozen=True)
@@ -30,9 +34,24 @@ class Limits:
     pending: int = 1_536                 # commands of one connection on their way: their answers fit its write buffer
 
 
+class Condition:
+    """What the machine around the hub asks of it. Whoever watches it calls `told`."""
+
+    def __init__(self) -> None:
+        self.disk_low = False            # the journal has little room left: new orders are refused, cancels pass
+        self.listeners: list[Callable[[], None]] = []
+
+    def told(self, disk_low: bool) -> None:
+        """How it is now; listeners hear of a change."""
+        if disk_low != self.disk_low:
+            self.disk_low = disk_low
+            for listener in self.listeners:
+                listener()
+
+
 @dataclass(frozen=True)
 class Hub:
-    """The running hub. `clock() -> ns` since the epoch, UTC."""
+    """The running hub. `clock() -> ns` since the epoch, UTC. What is None is not kept, and methods that ask for it are refused."""
 
     exchange: Exchange
     runner: "Runner"
@@ -43,3 +62,8 @@ class Hub:
     clock: Callable[[], int]
     name: str = "QIEE Hub"
     limits: Limits = field(default_factory=Limits)
+    condition: Condition = field(default_factory=Condition)
+    surveillance: Surveillance | None = None
+    statements: "Statements | None" = None
+    settlements: Settlements | None = None
+    day: "TradingDay | None" = None

@@ -13,6 +13,7 @@ it is told: Deribit's code and message where that venue has one, the field to ch
 Numbers of orders (price, amount) stay raw text until the instrument is known; Scale then turns them into ticks and lots
 through exchange/units.py, and remembers what it has seen: prices of one instrument are few.
 """
+import datetime
 import json
 import re
 import struct
@@ -27,7 +28,7 @@ from msgspec.structs import astuple
 
 from exchange.instruments import Instrument
 from exchange.units import amount_to_lots, lots_to_amount, price_to_ticks, ticks_to_price
-from matching.codes import Reason
+from matching.codes import Flag, Phase, Reason
 from matching.records import COMMAND, EVENT
 
 # Refusals ----------------------------------------------------------------------------------------------------------------
@@ -60,7 +61,7 @@ REASONS: dict[Reason, Told] = {
     Reason.UNKNOWN_ACCOUNT: Told(13007, "user_not_found", "account", Fix(103, 15), "account {value} is unknown"),
     Reason.INVALID_SIDE: Told(11043, "bad_argument", "direction", Fix(103, 99), "side is {value}, must be buy or sell"),
     Reason.INVALID_ORDER_TYPE: Told(
-        11043, "bad_argument", "type", Fix(103, 11), "type is {value}, must be limit or market"),
+        11043, "bad_argument", "type", Fix(103, 11), "type {value} is unknown, must be 1 market, 2 limit, 3 or 4 stop"),
     Reason.INVALID_TIME_IN_FORCE: Told(
         11043, "bad_argument", "time_in_force", Fix(103, 11), "time in force {value} is unknown"),
     Reason.INVALID_FLAGS: Told(
@@ -68,7 +69,28 @@ REASONS: dict[Reason, Told] = {
         "post_only needs a limit order that may rest, and only one self_match mode may be given (flags {value})"),
     Reason.INVALID_QUANTITY: Told(
         10021, "invalid_amount", "amount", Fix(103, 13), "amount is {value}, must be at least {bound}"),
-    Reason.INVALID_VALUE: Told(11043, "bad_argument", "value", Fix(380, 0), "value {value} is out of range"),
+    Reason.INVALID_VALUE: Told(
+        11043, "bad_argument", "value", Fix(380, 0), "value {value} is out of range; the nearest allowed is {bound}"),
+    Reason.INVALID_TRIGGER_PRICE: Told(
+        11036, "invalid_trigger_price", "trigger_price", Fix(103, 11),
+        "trigger_price is {value}; only stop orders that wait have one"),
+    Reason.INVALID_DISPLAY_QUANTITY: Told(
+        10036, "invalid_max_show_amount", "display_amount", Fix(103, 13),
+        "display_amount is {value}; the nearest that this order may have is {bound} (0: none)"),
+    Reason.INVALID_MINIMUM_QUANTITY: Told(
+        10021, "invalid_amount", "minimum_amount", Fix(103, 13),
+        "minimum_amount is {value}; the nearest that this order may have is {bound} (0: none)"),
+    Reason.INVALID_EXPIRE_DATE: Told(
+        11043, "bad_argument", "expire_date", Fix(103, 11), "expire_date is {value}; the first that this order may have is {bound}"),
+    Reason.INVALID_OFFSET: Told(
+        11047, "unsupported_arg_combination", "offset", Fix(103, 11),
+        "offset is {value}; where an instrument has it, it must be one of open, close and close_today, elsewhere none"),
+    Reason.INVALID_COUNTERPARTY: Told(
+        11043, "bad_argument", "counterparty", Fix(103, 15),
+        "counterparty {value} cannot be: a negotiated offer needs another account, other orders none"),
+    Reason.INVALID_LINK: Told(
+        11047, "unsupported_arg_combination", "linked_order_id", Fix(103, 11),
+        "order {value} cannot be linked with this one: only orders that may rest can"),
     Reason.HUB_KILLED: Told(
         10019, "locked_by_admin", "", Fix(103, 0), "trading is stopped by the operator; cancels are accepted"),
     Reason.INSTRUMENT_KILLED: Told(
@@ -83,7 +105,43 @@ REASONS: dict[Reason, Told] = {
         10012, "book_closed", "instrument_name", Fix(103, 2), "the instrument is closed for trading"),
     Reason.INSTRUMENT_HALTED: Told(
         10012, "book_closed", "instrument_name", Fix(103, 2), "the instrument is halted; cancels are accepted"),
+    Reason.INSTRUMENT_UNLISTED: Told(
+        10012, "book_closed", "instrument_name", Fix(103, 2), "the instrument is not listed yet"),
+    Reason.INSTRUMENT_EXPIRED: Told(10012, "book_closed", "instrument_name", Fix(103, 2), "the instrument has expired"),
+    Reason.AUCTION_MATCHING: Told(
+        10012, "book_closed", "instrument_name", Fix(103, 2), "the call auction has traded; nothing is accepted until trading begins"),
+    Reason.INSTRUMENT_BREAK: Told(
+        10012, "book_closed", "instrument_name", Fix(103, 2), "the instrument is in a break; cancels are accepted"),
+    Reason.INSTRUMENT_CLOSING: Told(
+        10012, "book_closed", "instrument_name", Fix(103, 2), "trading has ended for the day; cancels are accepted"),
+    Reason.INSTRUMENT_SETTLING: Told(
+        10041, "settlement_in_progress", "instrument_name", Fix(103, 2), "the instrument is being settled"),
+    Reason.NOT_IN_AUCTION: Told(
+        11047, "unsupported_arg_combination", "type", Fix(103, 11),
+        "a call auction takes limit orders that rest or are at_the_opening, and stops; none of them post_only"),
+    Reason.ONLY_IN_AUCTION: Told(
+        11047, "unsupported_arg_combination", "time_in_force", Fix(103, 11),
+        "at_the_opening orders are taken in a call auction only; the instrument is in {value}"),
+    Reason.PHASE_TRANSITION: Told(
+        11043, "bad_argument", "phase", Fix(380, 0), "the instrument is in {value}; no way leads from there to {bound}"),
+    Reason.NOT_LIMIT_LOCKED: Told(
+        11043, "bad_argument", "phase", Fix(380, 0),
+        "the instrument is not limit-locked: both sides have orders, or the best one is not at the day's limit"),
+    Reason.WRONG_MECHANISM: Told(
+        10031, "invalid_args_for_instrument", "instrument_name", Fix(103, 11), "the instrument does not trade in this way"),
+    Reason.PROTECTION_TRIPPED: Told(
+        14219, "protection_tripped", "", Fix(103, 0),
+        "market-maker protection has been triggered; private/reset_mmp lets the account enter orders again"),
     Reason.UNKNOWN_ORDER: Told(10004, "order_not_found", "order_id", Fix(103, 5), "order {value} is not open"),
+    Reason.ALREADY_LINKED: Told(
+        14302, "already_linked", "linked_order_id", Fix(103, 99), "order {value} is linked with another one already"),
+    Reason.IRREVOCABLE: Told(14303, "irrevocable", "order_id", Fix(103, 99), "a bid in a one-sided auction stays"),
+    Reason.NOT_COUNTERPARTY: Told(
+        14304, "not_counterparty", "order_id", Fix(103, 99), "the offer is made to somebody else, or is one's own"),
+    Reason.OFFER_EXISTS: Told(
+        14305, "offer_exists", "direction", Fix(103, 99), "the auction has its offer already; others bid on the other side"),
+    Reason.NO_OFFER: Told(14306, "no_offer", "instrument_name", Fix(103, 99), "nobody has made the offer of this auction yet"),
+    Reason.AUCTION_OVER: Told(14307, "auction_over", "instrument_name", Fix(103, 2), "the auction's countdown has ended"),
     Reason.PRICE_OFF_TICK: Told(
         10043, "price_wrong_tick", "price", Fix(103, 18), "price {value} is not a multiple of {bound}"),
     Reason.QUANTITY_BELOW_MINIMUM: Told(
@@ -101,6 +159,17 @@ REASONS: dict[Reason, Told] = {
         10021, "invalid_amount", "amount", Fix(103, 26), "amount {value} is above the largest order, {bound}"),
     Reason.MAX_ORDER_NOTIONAL: Told(
         10021, "invalid_amount", "amount", Fix(103, 27), "the order's value {value} is above the largest, {bound}"),
+    Reason.TRIGGER_REACHED: Told(
+        11036, "invalid_trigger_price", "trigger_price", Fix(103, 99),
+        "trigger_price {value} is reached already: the last price is {bound}"),
+    Reason.TRIGGER_BELOW_BAND: Told(
+        10035, "trigger_price_too_low", "trigger_price", Fix(103, 16),
+        "trigger_price {value} is below the lowest price of the day, {bound}"),
+    Reason.TRIGGER_ABOVE_BAND: Told(
+        10034, "trigger_price_too_high", "trigger_price", Fix(103, 16),
+        "trigger_price {value} is above the highest price of the day, {bound}"),
+    Reason.PRICE_BEYOND_RESERVE: Told(
+        10011, "price_not_allowed", "price", Fix(103, 16), "price {value} is worse than the auction asks for, {bound}"),
     Reason.MESSAGE_RATE: Told(
         10028, "too_many_requests", "", Fix(380, 8), "the account sends more orders than its limit of messages allows"),
     Reason.DUPLICATE_CLIENT_ORDER_ID: Told(
@@ -122,6 +191,12 @@ REASONS: dict[Reason, Told] = {
         "the short position could become {value}, the limit is {bound}"),
     Reason.CREDIT: Told(
         10009, "not_enough_funds", "amount", Fix(103, 25), "margin of {value} would be needed, the equity is {bound}"),
+    Reason.MARGIN_CALLED: Told(
+        14509, "margin_called", "amount", Fix(103, 25), "the account's margin is called: only orders that reduce are accepted"),
+    Reason.CLOSE_EXCEEDS_POSITION: Told(
+        14510, "close_exceeds_position", "amount", Fix(103, 3), "{value} would be closed, only {bound} may be"),
+    Reason.OPENING_CAP: Told(
+        14511, "opening_cap", "amount", Fix(103, 3), "{value} would be opened today, the limit of a day is {bound}"),
     Reason.BOOK_FULL: Told(
         10047, "matching_engine_queue_full", "", Fix(103, 0), "the hub holds as many open orders as it can, {bound}"),
     Reason.POST_ONLY_WOULD_TRADE: Told(
@@ -138,15 +213,40 @@ REASONS: dict[Reason, Told] = {
     Reason.DAY_ENDED: Told(14706, "day_ended", "time_in_force", Fix(378, 8), "the trading day has ended"),
     Reason.AMENDED_TO_FILLED: Told(
         14707, "amended_to_filled", "amount", Fix(378, 5), "the new amount is not more than what has filled"),
+    Reason.OUTSIDE_DAILY_LIMITS: Told(
+        14708, "outside_daily_limits", "price", Fix(378, 15), "its price is outside the limits of the next day"),
+    Reason.LINKED: Told(
+        14709, "linked", "linked_order_id", Fix(378, 8), "the order that it was linked with has traded or was triggered"),
+    Reason.MINIMUM_NOT_AVAILABLE: Told(
+        14710, "minimum_not_available", "minimum_amount", Fix(378, 8), "the minimum could not trade at once"),
+    Reason.DATE_REACHED: Told(14711, "date_reached", "expire_date", Fix(378, 8), "its date has come"),
+    Reason.AUCTION_ENDED: Told(14712, "auction_ended", "time_in_force", Fix(378, 8), "the call auction has traded"),
+    Reason.SESSION_ENDED: Told(14713, "session_ended", "time_in_force", Fix(378, 8), "the trading session has ended"),
+    Reason.PROTECTION: Told(14714, "protection", "", Fix(378, 8), "market-maker protection was triggered"),
+    Reason.LIQUIDATION: Told(14715, "liquidation", "", Fix(378, 8), "the operator liquidates the position"),
+    Reason.INSTRUMENT_EXPIRY: Told(14716, "instrument_expiry", "instrument_name", Fix(378, 8), "the instrument has expired"),
+    Reason.VELOCITY: Told(
+        14801, "velocity", "price", Fix(378, 6), "prices moved too fast: the circuit breaker began a call auction"),
+    Reason.CASCADE: Told(14802, "cascade", "", Fix(378, 6), "too many stop orders at once: a call auction began"),
+    Reason.LIMIT_LOCK: Told(14803, "limit_lock", "", Fix(378, 8), "the instrument is no longer locked at its daily limit"),
 }
 
-# What the two numbers of a REJECTED event count, for those reasons that have numbers.
-_PRICES = frozenset({Reason.PRICE_OFF_TICK, Reason.PRICE_BELOW_BAND, Reason.PRICE_ABOVE_BAND,
-                     Reason.PRICE_OUTSIDE_COLLAR, Reason.POST_ONLY_WOULD_TRADE})
-_AMOUNTS = frozenset({Reason.INVALID_QUANTITY, Reason.QUANTITY_BELOW_MINIMUM, Reason.QUANTITY_OFF_LOT,
-                      Reason.MAX_ORDER_QUANTITY, Reason.MAX_LONG, Reason.MAX_SHORT, Reason.REDUCE_ONLY_WOULD_INCREASE})
-_MONEY = frozenset({Reason.MAX_ORDER_NOTIONAL, Reason.CREDIT})
-_COUNTS = frozenset({Reason.MAX_OPEN_ORDERS, Reason.BOOK_FULL})
+# What the two numbers of a REJECTED event count, for those reasons that have numbers. Others give their value as it is, up
+# to INVALID_LINK, or none.
+_UNITS: dict[Reason, str] = {
+    Reason.INVALID_QUANTITY: "amount", Reason.INVALID_TRIGGER_PRICE: "price", Reason.INVALID_DISPLAY_QUANTITY: "amount",
+    Reason.INVALID_MINIMUM_QUANTITY: "amount", Reason.INVALID_EXPIRE_DATE: "date", Reason.INVALID_OFFSET: "offset",
+    Reason.INVALID_LINK: "id", Reason.INVALID_VALUE: "count", Reason.ONLY_IN_AUCTION: "phase", Reason.PHASE_TRANSITION: "phase",
+    Reason.UNKNOWN_ORDER: "id", Reason.ALREADY_LINKED: "id",
+    Reason.PRICE_OFF_TICK: "price", Reason.QUANTITY_BELOW_MINIMUM: "amount", Reason.QUANTITY_OFF_LOT: "amount",
+    Reason.PRICE_BELOW_BAND: "price", Reason.PRICE_ABOVE_BAND: "price", Reason.PRICE_OUTSIDE_COLLAR: "price",
+    Reason.MAX_ORDER_QUANTITY: "amount", Reason.MAX_ORDER_NOTIONAL: "money", Reason.TRIGGER_REACHED: "price",
+    Reason.TRIGGER_BELOW_BAND: "price", Reason.TRIGGER_ABOVE_BAND: "price", Reason.PRICE_BEYOND_RESERVE: "price",
+    Reason.MAX_OPEN_ORDERS: "count", Reason.REDUCE_ONLY_WOULD_INCREASE: "amount", Reason.MAX_LONG: "amount",
+    Reason.MAX_SHORT: "amount", Reason.CREDIT: "money", Reason.CLOSE_EXCEEDS_POSITION: "amount", Reason.OPENING_CAP: "amount",
+    Reason.BOOK_FULL: "count", Reason.POST_ONLY_WOULD_TRADE: "price"}
+OFFSETS = {"open": int(Flag.OPEN), "close": int(Flag.CLOSE), "close_today": int(Flag.CLOSE_TODAY)}
+PHASES = {int(phase): phase.name.lower() for phase in Phase}
 
 
 class Refused(Exception):
@@ -172,31 +272,58 @@ def invalid(field: str, text: str, **data: Any) -> Refused:
     return Refused(-32602, "Invalid params", text, field=field, reason=data.pop("reason", "invalid_value"), **data)
 
 
-def refused_by_rule(event: "Event", scale: "Scale | None") -> Refused:
-    """The error of a REJECTED event; its numbers in the instrument's units."""
+def refused_by_rule(event: "Event", scale: "Scale | None", field: str = "") -> Refused:
+    """The error of a REJECTED event; its numbers in the instrument's units. `field`: where the parameter has another name."""
     reason = Reason(event.reason)
     told = REASONS[reason]
     value, bound = _numbers(reason, event, scale)
     text = told.text.format(value=value, bound=bound)
-    return Refused(told.code, told.message, text, field=told.field, value=value, bound=bound,
+    if field and told.field and text.startswith(told.field + " "):
+        text = field + text[len(told.field):]
+    return Refused(told.code, told.message, text, field=field or told.field, value=value, bound=bound,
                    reason=reason.name.lower(), fix=told.fix, seq=event.sequence)
 
 
 def _numbers(reason: Reason, event: "Event", scale: "Scale | None") -> tuple[Any, Any]:
     """Value and bound of a REJECTED event as the client counts: currency, units, money. None: has no number."""
     value, bound = event.resting_leaves_quantity, event.resting_price
-    if reason is Reason.UNKNOWN_ORDER:
-        return str(event.order_id), None
     if reason is Reason.DUPLICATE_CLIENT_ORDER_ID:
         return str(event.resting_order_id), None
-    if reason in _MONEY:
+    unit = _UNITS.get(reason)
+    if unit == "id":
+        return str(value or event.order_id), None
+    if unit == "money":
         return Decimal(value) / 100, Decimal(bound) / 100
-    if reason in _COUNTS:
+    if unit == "count":
         return value, bound
-    if scale is None or not (reason in _PRICES or reason in _AMOUNTS):
+    if unit == "date":
+        return date_text(value), date_text(bound)
+    if unit == "phase":
+        return PHASES.get(value, value), PHASES.get(bound, bound)
+    if unit == "offset":
+        return "+".join(name for name, flag in OFFSETS.items() if value & flag) or "none", None
+    if unit is None or scale is None:
         return (value, None) if reason < Reason.HUB_KILLED else (None, None)
-    convert = scale.price if reason in _PRICES else scale.amount
+    convert = scale.price if unit == "price" else scale.amount
     return Decimal(convert(value)), Decimal(convert(bound))
+
+
+# Dates -------------------------------------------------------------------------------------------------------------------
+
+def date_text(date: int) -> str:
+    """yyyymmdd as text; 0: none; what is no date yet (1): any."""
+    return "none" if date == 0 else "any" if date < 1_000_00_00 else f"{date // 10_000:04}-{date // 100 % 100:02}-{date % 100:02}"
+
+
+def date_number(text: str, field: str) -> int:
+    """yyyymmdd of YYYY-MM-DD. Errors: Refused naming the field."""
+    try:
+        if len(text) != 10:
+            raise ValueError
+        day = datetime.date.fromisoformat(text)
+    except ValueError:
+        raise invalid(field, f"{field}: {text} is not a date such as 2026-12-31", value=text) from None
+    return day.year * 10_000 + day.month * 100 + day.day
 
 
 # Requests ----------------------------------------------------------------------------------------------------------------
@@ -336,28 +463,31 @@ class Scale:
         self._prices: dict[int, str] = {}
         self._amounts: dict[int, str] = {}
 
-    def ticks(self, raw: Raw) -> int:
-        """Ticks of a JSON number or text. Errors: Refused naming price."""
+    def ticks(self, raw: Raw, field: str = "price") -> int:
+        """Ticks of a JSON number or text. Errors: Refused naming the field."""
         text = bytes(raw)
         known = self._ticks.get(text)
-        return known if known is not None else _remember(self._ticks, text, self._convert(price_to_ticks, "price", text))
+        return known if known is not None else _remember(self._ticks, text, self._price(text, field))
 
-    def lots(self, raw: Raw) -> int:
-        """Lots of a JSON number or text. Errors: Refused naming amount."""
+    def lots(self, raw: Raw, field: str = "amount") -> int:
+        """Lots of a JSON number or text. Errors: Refused naming the field."""
         text = bytes(raw)
         known = self._lots.get(text)
-        return known if known is not None else _remember(self._lots, text, self._convert(amount_to_lots, "amount", text))
+        return known if known is not None else _remember(self._lots, text, self._amount(text, field))
 
-    def _convert(self, convert: Any, field: str, text: bytes) -> int:
+    def _price(self, text: bytes, field: str) -> int:
         number = decimal(text, field)
         try:
-            return int(convert(self.instrument, number))
+            return price_to_ticks(self.instrument, number, field)
         except ValueError as error:
-            step = self.instrument.tick_size if field == "price" else self.instrument.lot_size
-            told = REASONS[Reason.PRICE_OFF_TICK if field == "price" else Reason.QUANTITY_OFF_LOT]
-            raise Refused(told.code, told.message, str(error), field=field, value=number,
-                          bound=step, fix=told.fix,
-                          reason="price_off_tick" if field == "price" else "quantity_off_lot") from None
+            raise _off_step(Reason.PRICE_OFF_TICK, error, field, number, self.instrument.tick_size) from None
+
+    def _amount(self, text: bytes, field: str) -> int:
+        number = decimal(text, field)
+        try:
+            return amount_to_lots(self.instrument, number, field)
+        except ValueError as error:
+            raise _off_step(Reason.QUANTITY_OFF_LOT, error, field, number, self.instrument.lot_size) from None
 
     def price(self, ticks: int) -> str:
         """A price as JSON number, with the digits it has."""
@@ -381,6 +511,13 @@ class Scale:
     def money(self, notional: int) -> Decimal:
         """ticks x lots as an amount of currency."""
         return notional * self.instrument.tick_size * self.instrument.lot_size
+
+
+def _off_step(reason: Reason, error: ValueError, field: str, number: Decimal, step: Decimal) -> Refused:
+    """A price between ticks or an amount between lots."""
+    told = REASONS[reason]
+    code, message = (10044, "trigger_price_wrong_tick") if field == "trigger_price" else (told.code, told.message)
+    return Refused(code, message, str(error), field=field, value=number, bound=step, fix=told.fix, reason=reason.name.lower())
 
 
 def _remember(memory: dict, key: Any, value: Any) -> Any:
@@ -431,9 +568,12 @@ class Command(NamedTuple):
     trigger_price: int
     quantity: int
     display_quantity: int
+    minimum_quantity: int
     client_order_id: bytes
     instrument: int
     account: int
+    expire_date: int
+    counterparty: int
     kind: int
     side: int
     order_type: int
@@ -470,11 +610,12 @@ _COMMAND, _EVENT = layout(COMMAND), layout(EVENT)
 
 
 def command_row(kind: int, account: int, session: int, *, instrument: int = 0, order_id: int = 0, price: int = 0,
-                quantity: int = 0, client_order_id: bytes = b"", side: int = 0, order_type: int = 0,
+                trigger_price: int = 0, quantity: int = 0, display_quantity: int = 0, minimum_quantity: int = 0,
+                client_order_id: bytes = b"", expire_date: int = 0, counterparty: int = 0, side: int = 0, order_type: int = 0,
                 time_in_force: int = 0, flags: int = 0) -> bytes:
     """The bytes of one COMMAND row that is not stamped yet."""
-    return _COMMAND.pack(0, 0, order_id, price, 0, quantity, 0, client_order_id, instrument, account, kind, side,
-                         order_type, time_in_force, flags, session)
+    return _COMMAND.pack(0, 0, order_id, price, trigger_price, quantity, display_quantity, minimum_quantity, client_order_id,
+                         instrument, account, expire_date, counterparty, kind, side, order_type, time_in_force, flags, session)
 
 
 def commands_of(rows: np.ndarray) -> Iterator[Command]:

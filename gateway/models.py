@@ -38,6 +38,8 @@ OrderId = (Annotated[StrictStr, Field(min_length=1, max_length=20)]
            | Annotated[StrictInt, Field(ge=1, le=(1 << 63) - 1)])
 
 
+Date = Annotated[StrictStr, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
+AccountName = Name | Annotated[StrictInt, Field(ge=0, le=(1 << 31) - 1)]
 _ABSENT: Any = None              # may be left out, may not be null
 
 
@@ -48,9 +50,20 @@ class Enter(BaseModel):
 
     instrument_name: Name
     amount: Number = Field(description="units, a multiple of contract_size")
-    price: Number = Field(default=_ABSENT, description="currency per unit, a multiple of tick_size; none for market")
-    type: Literal["limit", "market"] = "limit"
-    time_in_force: Literal["good_til_cancelled", "good_til_day", "immediate_or_cancel", "fill_or_kill"] = "good_til_cancelled"
+    price: Number = Field(default=_ABSENT, description="currency per unit, a multiple of tick_size; of limit and stop_limit")
+    type: Literal["limit", "market", "stop_limit", "stop_market"] = "limit"
+    trigger_price: Number = Field(default=_ABSENT, description="of stops: last price at which they enter the market")
+    trigger: Literal["last_price"] = "last_price"
+    time_in_force: Literal["good_til_cancelled", "good_til_day", "good_til_date", "good_for_session", "at_the_opening",
+                           "immediate_or_cancel", "fill_or_kill"] = "good_til_cancelled"
+    expire_date: Date = Field(default=_ABSENT, description="of good_til_date: YYYY-MM-DD, the last trading day")
+    display_amount: Number = Field(default=_ABSENT, description="iceberg: what is shown at a time; default: all")
+    minimum_amount: Number = Field(
+        default=_ABSENT, description="immediate_or_cancel: at least so much at once; an offer: the least that may be taken")
+    linked_order_id: OrderId = Field(default=_ABSENT, description="one cancels the other: an open order of the same side")
+    offset: Literal["open", "close", "close_today"] = Field(
+        default=_ABSENT, description="where the instrument keeps long and short apart")
+    counterparty: AccountName = Field(default=_ABSENT, description="name or number of the account that an offer is made to")
     client_order_id: Tag = Field(default=_ABSENT, description="unique per account and trading day: makes sending again safe")
     label: Tag = Field(default=_ABSENT, description="a free tag")
     post_only: StrictBool = False
@@ -58,6 +71,17 @@ class Enter(BaseModel):
     reduce_only: StrictBool = False
     self_match: Literal["cancel_incoming", "cancel_resting", "cancel_both"] = Field(
         default=_ABSENT, description="self-match prevention; default: the account's")
+
+
+class Take(BaseModel):
+    """private/take."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    order_id: OrderId
+    amount: Number
+    client_order_id: Tag = _ABSENT
+    label: Tag = _ABSENT
 
 
 class Edit(BaseModel):
@@ -68,6 +92,7 @@ class Edit(BaseModel):
     order_id: OrderId
     amount: Number = Field(default=_ABSENT, description="new total, what has filled included")
     price: Number = _ABSENT
+    trigger_price: Number = Field(default=_ABSENT, description="of a stop that waits")
     post_only: StrictBool = False
     reject_post_only: StrictBool = True
 
@@ -81,4 +106,5 @@ class Cancel(BaseModel):
 
 
 DOCUMENTED: dict[str, type[BaseModel]] = {
-    "private/buy": Enter, "private/sell": Enter, "private/edit": Edit, "private/cancel": Cancel}
+    "private/buy": Enter, "private/sell": Enter, "private/edit": Edit, "private/cancel": Cancel,
+    "private/take": Take}

@@ -35,12 +35,15 @@ def _list(session: "Session", orders: list[Order]) -> str:
 
 def open_orders(session: "Session", read: requests.ByCurrency, request_id: str, now: int) -> str:
     chosen = terms.chosen(session.hub.exchange, read.currency, read.kind)
-    return _list(session, [] if read.type == "market" else session.orders.open_of(session.account, chosen))
+    return _open(session, chosen, read.type)
 
 
 def open_orders_by_instrument(session: "Session", read: requests.ByInstrument, request_id: str, now: int) -> str:
-    chosen = frozenset({session.instrument(read.instrument_name)})
-    return _list(session, [] if read.type == "market" else session.orders.open_of(session.account, chosen))
+    return _open(session, frozenset({session.instrument(read.instrument_name)}), read.type)
+
+
+def _open(session: "Session", chosen: frozenset[int], kind: str) -> str:
+    return _list(session, [order for order in session.orders.open_of(session.account, chosen) if order.is_of(kind)])
 
 
 def open_orders_by_label(session: "Session", read: requests.ByLabel, request_id: str, now: int) -> str:

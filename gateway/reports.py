@@ -13,6 +13,7 @@ that command.
 Instruments are indices, prices ticks, quantities lots, times ns.
 """
 from copy import copy
+from decimal import Decimal
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,18 +21,42 @@ from msgspec import Struct
 
 from exchange.blotter import ENTRY, Blotter, OrderState
 from exchange.machine import Exchange
-from gateway.messages import Command, Event, Scale, commands_of, encode, event_at, events_of, layout, notification
-from matching.codes import EventKind, Flag, OrderType, Reason, Side, TimeInForce
+from gateway.messages import (
+    OFFSETS,
+    Command,
+    Event,
+    Scale,
+    commands_of,
+    date_text,
+    encode,
+    event_at,
+    events_of,
+    layout,
+    notification,
+    plain,
+)
+from matching.codes import CommandKind, EventKind, Flag, OrderType, Reason, Side, TimeInForce
 
 _ACCEPTED, _TRADED, _CANCELED = int(EventKind.ACCEPTED), int(EventKind.TRADED), int(EventKind.CANCELED)
-_AMENDED, _REJECTED = int(EventKind.AMENDED), int(EventKind.REJECTED)
-_DAY_ENDED = int(Reason.DAY_ENDED)
-_LABEL = int(Flag.LABEL)
+_AMENDED, _REJECTED, _TRIGGERED = int(EventKind.AMENDED), int(EventKind.REJECTED), int(EventKind.TRIGGERED)
+_ENTER, _TAKE = int(CommandKind.ENTER), int(CommandKind.TAKE)
+_LIMIT, _MARKET = int(OrderType.LIMIT), int(OrderType.MARKET)
+_STOP, _STOP_LIMIT = int(OrderType.STOP), int(OrderType.STOP_LIMIT)
+_FOK, _IOC = int(TimeInForce.FOK), int(TimeInForce.IOC)
+_EXPIRED = frozenset(int(reason) for reason in (
+    Reason.DAY_ENDED, Reason.DATE_REACHED, Reason.SESSION_ENDED, Reason.AUCTION_ENDED, Reason.INSTRUMENT_EXPIRY))
+_LABEL, _PARKED = int(Flag.LABEL), int(Flag.PARKED)
+_OFFSETS = sum(OFFSETS.values())
+# Events that change an order. Those of an auction come with them.
+_TOLD = np.isin(np.arange(256), [_ACCEPTED, _TRADED, _CANCELED, _AMENDED, _TRIGGERED])
+_TOUCHES_FUNDS = np.isin(np.arange(256), [EventKind.BALANCE, EventKind.CASH, EventKind.MARGIN_CALL])
 
 DIRECTION = {int(Side.BUY): "buy", int(Side.SELL): "sell"}
-ORDER_TYPE = {int(OrderType.MARKET): "market", int(OrderType.LIMIT): "limit"}
+ORDER_TYPE = {_MARKET: "market", _LIMIT: "limit", _STOP: "stop_market", _STOP_LIMIT: "stop_limit"}
 TIME_IN_FORCE = {int(TimeInForce.DAY): "good_til_day", int(TimeInForce.GTC): "good_til_cancelled",
-                 int(TimeInForce.IOC): "immediate_or_cancel", int(TimeInForce.FOK): "fill_or_kill"}
+                 int(TimeInForce.OPENING): "at_the_opening", int(TimeInForce.IOC): "immediate_or_cancel",
+                 int(TimeInForce.FOK): "fill_or_kill", int(TimeInForce.GTD): "good_til_date",
+                 int(TimeInForce.SESSION): "good_for_session"}
 _REASON = {int(reason): reason.name.lower() for reason in Reason}
 _JSON = {True: "true", False: "false"}
 _REMEMBERED = 4096               # orders found, and events of a batch up to which it pays to say which of them it changed
@@ -58,6 +83,13 @@ class Order(Struct, gc=False):
     updated: int
     sequence: int                # of the command that changed it last
     exec_type: str
+    trigger_price: int = 0
+    display_quantity: int = 0    # shown at a time; 0: all
+    minimum_quantity: int = 0
+    linked_order_id: int = 0
+    expire_date: int = 0
+    parked: bool = False         # waits for its trigger
+    triggered: bool | None = None        # None: it is over, and nobody knows any more
     replaced: bool = False
 
     @property
@@ -67,7 +99,15 @@ class Order(Struct, gc=False):
     @property
     def state(self) -> str:
         """order_state, as clients read it."""
-        return "open" if self.leaves > 0 else "filled" if self.filled >= self.quantity else "cancelled"
+        if self.leaves > 0:
+            return "untriggered" if self.parked else "open"
+        return "filled" if self.filled >= self.quantity else "cancelled"
+
+    def is_of(self, kind: str) -> bool:
+        """Whether it is open and of a type as Deribit groups them; no `market` order is open."""
+        if kind in ("all", "trigger_all", "stop_all"):
+            return self.parked or (kind == "all" and self.open)
+        return self.open and (kind == ORDER_TYPE[self.order_type] if self.parked else kind == "limit")
 
     def apply(self, event: Event) -> None:
         """Bring the order up to one of its events."""
@@ -81,20 +121,34 @@ class Order(Struct, gc=False):
         elif kind == _CANCELED:
             self.leaves = 0
             self.reason = event.reason
-            self.exec_type = "expired" if event.reason == _DAY_ENDED else "canceled"
+            self.exec_type = "expired" if event.reason in _EXPIRED else "canceled"
         elif kind == _AMENDED:
             self.price, self.quantity, self.leaves = event.price, event.quantity, event.leaves_quantity
             self.exec_type, self.replaced = "replaced", True
+            if event.flags & _PARKED:
+                self.trigger_price = event.resting_price
+        elif kind == _TRIGGERED:
+            self.price, self.leaves = event.price, event.leaves_quantity
+            self.parked, self.triggered, self.exec_type = False, True, "triggered"
         else:
             return
         self.sequence, self.updated = event.sequence, event.time
 
 
 def entered(command: Command, accepted: Event) -> Order:
-    """The order that an ACCEPTED event began."""
-    return Order(accepted.order_id, accepted.account, accepted.instrument, accepted.side, command.order_type,
-                 command.time_in_force, command.flags, accepted.price, accepted.quantity, accepted.leaves_quantity, 0, 0,
-                 0, accepted.client_order_id.rstrip(b"\0"), accepted.time, accepted.time, accepted.sequence, "new")
+    """The order that an ACCEPTED event began. TAKE and LIQUIDATE give orders too, whose terms are in RULEBOOK 13.1 and 11.7."""
+    order = Order(accepted.order_id, accepted.account, accepted.instrument, accepted.side, command.order_type,
+                  command.time_in_force, command.flags, accepted.price, accepted.quantity, accepted.leaves_quantity, 0, 0,
+                  0, accepted.client_order_id.rstrip(b"\0"), accepted.time, accepted.time, accepted.sequence, "new")
+    if command.kind == _ENTER:
+        order.trigger_price, order.display_quantity = command.trigger_price, command.display_quantity
+        order.minimum_quantity, order.linked_order_id = command.minimum_quantity, command.order_id
+        order.expire_date, order.parked = command.expire_date, accepted.flags & _PARKED != 0
+        order.triggered = False
+    else:
+        order.flags = accepted.flags
+        order.order_type, order.time_in_force = (_LIMIT, _FOK) if command.kind == _TAKE else (_MARKET, _IOC)
+    return order
 
 
 _ENTRY = layout(ENTRY)
@@ -102,12 +156,18 @@ _ENTRY = layout(ENTRY)
 
 def _of_entry(row: bytes) -> Order:
     """An ENTRY of the blotter; its flags are the entering command's, its last change is not told apart."""
-    (order_id, price, quantity, leaves, filled, notional, created, updated, client, instrument, account, sequence, flags,
-     reason, side, order_type, time_in_force, state) = _ENTRY.unpack(row)
-    exec_type = (("expired" if reason == _DAY_ENDED else "canceled") if state == OrderState.CANCELED
+    (order_id, price, trigger_price, quantity, leaves, filled, display_quantity, minimum_quantity, notional, created, updated,
+     linked_order_id, client, instrument, account, expire_date, sequence, flags, reason, side, order_type, time_in_force,
+     state) = _ENTRY.unpack(row)
+    exec_type = (("expired" if reason in _EXPIRED else "canceled") if state == OrderState.CANCELED
                  else "trade" if filled else "new")
+    parked = state == OrderState.UNTRIGGERED
+    triggered: bool | None = not parked
+    if not (parked or leaves or filled):         # a STOP has no price until it is triggered; of a STOP_LIMIT nothing tells
+        triggered = None if order_type == _STOP_LIMIT else price != 0
     return Order(order_id, account, instrument, side, order_type, time_in_force, flags, price, quantity, leaves, filled,
-                 notional, reason, client.rstrip(b"\0"), created, updated, sequence, exec_type)
+                 notional, reason, client.rstrip(b"\0"), created, updated, sequence, exec_type, trigger_price,
+                 display_quantity, minimum_quantity, linked_order_id, expire_date, parked, triggered)
 
 
 class Orders:
@@ -117,6 +177,8 @@ class Orders:
         self.exchange = exchange
         self.blotter = blotter
         self.scales = [Scale(instrument) for instrument in exchange.instruments]
+        limits = exchange.ledger.limits          # columns of the engine's own memory: reading one cell is cheap
+        self._fees = limits["fee_per_lot"], limits["fee_rate"], limits["fen_per_tick"]
         # Who cancels looks an order up twice, when asked and when answering, and the blotter's way is the longer one.
         self._found: dict[int, Order] = {}
 
@@ -127,17 +189,21 @@ class Orders:
             entry = self.blotter.order(order_id)
             if entry is None:
                 return None
+            order = _of_entry(entry.tobytes())
+            if order.linked_order_id:            # what becomes of the other changes this one, and no event names both
+                return order
             if len(self._found) >= _REMEMBERED:
                 self._found.clear()
-            order = self._found[order_id] = _of_entry(entry.tobytes())
+            self._found[order_id] = order
         return copy(order)
 
-    def changed(self, events: np.ndarray) -> None:
+    def changed(self, commands: np.ndarray, events: np.ndarray) -> None:
         """The blotter has recorded these: what was found of their orders is out of date."""
         if len(events) > _REMEMBERED:
             self._found.clear()
         elif self._found:
-            for order_id in events["order_id"].tolist() + events["resting_order_id"].tolist():
+            for order_id in (commands["order_id"].tolist() + events["order_id"].tolist()
+                             + events["resting_order_id"].tolist()):
                 self._found.pop(order_id, None)
 
     def open_ids(self, account: int) -> set[int]:
@@ -170,17 +236,43 @@ class Orders:
         state = order.state
         canceled = "" if state != "cancelled" else reason if order.reason else "user_request"
         flags = order.flags
+        more = self._special(order, scale) if (
+            order.order_type > _LIMIT or order.display_quantity or order.minimum_quantity or order.linked_order_id
+            or order.expire_date or flags & _OFFSETS) else ""
+        price = '"market_price"' if order.order_type == _STOP and not order.price else scale.price(order.price)
         repeated = ',"dup":true' if dup else ""
         return (f'{{"order_id":"{order.order_id}","instrument_name":"{scale.instrument.symbol}",'
                 f'"direction":"{DIRECTION[order.side]}","order_type":"{ORDER_TYPE[order.order_type]}",'
-                f'"order_state":"{state}","price":{scale.price(order.price)},"amount":{scale.amount(order.quantity)},'
+                f'"order_state":"{state}","price":{price},"amount":{scale.amount(order.quantity)},'
                 f'"filled_amount":{scale.amount(order.filled)},"average_price":{scale.average(order.notional, order.filled)},'
                 f'"time_in_force":"{TIME_IN_FORCE[order.time_in_force]}","post_only":{_JSON[flags & 1 != 0]},'
                 f'"reduce_only":{_JSON[flags & 2 != 0]},"label":{name},{client}'
                 f'"creation_timestamp":{order.created // 1_000_000},"last_update_timestamp":{order.updated // 1_000_000},'
                 f'"seq":{order.sequence},"exec_type":"{order.exec_type}","reason":"{reason}",'
                 f'"cancel_reason":"{canceled}","replaced":{_JSON[order.replaced]},"api":true,'
-                f'"web":false,"contracts":{order.quantity}{repeated}}}')
+                f'"web":false,"contracts":{order.quantity}{more}{repeated}}}')
+
+    def _special(self, order: Order, scale: Scale) -> str:
+        """What only some orders have."""
+        more = ""
+        if order.order_type > _LIMIT:
+            trigger = scale.price(order.trigger_price)
+            more += f',"trigger":"last_price","trigger_price":{trigger},"stop_price":{trigger}'
+            if order.triggered is not None:
+                more += f',"triggered":{_JSON[order.triggered]}'
+        if order.display_quantity:
+            shown = scale.amount(order.display_quantity)
+            more += f',"display_amount":{shown},"refresh_amount":{shown}'
+        if order.minimum_quantity:
+            more += f',"minimum_amount":{scale.amount(order.minimum_quantity)}'
+        if order.linked_order_id:
+            more += f',"linked_order_id":"{order.linked_order_id}"'
+        if order.expire_date:
+            more += f',"expire_date":"{date_text(order.expire_date)}"'
+        for name, flag in OFFSETS.items():
+            if order.flags & flag:
+                more += f',"offset":"{name}"'
+        return more
 
     def trade_text(self, order: Order, event: Event, taker: bool) -> str:
         """Trade as JSON, from the side of one of its orders, which is as the trade left it."""
@@ -191,9 +283,18 @@ class Orders:
                 f'"order_id":"{order.order_id}","order_type":"{ORDER_TYPE[order.order_type]}",'
                 f'"direction":"{DIRECTION[order.side]}","state":"{order.state}",'
                 f'"price":{scale.price(event.price)},"amount":{scale.amount(event.quantity)},'
-                f'"liquidity":"{"T" if taker else "M"}","fee":0,"fee_currency":"{scale.instrument.currency}",'
+                f'"liquidity":"{"T" if taker else "M"}","fee":{self.fee(event)},"fee_currency":"{scale.instrument.currency}",'
                 f'"timestamp":{event.time // 1_000_000},"label":{name},{client}"seq":{event.sequence},'
                 f'"self_trade":{_JSON[event.account == event.resting_account]},"contracts":{event.quantity},"api":true}}')
+
+
+    def fee(self, event: Event) -> str:
+        """What a trade costs either side at the present rates, in currency; charged when the instrument settles."""
+        per_lot, rate, fen_per_tick = (int(column[event.instrument]) for column in self._fees)
+        if not per_lot and not rate:
+            return "0"
+        millionths = event.quantity * (per_lot * 1_000_000 + rate * abs(event.price) * fen_per_tick)
+        return plain(Decimal(millionths).scaleb(-8))
 
 
 class Batch:
@@ -285,11 +386,12 @@ class Reports:
         events = batch.events
         kind = events["kind"]
         traded = kind == _TRADED
-        seen = (kind <= _AMENDED) & (kind != _REJECTED)
+        seen = _TOLD[kind]
         # accounts of other kinds may be ALL (-1), which would look up the last one: `seen` leaves them out
         wanted = seen & (self._watched[events["account"]] | (traded & self._watched[events["resting_account"]]))
         states: dict[int, Order] = {}
-        moved: set[int] = set()
+        paid = events["account"][_TOUCHES_FUNDS[kind]]
+        moved = set(paid[self._watched[paid]].tolist())
         told: list[tuple[Order, Event | None, bool]] = []
         sequence = 0
         for event in events_of(events[wanted]):

@@ -16,11 +16,16 @@ Text = Annotated[str, Meta(max_length=256)]
 Tag = Annotated[str, Meta(min_length=1, max_length=20, pattern=r"^[ -~]*\Z")]
 OrderId = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)] | Annotated[str, Meta(min_length=1, max_length=20)]
 Number = Raw                       # a JSON number or a text, exact: messages.decimal
+Date = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")]
+AccountName = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)] | Name        # or its number
 Count = Annotated[int, Meta(ge=1, le=1000)]
 Milliseconds = Annotated[int, Meta(ge=0, le=1 << 52)]
 Channels = Annotated[list[Annotated[str, Meta(max_length=128)]], Meta(min_length=1, max_length=500)]
 Kind = Literal["any", "all", "future", "option", "spot", "future_combo", "option_combo", "combo"]
-OpenType = Literal["all", "limit", "market"]
+OpenType = Literal["all", "limit", "market", "trigger_all", "stop_all", "stop_limit", "stop_market"]
+OrderType = Literal["limit", "market", "stop_limit", "stop_market"]
+TimeInForce = Literal["good_til_cancelled", "good_til_day", "good_til_date", "good_for_session", "at_the_opening",
+                      "immediate_or_cancel", "fill_or_kill"]
 Sorting = Literal["asc", "desc", "default"]
 
 
@@ -94,8 +99,16 @@ class Enter(Struct, forbid_unknown_fields=True, gc=False):
     instrument_name: Name
     amount: Number
     price: Number | UnsetType = UNSET
-    type: Literal["limit", "market"] | UnsetType = UNSET
-    time_in_force: Literal["good_til_cancelled", "good_til_day", "immediate_or_cancel", "fill_or_kill"] | UnsetType = UNSET
+    type: OrderType | UnsetType = UNSET
+    trigger_price: Number | UnsetType = UNSET
+    trigger: Literal["last_price"] | UnsetType = UNSET
+    time_in_force: TimeInForce | UnsetType = UNSET
+    expire_date: Date | UnsetType = UNSET
+    display_amount: Number | UnsetType = UNSET
+    minimum_amount: Number | UnsetType = UNSET
+    linked_order_id: OrderId | UnsetType = UNSET
+    offset: Literal["open", "close", "close_today"] | UnsetType = UNSET
+    counterparty: AccountName | UnsetType = UNSET
     client_order_id: Tag | UnsetType = UNSET
     label: Tag | UnsetType = UNSET
     post_only: bool | UnsetType = UNSET
@@ -104,10 +117,20 @@ class Enter(Struct, forbid_unknown_fields=True, gc=False):
     self_match: Literal["cancel_incoming", "cancel_resting", "cancel_both"] | UnsetType = UNSET
 
 
+class Take(Struct, forbid_unknown_fields=True, gc=False):
+    """Trade with a posted offer."""
+
+    order_id: OrderId
+    amount: Number
+    client_order_id: Tag | UnsetType = UNSET
+    label: Tag | UnsetType = UNSET
+
+
 class Edit(Struct, forbid_unknown_fields=True, gc=False):
     order_id: OrderId
     amount: Number | UnsetType = UNSET
     price: Number | UnsetType = UNSET
+    trigger_price: Number | UnsetType = UNSET
     post_only: bool | UnsetType = UNSET
     reject_post_only: bool | UnsetType = UNSET
 
@@ -117,6 +140,7 @@ class EditByLabel(Struct, forbid_unknown_fields=True, gc=False):
     instrument_name: Name
     amount: Number | UnsetType = UNSET
     price: Number | UnsetType = UNSET
+    trigger_price: Number | UnsetType = UNSET
     post_only: bool | UnsetType = UNSET
     reject_post_only: bool | UnsetType = UNSET
 
@@ -243,6 +267,7 @@ METHODS: dict[str, Method] = {
     "private/sell": _method(Enter, _TRADE),
     "private/edit": _method(Edit, _TRADE),
     "private/edit_by_label": _method(EditByLabel, _TRADE),
+    "private/take": _method(Take, _TRADE),
     "private/cancel": _method(Cancel, _TRADE),
     "private/cancel_by_label": _method(ByLabel, _TRADE),
     "private/cancel_all": _method(Nothing, _TRADE),
@@ -276,12 +301,12 @@ METHODS: dict[str, Method] = {
 }
 
 
-def order_number(order_id: int | str) -> int:
-    """The number in an order id. Errors: Refused naming order_id."""
+def order_number(order_id: int | str, field: str = "order_id") -> int:
+    """The number in an order id. Errors: Refused naming the field."""
     if isinstance(order_id, int):
         return order_id
     if not (order_id.isascii() and order_id.isdigit() and len(order_id) < 19):
-        raise invalid("order_id", f"order_id: {order_id} is not the id of an order", value=order_id)
+        raise invalid(field, f"{field}: {order_id} is not the id of an order", value=order_id)
     return int(order_id)
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from matching.codes import ALL, CommandKind, EventKind
+from matching.codes import ALL, RESTING_OFFSET, CommandKind, EventKind, Limit, Scope
 from matching.jit import inlined, kernel
 from matching.records import COMMAND, COMMAND_WORDS, EVENT, EVENT_WORDS, NIL
 
@@ -30,14 +30,24 @@ class Check(NamedTuple):
     bound: str
 
 
-# The book judges everything else. It does not look at the last two yet, so nobody may believe that it did.
+# The book judges everything else.
 CHECKS = (
-    Check("kind", "1 ENTER, 2 CANCEL, 3 AMEND or 4 MASS_CANCEL"),
+    Check("kind", "1 ENTER, 2 CANCEL, 3 AMEND, 4 MASS_CANCEL or 5 TAKE"),
     Check("client_order_id", "up to 20 printable ASCII characters, then zero bytes"),
-    Check("trigger_price", "0: there are no stop orders yet"),
-    Check("display_quantity", "0: there are no iceberg orders yet"),
 )
-_KIND, _CLIENT_ORDER_ID, _TRIGGER_PRICE, _DISPLAY_QUANTITY = range(len(CHECKS))
+_KIND, _CLIENT_ORDER_ID = range(len(CHECKS))
+
+# Whose an event is. Those of a MASS_CANCEL or LIMIT of all, of an instrument or of the hub are nobody's.
+_NOBODYS, _OWNERS, _BOTH_SIDES, _OF_LIMIT, _OF_KILL_SWITCH = range(5)
+_BELONGS = np.full(256, _NOBODYS, np.int64)
+_BELONGS[[EventKind.ACCEPTED, EventKind.REJECTED, EventKind.CANCELED, EventKind.AMENDED, EventKind.TRIGGERED,
+          EventKind.MASS_CANCELED, EventKind.DISPLAYED, EventKind.UNCROSSED, EventKind.BALANCE, EventKind.MARGIN_CALL,
+          EventKind.CASH, EventKind.LIQUIDATED]] = _OWNERS
+_BELONGS[[EventKind.TRADED, EventKind.DELIVERY]] = _BOTH_SIDES
+_BELONGS[EventKind.LIMIT], _BELONGS[EventKind.KILL_SWITCH] = _OF_LIMIT, _OF_KILL_SWITCH
+_FIRST_INSTRUMENT_LIMIT = int(Limit.INSTRUMENT_MAX_ORDER_QUANTITY)
+_ACCOUNT = int(Scope.ACCOUNT)
+_OWN_FLAGS = np.uint32((1 << RESTING_OFFSET) - 1)        # of the incoming order; above them those of the resting one
 
 
 @inlined
@@ -55,7 +65,7 @@ def _printable(row):
 
 @kernel
 def _stamp(rows, raw, account, session):
-    """Write account and session into every row. COMMAND_WORDS[n], and the same memory as uint8[n, 96].
+    """Write account and session into every row. COMMAND_WORDS[n], and the same memory as uint8[n, 112].
 
     Returns (row, check) of the first row that is not a trader's, or (NIL, NIL).
     """
@@ -65,10 +75,6 @@ def _stamp(rows, raw, account, session):
             return at, _KIND
         if (row.client_0 != 0 or row.client_1 != 0 or row.client_2 != 0) and not _printable(raw[at]):
             return at, _CLIENT_ORDER_ID
-        if row.trigger_price != 0:
-            return at, _TRIGGER_PRICE
-        if row.display_quantity != 0:
-            return at, _DISPLAY_QUANTITY
         row.account = account
         row.session = session
     return NIL, NIL
@@ -80,18 +86,27 @@ def _place_of(places, account):
     return places[account] if 0 <= account < len(places) else NIL
 
 
+@inlined
+def _places_of(places, event):
+    """Where an event goes: the place of its account, and of the other side's."""
+    belongs = _BELONGS[event.kind]
+    if (belongs == _NOBODYS or (belongs == _OF_LIMIT and event.side >= _FIRST_INSTRUMENT_LIMIT)
+            or (belongs == _OF_KILL_SWITCH and event.side != _ACCOUNT)):
+        return NIL, NIL
+    if belongs == _BOTH_SIDES and event.resting_account != event.account:
+        return _place_of(places, event.account), _place_of(places, event.resting_account)
+    return _place_of(places, event.account), NIL
+
+
 @kernel
 def _count(events, places, counts):
     """How many rows each place will get; counts is zero at the beginning."""
     for at in range(len(events)):
-        event = events[at]
-        place = _place_of(places, event.account)
-        if place != NIL:
-            counts[place] += 1
-        if event.kind == _TRADED and event.resting_account != event.account:
-            place = _place_of(places, event.resting_account)
-            if place != NIL:
-                counts[place] += 1
+        own, other = _places_of(places, events[at])
+        if own != NIL:
+            counts[own] += 1
+        if other != NIL:
+            counts[other] += 1
 
 
 @kernel
@@ -102,25 +117,26 @@ def _deal(events, places, ends, dealt):
     """
     for at in range(len(events)):
         event = events[at]
+        own, other = _places_of(places, event)
         two_sides = event.kind == _TRADED and event.resting_account != event.account
-        place = _place_of(places, event.account)
-        if place != NIL:
-            dealt[ends[place]] = event
+        if own != NIL:
+            dealt[ends[own]] = event
             if two_sides:
-                dealt[ends[place]].resting_account = NIL
-            ends[place] += 1
-        if two_sides:
-            place = _place_of(places, event.resting_account)
-            if place != NIL:
-                dealt[ends[place]] = event
-                row = dealt[ends[place]]
+                row = dealt[ends[own]]
+                row.resting_account = NIL
+                row.flag_bits &= _OWN_FLAGS
+            ends[own] += 1
+        if other != NIL:
+            dealt[ends[other]] = event
+            if two_sides:
+                row = dealt[ends[other]]
                 row.account = NIL
                 row.leaves_quantity = NIL
                 row.client_0 = 0
                 row.client_1 = 0
                 row.client_2 = 0
-                row.flag_bits = 0
-                ends[place] += 1
+                row.flag_bits &= ~_OWN_FLAGS
+            ends[other] += 1
 
 
 def stamp(rows: np.ndarray, account: int, session: int) -> tuple[int, Check] | None:
@@ -158,7 +174,8 @@ class Dealer:
         """(account, EVENT rows in order) of each watched account that has any in the batch.
 
         Of a trade with another account the other side is hidden: its account is -1, and where it was incoming its
-        leaves_quantity is -1, its client_order_id and flags are empty. The rows are valid until the next call.
+        leaves_quantity is -1, its client_order_id and flags are empty. A DELIVERY goes to both sides as it is: they must
+        find each other. The rows are valid until the next call.
         """
         words = np.require(events, requirements=["C", "W"]).view(EVENT_WORDS)      # the compiled call knows one kind of array
         counts = np.zeros(len(self._accounts), np.int64)

@@ -18,14 +18,16 @@ import uvloop
 
 from exchange import snapshot
 from exchange.blotter import Blotter
-from exchange.instruments import CATALOGUE, Instrument, InstrumentError, load_catalogue
+from exchange.catalogue import CATALOGUE, load_catalogue
+from exchange.instruments import Instrument, InstrumentError
 from exchange.journal import Journal, JournalError, Space
 from exchange.machine import Exchange
 from exchange.marketdata import MarketData
-from exchange.participants.scenario import Scenario, demo_accounts, demo_members
+from exchange.participants.scenario import Scenario, demo_accounts, demo_market_makers, demo_members
 from exchange.projections import Projections
 from exchange.recovery import Recovery, prune, recover
 from exchange.runner import Runner
+from exchange.surveillance import Surveillance
 from gateway.app import Hub, create_app
 from gateway.auth import Auth
 from gateway.config import ConfigurationError, Settings, StoredKey, configuration_hash, credentials, read_keys, write_keys
@@ -76,8 +78,9 @@ def fresh_exchange() -> Exchange:
 
 
 def new_projections(instruments: tuple[Instrument, ...], accounts: list[Account], max_orders: int) -> Projections:
-    """An exchange that has seen nothing, with its blotter and market data."""
-    return Projections(Exchange(instruments, accounts, max_orders=max_orders), Blotter(max_orders), MarketData(instruments))
+    """An exchange that has seen nothing, with its blotter, its market data and its surveillance."""
+    return Projections(Exchange(instruments, accounts, max_orders=max_orders), Blotter(max_orders), MarketData(instruments),
+                       Surveillance(instruments, accounts, demo_market_makers(accounts)))
 
 
 def warm_up(instruments: tuple[Instrument, ...], accounts: list[Account]) -> None:
@@ -109,6 +112,8 @@ def warm_up(instruments: tuple[Instrument, ...], accounts: list[Account]) -> Non
         hub.market_data.record(events)
         hub.market_data.book(0)
         hub.market_data.checksum(0)
+    with _step(f"{doing} the surveillance"):
+        hub.surveillance.record(rows, events)
         new_projections(instruments, accounts, 1 << 10).restore(hub.state())
     with _step("compiling the binary endpoint"):
         warm_up_rows()
@@ -160,6 +165,7 @@ async def _serve(settings: Settings) -> int:
         runner = Runner(hub_state.exchange, recovery.journal, time.time_ns)
         feed = Feed(instruments, hub_state.market_data)
         hub = Hub(hub_state.exchange, runner, hub_state.blotter, hub_state.market_data, feed, auth, time.time_ns)
+        runner.listeners.append(hub_state.surveillance.record)
         server = serve(create_app(hub), settings.host, settings.port)
         scenario = Scenario(hub_state.exchange, demo_members(hub_state.exchange, settings.seed), settings.seed) \
             if settings.members else None

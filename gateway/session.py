@@ -104,7 +104,7 @@ class Session:
         self.cancel_on_disconnect: str | None = None     # "connection", "account"
         self.entered: set[int] = set()                   # open orders of this connection, and some that have finished
         self._entered_limit = 1024
-        self.amending: dict[int, tuple[int, int, int]] = {}      # order id -> price, quantity, edits under way
+        self.amending: dict[int, tuple[int, int, int, int]] = {}     # order id -> price, trigger, quantity, edits under way
         self.heartbeat = 0                               # ns between two; 0: off
         self._heard = self._beat = 0
         self._asked = False                              # a test_request waits for a sign of life
@@ -422,7 +422,7 @@ HANDLERS: dict[str, Handler] = {
     "public/subscribe": Session._subscribe, "public/unsubscribe": Session._unsubscribe,
     "public/unsubscribe_all": Session._unsubscribe_all,
     "private/buy": commands.buy, "private/sell": commands.sell, "private/edit": commands.edit,
-    "private/edit_by_label": commands.edit_by_label, "private/cancel": commands.cancel,
+    "private/edit_by_label": commands.edit_by_label, "private/take": commands.take, "private/cancel": commands.cancel,
     "private/cancel_by_label": commands.cancel_by_label, "private/cancel_all": commands.cancel_all,
     "private/cancel_all_by_instrument": commands.cancel_all_by_instrument,
     "private/cancel_all_by_currency": commands.cancel_all_by_currency,

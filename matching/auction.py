@@ -1,8 +1,190 @@
-"""Call auctions: one price at which most lots trade. RULEBOOK 8.3 to 8.6."""
-from matching.jit import inlined
+"""Call auctions: one price at which most lots trade. RULEBOOK 8.3 to 8.6.
+
+    price, volume, surplus = indicative(book, number)      # what would trade now; volume 0: nothing
+
+Demand D(p), lots bid at p or higher, only falls as p rises; supply S(p), lots offered at p or lower, only rises. So min(D, S)
+has its maximum on one run of ticks, and D - S falls along it. The walk from the best levels inwards that the trades would
+take ends where this run lies: at the last bid and the last offer met, one lot further something is left of at most one of
+the two. Every step of the tie-breaks leaves a run of it. Nothing is asked of the ticks between occupied levels, where neither
+D nor S changes.
+
+Helpers stand before those who use them, as the compiler wants it.
+"""
+import numpy as np
+
+from matching.book import forget, lots_at, next_row, own, price_of, row_of, unlink
+from matching.codes import ALL, RESTING_OFFSET, EventKind, Reason, Side, TimeInForce
+from matching.jit import inlined, kernel, outlined
+from matching.kernel import cancel_linked, conceal, leave, mass_cancel, nameless, offset_flags, reveal, tell
+from matching.records import AUCTION_IMBALANCE, AUCTION_REFERENCE, NOBODY, TIME_IN_FORCE
+
+_BUY, _SELL = int(Side.BUY), int(Side.SELL)
+_OPENING_ORDERS = 1 << int(TimeInForce.OPENING)
+_UNCROSSED, _TRADED, _AUCTION = int(EventKind.UNCROSSED), int(EventKind.TRADED), int(EventKind.AUCTION)
+_NO_REASON, _AUCTION_ENDED = int(Reason.NONE), int(Reason.AUCTION_ENDED)
+
+
+# The price ---------------------------------------------------------------------------------------------------------------
+
+@inlined
+def next_level(book, side, row):
+    """(row, lots) of the first level at or behind `row` of a SIDE's ladder that has lots which may trade; (end, 0): none."""
+    row = next_row(book, side, row)
+    lots = np.int64(0)
+    while row < side.end:
+        lots = lots_at(book, row)
+        if lots != 0:
+            break
+        row = next_row(book, side, row + 1)
+    return row, lots
 
 
 @inlined
-def uncross(book, events, at, command, number):
-    """Trade the book of an instrument at its auction price; see RULEBOOK 8.6. Returns the next free row of events."""
+def equilibrium(book, number):
+    """The price of a call auction by the tie-breaks that the instrument selects. RULEBOOK 8.4 and 8.5.
+
+    number    of the instrument
+    Returns   (price, volume, surplus): ticks; lots that trade there; lots bid minus lots offered that are left there.
+              Zeros where no bid reaches an offer
+    Cost      O(levels that cross), their orders where linked ones rest
+    """
+    instrument = book.instruments[np.uint64(number)]
+    bids, asks = own(book, number, _BUY), own(book, number, _SELL)
+    bid, bid_left = next_level(book, bids, bids.best)
+    ask, ask_left = next_level(book, asks, asks.best)
+    volume, lowest, highest = np.int64(0), np.int64(0), np.int64(0)
+    while bid < bids.end and ask < asks.end and price_of(bids, bid) >= price_of(asks, ask):
+        highest, lowest = price_of(bids, bid), price_of(asks, ask)
+        met = min(bid_left, ask_left)
+        volume += met
+        bid_left -= met
+        ask_left -= met
+        if bid_left == 0:
+            bid, bid_left = next_level(book, bids, bid + 1)
+        if ask_left == 0:
+            ask, ask_left = next_level(book, asks, ask + 1)
+    if volume == 0:
+        return np.int64(0), np.int64(0), np.int64(0)
+    # Most lots trade from lowest to highest; bids are left up to bid_price, offers from ask_price on, and none may be better
+    # than the price.
+    bid_price = price_of(bids, bid) if bid < bids.end else lowest - 1
+    ask_price = price_of(asks, ask) if ask < asks.end else highest + 1
+    lowest, highest = max(lowest, bid_price), min(highest, ask_price)
+    if instrument.auction & AUCTION_IMBALANCE:
+        if max(lowest, bid_price + 1) <= min(highest, ask_price - 1):      # there nothing is left
+            lowest, highest = max(lowest, bid_price + 1), min(highest, ask_price - 1)
+        elif bid_left < ask_left:
+            highest = lowest
+        elif bid_left > ask_left:
+            lowest = highest
+    price = lowest
+    if instrument.auction & AUCTION_REFERENCE:
+        price = max(lowest, min(highest, instrument.previous_settlement))
+    surplus = np.int64(0)
+    if price == bid_price:
+        surplus = bid_left
+    elif price == ask_price:
+        surplus = -ask_left
+    return price, volume, surplus
+
+
+@kernel
+def indicative(book, number):
+    """What a call auction would trade now, at any time: (price, volume, surplus); see equilibrium."""
+    return equilibrium(book, number)
+
+
+# The trades --------------------------------------------------------------------------------------------------------------
+
+@inlined
+def depart(book, side, slot):
+    """An order of which nothing is left goes."""
+    unlink(book, side, slot)
+    if book.orders[slot].terms > TIME_IN_FORCE:
+        leave(book, slot)
+    else:
+        forget(book, slot)
+
+
+@inlined
+def match(book, events, at, command, buy_slot, sell_slot, price):
+    """One trade of an auction, of as many lots as both have. What the sell is linked with is canceled."""
+    buy, sell = book.orders[buy_slot], book.orders[sell_slot]
+    traded = min(buy.leaves_quantity, sell.leaves_quantity)
+    limit = price_of(own(book, sell.instrument, _SELL), np.int64(sell.level))
+    flags = np.int64(0)
+    if max(buy.terms, sell.terms) > TIME_IN_FORCE:
+        flags = np.int64(offset_flags(book, buy_slot)) | np.int64(offset_flags(book, sell_slot)) << RESTING_OFFSET
+    for slot in (buy_slot, sell_slot):
+        order = book.orders[slot]
+        order.leaves_quantity -= traded
+        book.levels[order.level].quantity -= traded
+    book.state[0].trade_id += 1
+    event = tell(book, events, at, command, buy, _TRADED, _NO_REASON, buy.instrument, buy.account, _BUY, flags, buy.order_id,
+                 price, traded, buy.leaves_quantity)
+    event.trade_id = book.state[0].trade_id
+    event.resting_order_id = sell.order_id
+    event.resting_account = sell.account
+    event.resting_leaves_quantity = sell.leaves_quantity
+    event.resting_price = limit
+    at += 1
+    if sell.terms > TIME_IN_FORCE:
+        at = cancel_linked(book, events, at, command, sell_slot)
     return at
+
+
+@inlined
+def trade_at(book, events, at, command, number, price):
+    """Trade all that an auction trades at its price: buys best price first, oldest first, each with the sells likewise.
+
+    What a buy is linked with goes behind its last trade. An iceberg is revealed before its first trade. Of the last two orders
+    that meet at most one has lots left; if that is an iceberg it hides again.
+    """
+    bids, asks = own(book, number, _BUY), own(book, number, _SELL)
+    last_bid, last_ask = row_of(bids, price), row_of(asks, price)
+    met = np.uint32(NOBODY)              # the sell order that has traded and has lots left
+    while bids.best <= last_bid and asks.best <= last_ask:
+        slot = book.levels[np.uint64(bids.best)].head
+        buy = book.orders[slot]
+        at = reveal(book, events, at, command, slot)
+        tell(book, events, at, command, buy, _UNCROSSED, _NO_REASON, number, buy.account, _BUY, 0, buy.order_id,
+             price_of(bids, bids.best), buy.leaves_quantity, buy.leaves_quantity)
+        at += 1
+        while buy.leaves_quantity != 0 and asks.best <= last_ask:
+            sell_slot = book.levels[np.uint64(asks.best)].head
+            if sell_slot != met:
+                at = reveal(book, events, at, command, sell_slot)
+            at = match(book, events, at, command, slot, sell_slot, price)
+            met = sell_slot
+            if book.orders[sell_slot].leaves_quantity == 0:
+                depart(book, asks, sell_slot)
+                met = np.uint32(NOBODY)
+        if buy.terms > TIME_IN_FORCE:
+            at = cancel_linked(book, events, at, command, slot)
+        if buy.leaves_quantity == 0:
+            depart(book, bids, slot)
+        else:
+            at = conceal(book, events, at, command, slot, buy.leaves_quantity)
+    if met != NOBODY:
+        at = conceal(book, events, at, command, met, book.orders[met].leaves_quantity)
+    return at
+
+
+@outlined
+def uncross(book, events, at, command, number):
+    """The auction of an instrument: trade at its price, cancel OPENING orders, tell AUCTION. RULEBOOK 8.6.
+
+    number    of the instrument
+    events    with room for two rows an order of the instrument, those of its icebergs and linked orders, and one more
+    Returns   the next free row of events
+    Cost      O(orders traded + orders that rest)
+    """
+    price, volume, surplus = equilibrium(book, number)
+    if volume != 0:
+        at = trade_at(book, events, at, command, number, price)
+        book.instruments[np.uint64(number)].last_price = price
+    at, _ = mass_cancel(book, events, at, command, number, ALL, 0, _AUCTION_ENDED, _OPENING_ORDERS)
+    event = tell(book, events, at, command, command, _AUCTION, _NO_REASON, number, 0, 0, 0, 0, price, volume, 0)
+    event.resting_leaves_quantity = surplus
+    nameless(event)
+    return at + 1

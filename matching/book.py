@@ -22,11 +22,12 @@ import numpy as np
 
 from matching import bitmap
 from matching.codes import Phase
-from matching.jit import inlined
-from matching.records import EXTRA, INSTRUMENT, LEVEL, MEMBER, NOBODY, ORDER, SIDE, STATE, new_rows
+from matching.jit import inlined, outlined
+from matching.records import EXTRA, INSTRUMENT, LEVEL, LINKED, MEMBER, NOBODY, ORDER, PARKED, SIDE, STATE, new_rows
 
 _GOLDEN = 0x9E3779B1             # 2**32 / golden ratio: spreads consecutive blocks; its middle bits are the best mixed
 _ID_BITS = 0x7FFFFFFF            # keeps the product within int64
+_SECOND = np.uint32(1 << 31)     # mark in EXTRA.flag_bits, of no Flag
 
 
 class Book(NamedTuple):
@@ -143,6 +144,40 @@ def next_row(book, side, row):
         return side.end
     level = bitmap.first_from(book.words, side.words, row - side.first)
     return side.first + level if level >= 0 else side.end
+
+
+@outlined
+def lots_without_seconds(book, row):
+    """Lots of a level without those of orders that are linked with a better placed one: they go before they could trade.
+
+    Two of one level are told apart by the mark that the first of them leaves at the second; it lasts for this walk only.
+    """
+    lots = np.int64(0)
+    slot = book.levels[np.uint64(row)].head
+    while slot != NOBODY:
+        order, extra = book.orders[slot], book.extras[slot]
+        other = np.uint32(extra.linked) if order.terms & LINKED else np.uint32(NOBODY)
+        counts = True
+        if other != NOBODY and not book.orders[other].terms & PARKED:
+            if book.orders[other].level != order.level:
+                counts = book.orders[other].level > order.level
+            elif extra.flag_bits & _SECOND:
+                extra.flag_bits &= ~_SECOND
+                counts = False
+            else:
+                book.extras[other].flag_bits |= _SECOND
+        if counts:
+            lots += order.leaves_quantity
+        slot = order.next
+    return lots
+
+
+@inlined
+def lots_at(book, row):
+    """Lots of an occupied level that may trade, hidden ones included: of two linked orders that rest, the better placed one's."""
+    if book.state[0].pairs != 0:
+        return lots_without_seconds(book, row)
+    return book.levels[np.uint64(row)].quantity
 
 
 # Ids -------------------------------------------------------------------------------------------------------------------

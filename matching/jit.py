@@ -15,6 +15,7 @@ import pathlib
 import tempfile
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, config, types
 from numba.core.extending import intrinsic, overload
@@ -24,7 +25,8 @@ INTERPRETED = bool(config.DISABLE_JIT)
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Every source that is compiled, or whose constants are frozen into what is compiled.
 KERNEL_SOURCES = ("matching/*.py", "risk/*.py", "exchange/kernel.py", "exchange/operators.py", "exchange/clearing.py",
-                  "exchange/phases.py", "exchange/marketdata.py", "exchange/blotter.py", "gateway/rows.py")
+                  "exchange/phases.py", "exchange/marketdata.py", "exchange/blotter.py", "exchange/surveillance.py",
+                  "gateway/rows.py")
 
 
 def source_digest(root: pathlib.Path = _ROOT) -> str:
@@ -55,6 +57,10 @@ if not INTERPRETED:
     config.CACHE_DIR = _cache_folder()
 
 _kernels: list = []
+
+
+# A number that kernels are compiled with: a Python int would have each callee compiled anew for every value it is given.
+code = np.int64
 
 
 def kernel(function):
@@ -116,6 +122,26 @@ def _trailing_zeros(word):
 @overload(leading_zeros, inline="always")
 def _leading_zeros(word):
     return lambda word: numba.int64(numbers.leading_zeros(word))
+
+
+def rarely(condition):
+    """The condition itself, which the compiler takes to be false: what then happens is moved out of the way."""
+    return condition
+
+
+@intrinsic
+def _rarely(typing, condition):
+    def generate(context, builder, signature, arguments):
+        bit = ir.IntType(1)
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(bit, [bit, bit]), "llvm.expect.i1")
+        return builder.call(function, [arguments[0], ir.Constant(bit, 0)])
+
+    return types.boolean(types.boolean), generate
+
+
+@overload(rarely, inline="always")
+def _rarely_compiled(condition):
+    return lambda condition: _rarely(condition)
 
 
 def prefetch(array, row) -> None:

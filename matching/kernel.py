@@ -23,31 +23,32 @@ from matching.codes import (
     Side,
     TimeInForce,
 )
-from matching.jit import inlined, outlined
+from matching.jit import code, inlined, outlined, rarely
 from matching.records import ICEBERG, ICEBERG_ROWS, LINKED, MARKED, NOBODY, PARKED, PARKED_ROWS, TIME_IN_FORCE
 
-_BUY = int(Side.BUY)
-_MARKET, _STOP, _STOP_LIMIT = int(OrderType.MARKET), int(OrderType.STOP), int(OrderType.STOP_LIMIT)
-_IOC, _FOK, _GTD = int(TimeInForce.IOC), int(TimeInForce.FOK), int(TimeInForce.GTD)
-_CONTINUOUS, _LIMIT_LOCKED, _CALL_AUCTION = int(Phase.CONTINUOUS), int(Phase.LIMIT_LOCKED), int(Phase.CALL_AUCTION)
-_ORDER_BOOK = int(Mechanism.ORDER_BOOK)
-_OFFSET, _PARKED_FLAG = int(Flag.OPEN | Flag.CLOSE | Flag.CLOSE_TODAY), int(Flag.PARKED)
-_OPEN_QUANTITY = int(Flag.OPEN_QUANTITY)
-_SMP_FLAGS = int(Flag.SMP_CANCEL_INCOMING | Flag.SMP_CANCEL_RESTING | Flag.SMP_CANCEL_BOTH)
-_SMP_INCOMING, _SMP_RESTING = int(Flag.SMP_CANCEL_INCOMING), int(Flag.SMP_CANCEL_RESTING)
-_TRADE = int(SelfMatch.NONE)
-_CANCEL_INCOMING, _CANCEL_RESTING = int(SelfMatch.CANCEL_INCOMING), int(SelfMatch.CANCEL_RESTING)
-_CANCEL_BOTH = int(SelfMatch.CANCEL_BOTH)
-_ACCEPTED, _REJECTED, _TRADED = int(EventKind.ACCEPTED), int(EventKind.REJECTED), int(EventKind.TRADED)
-_CANCEL, _AMEND = int(CommandKind.CANCEL), int(CommandKind.AMEND)
-_CANCELED, _AMENDED = int(EventKind.CANCELED), int(EventKind.AMENDED)
-_DISPLAYED, _PHASE_EVENT = int(EventKind.DISPLAYED), int(EventKind.PHASE)
-_LINKED_REASON, _VELOCITY = int(Reason.LINKED), int(Reason.VELOCITY)
-_MINIMUM_NOT_AVAILABLE, _DATE_REACHED = int(Reason.MINIMUM_NOT_AVAILABLE), int(Reason.DATE_REACHED)
-_NO_REASON, _IOC_REMAINDER = int(Reason.NONE), int(Reason.IOC_REMAINDER)
-_FOK_NOT_FILLED, _AMENDED_TO_FILLED = int(Reason.FOK_NOT_FILLED), int(Reason.AMENDED_TO_FILLED)
-_SELF_MATCH_INCOMING, _SELF_MATCH_RESTING = int(Reason.SELF_MATCH_INCOMING), int(Reason.SELF_MATCH_RESTING)
-EVERY_TIME = -1                  # mass_cancel: whatever the time in force
+_BUY = code(Side.BUY)
+_MARKET, _STOP, _STOP_LIMIT = code(OrderType.MARKET), code(OrderType.STOP), code(OrderType.STOP_LIMIT)
+_IOC, _FOK, _GTD = code(TimeInForce.IOC), code(TimeInForce.FOK), code(TimeInForce.GTD)
+_CONTINUOUS, _LIMIT_LOCKED, _CALL_AUCTION = code(Phase.CONTINUOUS), code(Phase.LIMIT_LOCKED), code(Phase.CALL_AUCTION)
+_ORDER_BOOK = code(Mechanism.ORDER_BOOK)
+_OFFSET, _PARKED_FLAG = code(Flag.OPEN | Flag.CLOSE | Flag.CLOSE_TODAY), code(Flag.PARKED)
+_OPEN_QUANTITY = code(Flag.OPEN_QUANTITY)
+_SMP_FLAGS = code(Flag.SMP_CANCEL_INCOMING | Flag.SMP_CANCEL_RESTING | Flag.SMP_CANCEL_BOTH)
+_SMP_INCOMING, _SMP_RESTING = code(Flag.SMP_CANCEL_INCOMING), code(Flag.SMP_CANCEL_RESTING)
+_TRADE = code(SelfMatch.NONE)
+_CANCEL_INCOMING, _CANCEL_RESTING = code(SelfMatch.CANCEL_INCOMING), code(SelfMatch.CANCEL_RESTING)
+_CANCEL_BOTH = code(SelfMatch.CANCEL_BOTH)
+_ACCEPTED, _REJECTED, _TRADED = code(EventKind.ACCEPTED), code(EventKind.REJECTED), code(EventKind.TRADED)
+_CANCEL, _AMEND = code(CommandKind.CANCEL), code(CommandKind.AMEND)
+_CANCELED, _AMENDED = code(EventKind.CANCELED), code(EventKind.AMENDED)
+_DISPLAYED, _PHASE_EVENT = code(EventKind.DISPLAYED), code(EventKind.PHASE)
+_LINKED_REASON, _VELOCITY = code(Reason.LINKED), code(Reason.VELOCITY)
+_MINIMUM_NOT_AVAILABLE, _DATE_REACHED = code(Reason.MINIMUM_NOT_AVAILABLE), code(Reason.DATE_REACHED)
+_NO_FLAGS, _NO_LOTS = code(0), code(0)
+_NO_REASON, _IOC_REMAINDER = code(Reason.NONE), code(Reason.IOC_REMAINDER)
+_FOK_NOT_FILLED, _AMENDED_TO_FILLED = code(Reason.FOK_NOT_FILLED), code(Reason.AMENDED_TO_FILLED)
+_SELF_MATCH_INCOMING, _SELF_MATCH_RESTING = code(Reason.SELF_MATCH_INCOMING), code(Reason.SELF_MATCH_RESTING)
+EVERY_TIME = code(-1)                  # mass_cancel: whatever the time in force
 
 
 # What events say ----------------------------------------------------------------------------------------------------
@@ -89,11 +90,18 @@ def tell(book, events, at, command, owner, kind, reason, instrument, account, si
 
 
 @inlined
+def tell_order(book, events, at, command, order, kind, reason, flags, price, quantity, leaves):
+    """The event of an order of the pool. Returns the row."""
+    return tell(book, events, at, command, order, kind, reason, np.int64(order.instrument), np.int64(order.account),
+                np.int64(order.side), flags, order.order_id, price, quantity, leaves)
+
+
+@inlined
 def rejected(book, events, at, command, reason, value, bound, first_order):
     """Refuse a command. value and bound: see EVENT; first_order: the earlier holder of a client order id, or 0."""
     meant = command.order_id if command.kind == _AMEND or command.kind == _CANCEL else 0
-    event = tell(book, events, at, command, command, _REJECTED, reason, command.instrument, command.account, command.side,
-                 command.flag_bits, meant, command.price, command.quantity, 0)
+    event = tell(book, events, at, command, command, _REJECTED, reason, np.int64(command.instrument), np.int64(command.account),
+                 np.int64(command.side), np.int64(command.flag_bits), meant, command.price, command.quantity, _NO_LOTS)
     event.resting_order_id = first_order
     event.resting_leaves_quantity = value
     event.resting_price = bound
@@ -103,7 +111,8 @@ def rejected(book, events, at, command, reason, value, bound, first_order):
 @inlined
 def incoming_canceled(book, events, at, command, owner, number, account, order_id, side, limit, open_quantity, reason, flags):
     """The open rest of the incoming order is canceled before it could rest. For the parameters see execute."""
-    tell(book, events, at, command, owner, _CANCELED, reason, number, account, side, flags, order_id, limit, open_quantity, 0)
+    tell(book, events, at, command, owner, _CANCELED, reason, number, account, side, flags, order_id, limit, open_quantity,
+         _NO_LOTS)
     return at + 1
 
 
@@ -129,8 +138,7 @@ def displayed(book, events, at, command, slot, price, shown):
     """DISPLAYED: an iceberg shows `shown` lots from now on. RULEBOOK 2.11."""
     order, extra = book.orders[slot], book.extras[slot]
     before = extra.shown
-    event = tell(book, events, at, command, order, _DISPLAYED, _NO_REASON, order.instrument, order.account, order.side, 0,
-                 order.order_id, price, shown, order.leaves_quantity)
+    event = tell_order(book, events, at, command, order, _DISPLAYED, _NO_REASON, _NO_FLAGS, price, shown, order.leaves_quantity)
     event.resting_leaves_quantity = before
     extra.shown = shown
     return at + 1
@@ -162,6 +170,8 @@ def unlink_pair(book, slot):
     """The other order of a pair stays alone. Returns its slot, or NOBODY."""
     if book.orders[slot].terms & LINKED:
         other = np.uint32(book.extras[slot].linked)
+        if not (book.orders[slot].terms | book.orders[other].terms) & PARKED:
+            book.state[0].pairs -= 1
         book.orders[slot].terms &= ~LINKED & 255
         book.orders[other].terms &= ~LINKED & 255
         return other
@@ -223,8 +233,7 @@ def withdraw_special(book, events, at, command, slot, reason):
         flags |= _PARKED_FLAG
         price = book.extras[slot].price
         unpark(book, order.instrument)
-    tell(book, events, at, command, order, _CANCELED, reason, order.instrument, order.account, order.side, flags,
-         order.order_id, price, open_quantity, 0)
+    tell_order(book, events, at, command, order, _CANCELED, reason, flags, price, open_quantity, _NO_LOTS)
     leave(book, slot)
     return at + 1
 
@@ -233,13 +242,13 @@ def withdraw_special(book, events, at, command, slot, reason):
 def withdraw(book, events, at, command, slot, reason):
     """Cancel an order of the pool."""
     order = book.orders[slot]
-    if order.terms > TIME_IN_FORCE:
+    if rarely(order.terms > TIME_IN_FORCE):
         return withdraw_special(book, events, at, command, slot, reason)
     side = own(book, order.instrument, order.side)
     open_quantity = order.leaves_quantity
     unlink(book, side, slot)
-    tell(book, events, at, command, order, _CANCELED, reason, order.instrument, order.account, order.side, 0, order.order_id,
-         price_of(side, order.level), open_quantity, 0)
+    price = price_of(side, np.int64(order.level))
+    tell_order(book, events, at, command, order, _CANCELED, reason, _NO_FLAGS, price, open_quantity, _NO_LOTS)
     forget(book, slot)
     return at + 1
 
@@ -368,7 +377,8 @@ def goes_on(book, number, side, limit):
 def interrupt(book, events, at, command, number, reason):
     """The hub itself turns continuous trading into a call auction. RULEBOOK 8.8."""
     book.instruments[np.uint64(number)].phase = _CALL_AUCTION
-    tell(book, events, at, command, command, _PHASE_EVENT, reason, number, 0, 0, 0, 0, 0, _CALL_AUCTION, 0)
+    tell(book, events, at, command, command, _PHASE_EVENT, reason, number, _NO_LOTS, _NO_LOTS, _NO_FLAGS, _NO_LOTS,
+         _NO_LOTS, _CALL_AUCTION, _NO_LOTS)
     nameless(events[np.uint64(at)])
     return at + 1
 
@@ -453,7 +463,8 @@ def execute(book, events, at, command, owner, number, account, order_id, side, l
     while leaves > 0 and against.best <= last_row:
         slot = book.levels[np.uint64(against.best)].head
         order = book.orders[slot]
-        if mode != _TRADE and book.members[np.uint64(order.account)].group == book.members[np.uint64(account)].group:
+        if rarely(mode != _TRADE and (
+                book.members[np.uint64(order.account)].group == book.members[np.uint64(account)].group)):
             if mode != _CANCEL_INCOMING:
                 at = withdraw(book, events, at, command, slot, _SELF_MATCH_RESTING)
             if mode != _CANCEL_RESTING:
@@ -461,7 +472,7 @@ def execute(book, events, at, command, owner, number, account, order_id, side, l
                                        _SELF_MATCH_INCOMING, flags)
                 leaves = 0
             continue
-        if order.terms > TIME_IN_FORCE:
+        if rarely(order.terms > TIME_IN_FORCE):
             leaves, at = meet_special(
                 book, events, at, command, owner, number, account, order_id, side, limit, leaves, slot, flags)
             continue
@@ -500,9 +511,9 @@ def enter(book, events, at, command, limit):
 
     The way of plain orders in continuous trading; enter_special is that of all others.
     """
-    number, account, side = command.instrument, command.account, command.side
+    number, account, side = np.int64(command.instrument), np.int64(command.account), np.int64(command.side)
     leaves = command.quantity
-    tell(book, events, at, command, command, _ACCEPTED, _NO_REASON, number, account, side, command.flag_bits,
+    tell(book, events, at, command, command, _ACCEPTED, _NO_REASON, number, account, side, np.int64(command.flag_bits),
          command.sequence, limit, leaves, leaves)
     at += 1
     if crosses(book, number, side, limit):
@@ -510,15 +521,15 @@ def enter(book, events, at, command, limit):
         if command.time_in_force == _FOK and not can_fill(
                 book, number, side, limit, leaves, mode, book.members[np.uint64(account)].group):
             return incoming_canceled(book, events, at, command, command, number, account, command.sequence, side, limit, leaves,
-                                     _FOK_NOT_FILLED, 0)
+                                     _FOK_NOT_FILLED, _NO_FLAGS)
         at, leaves = execute(book, events, at, command, command, number, account, command.sequence, side, limit, limit, leaves,
-                             mode, 0, False)
+                             mode, _NO_FLAGS, False)
     if leaves == 0:
         return at
     if command.time_in_force == _IOC or command.time_in_force == _FOK:
         reason = _IOC_REMAINDER if command.time_in_force == _IOC else _FOK_NOT_FILLED
         return incoming_canceled(book, events, at, command, command, number, account, command.sequence, side, limit, leaves,
-                                 reason, 0)
+                                 reason, _NO_FLAGS)
     slot = new_slot(book)
     keep(book.orders[slot], command, leaves)
     index(book, slot, command.sequence)
@@ -589,14 +600,16 @@ def link(book, slot, other):
         for one, two in ((slot, other), (other, slot)):
             book.orders[one].terms |= LINKED | MARKED
             book.extras[one].linked = two
+        if not (book.orders[slot].terms | book.orders[other].terms) & PARKED:
+            book.state[0].pairs += 1
 
 
 @inlined
 def park(book, events, at, command, limit):
     """A STOP or STOP_LIMIT begins to wait. RULEBOOK 2.9."""
-    number, side = command.instrument, command.side
-    event = tell(book, events, at, command, command, _ACCEPTED, _NO_REASON, number, command.account, side,
-                 command.flag_bits | _PARKED_FLAG, command.sequence, limit, command.quantity, command.quantity)
+    number, side = np.int64(command.instrument), np.int64(command.side)
+    event = tell(book, events, at, command, command, _ACCEPTED, _NO_REASON, number, np.int64(command.account), side,
+                 np.int64(command.flag_bits) | _PARKED_FLAG, command.sequence, limit, command.quantity, command.quantity)
     event.resting_price = command.trigger_price
     other = find(book, command.order_id) if command.order_id != 0 else np.uint32(NOBODY)
     slot = keep_special(book, command, command.quantity, limit)
@@ -612,12 +625,13 @@ def park(book, events, at, command, limit):
 @outlined
 def enter_special(book, events, at, command, limit):
     """ENTER of an order with rarer terms, in another phase than continuous trading, or where trades are watched."""
-    number, account, side, order_id = command.instrument, command.account, command.side, command.sequence
+    number, account, side = np.int64(command.instrument), np.int64(command.account), np.int64(command.side)
+    order_id = command.sequence
     if is_parked_type(command.order_type):
         return park(book, events, at, command, limit)
     leaves, flags = command.quantity, np.int64(command.flag_bits & _OFFSET)
-    tell(book, events, at, command, command, _ACCEPTED, _NO_REASON, number, account, side, command.flag_bits, order_id, limit,
-         leaves, leaves)
+    tell(book, events, at, command, command, _ACCEPTED, _NO_REASON, number, account, side, np.int64(command.flag_bits),
+         order_id, limit, leaves, leaves)
     at += 1
     other = find(book, command.order_id) if command.order_id != 0 else np.uint32(NOBODY)
     passing = command.time_in_force == _IOC or command.time_in_force == _FOK
@@ -676,8 +690,7 @@ def amended(book, events, at, command, slot, ladder, leaves, price_before, keeps
         unlink(book, ladder, slot)
     order.quantity += leaves - open_before
     order.leaves_quantity = leaves
-    event = tell(book, events, at, command, order, _AMENDED, _NO_REASON, order.instrument, order.account, order.side, flags,
-                 order.order_id, command.price, order.quantity, leaves)
+    event = tell_order(book, events, at, command, order, _AMENDED, _NO_REASON, flags, command.price, order.quantity, leaves)
     event.resting_leaves_quantity = open_before
     event.resting_price = price_before
     return at + 1
@@ -690,7 +703,7 @@ def amend(book, events, at, command, slot):
     The way of plain orders in continuous trading; amend_special is that of all others.
     """
     order = book.orders[slot]
-    number, account, side = command.instrument, command.account, order.side
+    number, account, side = np.int64(command.instrument), np.int64(command.account), np.int64(order.side)
     ladder = own(book, number, side)
     open_before = order.leaves_quantity
     price_before = price_of(ladder, order.level)
@@ -704,7 +717,7 @@ def amend(book, events, at, command, slot):
     if crosses(book, number, side, command.price):
         mode = self_match_mode(book, account, command.flag_bits)
         at, leaves = execute(book, events, at, command, order, number, account, order.order_id, side, command.price,
-                             command.price, leaves, mode, 0, False)
+                             command.price, leaves, mode, _NO_FLAGS, False)
         order.leaves_quantity = leaves
     if leaves == 0:
         forget(book, slot)
@@ -735,7 +748,7 @@ def amend_parked(book, events, at, command, slot):
 def amend_special(book, events, at, command, slot):
     """AMEND of an order with rarer terms, in another phase than continuous trading, or where trades are watched."""
     order, extra = book.orders[slot], book.extras[slot]
-    number, account, side = command.instrument, command.account, order.side
+    number, account, side = np.int64(command.instrument), np.int64(command.account), np.int64(order.side)
     leaves = open_after_amend(order, command)
     if leaves <= 0:
         return withdraw(book, events, at, command, slot, _AMENDED_TO_FILLED)

@@ -64,6 +64,15 @@ def record(*fields: tuple[str, str], size: int = 0) -> np.dtype:
     return np.dtype((np.record, np.dtype(layout, align=True)))
 
 
+def overlaid(dtype: np.dtype, name: str, kind: str, first: str) -> np.dtype:
+    """The same rows with one field more, which covers those from `first` on."""
+    assert dtype.names is not None
+    layout: Any = {"names": [*dtype.names, name], "formats": [*(dtype[field] for field in dtype.names), kind],
+                   "offsets": [*(offset_of(dtype, field) for field in dtype.names), offset_of(dtype, first)],
+                   "itemsize": dtype.itemsize}
+    return np.dtype((np.record, np.dtype(layout, align=True)))
+
+
 def offset_of(dtype: np.dtype, field: str) -> int:
     """Bytes before a field of a row."""
     assert dtype.fields is not None
@@ -155,10 +164,11 @@ INSTRUMENT = record(
     ("ceiling", "<i8"),               # ticks, highest price of the band
     ("last_price", "<i8"),            # ticks, of the last trade; before the first: the reference price
     ("protection", "<i8"),            # ticks beyond the best price for a market order; 0: to the edge of the band
-    ("phase", "<i4"),                 # codes.Phase
+    ("phase", "u1"),                  # codes.Phase
+    ("mechanism", "u1"),              # codes.Mechanism
+    ("watched", "u1"),                # 1: something looks at its trades: parked stops or velocity
+    ("special", "u1"),                # 1: positions are not simply its own (risk/records.py)
     ("median", "<i4"),                # 1: trades at the middle of bid, ask and last; 0: at the resting price
-    ("mechanism", "<i4"),             # codes.Mechanism
-    ("watched", "<i4"),               # 1: something looks at its trades: parked stops or velocity
     ("stops", "<i8"),                 # parked orders
     ("locked", "<i8"),                # Side whose orders alone stand at the daily limit, while LIMIT_LOCKED; else 0
     # the second and third are not
@@ -176,6 +186,9 @@ INSTRUMENT = record(
     ("deadline", "<i8"),              # ns, ONE_SIDED: end of the countdown; 0: not covered
     ("ladder_floor", "<i8"), ("ladder_ceiling", "<i8"),     # ticks, what the ladder has rows for
     size=3 * CACHE_LINE)
+# phase, mechanism, watched and special once more, as one number: what a plain order meets is PLAIN_STATE.
+INSTRUMENT = overlaid(INSTRUMENT, "state", "<u4", "phase")
+PLAIN_STATE = 1                       # CONTINUOUS, and nothing else
 
 # What the book knows of an account.
 MEMBER = record(
@@ -190,7 +203,8 @@ STATE = record(
     ("extra_rows", "<i8"),            # events that icebergs and parked orders may give beyond those of plain ones
     ("trading_date", "<i8"),          # yyyymmdd; 0: never told
     ("free", "<i8"),                  # first free slot; 0: take a new one
-    ("used", "<i8"))                  # slots ever handed out; those beyond are untouched memory
+    ("used", "<i8"),                  # slots ever handed out; those beyond are untouched memory
+    ("pairs", "<i8"))                 # pairs of linked orders that both rest in the book
 
 AUCTION_IMBALANCE, AUCTION_SURPLUS, AUCTION_REFERENCE = 1, 2, 4     # tie-breaks that INSTRUMENT.auction selects (8.5)
 ICEBERG_ROWS, PARKED_ROWS = 204, 8    # what such an order takes of the room for events

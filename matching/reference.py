@@ -44,7 +44,6 @@ from matching.codes import (
 from matching.records import (
     AUCTION_IMBALANCE,
     AUCTION_REFERENCE,
-    AUCTION_SURPLUS,
     COMMAND,
     EVENT,
     ICEBERG_ROWS,
@@ -285,12 +284,15 @@ AFTER_CLOSE = {Phase.CLOSING, Phase.CLOSED, Phase.SETTLEMENT}
 
 # 1.5 (109): what a LIMIT command may set. Ends are there for int64: products of these stay countable.
 FAR, LARGEST_SUM = 1 << 40, 1 << 61                # lots, ticks, orders; fen
+DAY = 86_400_000                                   # ms
 LIMIT_RANGE: dict[int, tuple[int, int]] = {
     **dict.fromkeys(Limit, (0, FAR)), Limit.MAX_ORDER_NOTIONAL: (0, LARGEST_SUM),
     Limit.MESSAGES_PER_SECOND: (0, 1_000_000_000),
     Limit.MESSAGE_BURST: (1, 1 << 20), Limit.ENABLED: (0, 1), Limit.SELF_MATCH: (0, max(SelfMatch)),
-    Limit.GROUP: (0, (1 << 31) - 1), Limit.INSTRUMENT_MAX_ORDER_QUANTITY: (1, FAR),
-    Limit.INSTRUMENT_MARGIN: (0, 1 << 56)}
+    Limit.GROUP: (0, (1 << 31) - 1), Limit.PROTECTION_INTERVAL: (0, DAY), Limit.INSTRUMENT_MAX_ORDER_QUANTITY: (1, FAR),
+    Limit.INSTRUMENT_MARGIN: (0, 1 << 56), Limit.INSTRUMENT_DAILY_LIMIT: (0, 10_000), Limit.INSTRUMENT_MARGIN_RATE: (0, 10_000),
+    Limit.INSTRUMENT_FEE_RATE: (0, 1_000_000), Limit.INSTRUMENT_VELOCITY_WINDOW: (0, DAY),
+    Limit.INSTRUMENT_RESERVE: (-FAR, FAR)}
 LAST_DATE = 9999_12_31                         # yyyymmdd
 
 
@@ -433,9 +435,9 @@ class ReferenceBook:
             if not rests or command.order_type not in (OrderType.LIMIT, OrderType.STOP_LIMIT):
                 return Reason.INVALID_DISPLAY_QUANTITY, command.display_quantity, 0
             least = least_shown(command.quantity)
-            if not least <= command.display_quantity <= command.quantity:
+            if not least <= command.display_quantity <= command.quantity:                  # 0 is allowed too
                 return (Reason.INVALID_DISPLAY_QUANTITY, command.display_quantity,
-                        least if command.display_quantity < least else command.quantity)
+                        0 if command.display_quantity < 0 else least if command.display_quantity < least else command.quantity)
         largest = command.quantity if command.time_in_force == TimeInForce.IOC else 0      # 2.12
         if not 0 <= command.minimum_quantity <= largest:
             return (Reason.INVALID_MINIMUM_QUANTITY, command.minimum_quantity,
@@ -865,16 +867,17 @@ class ReferenceBook:
 
     def cancel_linked(self, command: Command, order: Order) -> None:
         """2.14: the order has traded or was triggered, so the other one goes."""
-        if order.linked:
-            other = self.orders[order.linked]
-            order.linked = other.linked = 0
+        other = self.orders.get(order.linked)
+        order.linked = 0
+        if other:
+            other.linked = 0
             self.cancel(command, other, Reason.LINKED)
 
     def cancel_incoming(self, command: Command, order: Order, reason: Reason) -> None:
         """Cancel what is open of an order that is not in the book; the one it is linked with stays, alone (2.14)."""
-        if order.linked:
-            self.orders[order.linked].linked = 0
-            order.linked = 0
+        other = self.orders.get(order.linked)
+        if other and other.linked == order.order_id:
+            other.linked = 0
         open_quantity, order.leaves_quantity = order.leaves_quantity, 0
         self.emit_order(EventKind.CANCELED, command, order, quantity=open_quantity, reason=reason)
 
@@ -982,6 +985,8 @@ class ReferenceBook:
             if phase == Phase.AUCTION_MATCH or phase == Phase.CONTINUOUS and (
                     market.phase == Phase.CALL_AUCTION or market.is_crossed()):            # 8.3
                 self.hold_auction(command, market)
+            elif phase == Phase.CONTINUOUS:                                                # 2.13
+                self.cancel_opening(command, market)
             if phase == Phase.LIMIT_LOCKED:
                 market.locked = self.side_locked(market)
             elif phase not in AFTER_CLOSE:
@@ -1022,16 +1027,13 @@ class ReferenceBook:
             return None
         curve = self.auction_curve(market)
         most = max(min(demand, supply) for _, demand, supply in curve)
-        best = [(price, demand - supply) for price, demand, supply in curve if min(demand, supply) == most]
+        above, below = [demand for _, demand, _ in curve][1:] + [0], [0] + [supply for _, _, supply in curve][:-1]
+        best = [(price, demand - supply) for (price, demand, supply), bids, asks in zip(curve, above, below, strict=True)
+                if min(demand, supply) == most and max(bids, asks) <= most]
         steps = market.terms.auction
         if steps & AUCTION_IMBALANCE:
             least = min(abs(surplus) for _, surplus in best)
             best = [(price, surplus) for price, surplus in best if abs(surplus) == least]
-        if steps & AUCTION_SURPLUS:
-            if all(surplus > 0 for _, surplus in best):
-                best = best[-1:]
-            elif all(surplus < 0 for _, surplus in best):
-                best = best[:1]
         if steps & AUCTION_REFERENCE:
             nearest = min(abs(price - market.previous_settlement) for price, _ in best)
             best = [(price, surplus) for price, surplus in best if abs(price - market.previous_settlement) == nearest]
@@ -1041,10 +1043,14 @@ class ReferenceBook:
         """8.6"""
         price, surplus = self.auction_price(market) or (0, 0)
         lots = self.uncross(command, market, price) if market.is_crossed() else 0
-        self.cancel_all(command, (order for order in self.resting(market.number)
-                                  if order.time_in_force == TimeInForce.OPENING), Reason.AUCTION_ENDED)
+        self.cancel_opening(command, market)
         self.emit(EventKind.AUCTION, command, instrument=market.number, price=price, quantity=lots,
                   resting_leaves_quantity=surplus)
+
+    def cancel_opening(self, command: Command, market: Market) -> None:
+        """2.13: orders for the auction alone"""
+        self.cancel_all(command, (order for order in self.resting(market.number)
+                                  if order.time_in_force == TimeInForce.OPENING), Reason.AUCTION_ENDED)
 
     def uncross(self, command: Command, market: Market, price: int) -> int:
         """8.6: buys best price first, oldest first, each with the sells likewise, all at one price. Returns the lots."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from matching.book import own, parked, price_of, rest, row_of, unlink
 from matching.codes import EventKind, OrderType, Reason, Side
-from matching.jit import inlined, outlined
+from matching.jit import code, inlined, outlined
 from matching.kernel import (
     cancel_linked,
     conceal,
@@ -27,10 +27,10 @@ from matching.kernel import (
 from matching.records import NOBODY, PARKED
 
 MOST_TRIGGERED = 100             # by one command; more of them become an auction
-_BUY, _SELL = int(Side.BUY), int(Side.SELL)
-_STOP, _MARKET, _LIMIT = int(OrderType.STOP), int(OrderType.MARKET), int(OrderType.LIMIT)
-_TRIGGERED = int(EventKind.TRIGGERED)
-_NO_REASON, _VELOCITY, _CASCADE = int(Reason.NONE), int(Reason.VELOCITY), int(Reason.CASCADE)
+_BUY, _SELL = code(Side.BUY), code(Side.SELL)
+_STOP, _MARKET, _LIMIT = code(OrderType.STOP), code(OrderType.MARKET), code(OrderType.LIMIT)
+_TRIGGERED = code(EventKind.TRIGGERED)
+_NO_REASON, _VELOCITY, _CASCADE = code(Reason.NONE), code(Reason.VELOCITY), code(Reason.CASCADE)
 
 
 @inlined
@@ -49,17 +49,18 @@ def first_reached(book, number):
 def trigger(book, events, at, command, slot):
     """A parked order enters the market. Returns (at, whether the circuit breaker ends continuous trading)."""
     order, extra = book.orders[slot], book.extras[slot]
-    number, account, side, leaves = np.int64(order.instrument), order.account, np.int64(order.side), order.leaves_quantity
+    number, account, side = np.int64(order.instrument), np.int64(order.account), np.int64(order.side)
+    leaves = order.leaves_quantity
     stop = extra.order_type == _STOP
     unlink(book, parked(book, number, side), slot)
     unpark(book, number)
-    order.terms &= ~PARKED & 255
     # the collar does not bind it: a stop must get out, within protection and the band
     limit = limit_price(book, number, _MARKET if stop else _LIMIT, side, extra.price, 0)
     flags = np.int64(offset_flags(book, slot))
     tell(book, events, at, command, order, _TRIGGERED, _NO_REASON, number, account, side, flags, order.order_id, limit,
          order.quantity, leaves)
     at = cancel_linked(book, events, at + 1, command, slot)
+    order.terms &= ~PARKED & 255
     mode = self_match_mode(book, account, np.int64(extra.flag_bits))
     reach = reach_of(book, number, side, limit, command.time)
     at, leaves = execute(book, events, at, command, order, number, account, order.order_id, side, limit, reach, leaves, mode,

@@ -12,25 +12,25 @@ Checks return (reason, value, bound); reason 0 means that the order passes.
 import numpy as np
 
 from matching.codes import RESTING_OFFSET, EventKind, Flag, Reason, Side
-from matching.jit import inlined
+from matching.jit import code, inlined
 from risk.legs import check_special_exposure, fill_special, hold_special
 from risk.positions import OFFSET, check_offset_flags, move, row_of_exposure, worst_case
 from risk.protection import count_resting_fill
 from risk.records import SPECIAL_OFFSET
 
-_BUY = int(Side.BUY)
-_ACCEPTED, _TRADED = int(EventKind.ACCEPTED), int(EventKind.TRADED)
-_CANCELED, _AMENDED = int(EventKind.CANCELED), int(EventKind.AMENDED)
-_LABEL, _REDUCE_ONLY = int(Flag.LABEL), int(Flag.REDUCE_ONLY)
-_OK = int(Reason.NONE)
-_PRICE_OFF_TICK, _QUANTITY_OFF_LOT = int(Reason.PRICE_OFF_TICK), int(Reason.QUANTITY_OFF_LOT)
-_QUANTITY_BELOW_MINIMUM = int(Reason.QUANTITY_BELOW_MINIMUM)
-_PRICE_OUTSIDE_COLLAR = int(Reason.PRICE_OUTSIDE_COLLAR)
-_MAX_ORDER_QUANTITY, _MAX_ORDER_NOTIONAL = int(Reason.MAX_ORDER_QUANTITY), int(Reason.MAX_ORDER_NOTIONAL)
-_MESSAGE_RATE, _MAX_OPEN_ORDERS = int(Reason.MESSAGE_RATE), int(Reason.MAX_OPEN_ORDERS)
-_DUPLICATE, _CAPACITY = int(Reason.DUPLICATE_CLIENT_ORDER_ID), int(Reason.CLIENT_ORDER_ID_CAPACITY)
-_REDUCE = int(Reason.REDUCE_ONLY_WOULD_INCREASE)
-_MAX_LONG, _MAX_SHORT, _CREDIT = int(Reason.MAX_LONG), int(Reason.MAX_SHORT), int(Reason.CREDIT)
+_BUY = code(Side.BUY)
+_ACCEPTED, _TRADED = code(EventKind.ACCEPTED), code(EventKind.TRADED)
+_CANCELED, _AMENDED = code(EventKind.CANCELED), code(EventKind.AMENDED)
+_LABEL, _REDUCE_ONLY = code(Flag.LABEL), code(Flag.REDUCE_ONLY)
+_OK = code(Reason.NONE)
+_PRICE_OFF_TICK, _QUANTITY_OFF_LOT = code(Reason.PRICE_OFF_TICK), code(Reason.QUANTITY_OFF_LOT)
+_QUANTITY_BELOW_MINIMUM = code(Reason.QUANTITY_BELOW_MINIMUM)
+_PRICE_OUTSIDE_COLLAR = code(Reason.PRICE_OUTSIDE_COLLAR)
+_MAX_ORDER_QUANTITY, _MAX_ORDER_NOTIONAL = code(Reason.MAX_ORDER_QUANTITY), code(Reason.MAX_ORDER_NOTIONAL)
+_MESSAGE_RATE, _MAX_OPEN_ORDERS = code(Reason.MESSAGE_RATE), code(Reason.MAX_OPEN_ORDERS)
+_DUPLICATE, _CAPACITY = code(Reason.DUPLICATE_CLIENT_ORDER_ID), code(Reason.CLIENT_ORDER_ID_CAPACITY)
+_REDUCE = code(Reason.REDUCE_ONLY_WOULD_INCREASE)
+_MAX_LONG, _MAX_SHORT, _CREDIT = code(Reason.MAX_LONG), code(Reason.MAX_SHORT), code(Reason.CREDIT)
 
 
 # The order by itself (RULEBOOK 5.5, 5.7, 5.8) ---------------------------------------------------------------------------

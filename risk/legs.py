@@ -10,15 +10,15 @@ Only their price is to come: till then the instrument traded remembers lots and 
 import numpy as np
 
 from matching.codes import Flag, Reason, Side
-from matching.jit import inlined, outlined
+from matching.jit import code, inlined, outlined
 from risk.positions import check_gross, fill_in, hold_in, reach_and_worst, row_of_exposure
 from risk.records import SPECIAL_AT_SETTLEMENT, SPECIAL_OFFSET, SPECIAL_SPREAD, SPECIAL_TO_LEG
 
-_BUY = int(Side.BUY)
-_REDUCE_ONLY = int(Flag.REDUCE_ONLY)
-_OK, _REDUCE = int(Reason.NONE), int(Reason.REDUCE_ONLY_WOULD_INCREASE)
-_MAX_LONG, _MAX_SHORT, _CREDIT = int(Reason.MAX_LONG), int(Reason.MAX_SHORT), int(Reason.CREDIT)
-_MARGIN_CALLED = int(Reason.MARGIN_CALLED)
+_BUY = code(Side.BUY)
+_REDUCE_ONLY = code(Flag.REDUCE_ONLY)
+_OK, _REDUCE = code(Reason.NONE), code(Reason.REDUCE_ONLY_WOULD_INCREASE)
+_MAX_LONG, _MAX_SHORT, _CREDIT = code(Reason.MAX_LONG), code(Reason.MAX_SHORT), code(Reason.CREDIT)
+_MARGIN_CALLED = code(Reason.MARGIN_CALLED)
 
 
 # Which positions ---------------------------------------------------------------------------------------------------------

@@ -7,16 +7,16 @@ there is a row of GROSS beside the EXPOSURE, whose position stays the net of the
 import numpy as np
 
 from matching.codes import Flag, Reason, Side, TimeInForce
-from matching.jit import inlined, outlined
+from matching.jit import code, inlined, outlined
 from risk.records import SPECIAL_OFFSET
 
-_BUY = int(Side.BUY)
-_OPEN, _CLOSE, _CLOSE_TODAY = int(Flag.OPEN), int(Flag.CLOSE), int(Flag.CLOSE_TODAY)
+_BUY = code(Side.BUY)
+_OPEN, _CLOSE, _CLOSE_TODAY = code(Flag.OPEN), code(Flag.CLOSE), code(Flag.CLOSE_TODAY)
 OFFSET = _OPEN | _CLOSE | _CLOSE_TODAY
 _CLOSING = _CLOSE | _CLOSE_TODAY
-_OUTLIVES_DAY = 1 << int(TimeInForce.GTC) | 1 << int(TimeInForce.GTD)
-_OK, _INVALID_OFFSET = int(Reason.NONE), int(Reason.INVALID_OFFSET)
-_CLOSE_EXCEEDS, _OPENING_CAP = int(Reason.CLOSE_EXCEEDS_POSITION), int(Reason.OPENING_CAP)
+_OUTLIVES_DAY = 1 << code(TimeInForce.GTC) | 1 << code(TimeInForce.GTD)
+_OK, _INVALID_OFFSET = code(Reason.NONE), code(Reason.INVALID_OFFSET)
+_CLOSE_EXCEEDS, _OPENING_CAP = code(Reason.CLOSE_EXCEEDS_POSITION), code(Reason.OPENING_CAP)
 
 
 # Net positions -----------------------------------------------------------------------------------------------------------

@@ -6,11 +6,11 @@ exchange/kernel.py, which finds them with `next_tripped`.
 import numpy as np
 
 from matching.codes import Limit, Reason
-from matching.jit import inlined, outlined
+from matching.jit import code, inlined, outlined
 from matching.records import NIL
 
-_OK, _TRIPPED = int(Reason.NONE), int(Reason.PROTECTION_TRIPPED)
-_LOTS, _INTERVAL, _RESET = int(Limit.PROTECTION_LOTS), int(Limit.PROTECTION_INTERVAL), int(Limit.PROTECTION_RESET)
+_OK, _TRIPPED = code(Reason.NONE), code(Reason.PROTECTION_TRIPPED)
+_LOTS, _INTERVAL, _RESET = code(Limit.PROTECTION_LOTS), code(Limit.PROTECTION_INTERVAL), code(Limit.PROTECTION_RESET)
 _MILLISECOND = 1_000_000
 
 

@@ -5,13 +5,13 @@
 Bids and offers stand on `levels` consecutive ticks, `half_spread` away from a centre. The centre is the fair value less
 a skew: the longer the maker, the lower it quotes, so others sell to it less and buy from it more. When the centre moves
 by a tick, only the order at the far end moves: it is amended to the near end. A quote that meets a stale order trades.
-At its largest position the maker quotes the reducing side only.
+At its largest position the maker quotes the reducing side only. It quotes in call auctions as well.
 """
 from collections.abc import Sequence
 
 import numpy as np
 
-from exchange.participants.member import Command, View, cancel, enter, replace, rows
+from exchange.participants.member import EVERY_MONTH, Command, View, cancel, enter, replace, rows
 from matching.codes import Side
 
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)
@@ -29,8 +29,8 @@ class MarketMaker:
 
     def __init__(self, account: int, instruments: Sequence[int], seed: int, half_spread: int = 1, levels: int = 5,
                  quantity: tuple[int, int] = (3, 20), max_position: int = 600, skew: int = 6,
-                 interval_ns: int = 20_000_000) -> None:
-        self.account, self.instruments, self.interval_ns = account, tuple(instruments), interval_ns
+                 interval_ns: int = 20_000_000, months: int = EVERY_MONTH) -> None:
+        self.account, self.instruments, self.interval_ns, self.months = account, tuple(instruments), interval_ns, months
         self._rng = np.random.default_rng((seed, account))
         self._half_spread, self._levels, self._quantity = half_spread, levels, quantity
         self._max_position, self._skew = max_position, skew

@@ -5,10 +5,11 @@ on where it was. What it does follows from its seed and from what it has been sh
 
     rows = member.act(now_ns, view)           # COMMAND rows without sequence and time; possibly none
 
-The functions below write the rows. Every one carries SMP_CANCEL_RESTING, so that no member trades with itself.
+The functions below write the rows. Every one carries SMP_CANCEL_RESTING, so that no member trades with itself, and
+where orders open or close (RULEBOOK 10) they close what there is to close before they open.
 """
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -20,8 +21,28 @@ _SMP = int(Flag.SMP_CANCEL_RESTING)
 _OPEN_QUANTITY = int(Flag.OPEN_QUANTITY)
 _ENTER, _CANCEL, _AMEND = int(CommandKind.ENTER), int(CommandKind.CANCEL), int(CommandKind.AMEND)
 _LIMIT, _DAY, _IOC = int(OrderType.LIMIT), int(TimeInForce.DAY), int(TimeInForce.IOC)
+_STOP, _STOP_LIMIT = int(OrderType.STOP), int(OrderType.STOP_LIMIT)
+_OPEN, _CLOSE, _CLOSE_TODAY = int(Flag.OPEN), int(Flag.CLOSE), int(Flag.CLOSE_TODAY)
 
+EVERY_MONTH = 1 << 30            # Member.months
 Command = tuple                  # the fields of a COMMAND row, in their order
+
+
+@dataclass(slots=True)
+class Closable:
+    """Lots that orders of each side may still close, where long and short are kept apart; what is asked for is used up."""
+
+    before: dict[int, int] = field(default_factory=dict)     # not opened today
+    today: dict[int, int] = field(default_factory=dict)      # opened today
+
+    def use(self, side: int, quantity: int) -> tuple[int, int]:
+        """(offset flag, lots) of an order of so many lots: fewer, where there is less to close."""
+        for flag, lots in ((_CLOSE, self.before), (_CLOSE_TODAY, self.today)):
+            if lots.get(side, 0) > 0:
+                quantity = min(quantity, lots[side])
+                lots[side] -= quantity
+                return flag, quantity
+        return _OPEN, quantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +58,9 @@ class View:
     largest: int                 # lots of an order at most
     orders: np.ndarray           # machine.RESTING: bids then asks, best price first, oldest first
     position: int                # of the member's account
+    auction: bool = False        # a call auction: orders are collected, LIMIT ones that rest, and nothing trades yet
+    parked: int = 0              # orders of anybody that wait for their trigger
+    closable: Closable | None = None     # None: orders neither open nor close
 
     def own(self, account: int, side: int) -> np.ndarray:
         """The account's resting orders of a side, best price first."""
@@ -67,6 +91,10 @@ class Member(Protocol):
         """Indices of the instruments that it trades."""
 
     @property
+    def months(self) -> int:
+        """How many delivery months of each product, from the nearest on."""
+
+    @property
     def interval_ns(self) -> int:
         """Time from one look at an instrument to the next look, at the next instrument."""
 
@@ -74,10 +102,12 @@ class Member(Protocol):
         """COMMAND rows, not stamped."""
 
 
-def enter(view: View, account: int, side: int, price: int, quantity: int, time_in_force: int = _DAY) -> Command:
-    """A new LIMIT order."""
-    return (0, 0, 0, price, 0, min(quantity, view.largest), 0, b"", view.instrument, account, _ENTER, side, _LIMIT,
-            time_in_force, _SMP, 0)
+def enter(view: View, account: int, side: int, price: int, quantity: int, time_in_force: int = _DAY,
+          display_quantity: int = 0) -> Command:
+    """A new LIMIT order; with a display quantity below its own an iceberg."""
+    offset, quantity = _offset(view, side, min(quantity, view.largest))
+    return (0, 0, 0, price, 0, quantity, display_quantity if display_quantity < quantity else 0, 0, b"", view.instrument,
+            account, 0, 0, _ENTER, side, _LIMIT, time_in_force, _SMP | offset, 0)
 
 
 def take(view: View, account: int, side: int, price: int, quantity: int) -> Command:
@@ -85,25 +115,37 @@ def take(view: View, account: int, side: int, price: int, quantity: int) -> Comm
     return enter(view, account, side, price, quantity, _IOC)
 
 
+def stop(view: View, account: int, side: int, trigger_price: int, quantity: int, price: int | None = None) -> Command:
+    """An order that waits for a trade at the trigger price; then it takes what there is, or with a price is a limit order."""
+    offset, quantity = _offset(view, side, min(quantity, view.largest))
+    return (0, 0, 0, 0 if price is None else price, trigger_price, quantity, 0, 0, b"", view.instrument, account, 0, 0, _ENTER,
+            side, _STOP if price is None else _STOP_LIMIT, _DAY, _SMP | offset, 0)
+
+
+def _offset(view: View, side: int, quantity: int) -> tuple[int, int]:
+    return (0, quantity) if view.closable is None else view.closable.use(side, quantity)
+
+
 def amend(view: View, order: np.record, price: int, open_quantity: int) -> Command:
     """Move a resting order to a price, with so many lots open there."""
-    return (0, 0, int(order["order_id"]), price, 0, min(open_quantity, view.largest), 0, b"", view.instrument,
-            int(order["account"]), _AMEND, int(order["side"]), _LIMIT, _DAY, _SMP | _OPEN_QUANTITY, 0)
+    return (0, 0, int(order["order_id"]), price, 0, min(open_quantity, view.largest), 0, 0, b"", view.instrument,
+            int(order["account"]), 0, 0, _AMEND, int(order["side"]), _LIMIT, _DAY, _SMP | _OPEN_QUANTITY, 0)
 
 
 def replace(view: View, order: np.record, price: int, open_quantity: int) -> list[Command]:
     """Amend a resting order or, once part of it has filled, put a new one in its place.
 
-    What has filled counts towards the largest order (RULEBOOK 5.8), so an order cannot be topped up for ever.
+    What has filled counts towards the largest order (RULEBOOK 5.8), so an order cannot be topped up for ever. Where
+    orders open or close a new one is put in its place too: there may be less to close now.
     """
-    if order["leaves_quantity"] == order["quantity"]:
+    if order["leaves_quantity"] == order["quantity"] and view.closable is None:
         return [amend(view, order, price, open_quantity)]
     return [cancel(view, order), enter(view, int(order["account"]), int(order["side"]), price, open_quantity)]
 
 
 def cancel(view: View, order: np.record) -> Command:
     """Withdraw a resting order."""
-    return (0, 0, int(order["order_id"]), 0, 0, 0, 0, b"", view.instrument, int(order["account"]), _CANCEL,
+    return (0, 0, int(order["order_id"]), 0, 0, 0, 0, 0, b"", view.instrument, int(order["account"]), 0, 0, _CANCEL,
             int(order["side"]), 0, 0, 0, 0)
 
 

@@ -3,13 +3,13 @@
     Momentum(account=8, instruments=[0, 4], seed=1)
 
 It compares the last price with a slow average of the last prices that it has seen, and only ever takes; it has no
-orders in the book. After a restart it watches anew before it acts.
+orders in the book and stays away from call auctions. After a restart it watches anew before it acts.
 """
 from collections.abc import Sequence
 
 import numpy as np
 
-from exchange.participants.member import View, other_side, rows, take
+from exchange.participants.member import EVERY_MONTH, View, other_side, rows, take
 from matching.codes import Side
 
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)
@@ -25,8 +25,9 @@ class Momentum:
     """
 
     def __init__(self, account: int, instruments: Sequence[int], seed: int, threshold: int = 3, slowness: int = 40,
-                 quantity: tuple[int, int] = (1, 5), max_position: int = 30, interval_ns: int = 100_000_000) -> None:
-        self.account, self.instruments, self.interval_ns = account, tuple(instruments), interval_ns
+                 quantity: tuple[int, int] = (1, 5), max_position: int = 30, interval_ns: int = 100_000_000,
+                 months: int = EVERY_MONTH) -> None:
+        self.account, self.instruments, self.interval_ns, self.months = account, tuple(instruments), interval_ns, months
         self._rng = np.random.default_rng((seed, account))
         self._threshold, self._slowness, self._quantity = threshold, slowness, quantity
         self._max_position = max_position
@@ -34,6 +35,8 @@ class Momentum:
 
     def act(self, now_ns: int, view: View) -> np.ndarray:
         """An order with the trend, or one that closes what the last trend left."""
+        if view.auction:
+            return rows([])
         average = self._averages.get(view.instrument, float(view.last))
         ahead = view.last - average
         self._averages[view.instrument] = average + ahead / self._slowness

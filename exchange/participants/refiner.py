@@ -5,13 +5,14 @@
 Each programme lasts `programme_ns` and ends at a position of its own; on the way the target lies on a straight line
 between two ends. Ends are drawn from the seed and the number of the programme, so what the refiner wants at a time is
 known without any memory. It joins the best price of its side while it is about on schedule, and takes the other side's
-when it falls behind (half passive, half taking: the usual execution by slices).
+when it falls behind (half passive, half taking: the usual execution by slices). In a call auction it rests one order
+a tick beyond the fair value.
 """
 from collections.abc import Sequence
 
 import numpy as np
 
-from exchange.participants.member import View, cancel, enter, other_side, replace, rows, take
+from exchange.participants.member import EVERY_MONTH, View, cancel, enter, other_side, replace, rows, take
 from matching.codes import Side
 
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)
@@ -26,8 +27,9 @@ class Refiner:
     """
 
     def __init__(self, account: int, instruments: Sequence[int], seed: int, largest_end: int = 200,
-                 programme_ns: int = 600_000_000_000, slice_lots: int = 5, interval_ns: int = 500_000_000) -> None:
-        self.account, self.instruments, self.interval_ns = account, tuple(instruments), interval_ns
+                 programme_ns: int = 600_000_000_000, slice_lots: int = 5, interval_ns: int = 500_000_000,
+                 months: int = EVERY_MONTH) -> None:
+        self.account, self.instruments, self.interval_ns, self.months = account, tuple(instruments), interval_ns, months
         self._seed, self._largest_end, self._programme_ns = seed, largest_end, programme_ns
         self._slice = slice_lots
 
@@ -49,6 +51,8 @@ class Refiner:
         resting = view.own(self.account, side)
         quantity = min(abs(behind), self._slice)
         touch, against = view.best(side, self.account), view.best(other_side(side), self.account)
+        if view.auction:
+            touch, against = view.nearest(view.fair + (1 if side == _BUY else -1)), None
         if abs(behind) > 2 * self._slice and against is not None and view.allows(against):
             commands += [cancel(view, order) for order in resting]
             commands.append(take(view, self.account, side, against, quantity))

@@ -5,7 +5,9 @@
         runner.submit(rows, scenario.heard)
 
 A step moves the fair values and lets each member look at as many instruments as its interval allows; what they answer
-is handed to the hub like anybody's commands. Within a step an instrument hears one member only, and no step asks for
+is handed to the hub like anybody's commands. Members see the phase of an instrument: they act where orders may be
+entered, and in call auctions with other orders than in continuous trading. Spreads, trading at settlement and the spot
+mechanisms are left to people. Within a step an instrument hears one member only, and no step asks for
 anything before the last answer has been heard, so what a member has seen is what its commands meet, unless a person
 was quicker. The same seed and the same steps on the same exchange give the same commands.
 """
@@ -19,18 +21,27 @@ from exchange.instruments import Instrument
 from exchange.machine import Exchange
 from exchange.participants.fair_value import FairValues
 from exchange.participants.market_maker import MarketMaker
-from exchange.participants.member import Member, View
+from exchange.participants.member import Closable, Member, View
 from exchange.participants.momentum import Momentum
 from exchange.participants.noise_trader import NoiseTrader
 from exchange.participants.refiner import Refiner
-from matching.codes import EventKind, Phase, Reason, SelfMatch
+from matching.codes import EventKind, Mechanism, Phase, Reason, SelfMatch, Side
 from risk.limits import Account
 
 _SECOND = 1_000_000_000
 _BURST_SECONDS = 3               # of commands that may be asked for at once, so that empty books fill quickly
 _SILENCE_NS = _SECOND            # of a member whose order was refused
-_RACES = (Reason.UNKNOWN_ORDER, Reason.POST_ONLY_WOULD_TRADE)    # somebody else was quicker: no reason to fall silent
-_MEMBERS = ("sim-maker-1", "sim-maker-2", "sim-noise-1", "sim-noise-2", "sim-refiner", "sim-momentum")
+# Somebody else was quicker, or the phase has changed meanwhile: no reason to fall silent.
+_RACES = frozenset((
+    Reason.UNKNOWN_ORDER, Reason.POST_ONLY_WOULD_TRADE, Reason.TRIGGER_REACHED, Reason.CLOSE_EXCEEDS_POSITION,
+    Reason.INSTRUMENT_CLOSED, Reason.INSTRUMENT_HALTED, Reason.INSTRUMENT_UNLISTED, Reason.INSTRUMENT_EXPIRED,
+    Reason.AUCTION_MATCHING, Reason.INSTRUMENT_BREAK, Reason.INSTRUMENT_CLOSING, Reason.INSTRUMENT_SETTLING,
+    Reason.NOT_IN_AUCTION, Reason.ONLY_IN_AUCTION))
+_ACTIVE = (Phase.CONTINUOUS, Phase.LIMIT_LOCKED, Phase.CALL_AUCTION)
+_GONE = (Phase.UNLISTED, Phase.EXPIRED)
+_BUY, _SELL = int(Side.BUY), int(Side.SELL)
+_MAKERS = ("sim-maker-1", "sim-maker-2")
+_MEMBERS = (*_MAKERS, "sim-noise-1", "sim-noise-2", "sim-refiner", "sim-momentum")
 
 
 class Scenario:
@@ -49,11 +60,15 @@ class Scenario:
         # columns of the exchange's own memory: they show what holds now, and reading one cell is cheap
         instruments, limits = exchange.book.instruments, exchange.ledger.limits
         self._floor, self._ceiling, self._last = (instruments[name] for name in ("floor", "ceiling", "last_price"))
-        self._phase, self._collar, self._largest = instruments["phase"], limits["collar"], limits["max_order_quantity"]
+        self._phase, self._stops = instruments["phase"], instruments["stops"]
+        self._collar, self._largest = limits["collar"], limits["max_order_quantity"]
         self._positions, self._largest_of_account = (
             exchange.ledger.exposures["position"], exchange.ledger.accounts["max_order_quantity"])
-        self._values = FairValues(exchange.instruments, self._last, (seed, exchange.sequence))
-        self._ranks = delivery_ranks(exchange.instruments)
+        self._plain = np.flatnonzero([is_plain(terms) for terms in exchange.instruments])
+        self._values = FairValues([exchange.instruments[number] for number in self._plain], self._last[self._plain],
+                                  (seed, exchange.sequence))
+        self._listed = np.zeros(len(instruments), bool)
+        self._ranks: dict[int, int] = {}                 # of the instruments that members trade
         self._cost_ns = _SECOND // commands_per_second
         self._allowance_ns = _BURST_SECONDS * _SECOND
         self._time: int | None = None
@@ -66,8 +81,10 @@ class Scenario:
 
     @property
     def fair_values(self) -> np.ndarray:
-        """int64[instruments], ticks."""
-        return self._values.ticks
+        """int64[instruments], ticks; of those that members do not trade the last price."""
+        values = self._last.copy()
+        values[self._plain] = self._values.ticks
+        return values
 
     def step(self, now_ns: int) -> list[np.ndarray]:
         """What the members ask for now: COMMAND arrays to submit, each with `heard` as its reply."""
@@ -79,14 +96,14 @@ class Scenario:
             self._credit_ns[number] = min(self._credit_ns[number] + elapsed, _SECOND)
         if self._unanswered:
             return []
-        fair_values = self._values.ticks
+        self._rank()
+        fair_values = self.fair_values
         asked: dict[int, np.ndarray] = {}                # by instrument
         for number, member in enumerate(self._members):
             for _ in range(self._credit_ns[number] // member.interval_ns):
                 self._credit_ns[number] -= member.interval_ns
-                instrument = member.instruments[self._turns[number] % len(member.instruments)]
-                self._turns[number] += 1
-                if instrument in asked or not self._may_act(member, instrument, now_ns):
+                instrument = self._next(number)
+                if instrument is None or instrument in asked or not self._may_act(member, now_ns):
                     continue
                 rows = member.act(now_ns, self._view(member, instrument, int(fair_values[instrument])))
                 if len(rows):
@@ -106,13 +123,32 @@ class Scenario:
             if reason not in _RACES:
                 self._silent_until[int(event["account"])] = int(event["time"]) + _SILENCE_NS
 
-    def _may_act(self, member: Member, instrument: int, now_ns: int) -> bool:
-        return (self._allowance_ns > 0 and self._phase[instrument] == Phase.CONTINUOUS
-                and now_ns >= self._silent_until.get(member.account, 0))
+    def _rank(self) -> None:
+        """Of each instrument that members trade: how many of its product are delivered before it, of those listed now."""
+        listed = ~np.isin(self._phase, _GONE)
+        if not np.array_equal(listed, self._listed):
+            self._listed = listed
+            traded = [number for number in self._plain.tolist() if listed[number]]
+            ranks = delivery_ranks([self._exchange.instruments[number] for number in traded])
+            self._ranks = dict(zip(traded, ranks, strict=True))
+
+    def _next(self, number: int) -> int | None:
+        """The instrument that it is a member's turn to look at, leaving out those that it may not or does not trade."""
+        member = self._members[number]
+        for _ in member.instruments:
+            instrument = member.instruments[self._turns[number] % len(member.instruments)]
+            self._turns[number] += 1
+            if self._phase[instrument] in _ACTIVE and self._ranks.get(instrument, member.months) < member.months:
+                return instrument
+        return None
+
+    def _may_act(self, member: Member, now_ns: int) -> bool:
+        return self._allowance_ns > 0 and now_ns >= self._silent_until.get(member.account, 0)
 
     def _view(self, member: Member, instrument: int, fair_value: int) -> View:
         """What a member sees of an instrument."""
         instruments = self._exchange.instruments
+        row = member.account * len(instruments) + instrument
         last, floor, ceiling = int(self._last[instrument]), int(self._floor[instrument]), int(self._ceiling[instrument])
         collar = int(self._collar[instrument]) or ceiling - floor
         return View(
@@ -120,7 +156,27 @@ class Scenario:
             lowest=max(floor, last - collar), highest=min(ceiling, last + collar),
             largest=int(min(self._largest[instrument], self._largest_of_account[member.account])),
             orders=self._exchange.orders(instruments[instrument].symbol),
-            position=int(self._positions[member.account * len(instruments) + instrument]))
+            position=int(self._positions[row]), auction=bool(self._phase[instrument] == Phase.CALL_AUCTION),
+            parked=int(self._stops[instrument]),
+            closable=closable(self._exchange.ledger.gross[row]) if instruments[instrument].offset else None)
+
+
+def is_plain(terms: Instrument) -> bool:
+    """Do members trade it? They know order books of single instruments in any whole number of ticks and lots."""
+    return (terms.mechanism == Mechanism.ORDER_BOOK and not terms.legs and not terms.at_settlement
+            and terms.minimum_quantity == terms.quantity_increment == terms.price_increment == 1)
+
+
+def closable(gross: np.record) -> Closable:
+    """What an account may still close, from its GROSS row (RULEBOOK 10.3): a buy closes short, a sell long."""
+    lots = {name: int(gross[name]) for name in (
+        "long", "short", "long_today", "short_today", "closing_long", "closing_short", "closing_long_today",
+        "closing_short_today")}
+    return Closable(
+        before={_BUY: lots["short"] - lots["short_today"] - lots["closing_short"],
+                _SELL: lots["long"] - lots["long_today"] - lots["closing_long"]},
+        today={_BUY: lots["short_today"] - lots["closing_short_today"],
+               _SELL: lots["long_today"] - lots["closing_long_today"]})
 
 
 def delivery_ranks(instruments: Sequence[Instrument]) -> list[int]:
@@ -156,6 +212,11 @@ def demo_accounts() -> list[Account]:
     return people + members
 
 
+def demo_market_makers(accounts: Sequence[Account]) -> list[int]:
+    """Indices of the accounts that quote both sides as market makers do."""
+    return [number for number, account in enumerate(accounts) if account.name in _MAKERS]
+
+
 def demo_members(exchange: Exchange, seed: int) -> list[Member]:
     """The simulated members of `demo_accounts`. Errors: ValueError naming an account that the exchange lacks."""
     numbers = {account.name: number for number, account in enumerate(exchange.accounts)}
@@ -163,15 +224,14 @@ def demo_members(exchange: Exchange, seed: int) -> list[Member]:
         if name not in numbers:
             raise ValueError(f"account {name}: missing, simulated members need {', '.join(_MEMBERS)}")
     maker_1, maker_2, noise_1, noise_2, refiner, momentum = (numbers[name] for name in _MEMBERS)
-    everything = range(len(exchange.instruments))
-    nearest = [number for number, rank in enumerate(delivery_ranks(exchange.instruments)) if rank == 0]
+    everything = [number for number, terms in enumerate(exchange.instruments) if is_plain(terms)]
     first_product = [number for number in everything
-                     if exchange.instruments[number].product == exchange.instruments[0].product]
+                     if exchange.instruments[number].product == exchange.instruments[everything[0]].product]
     now = seed + exchange.sequence       # after a restart members do not repeat themselves
     return [
         MarketMaker(maker_1, everything, now),
         MarketMaker(maker_2, everything, now, half_spread=2, quantity=(8, 40), skew=8),
-        NoiseTrader(noise_1, everything, now),
-        NoiseTrader(noise_2, everything, now, activity=0.2, taking=0.7, interval_ns=50_000_000),
-        Refiner(refiner, first_product[:2], seed),
-        Momentum(momentum, nearest, now)]
+        NoiseTrader(noise_1, everything, now, stopping=0.04, hiding=0.5),
+        NoiseTrader(noise_2, everything, now, activity=0.2, taking=0.7, interval_ns=50_000_000, hiding=0.5),
+        Refiner(refiner, first_product, seed, months=2),
+        Momentum(momentum, everything, now, months=1)]

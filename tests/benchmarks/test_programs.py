@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from benchmarks import gateway, kernel, measure, memory
+from benchmarks import auction, gateway, kernel, measure, memory
 from benchmarks.load import percentiles, schedule
 from benchmarks.workloads import deep_level, mixed
 
@@ -37,6 +37,20 @@ def test_a_result_is_stored_with_its_spread(tmp_path):
 
 def test_a_table_has_a_line_for_each_row():
     assert measure.table(("", "ns"), [("match", "12")]).splitlines() == ["|       | ns |", "|-------|---:|", "| match | 12 |"]
+
+
+def test_the_auction_program_measures_what_it_has_proved():
+    result = {"machine": measure.machine(), **auction.measure_auction(2_000, 1)}
+    assert result["trades"] > 500
+    for words in ("2,000 orders", "indicative price", "risk=False"):
+        assert words in auction.report(result)
+
+
+def test_an_auction_that_comes_out_otherwise_is_not_measured(monkeypatch):
+    right = auction.expected
+    monkeypatch.setattr(auction, "expected", lambda *given: right(*given)._replace(price=1))
+    with pytest.raises(ValueError, match="expected \\(1, "):
+        auction.measure_auction(500, 1)
 
 
 def test_the_kernel_program_measures_what_it_has_proved():

@@ -6,12 +6,15 @@ from exchange import Exchange
 from exchange.blotter import Blotter, OrderState
 from matching.codes import CommandKind, EventKind, Flag, OrderType, Reason, Side, TimeInForce
 from tests.build import SECOND, amend, cancel, enter, instrument, operator, rows
+from tests.exchange.events import accepted, amended, canceled, displayed, parked, stream, traded, triggered, uncrossed
+from tests.exchange.flows import day_flow
 from tests.matching.flow import random_flow
 
 BUY, SELL = Side.BUY, Side.SELL
-FIELDS = ("order_id", "account", "instrument", "side", "order_type", "time_in_force", "flags", "price", "quantity",
-          "leaves_quantity", "filled_quantity", "notional", "state", "reason", "client_order_id", "created", "updated",
-          "sequence")
+TERMS = ("order_type", "time_in_force", "flags", "trigger_price", "display_quantity", "minimum_quantity", "expire_date")
+FIELDS = (*TERMS, "order_id", "account", "instrument", "side", "price", "quantity", "leaves_quantity", "filled_quantity",
+          "notional", "state", "reason", "client_order_id", "created", "updated", "sequence", "linked_order_id")
+LIVES = (OrderState.OPEN, OrderState.UNTRIGGERED)
 
 
 class Ledger:
@@ -30,9 +33,12 @@ class Ledger:
                     **{name: event[name].item() for name in (
                         "order_id", "account", "instrument", "side", "price", "quantity", "leaves_quantity",
                         "client_order_id")},
-                    **{name: command[name].item() for name in ("order_type", "time_in_force", "flags")},
-                    "filled_quantity": 0, "notional": 0, "state": OrderState.OPEN, "reason": 0,
-                    "created": int(event["time"])}
+                    **{name: command[name].item() for name in TERMS},
+                    "filled_quantity": 0, "notional": 0, "reason": 0, "created": int(event["time"]),
+                    "state": OrderState.UNTRIGGERED if event["flags"] & Flag.PARKED else OrderState.OPEN,
+                    "linked_order_id": int(command["order_id"])}
+                if command["order_id"]:
+                    self.orders[int(command["order_id"])]["linked_order_id"] = order_id
                 self.change(order_id, event)
             elif kind == EventKind.TRADED:
                 self.trades.append(event)
@@ -47,9 +53,16 @@ class Ledger:
             elif kind == EventKind.CANCELED:
                 self.change(order_id, event, leaves_quantity=0, reason=int(event["reason"]))
                 self.finish(order_id, OrderState.CANCELED)
+                other = self.orders.get(self.orders[order_id]["linked_order_id"])
+                if other and other["state"] in LIVES and other["linked_order_id"] == order_id:
+                    other["linked_order_id"] = 0
             elif kind == EventKind.AMENDED:
                 self.change(order_id, event, price=int(event["price"]), quantity=int(event["quantity"]),
                             leaves_quantity=int(event["leaves_quantity"]))
+                if event["flags"] & Flag.PARKED:
+                    self.orders[order_id]["trigger_price"] = int(event["resting_price"])
+            elif kind == EventKind.TRIGGERED:
+                self.change(order_id, event, price=int(event["price"]), state=OrderState.OPEN)
 
     def change(self, order_id, event, **fields):
         self.orders[order_id].update(fields, updated=int(event["time"]), sequence=int(event["sequence"]))
@@ -61,15 +74,15 @@ class Ledger:
     def of(self, account, instrument=None, only_open=False):
         return [order for order in reversed(self.orders.values())
                 if order["account"] == account and (instrument is None or order["instrument"] == instrument)
-                and not (only_open and order["state"] != OrderState.OPEN)]
+                and (order["state"] in LIVES or not only_open)]
 
 
 def plain(entry):
     return {name: entry[name].item() for name in FIELDS}
 
 
-def play(seed, count=1500):
-    flow = random_flow(seed, count)
+def play(seed, count=1500, make=random_flow):
+    flow = make(seed, count)
     exchange = Exchange(flow.instruments, flow.accounts, risk=False, max_orders=2048)
     return flow, exchange
 
@@ -83,8 +96,9 @@ def batches(commands, rng):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_with_room_for_all_it_equals_a_plain_replay_of_the_events(seed):
-    flow, exchange = play(seed)
+@pytest.mark.parametrize("make", [random_flow, day_flow])
+def test_with_room_for_all_it_equals_a_plain_replay_of_the_events(make, seed):
+    flow, exchange = play(seed, make=make)
     blotter, ledger = Blotter(max_orders=2048, history=2048), Ledger()
     for commands in batches(flow.commands, np.random.default_rng(seed)):
         events = exchange.apply(commands)
@@ -103,8 +117,9 @@ def test_with_room_for_all_it_equals_a_plain_replay_of_the_events(seed):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_when_room_is_short_open_orders_stay_and_those_that_finished_first_are_gone(seed):
-    flow, exchange = play(seed)
+@pytest.mark.parametrize("make", [random_flow, day_flow])
+def test_when_room_is_short_open_orders_stay_and_those_that_finished_first_are_gone(make, seed):
+    flow, exchange = play(seed, make=make)
     open_at_most, history = 700, 50
     blotter, ledger = Blotter(open_at_most, history), Ledger()
     for commands in batches(flow.commands, np.random.default_rng(seed)):
@@ -118,7 +133,7 @@ def test_when_room_is_short_open_orders_stay_and_those_that_finished_first_are_g
             known.add(order_id)
             assert plain(entry) == order
         else:
-            assert order["state"] != OrderState.OPEN
+            assert order["state"] not in LIVES
     assert known >= set(ledger.finished[-history:])
     assert set(ledger.finished).isdisjoint(known) or known & set(ledger.finished) == set(
         ledger.finished[-len(known & set(ledger.finished)):])
@@ -223,6 +238,116 @@ def test_trades_are_listed_newest_first_for_either_side_an_instrument_or_an_orde
     assert (trade.price, trade.quantity, trade.leaves_quantity, trade.resting_leaves_quantity) == (100, 1, 0, 0)
 
 
+# The orders of a trading day
+
+
+def test_a_stop_order_waits_and_is_followed_through_its_trigger():
+    """2.9, 2.10: price and trigger as the hub tells them, and its trade when it is the incoming order."""
+    hub = Hub()
+    stop = enter(0, BUY, 0, 5, order_type=OrderType.STOP, trigger_price=103, client_order_id=b"stop")
+    hub.do(enter(1, SELL, 103, 2), enter(1, SELL, 104, 9), stop, amend(0, 3, 0, 4, trigger_price=102))
+    order = hub.blotter.order(3)
+    assert (order.state, order.trigger_price, order.quantity, order.price) == (OrderState.UNTRIGGERED, 102, 4, 0)
+    assert [entry.order_id for entry in hub.blotter.open_orders(0)] == [3] == [hub.blotter.order_of(0, b"stop").order_id]
+    hub.do(enter(2, BUY, 103, 1))
+    order = hub.blotter.order(3)
+    assert (order.state, order.order_type, order.price, order.filled_quantity, order.notional) == (
+        OrderState.FILLED, OrderType.STOP, 110, 4, 103 + 3 * 104)
+    assert (order.sequence, order.updated, order.trigger_price) == (5, 5 * SECOND, 102)
+
+
+def test_a_parked_order_that_is_canceled_or_a_stop_limit_that_rests():
+    hub = Hub()
+    hub.do(enter(0, SELL, 97, 5, order_type=OrderType.STOP_LIMIT, trigger_price=98),
+           enter(0, SELL, 96, 5, order_type=OrderType.STOP_LIMIT, trigger_price=96), cancel(0, 2))
+    assert [(entry.order_id, entry.state) for entry in hub.blotter.orders(0)] == [
+        (2, OrderState.CANCELED), (1, OrderState.UNTRIGGERED)]
+    hub.do(enter(1, SELL, 98, 1), enter(2, BUY, 98, 1))
+    order = hub.blotter.order(1)
+    assert (order.state, order.price, order.leaves_quantity) == (OrderState.OPEN, 97, 5)
+
+
+def test_what_an_order_shows_needs_and_lasts_is_kept():
+    """2.11 to 2.13"""
+    hub = Hub()
+    hub.do(operator(CommandKind.BEGIN_DAY, quantity=20261105),
+           enter(0, BUY, 100, 50, display_quantity=5, time_in_force=TimeInForce.GTD, expire_date=20261106),
+           enter(1, SELL, 100, 8, time_in_force=TimeInForce.IOC, minimum_quantity=7), amend(0, 2, 100, 30))
+    iceberg, minimum = hub.blotter.order(2), hub.blotter.order(3)
+    assert (iceberg.display_quantity, iceberg.expire_date, iceberg.leaves_quantity) == (5, 20261106, 22)
+    assert (minimum.minimum_quantity, minimum.filled_quantity) == (7, 8)
+
+
+def test_a_pair_is_linked_both_ways_until_one_of_it_is_canceled():
+    """2.14"""
+    hub = Hub()
+    hub.do(enter(0, BUY, 95, 5), enter(0, BUY, 96, 5, order_id=1))
+    linked = lambda: [int(hub.blotter.order(number).linked_order_id) for number in (1, 2)]     # noqa: E731
+    assert linked() == [2, 1]
+    hub.do(cancel(0, 2))
+    assert linked() == [0, 1]
+    hub.do(enter(0, BUY, 97, 5, order_id=1), enter(1, SELL, 97, 5))
+    assert [(entry.state, entry.reason, entry.linked_order_id) for entry in hub.blotter.orders(0)] == [
+        (OrderState.FILLED, 0, 1), (OrderState.CANCELED, 0, 1), (OrderState.CANCELED, Reason.LINKED, 4)]
+
+
+def commands_for(*kinds):
+    """One command an event stream's command, of which the blotter reads the kind and the terms."""
+    return rows(*({"kind": kind, **terms} for kind, terms in kinds))
+
+
+def test_in_an_auction_the_buy_orders_are_filled_one_by_one():
+    """8.6"""
+    blotter = Blotter(16)
+    limit = {"order_type": OrderType.LIMIT}
+    blotter.record(
+        commands_for(*[(CommandKind.ENTER, limit)] * 3, (CommandKind.PHASE, {})),
+        stream([accepted(1, BUY, 103, 4, account=1)], [accepted(2, BUY, 102, 6, account=2)],
+               [accepted(3, SELL, 99, 7, account=3)],
+               [uncrossed(1, BUY, 103, 4), traded(1, BUY, 102, 4, 0, (3, 99, 3), account=1, resting_account=3),
+                uncrossed(2, BUY, 102, 6), traded(2, BUY, 102, 3, 3, (3, 99, 0), account=2, resting_account=3),
+                canceled(2, BUY, 102, 3, Reason.AUCTION_ENDED)]))
+    states = [blotter.order(number) for number in (1, 2, 3)]
+    assert [(order.state, order.filled_quantity) for order in states] == [
+        (OrderState.FILLED, 4), (OrderState.CANCELED, 3), (OrderState.FILLED, 7)]
+    assert [(fill.order_id, fill.resting_order_id) for fill in blotter.trades(account=3)] == [(2, 3), (1, 3)]
+
+
+def test_several_orders_triggered_by_one_command_are_told_apart():
+    """2.10"""
+    blotter = Blotter(16)
+    stop = {"order_type": OrderType.STOP, "trigger_price": 102}
+    blotter.record(
+        commands_for((CommandKind.ENTER, {}), (CommandKind.ENTER, stop), (CommandKind.ENTER, stop), (CommandKind.ENTER, {})),
+        stream([accepted(1, SELL, 102, 9)], [parked(accepted(2, BUY, 0, 3), 102)],
+               [parked(accepted(3, BUY, 0, 4), 102), parked(amended(3, BUY, 0, 5, before=(0, 4)), 103)],
+               [accepted(4, BUY, 102, 1), traded(4, BUY, 102, 1, 0, (1, 102, 8)), displayed(1, SELL, 102, 2, before=0),
+                triggered(2, BUY, 110, 3), traded(2, BUY, 102, 3, 0, (1, 102, 5)),
+                triggered(3, BUY, 109, 5), traded(3, BUY, 102, 5, 0, (1, 102, 0))]))
+    assert [(order.price, order.filled_quantity, order.trigger_price, order.state) for order in map(blotter.order, (2, 3))] == [
+        (110, 3, 102, OrderState.FILLED), (109, 5, 103, OrderState.FILLED)]
+    assert blotter.order(1).state == OrderState.FILLED
+
+
+def test_orders_that_a_take_or_a_liquidation_makes_have_the_terms_that_the_rules_give_them():
+    """11.7, 13.1: what the command's row says of type and time in force means nothing."""
+    blotter = Blotter(16)
+    nonsense = {"order_type": 77, "time_in_force": 66, "flags": 4095, "trigger_price": 5, "display_quantity": 5, "order_id": 1}
+    blotter.record(
+        commands_for((CommandKind.ENTER, {"minimum_quantity": 2, "order_type": OrderType.LIMIT}), (CommandKind.TAKE, nonsense),
+                     (CommandKind.LIQUIDATE, nonsense)),
+        stream([accepted(1, SELL, 102, 9)], [accepted(2, BUY, 102, 4), traded(2, BUY, 102, 4, 0, (1, 102, 5))],
+               [accepted(3, BUY, 110, 8), traded(3, BUY, 102, 5, 3, (1, 102, 0)),
+                canceled(3, BUY, 110, 3, Reason.IOC_REMAINDER)]))
+    taken, liquidated = blotter.order(2), blotter.order(3)
+    assert (taken.order_type, taken.time_in_force, taken.state) == (OrderType.LIMIT, TimeInForce.FOK, OrderState.FILLED)
+    assert (liquidated.order_type, liquidated.time_in_force, liquidated.filled_quantity) == (
+        OrderType.MARKET, TimeInForce.IOC, 5)
+    for order in (taken, liquidated):
+        assert (order["flags"], order.trigger_price, order.display_quantity, order.linked_order_id) == (0, 0, 0, 0)
+    assert blotter.order(1).minimum_quantity == 2
+
+
 def test_what_is_handed_out_does_not_change_later():
     hub = Hub()
     hub.do(enter(0, BUY, 100, 5))
@@ -232,7 +357,7 @@ def test_what_is_handed_out_does_not_change_later():
 
 
 def test_over_a_snapshot_it_goes_on_as_if_nothing_had_happened():
-    flow, exchange = play(3)
+    flow, exchange = play(3, make=day_flow)
     room = {"max_orders": 700, "history": 50, "trades": 30}
     kept = Blotter(**room)
     kept.record(flow.commands[:900], exchange.apply(flow.commands[:900]))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from exchange import Account, Exchange
-from exchange.instruments import load_catalogue
+from exchange.catalogue import load_catalogue
 from exchange.participants import member
 from exchange.participants.fair_value import FairValues
 from exchange.participants.market_maker import MarketMaker
@@ -192,7 +192,7 @@ def test_nothing_is_asked_for_before_the_last_answer_was_heard():
 class Eager:
     """A member that bids a lot wherever it looks, and counts its looks."""
 
-    interval_ns = STEP
+    interval_ns, months = STEP, member.EVERY_MONTH
 
     def __init__(self, account):
         self.account, self.instruments, self.looks = account, (0,), 0
@@ -483,8 +483,8 @@ def test_fair_values_go_on_from_the_last_prices_and_revert():
 
 
 def test_ranks_follow_the_delivery_within_a_product():
-    assert delivery_ranks(CATALOGUE) == [0, 1, 2, 3] * 6
-    assert delivery_ranks(CATALOGUE[::-1]) == [3, 2, 1, 0] * 6
+    assert delivery_ranks(CATALOGUE) == [0, 1, 2, 3] * 7
+    assert delivery_ranks(CATALOGUE[::-1]) == [3, 2, 1, 0] * 7
 
 
 def test_demo_accounts_are_three_people_with_limits_and_the_members():

@@ -11,7 +11,7 @@ import uvloop
 
 from exchange import Account, Exchange
 from exchange.blotter import Blotter
-from exchange.instruments import load_catalogue
+from exchange.catalogue import load_catalogue
 from exchange.journal import Journal
 from exchange.marketdata import MarketData
 from exchange.runner import Runner

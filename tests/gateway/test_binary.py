@@ -34,7 +34,8 @@ from gateway.guard import Bounds
 from gateway.requests import Auth as AuthRequest
 from gateway.rows import Dealer, stamp
 from gateway.schema import schema
-from matching import ALL, COMMAND, EVENT, CommandKind, EventKind, OrderType, Reason, Side, TimeInForce
+from matching import ALL, COMMAND, EVENT, CommandKind, EventKind, Flag, OrderType, Reason, Side, TimeInForce
+from matching.codes import RESTING_OFFSET, Limit, Scope
 from matching.invariants import check_book
 from tests.gateway.running import running
 
@@ -42,6 +43,7 @@ KEYS = [Credential("alice", "a-secret", account=0), Credential("bob", "b-secret"
         Credential("carol", "c-secret", account=2), Credential("reader", "r-secret", account=0, scope="trade:read"),
         Credential("blind", "x-secret", account=0, scope="account:read")]
 DEFAULT = BinaryLimits()
+ROW = COMMAND.itemsize
 
 
 def instruments():
@@ -143,7 +145,7 @@ def test_the_first_answer_tells_account_instruments_layouts_and_sequence(hub):
     (answer,) = Member(hub, "alice", number=9).answer
     told = json.loads(answer.data)["result"]
     assert (told["account"], told["session"], told["sequence"], told["max_rows"]) == (0, 9, 1, MAX_ROWS)
-    assert np.dtype([tuple(field) for field in told["command"]]).itemsize == COMMAND.itemsize == 96
+    assert np.dtype([tuple(field) for field in told["command"]]).itemsize == COMMAND.itemsize == 112
     assert np.dtype([tuple(field) for field in told["event"]]).fields.keys() == EVENT.fields.keys()
     assert told["instruments"][1] == {
         "index": 1, "symbol": "FU2701", "tick_size": "0.1", "lot_size": "1000", "price_floor": 0, "price_ceiling": 1000,
@@ -206,8 +208,8 @@ def test_the_hub_writes_account_and_session_into_every_row_and_changes_nothing_e
     assert sent.tobytes() == before
 
 
-@pytest.mark.parametrize("size, code", [(0, 1003), (1, 1003), (95, 1003), (97, 1003), (96 * MAX_ROWS + 1, 1003),
-                                        (96 * (MAX_ROWS + 1), 1009)])
+@pytest.mark.parametrize("size, code", [(0, 1003), (1, 1003), (111, 1003), (113, 1003), (112 * MAX_ROWS + 1, 1003),
+                                        (112 * (MAX_ROWS + 1), 1009)])
 def test_a_frame_that_is_not_so_many_whole_rows_closes(hub, size, code):
     (close,) = Member(hub, "alice").session.receive(bytes(size))
     assert close.code == code and close.reason
@@ -222,10 +224,9 @@ def test_the_largest_frame_is_taken(hub):
 
 
 @pytest.mark.parametrize("field, value", [
-    ("kind", 0), ("kind", 5), ("kind", CommandKind.PHASE), ("kind", CommandKind.KILL_SWITCH), ("kind", CommandKind.CASH),
+    ("kind", 0), ("kind", 6), ("kind", CommandKind.PHASE), ("kind", CommandKind.KILL_SWITCH), ("kind", CommandKind.CASH),
     ("kind", 255), ("client_order_id", b"caf\xe9"), ("client_order_id", b"a\x01"), ("client_order_id", b"a\0b"),
-    ("client_order_id", b"\0b"), ("client_order_id", b"tab\t"), ("client_order_id", b"\x7f"), ("trigger_price", 1),
-    ("display_quantity", -1)])
+    ("client_order_id", b"\0b"), ("client_order_id", b"tab\t"), ("client_order_id", b"\x7f")])
 def test_one_row_that_no_trader_can_mean_refuses_its_whole_frame_by_name(hub, field, value):
     alice = Member(hub, "alice")
     bad = rows(*[buy(10, 1, client_order_id=b"fine")] * 5)
@@ -254,20 +255,21 @@ def test_what_the_book_refuses_is_a_rejected_event_of_that_row_alone(hub):
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.binary(min_size=96, max_size=96 * 8).map(lambda data: data[:len(data) // 96 * 96]), st.booleans())
+@given(st.binary(min_size=ROW, max_size=ROW * 8).map(lambda data: data[:len(data) // ROW * ROW]), st.booleans())
 def test_no_bytes_whatever_break_the_hub(data, tame):
     hub = Hub()
     alice = Member(hub, "alice")
     sent = np.frombuffer(data, COMMAND).copy()
-    sent["kind"] = sent["kind"] % 4 + 1
+    sent["kind"] = sent["kind"] % 5 + 1
     sent["client_order_id"] = b""
-    sent["trigger_price"] = sent["display_quantity"] = 0
     if tame:                                     # closer to orders, so that some get into the book
         sent["instrument"] %= 2
         sent["side"] = sent["side"] % 2 + 1
         sent["order_type"] = OrderType.LIMIT
         sent["price"] %= 1001
         sent["flags"] &= 3
+        for field in ("trigger_price", "display_quantity", "minimum_quantity", "expire_date", "counterparty", "order_id"):
+            sent[field] = 0
     (action,) = alice.send(sent)
     assert isinstance(action, Submit)
     events = hub.run()
@@ -357,6 +359,46 @@ def test_events_of_no_account_are_nobodys():
         dealer.watch(account)
     assert [(account, len(found)) for account, found in dealer.deal(events)] == [(1, 1)]
     assert list(dealer.deal(events[:3])) == list(dealer.deal(events[:0])) == []
+
+
+def test_an_account_hears_what_operators_do_to_it_and_not_what_they_do_to_all():
+    """Account 0 is where the events of no account have a zero."""
+    told = {EventKind.PHASE: 0, EventKind.AUCTION: 0, EventKind.SETTLED: 0, EventKind.DAY_BEGUN: 0, EventKind.DAY_ENDED: 0,
+            EventKind.CASH: 1, EventKind.BALANCE: 1, EventKind.MARGIN_CALL: 1, EventKind.LIQUIDATED: 1}
+    dealer = Dealer(1)
+    dealer.watch(0)
+    for kind, heard in told.items():
+        assert sum(len(found) for _, found in dealer.deal(event(kind=kind))) == heard, kind
+    for kind, code, heard in ((EventKind.LIMIT, Limit.MAX_LONG, 1), (EventKind.LIMIT, Limit.INSTRUMENT_MARGIN, 0),
+                              (EventKind.KILL_SWITCH, Scope.ACCOUNT, 1), (EventKind.KILL_SWITCH, Scope.HUB, 0)):
+        assert sum(len(found) for _, found in dealer.deal(event(kind=kind, side=code))) == heard, (kind, code)
+
+
+def test_a_delivery_is_told_to_both_sides_with_the_other_s_name():
+    dealer = Dealer(3)
+    for account in range(3):
+        dealer.watch(account)
+    dealt = dict(dealer.deal(event(kind=EventKind.DELIVERY, account=2, resting_account=1, quantity=5)))
+    assert sorted(dealt) == [1, 2]
+    assert {(int(rows["account"][0]), int(rows["resting_account"][0])) for rows in dealt.values()} == {(2, 1)}
+
+
+def test_each_side_of_a_trade_sees_its_own_offset_flags():
+    flags = Flag.CLOSE | Flag.OPEN << RESTING_OFFSET
+    dealer = Dealer(2)
+    dealer.watch(0)
+    dealer.watch(1)
+    dealt = {account: int(rows["flags"][0]) for account, rows in dealer.deal(
+        event(kind=EventKind.TRADED, account=0, resting_account=1, flags=flags))}
+    assert dealt == {0: Flag.CLOSE, 1: Flag.OPEN << RESTING_OFFSET}
+
+
+def event(**fields):
+    """One EVENT row."""
+    row = np.zeros(1, EVENT)
+    for name, value in fields.items():
+        row[name] = value
+    return row
 
 
 def test_a_batch_that_concerns_nobody_who_watches_is_passed_over(hub):
@@ -472,7 +514,7 @@ def test_a_refused_frame_is_an_error_over_the_socket_and_the_next_one_is_taken(h
         assert alice.receive(5)["kind"].tolist() == [EventKind.ACCEPTED]
 
 
-@pytest.mark.parametrize("frame, code", [(b"", 1003), (bytes(100), 1003), (bytes(96 * 4097), 1009)])
+@pytest.mark.parametrize("frame, code", [(b"", 1003), (bytes(100), 1003), (bytes(ROW * 4097), 1009)])
 def test_a_frame_that_cannot_be_rows_is_closed_with_its_code(hub_of_sockets, frame, code):
     with by_hand(hub_of_sockets.url, "alice") as alice:
         with pytest.raises(ConnectionClosed) as closed:

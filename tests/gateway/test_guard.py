@@ -429,6 +429,30 @@ def test_requests_beyond_the_bounds_are_refused_with_their_status(hub, request_,
         assert hub.refused(name) == before[f"refused_{name}"] + 1
 
 
+def test_a_body_larger_than_a_head_may_be_is_no_head_though_it_comes_in_one_read(hub):
+    """Sent in one call, and larger than request_head_bytes: the server mostly reads it at once."""
+    request_ = b"POST / HTTP/1.1\r\nHost: hub\r\nContent-Length: 20000\r\n\r\n" + b"x" * 20_000
+    client = hub.open()
+    for _ in range(20):
+        client.sendall(request_)
+        answer = client.recv(1000)
+        assert answer.startswith(b"HTTP/1.1 200"), answer
+        while not answer.endswith(b"ok"):
+            answer += client.recv(1000)
+
+
+def test_a_head_without_end_behind_a_whole_request_is_refused_all_the_same(hub):
+    before = hub.refused("request_head")
+    client = hub.open()
+    client.sendall(b"GET / HTTP/1.1\r\nHost: hub\r\n\r\nGET / HTTP/1.1\r\nx: " + b"y" * 10_000)
+    with contextlib.suppress(OSError):
+        for _ in range(20):
+            time.sleep(0.01)
+            client.sendall(b"y" * 10_000)
+    hub.eventually(lambda now: now["connections_open"] == 0)
+    assert hub.refused("request_head") == before + 1
+
+
 # Connections.
 
 def test_one_address_has_so_many_connections_and_the_next_is_answered_429_before_the_upgrade(hub):

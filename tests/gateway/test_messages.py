@@ -236,10 +236,11 @@ def test_what_a_scale_remembers_is_bounded():
 # Rows -----------------------------------------------------------------------------------------------------------------
 
 def test_a_packed_row_is_the_dtypes_row():
-    row = np.frombuffer(command_row(1, 5, 9, instrument=3, order_id=12, price=-7, quantity=8, client_order_id=b"abc", side=2,
-                                    order_type=2, time_in_force=3, flags=64), COMMAND)[0]
+    row = np.frombuffer(command_row(1, 5, 9, instrument=3, order_id=12, price=-7, trigger_price=-9, quantity=8,
+                                    display_quantity=4, minimum_quantity=2, client_order_id=b"abc", expire_date=20270115,
+                                    counterparty=6, side=2, order_type=2, time_in_force=3, flags=64), COMMAND)[0]
     assert [row[name].item() for name in COMMAND.names] == [
-        0, 0, 12, -7, 0, 8, 0, b"abc", 3, 5, 1, 2, 2, 3, 64, 9]
+        0, 0, 12, -7, -9, 8, 4, 2, b"abc", 3, 5, 20270115, 6, 1, 2, 2, 3, 64, 9]
 
 
 @given(st.binary(min_size=COMMAND.itemsize, max_size=COMMAND.itemsize),

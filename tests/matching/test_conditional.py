@@ -53,7 +53,7 @@ WRONG = [
     ("flag of events", {"flags": PARKED}, "INVALID_FLAGS", PARKED, 0),
     ("shows less than a hundredth", {"quantity": 500, "display_quantity": 4}, "INVALID_DISPLAY_QUANTITY", 4, 5),
     ("shows less than a hundredth, rounded up", {"quantity": 501, "display_quantity": 5}, "INVALID_DISPLAY_QUANTITY", 5, 6),
-    ("shows less than nothing", {"display_quantity": -1}, "INVALID_DISPLAY_QUANTITY", -1, 1),
+    ("shows less than nothing", {"display_quantity": -1}, "INVALID_DISPLAY_QUANTITY", -1, 0),
     ("shows more than all", {"display_quantity": 6}, "INVALID_DISPLAY_QUANTITY", 6, 5),
     ("hides a market order", {"display_quantity": 2, **MARKET}, "INVALID_DISPLAY_QUANTITY", 2, 0),
     ("hides a stop", {"display_quantity": 2, "order_type": OrderType.STOP, "trigger_price": 105},
@@ -558,6 +558,16 @@ def test_2_14_a_new_order_canceled_before_it_traded_leaves_the_other_alone(venue
     assert book.do(enter(0, SELL, 101, 5, order_id=2, flags=Flag.SMP_CANCEL_INCOMING))[-1] == (
         "canceled", 3, "SELF_MATCH_INCOMING", 5)
     assert book.do(enter(0, SELL, 106, 5, order_id=2)) == [("accepted", 4, 106, 5)]
+
+
+@pytest.mark.parametrize("enters", [True, False])
+def test_2_14_an_order_that_has_traded_cancels_the_other_though_self_match_prevention_cancels_its_rest(venue, enters):
+    book = venue()
+    book.do(enter(1, BUY, 101, 2), enter(0, BUY, 100, 2), enter(0, SELL, 105, 5), enter(0, SELL, 106, 5, order_id=3 * (not enters)))
+    flags = {"flags": Flag.SMP_CANCEL_INCOMING}
+    told = book.do(enter(0, SELL, 100, 5, order_id=3, **flags) if enters else amend(0, 4, 100, 5, **flags))
+    assert told[1:] == [("traded", told[0][1], 1, 101, 2), ("canceled", told[0][1], "SELF_MATCH_INCOMING", 3),
+                        ("canceled", 3, "LINKED", 5)]
 
 
 def test_2_14_an_amended_order_stays_linked_and_cancels_the_other_if_it_trades(venue):

@@ -19,7 +19,7 @@ from matching.codes import (
     Side,
     TimeInForce,
 )
-from matching.records import AUCTION_IMBALANCE, AUCTION_REFERENCE, AUCTION_SURPLUS
+from matching.records import AUCTION_IMBALANCE, AUCTION_REFERENCE
 from tests.build import account, amend, cancel, enter, instrument, operator
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -150,10 +150,10 @@ BOOKS = [                                      # bids, asks as (price, lots); st
     ("most lots, not the nearest", [(105, 1), (100, 9)], [(100, 9), (95, 1)], AUCTION_REFERENCE, 105, (100, 10, 0)),
     ("least imbalance", [(104, 5), (100, 3)], [(98, 5)], AUCTION_IMBALANCE, 98, (101, 5, 0)),
     ("imbalance before reference", [(104, 5), (100, 3)], [(98, 5)], AUCTION_IMBALANCE | AUCTION_REFERENCE, 99, (101, 5, 0)),
-    ("bids left: the highest", [(104, 8)], [(98, 5)], AUCTION_SURPLUS, 90, (104, 5, 3)),
-    ("offers left: the lowest", [(104, 5)], [(98, 8)], AUCTION_SURPLUS, 110, (98, 5, -3)),
-    ("now these, now those left: no surplus step", [(104, 5), (100, 3)], [(98, 5), (102, 3)], AUCTION_SURPLUS, 110, (98, 5, 3)),
-    ("surplus before reference", [(104, 8)], [(98, 5)], AUCTION_SURPLUS | AUCTION_REFERENCE, 99, (104, 5, 3)),
+    ("bids left: no bid above the price", [(104, 8)], [(98, 5)], AUCTION_REFERENCE, 90, (104, 5, 3)),
+    ("offers left: no offer below the price", [(104, 5)], [(98, 8)], AUCTION_REFERENCE, 110, (98, 5, -3)),
+    ("neither a bid above nor an offer below", [(104, 5), (100, 3)], [(98, 5), (102, 3)], AUCTION_REFERENCE, 110, (102, 5, -3)),
+    ("both left at neighbours: the fewer", [(104, 5), (100, 3)], [(98, 5), (101, 2)], AUCTION_IMBALANCE, 90, (101, 5, -2)),
     ("ends of the band", [(110, 5)], [(90, 5)], AUCTION_REFERENCE, 110, (110, 5, 0)),
 ]
 
@@ -182,9 +182,9 @@ def test_8_6_buys_best_price_first_oldest_first_each_with_the_sells_likewise(ven
     book.do(phase(CALL_AUCTION), enter(A, BUY, 101, 3), enter(A, BUY, 102, 4), enter(B, SELL, 99, 2), enter(B, SELL, 98, 3),
             enter(B, BUY, 101, 5), enter(C, SELL, 99, 4), enter(C, SELL, 103, 1), enter(C, BUY, 97, 1))
     assert book.do(phase(CONTINUOUS)) == [
-        ("uncrossed", 3, 4), ("traded", 3, 5, 99, 3), ("traded", 3, 4, 99, 1),
-        ("uncrossed", 2, 3), ("traded", 2, 4, 99, 1), ("traded", 2, 7, 99, 2),
-        ("uncrossed", 6, 5), ("traded", 6, 7, 99, 2), ("auction", 99, 9, 3), went(CONTINUOUS)]
+        ("uncrossed", 3, 4), ("traded", 3, 5, 101, 3), ("traded", 3, 4, 101, 1),
+        ("uncrossed", 2, 3), ("traded", 2, 4, 101, 1), ("traded", 2, 7, 101, 2),
+        ("uncrossed", 6, 5), ("traded", 6, 7, 101, 2), ("auction", 101, 9, 3), went(CONTINUOUS)]
     assert book.orders() == [(6, 101, 3), (9, 97, 1), (8, 103, 1)]
 
 
@@ -258,7 +258,6 @@ def test_8_6_every_field_of_the_events_of_an_auction(venue):
          "client_order_id": b"bid", "trade_id": 1, "resting_order_id": 3, "resting_account": B, "resting_price": 99},
         {"kind": EventKind.AUCTION, "price": 101, "quantity": 3, "resting_leaves_quantity": 2},
         {"kind": EventKind.PHASE, "quantity": AUCTION_MATCH}]
-    expected[1]["price"] = expected[2]["price"] = 99
     rows = np.zeros(len(expected), events.dtype)
     for number, event in enumerate(expected):
         for name, value in {"sequence": 4, "time": 4_000_000_000, "event_id": 4 + number, **at, **event}.items():
@@ -322,7 +321,7 @@ def test_9_3_an_order_that_would_go_on_rests_and_trading_goes_over_into_a_call_a
         went(CALL_AUCTION, "VELOCITY")]
     assert sorted(book.orders()) == [(3, 100 + sign * 4, 1), (4, limit, 3)]
     assert book.do(at(phase(CONTINUOUS), 0))[:2] == [("uncrossed", *((4, 3) if sign == 1 else (3, 1))), (
-        "traded", *((4, 3) if sign == 1 else (3, 4)), 100 + sign * 4, 1)]
+        "traded", *((4, 3) if sign == 1 else (3, 4)), limit, 1)]
 
 
 def test_9_3_an_order_that_ends_where_the_range_ends_changes_nothing(venue):

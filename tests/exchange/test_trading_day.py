@@ -1,0 +1,120 @@
+"""A schedule on an exchange: weeks of days without a command refused, and terms as the catalogue has them. RULEBOOK 14."""
+import datetime
+
+import numpy as np
+import pytest
+
+from exchange import Account, Exchange
+from exchange.catalogue import read_catalogue
+from exchange.schedule import Compressed, Schedule
+from matching.codes import CommandKind, EventKind, Limit, OrderType, Phase, Side, TimeInForce
+from tests.build import enter, rows
+
+DATE = datetime.date
+SCHEDULES = {name: Schedule(read_catalogue(profile=name)) for name in ("chinese", "international")}
+IN_LEDGER = {Limit.INSTRUMENT_MAX_ORDER_QUANTITY: "max_order_quantity", Limit.INSTRUMENT_MAX_POSITION: "max_position",
+             Limit.INSTRUMENT_MARGIN_RATE: "margin_rate", Limit.INSTRUMENT_FEE_PER_LOT: "fee_per_lot",
+             Limit.INSTRUMENT_FEE_RATE: "fee_rate", Limit.INSTRUMENT_OPENING_CAP: "opening_cap"}
+
+
+class Hub:
+    """An exchange, its schedule taken by hand, and what came of it."""
+
+    def __init__(self, profile, date=None, accounts=2):
+        self.schedule = SCHEDULES[profile]
+        self.exchange = Exchange(self.schedule.catalogue.instruments,
+                                 [Account(name=f"A{number}", equity=10**12) for number in range(accounts)], max_orders=1 << 10)
+        self.driver = Compressed(self.schedule, date or self.schedule.opens, 0)
+        self.index = {contract.symbol: number for number, contract in enumerate(self.schedule.contracts)}
+
+    def apply(self, block, time):
+        block = block.copy()
+        block["sequence"] = np.arange(self.exchange.sequence + 1, self.exchange.sequence + 1 + len(block))
+        block["time"] = time
+        events = self.exchange.apply(block)
+        self.driver.heard(events)
+        return events
+
+    def step(self):
+        step = self.driver.next()
+        return step, self.apply(step.commands, step.time)
+
+    def until(self, text, date=None):
+        """Steps until one that says so has been taken; returns its events."""
+        while True:
+            step, events = self.step()
+            if text in step.description and (date is None or self.driver.day == date):
+                return events
+
+    def order(self, account, side, price, quantity, symbol="SC2701", **fields):
+        return self.apply(rows(enter(account, side, price, quantity, instrument=self.index[symbol], **fields)),
+                          self.exchange.time)
+
+
+@pytest.mark.parametrize("profile", sorted(SCHEDULES))
+def test_no_command_of_five_weeks_is_refused_and_terms_are_those_of_the_catalogue(profile):
+    """RULEBOOK 8.1, 14.2, 14.4, 14.6"""
+    hub = Hub(profile)
+    schedule, exchange = hub.schedule, hub.exchange
+    days = 0
+    while hub.driver.day < DATE(2027, 1, 6):
+        step, events = hub.step()
+        assert not (events["kind"] == EventKind.REJECTED).any(), step.description
+        if step.commands[0]["kind"] != CommandKind.BEGIN_DAY:
+            continue
+        days += 1
+        day = hub.driver.day
+        for number, contract in schedule.listed(day):
+            limits = contract.limits(day)
+            assert exchange.book.instruments["daily_limit"][number] == limits.pop(Limit.INSTRUMENT_DAILY_LIMIT)
+            assert {limit: exchange.ledger.limits[IN_LEDGER[limit]][number] for limit in limits} == limits, (day, contract.symbol)
+            width = contract.limits(day)[Limit.INSTRUMENT_DAILY_LIMIT]
+            if width and day > contract.listed:
+                settlement = int(exchange.ledger.limits["settlement"][number])
+                assert exchange.book.instruments["ceiling"][number] == settlement + settlement * width // 10_000
+    assert days > 23
+    phases = exchange.book.instruments["phase"]
+    for number, contract in enumerate(schedule.contracts):
+        if contract.expiry is not None and contract.expiry < hub.driver.day:
+            assert phases[number] == Phase.EXPIRED
+        elif contract.listed > hub.driver.day:
+            assert phases[number] == Phase.UNLISTED
+
+
+@pytest.mark.parametrize("profile", sorted(SCHEDULES))
+def test_after_a_restart_the_steps_that_follow_are_the_same(profile):
+    """RULEBOOK 14.7"""
+    hub = Hub(profile, DATE(2026, 12, 30))
+    for _ in range(60):
+        step, _ = hub.step()
+        resumed = Compressed.resume(hub.schedule, hub.exchange, 0)
+        following, expected = resumed.upcoming, hub.driver.upcoming
+        assert resumed.day == hub.driver.day and following[0] <= expected[0]
+        if step.description == "settlement" or "ends" in step.description or "begins" in step.description:
+            assert following == expected
+
+
+def test_a_position_is_carried_through_the_days_and_delivered_on_the_last():
+    """RULEBOOK 11.8, 14.6"""
+    hub = Hub("international")
+    hub.until("continuous SC")
+    hub.order(0, Side.BUY, 5210, 3)
+    hub.order(1, Side.SELL, 5210, 3)
+    settled = hub.until("settlement", hub.driver.day)
+    assert settled["price"][(settled["kind"] == EventKind.SETTLED) & (settled["instrument"] == 0)].tolist() == [5210]
+    expired = hub.until("settlement", DATE(2026, 12, 31))
+    delivery = expired[expired["kind"] == EventKind.DELIVERY]
+    assert delivery[["instrument", "account", "resting_account", "quantity"]].tolist() == [(0, 0, 1, 3)]
+    assert hub.exchange.phase("SC2701") == Phase.EXPIRED and not hub.exchange.positions(0)["position"].any()
+
+
+def test_at_settlement_orders_become_positions_of_the_leg():
+    """RULEBOOK 12.1, 14.6"""
+    hub = Hub("international")
+    hub.until("continuous SC")
+    hub.order(0, Side.BUY, 5, 2, symbol="SC2701-TAS")
+    hub.order(1, Side.SELL, 5, 2, symbol="SC2701-TAS", order_type=OrderType.LIMIT, time_in_force=TimeInForce.IOC)
+    hub.until("settlement")
+    held = hub.exchange.positions(0)
+    assert held["position"][held["instrument"] == 0].tolist() == [2]
+    assert int(hub.exchange.account(1)["result"]) == 2 * 5 * 100_00
