@@ -23,8 +23,11 @@ LIMITS = {Limit.PROTECTION_RESET: (0,), Limit.PROTECTION_LOTS: (0, 20, 60), Limi
 OPERATORS = {CommandKind.LIMIT: 0.6, CommandKind.CASH: 0.15, CommandKind.LIQUIDATE: 0.1, CommandKind.END_DAY: 0.15}
 
 
-def special_flow(seed: int, count: int) -> Flow:
-    """The flow of a seed. Instruments: 0 and 1 outrights, 2 an outright beside them, then spread, TAS and block of 0 and 1."""
+def special_flow(seed: int, count: int, risk: bool = True) -> Flow:
+    """The flow of a seed, always with risk on.
+
+    Instruments: 0 and 1 outrights, 2 an outright beside them, then a spread of both, TAS of 0 and a block of 1.
+    """
     rng = np.random.default_rng((seed, 10))
     flow = random_flow(seed, count, risk=True)
     instruments = _instruments(rng)
