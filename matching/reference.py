@@ -589,11 +589,13 @@ class ReferenceBook:
             command.order_type == OrderType.LIMIT and command.time_in_force in {*RESTS, TimeInForce.OPENING})
 
     def order_is_unknown(self, command: Command) -> Refusal | None:
-        """5.4; for the order that an ENTER is linked with 2.14"""
+        """5.4; for the order that an ENTER is linked with 2.14; for the offer of a TAKE, which is another's, 13.1"""
         linking = command.kind == CommandKind.ENTER and command.order_id != 0
         if command.kind in ABOUT_ONE_ORDER or linking:
             order = self.orders.get(command.order_id)
-            if order is None or (order.instrument, order.account) != (command.instrument, command.account):
+            if order is None or order.instrument != command.instrument:
+                return Reason.UNKNOWN_ORDER, command.order_id, 0
+            if order.account != command.account and command.kind != CommandKind.TAKE:
                 return Reason.UNKNOWN_ORDER, command.order_id, 0
             if linking and order.side != command.side:
                 return Reason.UNKNOWN_ORDER, command.order_id, 0
