@@ -132,7 +132,7 @@ def keys_list(data: Folder = DATA) -> None:
 
 @keys_app.command("add")
 def keys_add(
-    account: Annotated[str, typer.Argument(help="Name of the trading account.")],
+    account: Annotated[str, typer.Argument(help="Name of the trading account; operator: none, with --scope operator.")],
     scope: Annotated[str, typer.Option(help="Space separated.")] = config.StoredKey.scope,
     data: Folder = DATA,
 ) -> None:

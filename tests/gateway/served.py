@@ -34,7 +34,7 @@ async def main(folder: str) -> None:
     market = MarketData(instruments)
     runner = Runner(exchange, journal, time.time_ns)
     keys = [Credential(name, f"{name}-secret", account) for account, name in enumerate(NAMES)]
-    hub = Hub(exchange, runner, Blotter(1 << 14), market, Feed(instruments, market), Auth(keys), time.time_ns, "served",
+    hub = Hub(exchange, runner, Blotter(1 << 14), market, Feed(instruments, market, exchange), Auth(keys), time.time_ns, "served",
               Limits(heartbeat_seconds=1, public_per_second=1000, public_burst=1000))
     server = serve(create_app(hub), "127.0.0.1", 0, Bounds(connects_per_second=1000))
     await server.start()
