@@ -393,32 +393,49 @@ def test_where_orders_open_or_close_members_close_what_there_is_before_they_open
     assert exchange.ledger.gross["long"].max() < 600
 
 
-def test_the_first_months_to_be_delivered_are_the_first_of_those_listed_now():
+class Watcher:
+    """A member that looks at the nearest month of every product and asks for nothing."""
+
+    interval_ns, months = STEP // 50, 1
+
+    def __init__(self, instruments):
+        self.account, self.instruments, self.seen = 0, instruments, set()
+
+    def act(self, now_ns, seen):
+        self.seen.add(seen.instrument)
+        return member.rows([])
+
+
+def test_the_nearest_month_is_the_first_of_those_listed_now_and_only_order_books_have_members():
     """Expired months and those to come have no rank; spreads, trading at settlement and the spot side no members."""
     instruments = load_catalogue(open=False)
     exchange = Exchange(instruments, demo_accounts(), max_orders=1 << 14)
     market = Market(exchange=exchange)
     market.person(operator(CommandKind.PHASE, Phase.CALL_AUCTION, instrument=ALL),
                   operator(CommandKind.PHASE, Phase.CONTINUOUS, instrument=ALL))
-    market.step(100)
-    first = traded_by(market.commands[1:], 8)
+    market.step(60)
     listed = [number for number, terms in enumerate(instruments) if terms.phase == Phase.CLOSED and is_plain(terms)]
     assert set(np.concatenate(market.commands[1:])["instrument"].tolist()) == set(listed)
-    nearest = instruments.index(next(terms for terms in instruments if terms.product == "crude" and terms.phase == Phase.CLOSED))
-    assert nearest in first
-    market.person(operator(CommandKind.PHASE, Phase.CLOSING, instrument=nearest),
-                  operator(CommandKind.PHASE, Phase.SETTLEMENT, instrument=nearest),
-                  operator(CommandKind.SETTLE, instrument=nearest), operator(CommandKind.EXPIRE, instrument=nearest))
-    assert exchange.phase(instruments[nearest].symbol) == Phase.EXPIRED
+    crude = [number for number in listed if instruments[number].product == "crude"]
+
+    def nearest():
+        watcher = Watcher(range(len(instruments)))
+        scenario = Scenario(exchange, [watcher], seed=1)
+        for step in range(10):
+            scenario.step(START + step * STEP)
+        return watcher.seen
+
+    first = nearest()
+    assert len(first) == len({terms.product for terms in instruments}) and first & set(crude) == {crude[0]}
+    market.person(*(operator(kind, code, instrument=crude[0]) for kind, code in (
+        (CommandKind.PHASE, Phase.CLOSING), (CommandKind.PHASE, Phase.SETTLEMENT), (CommandKind.SETTLE, 0),
+        (CommandKind.EXPIRE, 0))))
+    assert exchange.phase(instruments[crude[0]].symbol) == Phase.EXPIRED
+    assert nearest() == first - {crude[0]} | {crude[1]}
     begun = len(market.commands)
-    market.step(100)
-    assert nearest not in np.concatenate(market.commands[begun:])["instrument"]
+    market.step(20)
+    assert crude[0] not in np.concatenate(market.commands[begun:])["instrument"]
     assert market.scenario.rejects == Counter()
-
-
-def traded_by(batches, account):
-    commands = np.concatenate(batches)
-    return set(commands["instrument"][commands["account"] == account].tolist())
 
 
 @pytest.mark.parametrize("profile", ["chinese", "international"])
