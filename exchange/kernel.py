@@ -44,6 +44,16 @@ from matching.records import (
     SPARE_ROWS,
     TIME_IN_FORCE,
 )
+from matching.spot import (
+    check_counterparty,
+    check_mechanism,
+    check_offer,
+    check_reserve,
+    check_revocable,
+    check_take,
+    note_offer,
+    take,
+)
 from matching.triggers import fire
 from risk.kernel import (
     check_exposure,
@@ -71,6 +81,7 @@ _IOC, _FOK, _GTD, _SESSION = code(TimeInForce.IOC), code(TimeInForce.FOK), code(
 _PLAIN_TIMES = 1 << _DAY | 1 << _GTC | 1 << _IOC | 1 << _FOK
 _CONTINUOUS, _CALL_AUCTION = code(Phase.CONTINUOUS), code(Phase.CALL_AUCTION)
 _ORDER_BOOK, _LISTING = code(Mechanism.ORDER_BOOK), code(Mechanism.LISTING)
+_ONE_SIDED, _TAKE = code(Mechanism.ONE_SIDED), code(CommandKind.TAKE)
 _POST_ONLY = code(Flag.POST_ONLY)
 _RARE_FLAGS = code(Flag.OPEN | Flag.CLOSE | Flag.CLOSE_TODAY | Flag.PARKED)
 _ANY_FLAG = code(sum(Flag) - Flag.PARKED)
@@ -261,6 +272,29 @@ def best_opposite(book, instrument, side):
 # Traders' commands -------------------------------------------------------------------------------------------------------
 
 @inlined
+def check_account(ledger, command, side):
+    """What the account of a new order must have: rate, client order id, room, exposure. RULEBOOK 5.9 to 5.13.
+
+    Returns   (reason, value, bound, first order)
+    """
+    account = ledger.accounts[np.uint64(command.account)]
+    reason, value, bound = check_rate(account, command.time)
+    if reason == _OK and names_client_order(command):
+        first = first_holder(ledger, command)
+        if first != 0:
+            return _DUPLICATE, first, 0, first
+        held = ledger.hub[0].client_orders
+        if held >= ledger.hub[0].max_client_orders:
+            return _CLIENT_CAPACITY, held, ledger.hub[0].max_client_orders, 0
+    if reason == _OK and account.open_orders >= account.max_open_orders:
+        return _MAX_OPEN_ORDERS, account.open_orders + 1, account.max_open_orders, 0
+    if reason == _OK:
+        reason, value, bound = check_exposure(
+            ledger, command.account, command.instrument, side, command.quantity, command.flag_bits)
+    return reason, value, bound, 0
+
+
+@inlined
 def check_entry(book, ledger, risk, command, price, size_price, waits):
     """What an ENTER must pass once the row makes sense and the market is open. RULEBOOK 5.5 to 5.13, 2.6, 2.8.
 
@@ -285,20 +319,12 @@ def check_entry(book, ledger, risk, command, price, size_price, waits):
             account, limits, size_price, command.quantity, command.quantity, instrument.last_price, not waits)
     if reason == _OK and waits:
         reason, value, bound = check_trigger(instrument, command.side, command.trigger_price)
+    if reason == _OK and instrument.mechanism != _ORDER_BOOK:
+        reason, value, bound = check_reserve(book, command)
     if reason == _OK and risk:
-        reason, value, bound = check_rate(account, command.time)
-        if reason == _OK and names_client_order(command):
-            first = first_holder(ledger, command)
-            if first != 0:
-                return _DUPLICATE, first, 0, first
-            held = ledger.hub[0].client_orders
-            if held >= ledger.hub[0].max_client_orders:
-                return _CLIENT_CAPACITY, held, ledger.hub[0].max_client_orders, 0
-        if reason == _OK and account.open_orders >= account.max_open_orders:
-            return _MAX_OPEN_ORDERS, account.open_orders + 1, account.max_open_orders, 0
-        if reason == _OK:
-            reason, value, bound = check_exposure(
-                ledger, command.account, command.instrument, command.side, command.quantity, command.flag_bits)
+        reason, value, bound, first = check_account(ledger, command, command.side)
+        if reason != _OK:
+            return reason, value, bound, first
     if reason != _OK:
         return reason, value, bound, 0
     capacity = len(book.orders) - 1      # slot 0 is nobody's
@@ -379,6 +405,8 @@ def check_special_enter(book, ledger, risk, command):
         special = ledger.limits[np.uint64(command.instrument)].special
         reason, value, bound = check_offset(special, command.flag_bits, command.time_in_force)
     if reason == _OK:
+        reason, value, bound = check_counterparty(book, command)
+    if reason == _OK:
         reason, value, bound = check_link_row(command)
     if reason == _OK and risk:
         reason, value, bound = check_standing(ledger, command)
@@ -388,10 +416,14 @@ def check_special_enter(book, ledger, risk, command):
         reason, value, bound = REFUSES_ENTRY[np.uint64(phase)], phase, 0
     if reason == _OK:
         reason, value, bound = check_auction_entry(phase, command)
+    if reason == _OK:
+        reason, value, bound = check_mechanism(book, command)
     if reason == _OK and risk:
         reason, value, bound = check_protection(ledger.accounts[np.uint64(command.account)])
     if reason == _OK and command.order_id != 0:
         reason, value, bound = check_link(book, command)
+    if reason == _OK:
+        reason, value, bound = check_offer(book, command)
     if reason != _OK:
         return reason, value, bound, 0, 0
     waits = is_parked_type(command.order_type)
@@ -476,6 +508,45 @@ def check_amend(book, ledger, risk, command):
     return reason, value, bound, slot if reason == _OK else nobody
 
 
+@outlined
+def check_taking(book, ledger, risk, command):
+    """Every rule for a TAKE, in order. RULEBOOK 13.1. Returns (reason, value, bound, first order, slot of the offer)."""
+    nobody = np.uint32(NOBODY)
+    reason, value, bound = check_names(book, command)
+    flags = np.int64(command.flag_bits)
+    if reason == _OK and not check_flags(flags):
+        reason, value, bound = _INVALID_FLAGS, flags, 0
+    if reason == _OK:
+        reason, value, bound = check_quantity(command.quantity)
+    if reason == _OK and risk:
+        special = ledger.limits[np.uint64(command.instrument)].special
+        reason, value, bound = check_offset(special, command.flag_bits, _FOK)
+        if reason == _OK:
+            reason, value, bound = check_standing(ledger, command)
+    if reason != _OK:
+        return reason, value, bound, 0, nobody
+    phase = np.int64(book.instruments[np.uint64(command.instrument)].phase)
+    if REFUSES_ENTRY[np.uint64(phase)] != _OK:
+        return REFUSES_ENTRY[np.uint64(phase)], phase, 0, 0, nobody
+    reason, value, bound = check_mechanism(book, command)
+    if reason == _OK and risk:
+        reason, value, bound = check_protection(ledger.accounts[np.uint64(command.account)])
+    if reason != _OK:
+        return reason, value, bound, 0, nobody
+    reason, value, bound, slot = check_take(book, command)
+    first = 0
+    if reason == _OK and risk:
+        offer, limits = book.orders[slot], ledger.limits[np.uint64(command.instrument)]
+        price = price_of(home(book, slot), np.int64(offer.level))
+        reason, value, bound = check_increments(limits, 0, 0, command.quantity)
+        if reason == _OK:
+            account = ledger.accounts[np.uint64(command.account)]
+            reason, value, bound = check_size(account, limits, price, command.quantity, command.quantity, price, False)
+        if reason == _OK:
+            reason, value, bound, first = check_account(ledger, command, 3 - np.int64(offer.side))
+    return reason, value, bound, first, slot
+
+
 @inlined
 def check_cancel(book, command):
     """Every rule for a cancel, in order. Returns (reason, value, bound, slot)."""
@@ -488,7 +559,9 @@ def check_cancel(book, command):
     slot = resting_order(book, command)
     if slot == NOBODY:
         return _UNKNOWN_ORDER, command.order_id, 0, np.uint32(NOBODY)
-    return _OK, 0, 0, slot
+    if rarely(instrument.mechanism != _ORDER_BOOK):
+        reason, value, bound = check_revocable(book, slot)
+    return reason, value, bound, slot
 
 
 @inlined
@@ -562,7 +635,23 @@ def process_special_enter(book, ledger, risk, events, at, command):
     if risk and names_client_order(command):
         remember(ledger, command)
     end = enter_special(book, events, at, command, price)
+    if book.instruments[np.uint64(command.instrument)].mechanism == _ONE_SIDED:
+        end = note_offer(book, events, end, command)
     end = aftermath(book, events, end, command, command.instrument)
+    if risk:
+        settle(ledger, events, at, end)
+    return end
+
+
+@outlined
+def process_take(book, ledger, risk, events, at, command):
+    """TAKE."""
+    reason, value, bound, first, slot = check_taking(book, ledger, risk, command)
+    if reason != _OK:
+        return refuse(book, events, at, command, reason, value, bound, first)
+    if risk and names_client_order(command):
+        remember(ledger, command)
+    end = take(book, events, at, command, slot)
     if risk:
         settle(ledger, events, at, end)
     return end
@@ -645,6 +734,8 @@ def process_kind(book, ledger, risk, events, at, command):
         return process_amend(book, ledger, risk, events, at, command)
     if kind == _MASS_CANCEL:
         return process_mass_cancel(book, ledger, risk, events, at, command)
+    if kind == _TAKE:
+        return process_take(book, ledger, risk, events, at, command)
     if _FIRST_OPERATOR <= kind <= _LAST_OPERATOR:
         return process_operator(book, ledger, risk, events, at, command)
     return refuse(book, events, at, command, _UNKNOWN_KIND, np.int64(kind), 0, 0)

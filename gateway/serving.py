@@ -112,6 +112,7 @@ def warm_up(instruments: tuple[Instrument, ...], accounts: list[Account]) -> Non
     with _step(f"{doing} the matching engine"):
         events = hub.exchange.apply(rows)
         hub.exchange.depth(symbol)
+        hub.exchange.indicative(symbol)
         hub.exchange.orders(symbol)
         hub.exchange.order(1)
     with _step(f"{doing} the blotter"):

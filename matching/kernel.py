@@ -30,7 +30,7 @@ _BUY = code(Side.BUY)
 _MARKET, _STOP, _STOP_LIMIT = code(OrderType.MARKET), code(OrderType.STOP), code(OrderType.STOP_LIMIT)
 _IOC, _FOK, _GTD = code(TimeInForce.IOC), code(TimeInForce.FOK), code(TimeInForce.GTD)
 _CONTINUOUS, _LIMIT_LOCKED, _CALL_AUCTION = code(Phase.CONTINUOUS), code(Phase.LIMIT_LOCKED), code(Phase.CALL_AUCTION)
-_ORDER_BOOK = code(Mechanism.ORDER_BOOK)
+_ORDER_BOOK, _ONE_SIDED = code(Mechanism.ORDER_BOOK), code(Mechanism.ONE_SIDED)
 _OFFSET, _PARKED_FLAG = code(Flag.OPEN | Flag.CLOSE | Flag.CLOSE_TODAY), code(Flag.PARKED)
 _OPEN_QUANTITY = code(Flag.OPEN_QUANTITY)
 _SMP_FLAGS = code(Flag.SMP_CANCEL_INCOMING | Flag.SMP_CANCEL_RESTING | Flag.SMP_CANCEL_BOTH)
@@ -39,12 +39,13 @@ _TRADE = code(SelfMatch.NONE)
 _CANCEL_INCOMING, _CANCEL_RESTING = code(SelfMatch.CANCEL_INCOMING), code(SelfMatch.CANCEL_RESTING)
 _CANCEL_BOTH = code(SelfMatch.CANCEL_BOTH)
 _ACCEPTED, _REJECTED, _TRADED = code(EventKind.ACCEPTED), code(EventKind.REJECTED), code(EventKind.TRADED)
-_CANCEL, _AMEND = code(CommandKind.CANCEL), code(CommandKind.AMEND)
+_CANCEL, _AMEND, _TAKE = code(CommandKind.CANCEL), code(CommandKind.AMEND), code(CommandKind.TAKE)
 _CANCELED, _AMENDED = code(EventKind.CANCELED), code(EventKind.AMENDED)
 _DISPLAYED, _PHASE_EVENT = code(EventKind.DISPLAYED), code(EventKind.PHASE)
 _LINKED_REASON, _VELOCITY = code(Reason.LINKED), code(Reason.VELOCITY)
 _MINIMUM_NOT_AVAILABLE, _DATE_REACHED = code(Reason.MINIMUM_NOT_AVAILABLE), code(Reason.DATE_REACHED)
 _NO_FLAGS, _NO_LOTS = code(0), code(0)
+_MASS_CANCEL = code(Reason.MASS_CANCEL)
 _NO_REASON, _IOC_REMAINDER = code(Reason.NONE), code(Reason.IOC_REMAINDER)
 _FOK_NOT_FILLED, _AMENDED_TO_FILLED = code(Reason.FOK_NOT_FILLED), code(Reason.AMENDED_TO_FILLED)
 _SELF_MATCH_INCOMING, _SELF_MATCH_RESTING = code(Reason.SELF_MATCH_INCOMING), code(Reason.SELF_MATCH_RESTING)
@@ -99,7 +100,7 @@ def tell_order(book, events, at, command, order, kind, reason, flags, price, qua
 @inlined
 def rejected(book, events, at, command, reason, value, bound, first_order):
     """Refuse a command. value and bound: see EVENT; first_order: the earlier holder of a client order id, or 0."""
-    meant = command.order_id if command.kind == _AMEND or command.kind == _CANCEL else 0
+    meant = command.order_id if command.kind in (_AMEND, _CANCEL, _TAKE) else 0
     event = tell(book, events, at, command, command, _REJECTED, reason, np.int64(command.instrument), np.int64(command.account),
                  np.int64(command.side), np.int64(command.flag_bits), meant, command.price, command.quantity, _NO_LOTS)
     event.resting_order_id = first_order
@@ -823,6 +824,8 @@ def mass_cancel(book, events, at, command, instrument, account, side, reason, ti
     for number in range(len(book.instruments)):
         if instrument != ALL and instrument != number:
             continue
+        if reason == _MASS_CANCEL and book.instruments[number].mechanism == _ONE_SIDED:
+            continue                     # offer and bids of a one-sided auction stay (13.2)
         for place in range(4):
             row = 2 * number + (place & 1)
             if side == 0 or side == (place & 1) + 1:
