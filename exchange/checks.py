@@ -223,6 +223,12 @@ def check_band(instrument, price):
 
 
 @inlined
+def held_in_band(instrument, price):
+    """The price of the band that is nearest: what a trigger is valued at before it is known to lie there (410, 411)."""
+    return max(min(price, instrument.ceiling), instrument.floor)
+
+
+@inlined
 def best_opposite(book, instrument, side):
     """Best price an order of this side would meet, ticks; only where there is one."""
     against = opposite(book, instrument, side)
@@ -391,7 +397,7 @@ def check_enter_any(book, ledger, risk, command):
     price = limit_price(book, command.instrument, command.order_type, command.side, command.price, collar)
     if command.order_type == _STOP:
         price = 0
-    size_price = command.trigger_price if command.order_type == _STOP else price
+    size_price = held_in_band(instrument, command.trigger_price) if command.order_type == _STOP else price
     reason, value, bound, first = check_entry(book, ledger, risk, command, price, size_price, waits)
     if reason == _OK:
         rows, allowance = rows_of(command), len(book.orders) + SPARE_EXTRA_ROWS - 1
@@ -444,7 +450,7 @@ def check_amend(book, ledger, risk, command):
         return _UNKNOWN_ORDER, command.order_id, 0, nobody
     limits = ledger.limits[np.uint64(command.instrument)]
     stop = waits and extra.order_type == _STOP
-    size_price = command.trigger_price if stop else command.price
+    size_price = held_in_band(instrument, command.trigger_price) if stop else command.price
     if risk:
         reason, value, bound = check_increments(limits, 0 if stop else command.price, command.trigger_price, total)
         if reason != _OK:
