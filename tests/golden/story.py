@@ -27,8 +27,7 @@ from exchange.projections import Projections
 from exchange.schedule import Compressed, Schedule, Step
 from exchange.statement import Statements
 from exchange.surveillance import Surveillance
-from matching.codes import ALL, CommandKind, Phase, SelfMatch
-from matching.records import COMMAND, EVENT
+from matching.codes import ALL, Phase, SelfMatch
 from tests.golden.grammar import OPERATOR, Grammar, StoryError
 from tests.golden.telling import Telling
 
