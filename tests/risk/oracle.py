@@ -583,7 +583,8 @@ class RiskOracle:
         largest = min(account.max_order_quantity, terms.max_order_quantity)
         if total > largest:
             yield Reason.MAX_ORDER_QUANTITY, total, largest
-        value_price = command.trigger_price if order_type == OrderType.STOP else price
+        market = self.book.markets[command.instrument]
+        value_price = min(max(command.trigger_price, market.floor), market.ceiling) if order_type == OrderType.STOP else price
         notional = abs(value_price) * open_quantity * terms.fen_per_tick
         if notional > account.max_order_notional:
             yield Reason.MAX_ORDER_NOTIONAL, notional, account.max_order_notional
