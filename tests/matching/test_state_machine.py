@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from exchange import Exchange
-from matching.codes import ALL, CommandKind, Flag, Limit, OrderType, Phase, SelfMatch, Side, TimeInForce
+from matching.codes import ALL, CommandKind, Flag, Limit, OrderType, Phase, SelfMatch, SettlementRule, Side, TimeInForce
 from matching.invariants import check_book
 from matching.reference import ReferenceBook
 from tests.build import account, amend, cancel, enter, instrument, operator, rows
@@ -25,7 +25,8 @@ class EngineBesideReference(RuleBasedStateMachine):
                 protection=st.integers(0, 2), max_orders=st.sampled_from([2, 5, 50]))
     def open(self, groups, self_match, rule, protection, max_orders):
         terms = {"floor": -2, "ceiling": 3, "price_rule": rule, "protection": protection}
-        markets = [instrument("A1", reference_price=0, **terms), instrument("B1", reference_price=3, **terms)]
+        markets = [instrument("A1", reference_price=0, **terms),
+                   instrument("B1", reference_price=3, velocity=2, velocity_window=4000, daily_limit=9000, **terms)]
         members = [account(f"A{number}", group=group, self_match=self_match) for number, group in enumerate(groups)]
         self.engine = Exchange(markets, members, risk=False, max_orders=max_orders)
         self.reference = ReferenceBook(markets, members, max_orders)
@@ -51,6 +52,36 @@ class EngineBesideReference(RuleBasedStateMachine):
         self.both(enter(account, side, price, quantity, instrument=instrument, order_type=order_type,
                         time_in_force=time_in_force, flags=flags | post * Flag.POST_ONLY))
 
+    @rule(account=accounts, side=st.sampled_from(list(Side)), price=prices, trigger=prices, quantity=quantities,
+          instrument=instruments, order_type=st.sampled_from([OrderType.STOP, OrderType.STOP_LIMIT]), flags=modes)
+    def stop(self, account, side, price, trigger, quantity, instrument, order_type, flags):
+        self.both(enter(account, side, price, quantity, trigger_price=trigger, instrument=instrument, order_type=order_type,
+                        flags=flags))
+
+    @rule(account=accounts, side=st.sampled_from(list(Side)), price=prices, quantity=quantities, shown=quantities,
+          instrument=instruments, flags=modes)
+    def iceberg(self, account, side, price, quantity, shown, instrument, flags):
+        self.both(enter(account, side, price, quantity, display_quantity=shown, instrument=instrument, flags=flags))
+
+    @rule(account=accounts, side=st.sampled_from(list(Side)), price=prices, quantity=quantities, least=quantities,
+          instrument=instruments, flags=modes)
+    def minimum(self, account, side, price, quantity, least, instrument, flags):
+        self.both(enter(account, side, price, quantity, minimum_quantity=least, time_in_force=TimeInForce.IOC,
+                        instrument=instrument, flags=flags))
+
+    @precondition(lambda self: self.reference.orders)
+    @rule(choice=st.integers(0, 49), price=prices, quantity=quantities, flags=modes)
+    def link(self, choice, price, quantity, flags):
+        order_id, owner, place = self.resting(choice)
+        self.both(enter(owner, self.reference.orders[order_id].side, price, quantity, order_id=order_id, instrument=place,
+                        flags=flags))
+
+    @rule(account=accounts, side=st.sampled_from(list(Side)), price=prices, quantity=quantities, instrument=instruments,
+          expire_date=st.integers(20270103, 20270106))
+    def dated(self, account, side, price, quantity, instrument, expire_date):
+        self.both(enter(account, side, price, quantity, time_in_force=TimeInForce.GTD, expire_date=expire_date,
+                        instrument=instrument))
+
     @precondition(lambda self: self.reference.orders)
     @rule(choice=st.integers(0, 49))
     def cancel(self, choice):
@@ -63,23 +94,34 @@ class EngineBesideReference(RuleBasedStateMachine):
 
     @precondition(lambda self: self.reference.orders)
     @rule(choice=st.integers(0, 49), price=prices, quantity=quantities, flags=modes, post=st.booleans(),
-          is_open_quantity=st.booleans())
-    def amend(self, choice, price, quantity, flags, post, is_open_quantity):
+          is_open_quantity=st.booleans(), trigger=prices)
+    def amend(self, choice, price, quantity, flags, post, is_open_quantity, trigger):
         order_id, owner, place = self.resting(choice)
-        self.both(amend(owner, order_id, price, quantity, instrument=place,
+        is_parked = self.reference.orders[order_id].parked
+        self.both(amend(owner, order_id, price, quantity, instrument=place, trigger_price=trigger if is_parked else 0,
                         flags=flags | post * Flag.POST_ONLY | is_open_quantity * Flag.OPEN_QUANTITY))
 
     @rule(account=st.sampled_from([ALL, 0, 1]), side=st.integers(0, 2), instrument=st.sampled_from([ALL, 0, 1]))
     def mass_cancel(self, account, side, instrument):
         self.both(operator(CommandKind.MASS_CANCEL, account=account, side=side, instrument=instrument))
 
-    @rule()
-    def end_day(self):
+    @rule(date=st.integers(20270104, 20270107))
+    def days(self, date):
         self.both(operator(CommandKind.END_DAY))
+        self.both(operator(CommandKind.BEGIN_DAY, quantity=date))
 
-    @rule(phase=st.sampled_from(list(Phase)), instrument=st.sampled_from([ALL, 0, 1]))
+    @rule(instrument=instruments, price=prices)
+    def settle(self, instrument, price):
+        self.both(operator(CommandKind.SETTLE, SettlementRule.GIVEN, instrument=instrument, price=price))
+
+    @rule(phase=st.sampled_from([*Phase, Phase.CALL_AUCTION, Phase.CALL_AUCTION, Phase.LIMIT_LOCKED]),
+          instrument=st.sampled_from([ALL, 0, 1]))
     def phase(self, phase, instrument):
         self.both(operator(CommandKind.PHASE, phase, instrument=instrument))
+
+    @rule(instrument=st.sampled_from([ALL, 0, 1]))
+    def open_again(self, instrument):
+        self.both(operator(CommandKind.PHASE, Phase.CONTINUOUS, instrument=instrument))
 
     @rule(account=accounts, limit=st.sampled_from([Limit.GROUP, Limit.SELF_MATCH]), value=st.integers(0, 3))
     def limit(self, account, limit, value):
