@@ -56,6 +56,14 @@ def reach_of(book, number, side, limit, time):
 
 
 @inlined
+def reach_after(instrument, side, reach, price):
+    """How far the order may go on that has just traded at `price`: its own trades count too. RULEBOOK 9.3."""
+    if instrument.velocity == 0:
+        return reach
+    return min(reach, price + instrument.velocity) if side == _BUY else max(reach, price - instrument.velocity)
+
+
+@inlined
 def note_trade(instrument):
     """The last price is that of a trade of the present slice."""
     price = instrument.last_price

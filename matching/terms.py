@@ -7,7 +7,7 @@ takes it back. How parked orders come to the market is told in triggers.py, what
 import numpy as np
 
 from matching.book import find, forget, index, new_slot, next_row, opposite, own, parked, price_of, rest, row_of, unlink
-from matching.breaker import goes_on, interrupt, matches, note_trade, reach_of
+from matching.breaker import goes_on, interrupt, matches, note_trade, reach_after, reach_of
 from matching.codes import (
     ALL,
     RESTING_OFFSET,
@@ -22,10 +22,10 @@ from matching.codes import (
 from matching.jit import code, inlined, outlined
 from matching.kernel import (
     amended,
-    can_fill,
     incoming_canceled,
     is_self_match,
     keep,
+    middle,
     open_after_amend,
     self_match_mode,
     tell,
@@ -284,6 +284,64 @@ def meet(book, events, at, command, owner, number, account, order_id, side, limi
 
 
 @inlined
+def goes_first(book, slot):
+    """Does a resting order keep its place until it trades? Not the worse placed one of a pair. RULEBOOK 2.14."""
+    order = book.orders[slot]
+    if not order.terms & LINKED:
+        return True
+    other = book.extras[slot].linked
+    partner = book.orders[other]
+    if partner.terms & PARKED or partner.level > order.level:
+        return True
+    if partner.level < order.level:
+        return False
+    older = order.previous
+    while older != NOBODY and older != other:
+        older = book.orders[older].previous
+    return older == NOBODY
+
+
+@inlined
+def ends_at(book, level, mode, group):
+    """Does self-match prevention cancel the incoming order somewhere in this level?"""
+    if mode != _TRADE and mode != _CANCEL_RESTING:
+        slot = level.head
+        while slot != NOBODY:
+            if book.members[np.uint64(book.orders[slot].account)].group == group:
+                return True
+            slot = book.orders[slot].next
+    return False
+
+
+@outlined
+def can_fill_any(book, number, side, limit, reach, quantity, mode, group):
+    """kernel.can_fill where resting orders may have any terms. reach: see execute_any. RULEBOOK 2.5, 2.12, 4.3."""
+    instrument = book.instruments[np.uint64(number)]
+    against = opposite(book, number, side)
+    last_price = instrument.last_price
+    row = against.best
+    while quantity > 0 and row <= row_of(against, reach):
+        level = book.levels[np.uint64(row)]
+        ends = ends_at(book, level, mode, group)
+        slot = level.head
+        while slot != NOBODY and quantity > 0:
+            order = book.orders[slot]
+            if mode != _TRADE and book.members[np.uint64(order.account)].group == group:
+                if mode != _CANCEL_RESTING:
+                    return False
+            elif goes_first(book, slot):
+                # what an iceberg hides goes behind the order that ends it all
+                hides = ends and order.terms & ICEBERG != 0
+                quantity -= book.extras[slot].shown if hides else order.leaves_quantity
+                price = price_of(against, row)
+                last_price = middle(limit, price, last_price) if instrument.median != 0 else price
+                reach = reach_after(instrument, side, reach, last_price)
+            slot = order.next
+        row = next_row(book, against, row + 1)
+    return quantity <= 0
+
+
+@inlined
 def execute_any(book, events, at, command, owner, number, account, order_id, side, limit, reach, leaves, mode, flags):
     """kernel.execute where resting orders may have any terms.
 
@@ -291,9 +349,9 @@ def execute_any(book, events, at, command, owner, number, account, order_id, sid
     reach     ticks, limit or nearer: how far it may go now (RULEBOOK 9.3)
     flags     offset flags of the incoming order
     """
+    instrument = book.instruments[np.uint64(number)]
     against = opposite(book, number, side)
-    last_row = row_of(against, reach)
-    while leaves > 0 and against.best <= last_row:
+    while leaves > 0 and against.best <= row_of(against, reach):
         slot = book.levels[np.uint64(against.best)].head
         if mode != _TRADE and is_self_match(book, account, book.orders[slot].account):
             if mode != _CANCEL_INCOMING:
@@ -304,6 +362,7 @@ def execute_any(book, events, at, command, owner, number, account, order_id, sid
                 leaves = _NO_LOTS
             continue
         leaves, at = meet(book, events, at, command, owner, number, account, order_id, side, limit, leaves, slot, flags)
+        reach = reach_after(instrument, side, reach, instrument.last_price)
     return at, leaves
 
 
@@ -390,7 +449,8 @@ def enter_any(book, events, at, command, limit):
         mode = self_match_mode(book, account, command.flag_bits)
         reach = reach_of(book, number, side, limit, command.time)
         least = leaves if command.time_in_force == _FOK else command.minimum_quantity
-        if least != 0 and not can_fill(book, number, side, reach, least, mode, book.members[np.uint64(account)].group):
+        if least != 0 and not can_fill_any(
+                book, number, side, limit, reach, least, mode, book.members[np.uint64(account)].group):
             reason = _FOK_NOT_FILLED if command.time_in_force == _FOK else _MINIMUM_NOT_AVAILABLE
             return incoming_canceled(book, events, at, command, command, number, account, order_id, side, limit, leaves, reason,
                                      flags)
