@@ -1,0 +1,162 @@
+"""What the hub did, in words: the fourth column of the story. RULEBOOK 15.2.
+
+    Telling(exchange, ...).of_command(command, events)        # "trades 12 at 519.6 with producer; 8 rest"
+
+Only events are read, and they are told in their order. The subject of a phrase is who gave the command, unless it is named.
+Clearing at the end of the day is told in sums; what each account won and paid is in the reports beside the story.
+"""
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from exchange.calendar import beijing
+from exchange.instruments import Instrument
+from exchange.units import fen_to_money, ticks_to_price
+from matching.codes import ALL, EventKind, Flag, Phase, Reason, Side
+
+_HUBS_OWN = (Reason.VELOCITY, Reason.CASCADE, Reason.LIMIT_LOCK)
+
+
+def money(fen: int) -> str:
+    return f"{fen_to_money(fen):,}"
+
+
+def word(code: Reason | Phase) -> str:
+    return code.name.lower().replace("_", " ")
+
+
+class Telling:
+    """Words for events of these instruments and accounts.
+
+    name    order_id -> what the story calls the order, or None
+    """
+
+    def __init__(self, instruments: Sequence[Instrument], accounts: Sequence[str], name: Callable[[int], str | None]) -> None:
+        self._instruments, self._accounts, self._name = instruments, accounts, name
+
+    def of_command(self, account: int, events: np.ndarray) -> str:
+        """What came of one command of an account; of an operator's: account ALL."""
+        phrases: list[str] = []
+        own = self._own(events)
+        for event in events:
+            match EventKind(event.kind):
+                case EventKind.REJECTED:
+                    phrases.append(f"refused: {word(Reason(event.reason))}")
+                case EventKind.PHASE:
+                    phrases.append(self._phase(event))
+                case EventKind.LIMIT | EventKind.CASH | EventKind.KILL_SWITCH | EventKind.WINDOW:
+                    phrases.append("done")
+                case EventKind.LIQUIDATED:
+                    phrases.append(f"{event.quantity} liquidated")
+                case EventKind.MASS_CANCELED if event.quantity == 0:
+                    phrases.append("nothing to cancel")
+                case EventKind.AMENDED:
+                    phrases.append("amended")
+                case _:
+                    self._market(event, account, phrases)
+        if own is not None and (left := self._left(events, own)):
+            phrases.append(left)
+        return "; ".join(phrases)
+
+    def of_step(self, events: np.ndarray, touched: Iterable[int]) -> str:
+        """What came of a step of the schedule, where it concerns orders, trades or instruments that the story has named."""
+        touched = set(touched)
+        phrases: list[str] = []
+        results: dict[int, int] = {}
+        fees = 0
+        cleared = set(events["instrument"][events["kind"] == EventKind.BALANCE].tolist())
+        for event in events:
+            number = int(event.instrument)
+            match EventKind(event.kind):
+                case EventKind.PHASE:
+                    if number != ALL and (event.reason in _HUBS_OWN or event.quantity == Phase.LIMIT_LOCKED):
+                        phrases.append(self._phase(event))
+                case EventKind.BALANCE:
+                    results[int(event.account)] = results.get(int(event.account), 0) + int(event.quantity)
+                    fees += int(event.leaves_quantity)
+                case EventKind.SETTLED if number in cleared:
+                    phrases.append(self._settled(event))
+                case EventKind.DELIVERY:
+                    phrases.append(f"{self._accounts[event.resting_account]} delivers {event.quantity} {self._symbol(number)} "
+                                   f"to {self._accounts[event.account]} at {self._price(number, event.price)}")
+                case EventKind.EXPIRED if number in touched:
+                    phrases.append(f"{self._symbol(number)} expired")
+                case EventKind.LISTED:
+                    phrases.append(f"{self._symbol(number)} listed at {self._price(number, event.price)}")
+                case EventKind.MARGIN_CALL:
+                    phrases.append(f"margin call: {self._accounts[event.account]}, {money(event.quantity)} missing")
+                case EventKind.SETTLED | EventKind.EXPIRED:
+                    pass
+                case _:
+                    self._market(event, ALL, phrases)
+        if results:
+            phrases.append("result: " + ", ".join(f"{self._accounts[account]} {'+' * (fen > 0)}{money(fen)}"
+                                                  for account, fen in sorted(results.items()) if fen))
+            phrases.append(f"fees {money(fees)}")
+        return "; ".join(phrases)
+
+    # What happens in the market -----------------------------------------------------------------------------------------------
+
+    def _market(self, event: np.record, account: int, phrases: list[str]) -> None:
+        """Phrases for orders and trades, whoever's they are."""
+        number = int(event.instrument)
+        match EventKind(event.kind):
+            case EventKind.TRADED:
+                who = "" if event.account == account else f"{self._of(event.order_id, event.account)} "
+                verb = "buys" if event.side == Side.BUY else "sells"
+                phrases.append(f"{who}{verb} {event.quantity} at {self._price(number, event.price)} "
+                               f"{'from' if event.side == Side.BUY else 'to'} {self._accounts[event.resting_account]}")
+            case EventKind.CANCELED:
+                reason = f" ({word(Reason(event.reason))})" if event.reason else ""
+                who = "" if event.account == account else f"{self._of(event.order_id, event.account)}: "
+                phrases.append(f"{who}{event.quantity} canceled{reason}")
+            case EventKind.TRIGGERED:
+                phrases.append(f"{self._of(event.order_id, event.account)} triggered, limit {self._price(number, event.price)}")
+            case EventKind.DISPLAYED:
+                who = "" if event.account == account else f"{self._of(event.order_id, event.account)} "
+                phrases.append(f"{who}shows {event.quantity}")
+            case EventKind.AUCTION if event.quantity:
+                left = int(event.resting_leaves_quantity)
+                side = f", {abs(left)} {'bid' if left > 0 else 'offered'} left" if left else ""
+                phrases.append(f"auction {self._symbol(number)} {self._price(number, event.price)}, {event.quantity} lots{side}")
+            case EventKind.COUNTDOWN:
+                phrases.append(f"countdown to {beijing(event.quantity):%H:%M:%S}")
+
+    def _own(self, events: np.ndarray) -> np.record | None:
+        first = events[0]
+        return first if first.kind in (EventKind.ACCEPTED, EventKind.AMENDED) else None
+
+    def _left(self, events: np.ndarray, own: np.record) -> str:
+        """What became of what the order did not trade, if it is still there."""
+        mine = events[((events["order_id"] == own.order_id) | (events["resting_order_id"] == own.order_id))
+                      & np.isin(events["kind"], (EventKind.ACCEPTED, EventKind.AMENDED, EventKind.TRADED, EventKind.CANCELED))]
+        last = mine[-1]
+        resting = last.kind == EventKind.TRADED and last.resting_order_id == own.order_id
+        left = int(last.resting_leaves_quantity if resting else last.leaves_quantity)
+        if last.kind == EventKind.CANCELED or left == 0:
+            return ""
+        flags = int(own["flags"])
+        return f"{left} {'wait' if flags & Flag.PARKED else 'rest'}"
+
+    # Words ------------------------------------------------------------------------------------------------------------------
+
+    def _of(self, order_id: int, account: int) -> str:
+        """An order by its owner and name."""
+        name = self._name(int(order_id))
+        return f"{self._accounts[account]}'s {name}" if name else self._accounts[account]
+
+    def _symbol(self, number: int) -> str:
+        return self._instruments[number].symbol
+
+    def _price(self, number: int, ticks: int) -> str:
+        return str(ticks_to_price(self._instruments[number], ticks))
+
+    def _phase(self, event: np.record) -> str:
+        reason = f" ({word(Reason(event.reason))})" if event.reason else ""
+        return f"{self._symbol(event.instrument)} is {word(Phase(event.quantity))}{reason}"
+
+    def _settled(self, event: np.record) -> str:
+        number = int(event.instrument)
+        locked = f", limit-locked for {abs(event.leaves_quantity)} day" if event.leaves_quantity else ""
+        return (f"{self._symbol(number)} settles at {self._price(number, event.price)} after {event.quantity} lots, then "
+                f"{self._price(number, event.resting_leaves_quantity)} to {self._price(number, event.resting_price)}{locked}")
