@@ -250,9 +250,9 @@ class Surveillance:
                  thresholds: Thresholds | None = None) -> None:
         self.thresholds = thresholds or Thresholds()
         self.market_makers = frozenset(market_makers)
-        for account in self.market_makers:
-            if not 0 <= account < len(accounts):
-                raise ValueError(f"market_makers: {account} given, accounts 0 to {len(accounts) - 1} exist")
+        for maker in self.market_makers:
+            if not 0 <= maker < len(accounts):
+                raise ValueError(f"market_makers: {maker} given, accounts 0 to {len(accounts) - 1} exist")
         members, counters = np.zeros(len(accounts), _MEMBER), np.zeros(1, _COUNTERS)
         for number, (member, account) in enumerate(zip(members, accounts, strict=True)):
             member.group = -1 - number if account.group is None else account.group      # alone, as in matching/book.py
