@@ -7,10 +7,12 @@ import numpy as np
 
 from matching.auction import uncross
 from matching.book import is_empty, own, price_of, row_of
+from matching.breaker import forget_slices
 from matching.codes import ALL, EventKind, Mechanism, Phase, Reason, Side, TimeInForce
 from matching.jit import code, inlined, outlined
-from matching.kernel import forget_slices, mass_cancel, nameless, tell
+from matching.kernel import nameless, tell
 from matching.spot import call_off, close_one_sided, is_untouched
+from matching.terms import mass_cancel
 from matching.triggers import fire
 
 _BUY, _SELL = code(Side.BUY), code(Side.SELL)

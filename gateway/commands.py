@@ -245,9 +245,9 @@ def _amend(session: "Session", order: Order, read: requests.Edit | requests.Edit
 
 def _answer_edit(session: "Session", ticket: Ticket, commands: list[Command], events: list[Event], batch: Batch) -> str:
     first = events[0]
-    *asked, under_way = session.amending.pop(ticket.order_id)
+    price, trigger, quantity, under_way = session.amending.pop(ticket.order_id)
     if under_way > 1:
-        session.amending[ticket.order_id] = (*asked, under_way - 1)
+        session.amending[ticket.order_id] = price, trigger, quantity, under_way - 1
     if first.kind == _REJECTED:
         raise refused_by_rule(first, _scale_of(session, ticket.order_id), _field_meant(commands[0], first))
     order = batch.order(ticket.order_id, first.sequence - 1)

@@ -135,7 +135,8 @@ def new_key(account: str, scope: str = StoredKey.scope) -> StoredKey:
 
 def credentials(keys: Sequence[StoredKey], accounts: Sequence[Account]) -> list[Credential]:
     """What the gateway checks log-ons against. Errors: ConfigurationError for an account or scope that does not exist."""
-    numbers = {OPERATOR: ALL} | {account.name: number for number, account in enumerate(accounts)}
+    numbers = {account.name: number for number, account in enumerate(accounts)}
+    numbers.setdefault(OPERATOR, ALL)
     for key in keys:
         if key.account not in numbers:
             raise ConfigurationError(f"key {key.client_id}: account is {key.account}, must be one of {', '.join(numbers)}")

@@ -37,8 +37,11 @@ class TradingDay:
                minutes: float = 5.0) -> "TradingDay":
         """Go on where the exchange stands. minutes: of the hub, that 24 compressed hours take."""
         now = clock()
-        options: dict[str, Any] = {"compressed": {"factor": _MINUTES_OF_A_DAY / minutes},
-                                   "real": {"factor": 1, "market_ns": now, "idle_ns": None}}.get(mode, {})
+        options: dict[str, Any] = {}
+        if mode == "compressed":
+            options = {"factor": _MINUTES_OF_A_DAY / minutes}
+        elif mode == "real":
+            options = {"factor": 1, "market_ns": now, "idle_ns": None}
         return cls(mode, schedule, Compressed.resume(schedule, exchange, now, **options), clock)
 
     def heard(self, commands: np.ndarray, events: np.ndarray) -> None:

@@ -15,8 +15,9 @@ import numpy as np
 from matching.book import forget, lots_at, next_row, own, price_of, row_of, unlink
 from matching.codes import ALL, RESTING_OFFSET, EventKind, Reason, Side, TimeInForce
 from matching.jit import code, inlined, kernel, outlined
-from matching.kernel import cancel_linked, conceal, leave, mass_cancel, nameless, offset_flags, reveal, tell, tell_order
+from matching.kernel import nameless, tell, tell_order
 from matching.records import AUCTION_IMBALANCE, AUCTION_REFERENCE, NOBODY, TIME_IN_FORCE
+from matching.terms import cancel_linked, conceal, leave, mass_cancel, offset_flags, reveal
 
 _BUY, _SELL = code(Side.BUY), code(Side.SELL)
 _OPENING_ORDERS = 1 << code(TimeInForce.OPENING)

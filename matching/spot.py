@@ -28,8 +28,9 @@ from matching.codes import (
     TimeInForce,
 )
 from matching.jit import code, inlined, outlined
-from matching.kernel import EVERY_TIME, mass_cancel, nameless, offset_flags, tell
+from matching.kernel import nameless, tell
 from matching.records import MARKED, NOBODY
+from matching.terms import EVERY_TIME, mass_cancel, offset_flags
 
 COUNTDOWN = code(180_000_000_000)     # ns that a one-sided auction stays open after the last bid that counted
 _TAKE = code(CommandKind.TAKE)
