@@ -29,7 +29,7 @@ from exchange.statement import Statements
 from exchange.surveillance import Surveillance
 from matching.codes import ALL, CommandKind, Phase, SelfMatch
 from matching.records import COMMAND, EVENT
-from tests.golden.grammar import OPERATOR, Grammar, StoryError
+from tests.golden.grammar import Grammar, StoryError
 from tests.golden.telling import Telling
 
 RULEBOOK = pathlib.Path(__file__).parents[2] / "docs" / "RULEBOOK.md"
@@ -44,7 +44,7 @@ ACCOUNTS = (
     Account(name="producer", firm=3, equity=60 * MILLION),
     Account(name="maker", firm=4, equity=100 * MILLION, self_match=SelfMatch.CANCEL_RESTING, protection_lots=50,
             protection_interval=1_000),
-    Account(name="trader", firm=5, equity=2 * MILLION, max_order_quantity=100),
+    Account(name="trader", firm=5, equity=9 * MILLION // 10, max_order_quantity=100),
     Account(name="fund", firm=6, equity=80 * MILLION),
     Account(name="utility", firm=7, equity=40 * MILLION))
 MAKERS = (3,)
@@ -222,8 +222,7 @@ class Stage:
             if command["instrument"][0] != ALL:
                 self._touched.add(int(command["instrument"][0]))
             self._grammar.name(command[0], self.exchange.sequence + 1)
-            account = ALL if row.who == OPERATOR else int(command["account"][0])
-            told.append(self._telling.of_command(account, self._apply(command, self.time)))
+            told.append(self._telling.of_command(command[0], self._apply(command, self.time)))
         return dataclasses.replace(row, told="; ".join(told))
 
 
