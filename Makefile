@@ -38,6 +38,7 @@ test: check
 
 bench: install
 	@$(BIN)/python -m benchmarks.kernel
+	@$(BIN)/python -m benchmarks.auction
 	@$(BIN)/python -m benchmarks.recovery
 	@$(BIN)/python -m benchmarks.gateway
 

@@ -149,7 +149,7 @@ async def main(folder: Path, durable: bool, clocks: Clocks | None, profile: cPro
     journal, _ = Journal.open(str(folder), durable=durable)
     runner = Runner(exchange, journal, time.time_ns)
     market = MarketData(exchange.instruments)
-    hub = Hub(exchange, runner, Blotter(MAX_ORDERS), market, Feed(exchange.instruments, market),
+    hub = Hub(exchange, runner, Blotter(MAX_ORDERS), market, Feed(exchange.instruments, market, exchange),
               Auth([Credential(KEY, SECRET, 0)]), time.time_ns, "benchmark", LIMITS)
     serving = server.serve(app.create_app(hub), "127.0.0.1", 0)
     await serving.start()

@@ -9,6 +9,7 @@ import numpy as np
 
 from exchange.phases import REFUSES_ENTRY, release_lock
 from matching.book import is_empty, next_row, own, price_of
+from matching.breaker import goes_on, reach_of
 from matching.codes import (
     ALL,
     EventKind,
@@ -22,18 +23,9 @@ from matching.codes import (
     Side,
 )
 from matching.jit import code, inlined, outlined
-from matching.kernel import (
-    EVERY_TIME,
-    execute,
-    goes_on,
-    incoming_canceled,
-    mass_cancel,
-    nameless,
-    reach_of,
-    tell,
-    withdraw,
-)
+from matching.kernel import incoming_canceled, nameless, tell
 from matching.records import NOBODY, PARKED
+from matching.terms import EVERY_TIME, execute_any, mass_cancel, withdraw_any
 from matching.triggers import fire
 from risk.kernel import settle
 from risk.legs import settle_into, settle_legs
@@ -319,7 +311,7 @@ def withdraw_outside(book, events, at, command, side, instrument):
             younger = order.next
             parked_limit = order.terms & PARKED != 0 and extra.order_type == _STOP_LIMIT
             if outside or (parked_limit and is_outside(instrument, extra.price)):
-                at = withdraw(book, events, at, command, slot, _OUTSIDE)
+                at = withdraw_any(book, events, at, command, slot, _OUTSIDE)
             slot = younger
         row = next_row(book, side, row + 1)
     return at
@@ -595,8 +587,8 @@ def close_at_market(book, events, at, command, side, lots, flags):
     event = tell(book, events, at, command, command, _ACCEPTED, _OK, number, account, side, flags, order_id, limit, lots, lots)
     nameless(event)
     reach = reach_of(book, number, side, limit, command.time)
-    at, leaves = execute(book, events, at + 1, command, event, number, account, order_id, side, limit, reach, lots, mode, flags,
-                         True)
+    at, leaves = execute_any(book, events, at + 1, command, event, number, account, order_id, side, limit, reach, lots, mode,
+                             flags)
     if leaves != 0:
         reason = _VELOCITY if goes_on(book, number, side, limit) else _IOC_REMAINDER
         at = incoming_canceled(book, events, at, command, event, number, account, order_id, side, limit, leaves, reason, flags)

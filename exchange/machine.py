@@ -13,10 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from exchange.instruments import Instrument, daily_limits, largest_order
-from exchange.kernel import first_gap, list_depth, list_orders, locate, process
+from exchange.kernel import first_gap, list_depth, list_orders, locate, process, process_any, process_operators
 from matching.auction import indicative
 from matching.book import Book, new_book
-from matching.codes import Side
+from matching.codes import CommandKind, Side
 from matching.records import (
     COMMAND,
     COMMAND_WORDS,
@@ -135,7 +135,7 @@ class Exchange:
         done = 0
         while done < len(rows):
             buffer = self._free_buffer()
-            done, written = process(rows, done, buffer, self._book, self._ledger)
+            done, written = self._fill(rows, done, buffer)
             if written <= _COPIED_ROWS:
                 parts.append(_copied(buffer[:written]).view(EVENT))
             else:
@@ -143,6 +143,20 @@ class Exchange:
         self.sequence += len(rows)
         self.time = int(commands["time"][-1])
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _fill(self, rows: np.ndarray, done: int, buffer: np.ndarray) -> tuple[int, int]:
+        """Apply rows from `done` on until all are done or the buffer might not hold the events of the next.
+
+        Returns (next row, rows of events written)
+        """
+        book, ledger, at, began = self._book, self._ledger, 0, -1
+        while done < len(rows) and done != began:
+            began = done
+            done, at, unfinished = process(rows, done, buffer, at, book, ledger)
+            if unfinished or done < len(rows):
+                operators = not unfinished and rows[done]["kind"] >= CommandKind.PHASE
+                done, at = (process_operators if operators else process_any)(rows, done, buffer, at, book, ledger)
+        return done, at
 
     def _free_buffer(self) -> np.ndarray:
         """An event buffer that nobody looks at any more, else a new one.

@@ -26,7 +26,8 @@ from exchange.clearing import (
 from exchange.phases import change_phase, check_phase, phase_refusal, release_lock
 from matching.codes import ALL, CommandKind, EventKind, Limit, Phase, Reason, Scope, TimeInForce
 from matching.jit import code, inlined, outlined
-from matching.kernel import look_at, mass_cancel, tell
+from matching.kernel import tell
+from matching.terms import look_at, mass_cancel
 from risk.kernel import forget_client_orders
 from risk.limits import LARGEST_MARGIN, LIMIT_HIGH, LIMIT_LOW
 from risk.positions import end_positions_day

@@ -7,21 +7,25 @@ import numpy as np
 
 from matching.auction import uncross
 from matching.book import is_empty, own, price_of, row_of
+from matching.breaker import forget_slices
 from matching.codes import ALL, EventKind, Mechanism, Phase, Reason, Side, TimeInForce
-from matching.jit import inlined, outlined
-from matching.kernel import forget_slices, mass_cancel, nameless, tell
+from matching.jit import code, inlined, outlined
+from matching.kernel import nameless, tell
+from matching.spot import call_off, close_one_sided, is_untouched
+from matching.terms import mass_cancel
 from matching.triggers import fire
 
-_BUY, _SELL = int(Side.BUY), int(Side.SELL)
-_ORDER_BOOK = int(Mechanism.ORDER_BOOK)
-_PHASE = int(EventKind.PHASE)
-_CLOSED, _CONTINUOUS, _CALL_AUCTION = int(Phase.CLOSED), int(Phase.CONTINUOUS), int(Phase.CALL_AUCTION)
-_AUCTION_MATCH, _BREAK, _LIMIT_LOCKED = int(Phase.AUCTION_MATCH), int(Phase.BREAK), int(Phase.LIMIT_LOCKED)
-_CLOSING, _SETTLEMENT = int(Phase.CLOSING), int(Phase.SETTLEMENT)
-_OPENING_ORDERS, _SESSION_ORDERS = 1 << int(TimeInForce.OPENING), 1 << int(TimeInForce.SESSION)
-_OK, _PHASE_TRANSITION, _NOT_LIMIT_LOCKED = int(Reason.NONE), int(Reason.PHASE_TRANSITION), int(Reason.NOT_LIMIT_LOCKED)
-_AUCTION_ENDED, _SESSION_ENDED = int(Reason.AUCTION_ENDED), int(Reason.SESSION_ENDED)
-_LIMIT_LOCK = int(Reason.LIMIT_LOCK)
+_BUY, _SELL = code(Side.BUY), code(Side.SELL)
+_ORDER_BOOK, _ONE_SIDED = code(Mechanism.ORDER_BOOK), code(Mechanism.ONE_SIDED)
+_PHASE = code(EventKind.PHASE)
+_CLOSED, _CONTINUOUS, _CALL_AUCTION = code(Phase.CLOSED), code(Phase.CONTINUOUS), code(Phase.CALL_AUCTION)
+_AUCTION_MATCH, _BREAK, _LIMIT_LOCKED = code(Phase.AUCTION_MATCH), code(Phase.BREAK), code(Phase.LIMIT_LOCKED)
+_HALTED, _CLOSING, _SETTLEMENT = code(Phase.HALTED), code(Phase.CLOSING), code(Phase.SETTLEMENT)
+_OPENING_ORDERS, _SESSION_ORDERS = 1 << code(TimeInForce.OPENING), 1 << code(TimeInForce.SESSION)
+_OK, _PHASE_TRANSITION, _NOT_LIMIT_LOCKED = code(Reason.NONE), code(Reason.PHASE_TRANSITION), code(Reason.NOT_LIMIT_LOCKED)
+_AUCTION_ENDED, _SESSION_ENDED = code(Reason.AUCTION_ENDED), code(Reason.SESSION_ENDED)
+_LIMIT_LOCK = code(Reason.LIMIT_LOCK)
+_EVERYBODY, _NONE = code(ALL), code(0)
 
 #                        new orders, amendments       cancels
 PERMITS = {
@@ -65,10 +69,10 @@ def lock_side(book, number):
     instrument = book.instruments[np.uint64(number)]
     bids, asks = own(book, number, _BUY), own(book, number, _SELL)
     if instrument.mechanism != _ORDER_BOOK or is_empty(bids) == is_empty(asks):
-        return 0
+        return _NONE
     if is_empty(asks):
-        return _BUY if price_of(bids, bids.best) == instrument.ceiling else 0
-    return _SELL if price_of(asks, asks.best) == instrument.floor else 0
+        return _BUY if price_of(bids, bids.best) == instrument.ceiling else _NONE
+    return _SELL if price_of(asks, asks.best) == instrument.floor else _NONE
 
 
 @inlined
@@ -86,22 +90,21 @@ def phase_refusal(book, number, phase):
         return _PHASE_TRANSITION, before, np.int64(phase)
     if phase == _LIMIT_LOCKED and phase != before and lock_side(book, number) == 0:
         return _NOT_LIMIT_LOCKED, before, np.int64(phase)
-    return _OK, np.int64(0), np.int64(0)
+    return _OK, _NONE, _NONE
 
 
 @inlined
 def check_phase(book, command):
     """A way leads to the phase of a PHASE command. Of ALL those take it that can."""
     if command.instrument == ALL:
-        return _OK, np.int64(0), np.int64(0)
+        return _OK, _NONE, _NONE
     return phase_refusal(book, np.int64(command.instrument), np.int64(command.order_type))
 
 
 @inlined
 def tell_phase(book, events, at, command, number, phase, reason):
     """PHASE of an instrument, or of ALL."""
-    event = tell(book, events, at, command, command, _PHASE, reason, number, 0, 0, 0, 0, 0, phase, 0)
-    nameless(event)
+    nameless(tell(book, events, at, command, command, _PHASE, reason, number, _NONE, _NONE, _NONE, _NONE, _NONE, phase, _NONE))
     return at + 1
 
 
@@ -119,12 +122,17 @@ def change_phase(book, events, at, command, number, phase, reason):
     if phase == before:
         return tell_phase(book, events, at, command, number, phase, reason)
     if phase in (_BREAK, _CLOSING, _CLOSED):
-        at, _ = mass_cancel(book, events, at, command, number, ALL, 0, _SESSION_ENDED, _SESSION_ORDERS)
+        at, _ = mass_cancel(book, events, at, command, number, _EVERYBODY, _NONE, _SESSION_ENDED, _SESSION_ORDERS)
     if instrument.mechanism == _ORDER_BOOK:
         if phase == _AUCTION_MATCH or (phase == _CONTINUOUS and (before == _CALL_AUCTION or is_crossed(book, number))):
             at = uncross(book, events, at, command, number)
         elif phase == _CONTINUOUS:
-            at, _ = mass_cancel(book, events, at, command, number, ALL, 0, _AUCTION_ENDED, _OPENING_ORDERS)
+            at, _ = mass_cancel(book, events, at, command, number, _EVERYBODY, _NONE, _AUCTION_ENDED, _OPENING_ORDERS)
+    elif instrument.mechanism == _ONE_SIDED and phase not in (_CALL_AUCTION, _HALTED):
+        if phase == _AUCTION_MATCH or (phase == _CONTINUOUS and (before == _CALL_AUCTION or not is_untouched(book, number))):
+            at = close_one_sided(book, events, at, command, number)
+        else:
+            at = call_off(book, events, at, command, number)
     if phase == _CONTINUOUS:
         forget_slices(instrument)
     if phase == _LIMIT_LOCKED:

@@ -11,11 +11,14 @@ import numpy as np
 from exchange.blotter import Blotter
 from exchange.machine import Exchange
 from exchange.marketdata import MarketData
+from exchange.settlements import Settlements
+from exchange.statement import Statements
 from exchange.surveillance import Surveillance
 
 
 class Projections:
-    """An Exchange, the blotter of its orders, the market data of its books and the surveillance of its members.
+    """An Exchange, the blotter of its orders, the market data of its books, the surveillance of its members, and what was
+    settled: statements of the last day, and the events of clearing.
 
     surveillance   None: one without market makers, with the usual thresholds
     """
@@ -26,13 +29,15 @@ class Projections:
         self.blotter = blotter
         self.market_data = market_data
         self.surveillance = surveillance or Surveillance(exchange.instruments, exchange.accounts)
+        self.statements = Statements(exchange.instruments, exchange.accounts, blotter)
+        self.settlements = Settlements()
 
     def apply(self, commands: np.ndarray) -> np.ndarray:
         """Apply COMMAND[n] and record what came of them. Returns EVENT[m]."""
         events = self.exchange.apply(commands)
-        self.blotter.record(commands, events)
         self.market_data.record(events)
-        self.surveillance.record(commands, events)
+        for projection in (self.blotter, self.surveillance, self.statements, self.settlements):
+            projection.record(commands, events)
         return events
 
     def digest(self) -> str:
@@ -41,11 +46,14 @@ class Projections:
 
     def state(self) -> dict[str, np.ndarray]:
         """All memory as named arrays, copied, for a snapshot."""
-        return (self.exchange.state() | self.blotter.state() | self.market_data.state() | self.surveillance.state())
+        return (self.exchange.state() | self.blotter.state() | self.market_data.state() | self.surveillance.state()
+                | self.statements.state() | self.settlements.state())
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Take the state that `state` gave. Errors: ValueError naming the array that does not fit."""
         self.blotter.restore(arrays)
         self.market_data.restore(arrays)
         self.surveillance.restore(arrays)
+        self.statements.restore(arrays)
+        self.settlements.restore(arrays)
         self.exchange.restore(arrays)

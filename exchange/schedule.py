@@ -265,6 +265,7 @@ class Compressed:
         self._real = start_ns
         self._market = self._steps[0].time if market_ns is None else market_ns
         self._issued = self._market          # market time of the last step
+        self._by_hand: int | None = None     # market time of a step whose events will tell the hub's time
 
     @classmethod
     def resume(cls, schedule: Schedule, exchange: Exchange, start_ns: int, **options: Any) -> "Compressed":
@@ -370,13 +371,14 @@ class Compressed:
         return steps
 
     def next(self) -> Step | None:
-        """The next step, whatever the time; None at the end of the calendar."""
+        """The next step, whatever the time; None at the end of the calendar. Market time goes on from there."""
         while True:
             self._next_day()
             if self._next_time() is None:
                 return None
             step = self._take()
             if len(step.commands):
+                self._by_hand = step.time
                 return step
 
     def _next_time(self) -> int | None:
@@ -436,6 +438,8 @@ class Compressed:
 
     def heard(self, events: np.ndarray) -> None:
         """What came of commands, anybody's: EVENT[n]."""
+        if self._by_hand is not None and len(events):
+            self._real, self._market, self._by_hand = int(events["time"][0]), self._by_hand, None
         for event in events[_HEARD[events["kind"]]]:
             number, kind = int(event["instrument"]), int(event["kind"])
             if number == ALL:

@@ -68,8 +68,7 @@ def write(folder: str, arrays: dict[str, np.ndarray], sequence: int, chain: int,
     for name, array in arrays.items():
         flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
         padding = -at % _ALIGNMENT
-        entries.append({"name": name, "shape": array.shape, "at": at + padding, "bytes": flat.nbytes,
-                        "dtype": np.lib.format.dtype_to_descr(array.dtype), "record": array.dtype.type is np.record})
+        entries.append({"name": name, "shape": array.shape, "at": at + padding, "bytes": flat.nbytes, **_layout(array.dtype)})
         pieces += [bytes(padding), flat]
         at += padding + flat.nbytes
     directory = json.dumps({"sequence": sequence, "chain": chain, "digest": digest, "arrays": entries}).encode()
@@ -147,6 +146,14 @@ def covered_sequence(folder: str, files: Files = FILES) -> int:
 def _paths(folder: str, files: Files) -> list[tuple[int, str]]:
     matches = (_NAME.fullmatch(name) for name in files.names(folder))
     return sorted((int(match[1]), os.path.join(folder, match[0])) for match in matches if match)
+
+
+def _layout(dtype: np.dtype) -> dict[str, Any]:
+    """A dtype as the directory tells it. Rows whose fields overlay each other are bytes: who restores them knows more."""
+    try:
+        return {"dtype": np.lib.format.dtype_to_descr(dtype), "record": dtype.type is np.record}
+    except ValueError:
+        return {"dtype": f"|V{dtype.itemsize}", "record": False}
 
 
 def _array(entry: dict[str, Any], data: np.ndarray) -> np.ndarray:

@@ -19,8 +19,9 @@ from typing import NamedTuple
 
 from gateway.messages import Refused
 from gateway.requests import Auth as AuthRequest
+from matching.codes import ALL
 
-SCOPES = ("account:read", "trade:read", "trade:read_write")
+SCOPES = ("account:read", "trade:read", "trade:read_write", "operator")
 _SECOND = 1_000_000_000
 
 
@@ -30,13 +31,15 @@ class Credential:
 
     client_id: str
     client_secret: str = field(repr=False)
-    account: int
+    account: int                 # ALL: none, of an operator
     scope: str = "account:read trade:read_write"
 
     def __post_init__(self) -> None:
         for scope in self.scope.split():
             if scope not in SCOPES:
                 raise ValueError(f"key {self.client_id}: scope is {scope}, must be one of {', '.join(SCOPES)}")
+        if self.account == ALL and self.scope not in ("", "operator"):
+            raise ValueError(f"key {self.client_id}: scope is {self.scope}, must be operator: the key has no account")
 
     def may(self, scope: str) -> bool:
         """Whether a method of this scope is open; who may write may read."""
@@ -80,7 +83,7 @@ class Auth:
         self._seen: OrderedDict[bytes, int] = OrderedDict()             # signature -> forgotten after (ns)
         self._tokens: OrderedDict[bytes, _Token] = OrderedDict()        # SHA-256 of the token
         self._failures: OrderedDict[tuple[str, str], _Failures] = OrderedDict()
-        self._nobody = Credential("", secrets.token_hex(32), -1)
+        self._nobody = Credential("", secrets.token_hex(32), ALL, "")
 
     # Logging on -----------------------------------------------------------------------------------------------------------
 

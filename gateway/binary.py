@@ -12,7 +12,8 @@ How a session goes
   2. Binary frames of 1 to 4,096 COMMAND rows. The hub writes sequence, time, account and session into every row,
      whatever it carried. A frame that cannot be rows is closed with 1003, or 1009 where it is too long. A row that a
      trader cannot mean (rows.CHECKS) refuses its whole frame with a text frame {"error":{...}} that names row,
-     field, value and bound; nothing of that frame is submitted, and the session goes on.
+     field, value and bound; nothing of that frame is submitted, and the session goes on. While the disk is nearly full
+     a frame with anything but cancels is refused likewise.
   3. Binary frames of EVENT rows: all events of the account, also those that other sessions of the account or other
      members cause, each once, in the order of event_id. Of a trade the other side's account, client_order_id and, where
      the other is incoming, leaves_quantity and flags are hidden: account -1, leaves -1, the rest empty.
@@ -32,6 +33,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from exchange.machine import Exchange
 from gateway.auth import Credential
 from gateway.guard import connection_of
+from gateway.hub import Condition, disk_is_low
 from gateway.messages import Refused
 from gateway.requests import Auth
 from gateway.rows import Check, Dealer, stamp
@@ -40,6 +42,7 @@ from matching.records import COMMAND, EVENT
 
 MAX_ROWS = 4_096                     # in one frame, either way
 HUB_STOPS = (1001, 1012)             # close codes of our own stop
+_NEEDS_ROOM = np.isin(np.arange(256), [CommandKind.ENTER, CommandKind.AMEND, CommandKind.TAKE])
 
 
 @dataclass(frozen=True)
@@ -91,12 +94,15 @@ class BinarySession:
     number     of the connection; stamped into COMMAND.session
     log_on     (client_id, client_secret) -> Credential, or raises Refused
     describe   Credential -> what the client is told once it is logged on
+    condition  of the hub: while the disk is nearly full only cancels are taken
     """
 
     def __init__(self, number: int, log_on: Callable[[str, str], Credential],
-                 describe: Callable[[Credential], dict[str, Any]], limits: BinaryLimits = BinaryLimits()) -> None:
+                 describe: Callable[[Credential], dict[str, Any]], limits: BinaryLimits = BinaryLimits(),
+                 condition: Condition | None = None) -> None:
         self.number = number
         self.limits = limits
+        self._condition = condition or Condition()
         self.credential: Credential | None = None
         self.rows_in_flight = 0          # submitted, not answered
         self.rows_queued = 0             # EVENT rows handed out by `events` and not yet `sent`
@@ -128,6 +134,9 @@ class BinarySession:
             return [_error(Refused(13021, "forbidden", "this key may not trade; it needs the scope trade:read_write",
                                    field="scope", value=self.credential.scope))]
         rows = np.frombuffer(bytearray(message), COMMAND)          # our own bytes, to be stamped
+        if self._condition.disk_low and _NEEDS_ROOM[rows["kind"]].any():
+            row = int(_NEEDS_ROOM[rows["kind"]].argmax())
+            return [_error(disk_is_low(f"row {row}: ", row=row, field="kind", value=int(rows["kind"][row])))]
         wrong = stamp(rows, self.credential.account, self.number)
         if wrong is not None:
             return [_error(_refusal(rows, *wrong))]
@@ -276,7 +285,7 @@ class _Line:
         self.feed = AccountFeed.of(hub)
         self.connection = connection_of(websocket.scope)
         self.session = BinarySession(self.connection.number, self._log_on, lambda who: describe(hub.exchange, who),
-                                     limits)
+                                     limits, hub.condition)
         self.queue: deque[Send | Close] = deque()
         self.to_send = asyncio.Event()
         self.may_read = asyncio.Event()

@@ -42,11 +42,15 @@ def serve(
     members: Annotated[bool | None, typer.Option("--members/--no-members", help="Simulated members.")] = None,
     durable: Annotated[bool | None, typer.Option("--durable/--volatile",
                                                  help="Volatile: no fsync, for benchmarks only.")] = None,
+    day: Annotated[str | None, typer.Option(
+        help="off: all trades all the time; real, compressed, by_hand: by the schedule. [default: off]")] = None,
+    day_minutes: Annotated[float | None, typer.Option(help="What 24 compressed hours take. [default: 5]")] = None,
+    profile: Annotated[str | None, typer.Option(help="Venue profile; default the catalogue's own.")] = None,
 ) -> None:
     """Start the hub. Ctrl-C stops it; the next start finds every order where it was."""
     try:
         settings = config.load(config_file, host=host, port=port, data=data, catalogue=catalogue, members=members,
-                               durable=durable)
+                               durable=durable, day=day, day_minutes=day_minutes, profile=profile)
     except ConfigurationError as error:
         _fail(error, error.exit_code)
     from gateway.serving import run  # numba and the server are loaded only where they are needed
@@ -132,7 +136,7 @@ def keys_list(data: Folder = DATA) -> None:
 
 @keys_app.command("add")
 def keys_add(
-    account: Annotated[str, typer.Argument(help="Name of the trading account.")],
+    account: Annotated[str, typer.Argument(help="Name of the trading account; operator: none, with --scope operator.")],
     scope: Annotated[str, typer.Option(help="Space separated.")] = config.StoredKey.scope,
     data: Folder = DATA,
 ) -> None:

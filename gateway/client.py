@@ -139,8 +139,10 @@ def _subscribing(channels: tuple[str, ...], verb: str = "subscribe") -> str:
 
 
 def _order(instrument_name: str, amount: Number, price: Number | None, options: dict[str, Any]) -> dict[str, Any]:
-    """Parameters of buy and sell: without a price a market order."""
+    """Parameters of buy and sell: without a price a market order, with a trigger_price a stop."""
     kind = "market" if price is None else "limit"
+    if options.get("trigger_price") is not None:
+        kind = f"stop_{kind}"
     return {"instrument_name": instrument_name, "amount": amount, "price": price, "type": kind} | options
 
 
@@ -223,12 +225,19 @@ class Client:
         return self.call(_subscribing(channels, "unsubscribe"), channels=channels)
 
     def buy(self, instrument_name: str, amount: Number, price: Number | None = None, **options: Any) -> Any:
-        """{"order": ..., "trades": [...]}. Without a price a market order; options as in docs/PROTOCOL.md 4."""
+        """{"order": ..., "trades": [...]}. Without a price a market order; options as in docs/PROTOCOL.md 4.
+
+        A trigger_price makes it a stop: hub.sell("SC2701", 1000, trigger_price="505.0")
+        """
         return self.call("private/buy", **_order(instrument_name, amount, price, options))
 
     def sell(self, instrument_name: str, amount: Number, price: Number | None = None, **options: Any) -> Any:
         """As `buy`."""
         return self.call("private/sell", **_order(instrument_name, amount, price, options))
+
+    def take(self, order_id: str, amount: Number, **options: Any) -> Any:
+        """Trade with a posted offer of somebody else."""
+        return self.call("private/take", order_id=order_id, amount=amount, **options)
 
     def edit(self, order_id: str, amount: Number | None = None, price: Number | None = None, **options: Any) -> Any:
         """Change an open order; `amount` is the new total, what has filled included."""
@@ -341,6 +350,10 @@ class AsyncClient:
     async def sell(self, instrument_name: str, amount: Number, price: Number | None = None, **options: Any) -> Any:
         """As Client.buy."""
         return await self.call("private/sell", **_order(instrument_name, amount, price, options))
+
+    async def take(self, order_id: str, amount: Number, **options: Any) -> Any:
+        """As Client.take."""
+        return await self.call("private/take", order_id=order_id, amount=amount, **options)
 
     async def edit(self, order_id: str, amount: Number | None = None, price: Number | None = None,
                    **options: Any) -> Any:

@@ -11,13 +11,24 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET, Struct
 
 from gateway import requests, terms
-from gateway.messages import OFFSETS, REASONS, Command, Event, Refused, Scale, date_number, invalid, refused_by_rule
+from gateway.hub import Hub, disk_is_low
+from gateway.messages import (
+    OFFSETS,
+    REASONS,
+    Command,
+    Event,
+    Refused,
+    Scale,
+    date_number,
+    encode,
+    invalid,
+    refused_by_rule,
+)
 from gateway.reports import TIME_IN_FORCE, Batch, Order, entered
 from gateway.requests import order_number
-from matching.codes import ALL, CommandKind, EventKind, Flag, OrderType, Reason, Side, TimeInForce
+from matching.codes import ALL, CommandKind, EventKind, Flag, Limit, OrderType, Reason, Side, TimeInForce
 
 if TYPE_CHECKING:
-    from gateway.hub import Hub
     from gateway.session import Session
 
 _REJECTED, _TRADED = int(EventKind.REJECTED), int(EventKind.TRADED)
@@ -32,10 +43,11 @@ _SELF_MATCH = {"cancel_incoming": int(Flag.SMP_CANCEL_INCOMING), "cancel_resting
                "cancel_both": int(Flag.SMP_CANCEL_BOTH), UNSET: 0}
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)
 _POST_ONLY, _REDUCE_ONLY, _LABEL = int(Flag.POST_ONLY), int(Flag.REDUCE_ONLY), int(Flag.LABEL)
-_GTC, _IOC, _LIMIT = int(TimeInForce.GTC), int(TimeInForce.IOC), int(OrderType.LIMIT)
+_GTC, _IOC = int(TimeInForce.GTC), int(TimeInForce.IOC)
 _HUB_S_PRICE = (int(OrderType.MARKET), int(OrderType.STOP))      # of orders that bring none
 _ENTER, _CANCEL, _AMEND = int(CommandKind.ENTER), int(CommandKind.CANCEL), int(CommandKind.AMEND)
 _MASS_CANCEL, _TAKE = int(CommandKind.MASS_CANCEL), int(CommandKind.TAKE)
+_LIMIT_COMMAND = int(CommandKind.LIMIT)
 _PRICE_OFF_TICK, _UNKNOWN_ORDER = int(Reason.PRICE_OFF_TICK), int(Reason.UNKNOWN_ORDER)
 
 
@@ -107,11 +119,10 @@ def _special(session: "Session", read: requests.Enter, scale: Scale) -> dict[str
     return fields
 
 
-def refuse_without_room(hub: "Hub") -> None:
+def refuse_without_room(hub: Hub) -> None:
     """New orders while the disk is nearly full. Errors: Refused 11051; cancels do not come here."""
     if hub.condition.disk_low:
-        raise Refused(11051, "system_maintenance", "the hub's disk is nearly full: new orders and edits are refused, cancels "
-                      "are accepted", reason="disk_space")
+        raise disk_is_low()
 
 
 def _answer_entry(session: "Session", ticket: Ticket, commands: list[Command], events: list[Event], batch: Batch) -> str:
@@ -234,14 +245,51 @@ def _amend(session: "Session", order: Order, read: requests.Edit | requests.Edit
 
 def _answer_edit(session: "Session", ticket: Ticket, commands: list[Command], events: list[Event], batch: Batch) -> str:
     first = events[0]
-    *asked, under_way = session.amending.pop(ticket.order_id)
+    price, trigger, quantity, under_way = session.amending.pop(ticket.order_id)
     if under_way > 1:
-        session.amending[ticket.order_id] = (*asked, under_way - 1)
+        session.amending[ticket.order_id] = price, trigger, quantity, under_way - 1
     if first.kind == _REJECTED:
         raise refused_by_rule(first, _scale_of(session, ticket.order_id), _field_meant(commands[0], first))
     order = batch.order(ticket.order_id, first.sequence - 1)
     assert order is not None, f"order {ticket.order_id} was amended, but the blotter does not know it"
     return _changed(session, order, events)
+
+
+# Market-maker protection (RULEBOOK 9.6) -------------------------------------------------------------------------------
+
+def set_protection(session: "Session", read: requests.SetProtection, request_id: str, now: int) -> None:
+    """The account's own: an interval of 0 switches it off."""
+    if bool(read.interval) is not bool(read.quantity_limit):
+        raise invalid("quantity_limit", f"quantity_limit: {read.quantity_limit} within {read.interval} s protects nobody: both "
+                      "must be above 0, or both 0", value=read.quantity_limit, bound=1 if read.interval else 0)
+    rows = (session.row(_LIMIT_COMMAND, order_type=int(Limit.PROTECTION_INTERVAL), quantity=1000 * read.interval)
+            + session.row(_LIMIT_COMMAND, order_type=int(Limit.PROTECTION_LOTS), quantity=read.quantity_limit))
+    session.submit(rows, Ticket(_answer_protection, request_id, now, 2))
+
+
+def _answer_protection(session: "Session", ticket: Ticket, commands: list[Command], events: list[Event], batch: Batch) -> str:
+    _refuse_rejected(events)
+    return encode([protection_text(commands[0].quantity // 1000, commands[1].quantity)])
+
+
+def protection_text(interval: int, lots: int) -> dict[str, Any]:
+    return {"index_name": "any", "interval": interval, "frozen_time": 0, "quantity_limit": lots}
+
+
+def reset_protection(session: "Session", read: requests.Protection, request_id: str, now: int) -> None:
+    session.submit(session.row(_LIMIT_COMMAND, order_type=int(Limit.PROTECTION_RESET), quantity=1),
+                   Ticket(_answer_ok, request_id, now))
+
+
+def _answer_ok(session: "Session", ticket: Ticket, commands: list[Command], events: list[Event], batch: Batch) -> str:
+    _refuse_rejected(events)
+    return '"ok"'
+
+
+def _refuse_rejected(events: list[Event]) -> None:
+    for event in events:
+        if event.kind == _REJECTED:
+            raise refused_by_rule(event, None)
 
 
 # Canceling ------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import stat
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as model
@@ -21,9 +21,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from exchange.instruments import Instrument
 from gateway.auth import Credential
+from matching.codes import ALL
 from risk.limits import Account
 
 EXIT_CONFIGURATION = 2
+OPERATOR = "operator"            # in the place of an account's name: the key is an operator's and has none
 
 
 class ConfigurationError(ValueError):
@@ -47,6 +49,9 @@ class Settings(BaseSettings):
     max_orders: int = Field(default=1 << 17, ge=1, le=1 << 27)
     snapshot_every: int = Field(default=1_000_000, ge=1_000)     # commands
     prune: bool = False                                  # delete the journal that two snapshots cover
+    day: Literal["off", "real", "compressed", "by_hand"] = "off"     # off: every instrument trades all the time
+    day_minutes: float = Field(default=5.0, gt=0, le=1440)           # that 24 compressed hours take
+    profile: str | None = None                           # of profiles.json; None: the catalogue's own
 
 
 def load(path: Path | None, **given: Any) -> Settings:
@@ -89,7 +94,7 @@ class StoredKey:
 
     client_id: str
     client_secret: str
-    account: str
+    account: str                 # OPERATOR: none
     scope: str = "account:read trade:read_write"
 
 
@@ -131,6 +136,7 @@ def new_key(account: str, scope: str = StoredKey.scope) -> StoredKey:
 def credentials(keys: Sequence[StoredKey], accounts: Sequence[Account]) -> list[Credential]:
     """What the gateway checks log-ons against. Errors: ConfigurationError for an account or scope that does not exist."""
     numbers = {account.name: number for number, account in enumerate(accounts)}
+    numbers.setdefault(OPERATOR, ALL)
     for key in keys:
         if key.account not in numbers:
             raise ConfigurationError(f"key {key.client_id}: account is {key.account}, must be one of {', '.join(numbers)}")

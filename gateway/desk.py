@@ -3,14 +3,14 @@
     desk = Desk(hub)
     runner.listeners.insert(0, desk.publish)
 """
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gateway import questions
 from gateway.hub import Hub
-from gateway.messages import REASONS, Refused, encode, notification
+from gateway.messages import PHASES, REASONS, Refused, encode, notification
 from gateway.reports import Orders, Reports
 from matching.codes import EventKind, Reason
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gateway.session import Session
 
 _SECOND = 1_000_000_000
+_MOVES = np.isin(np.arange(256), [EventKind.PHASE, EventKind.LISTED, EventKind.EXPIRED])
 _KILL_SWITCH = int(EventKind.KILL_SWITCH)
 
 
@@ -52,6 +53,7 @@ class Desk:
         self.everything = frozenset(range(len(hub.exchange.instruments)))
         self._accounts = {account.name: number for number, account in enumerate(hub.exchange.accounts)}
         self.platform: set[Session] = set()              # subscribed to platform_state
+        hub.condition.listeners.append(self.tell_platform)
         self._durable = hub.exchange.sequence            # last command published
         self._waiting: list[Callable[[], None]] = []
         self._buckets: dict[str, Bucket] = {}
@@ -82,19 +84,28 @@ class Desk:
         now = self._hub.clock()
         self.reports.publish(commands, events, now)
         self._hub.blotter.record(commands, events)
+        for projection in (self._hub.surveillance, self._hub.statements, self._hub.settlements):
+            if projection is not None:
+                projection.record(commands, events)
         self.orders.changed(commands, events)
         self._durable = int(commands["sequence"][-1])
         waiting, self._waiting = self._waiting, []
         for question in waiting:
             question()
         self._hub.feed.publish(events, now)
-        if self.platform and (events["kind"] == _KILL_SWITCH).any():
-            self.tell_platform()
+        if self.platform:
+            moved = np.unique(events["instrument"][_MOVES[events["kind"]]])
+            moved = moved[moved >= 0].tolist()
+            if moved or (events["kind"] == _KILL_SWITCH).any():
+                self._to_platform(platform_state(self._hub, moved))
 
     def tell_platform(self, maintenance: bool = False) -> None:
         """A message to all who subscribed to platform_state."""
+        self._to_platform(MAINTENANCE if maintenance else platform_state(self._hub, []))
+
+    def _to_platform(self, message: bytes) -> None:
         for session in list(self.platform):
-            session.peer.send(platform_state(self._hub, maintenance))
+            session.peer.send(message)
 
     def bucket_of_key(self, client_id: str) -> Bucket:
         return self._bucket("key " + client_id, self._hub.limits.requests_per_second, self._hub.limits.request_burst)
@@ -108,6 +119,11 @@ class Desk:
         return self._buckets.get(name) or self._buckets.setdefault(name, Bucket(per_second, burst))
 
 
-def platform_state(hub: Hub, maintenance: bool = False) -> bytes:
-    """The message of the channel platform_state."""
-    return notification("platform_state", encode({"maintenance": True} if maintenance else {"locked": questions.locked(hub)}))
+MAINTENANCE = notification("platform_state", '{"maintenance":true}')
+
+
+def platform_state(hub: Hub, instruments: Iterable[int]) -> bytes:
+    """The message of the channel platform_state: whether trading is locked, and the phases of these instruments."""
+    phases = {hub.exchange.instruments[index].symbol: PHASES[int(hub.market_data.statistics(index).phase)]
+              for index in instruments}
+    return notification("platform_state", encode({"locked": bool(questions.locked(hub)), "phases": phases}))

@@ -1,6 +1,6 @@
 """Public channels: who subscribed to what, what they are sent, and what happens to those who do not keep up.
 
-    feed = Feed(exchange.instruments, market)
+    feed = Feed(exchange.instruments, market, exchange)
     feed.check("book.SC2701.raw")                        # ChannelError names what is wrong
     feed.subscribe(subscriber, "book.SC2701.raw", now)   # the first message, a snapshot, is sent at once
     feed.publish(events, now)                            # each durable batch: records it into market, sends what is due
@@ -24,6 +24,11 @@ Channels and their `data`
   quote.{instrument}                 best_bid_price, best_bid_amount, best_ask_price, best_ask_amount, timestamp, after
       every command that changed one of them. No bid: price null, amount 0.
   trades.{instrument}.raw|100ms      list of trades: raw those of one command, 100ms those since the last message.
+  ticker.{instrument}.raw|100ms      what public/ticker tells, whenever it differs: raw once a durable batch.
+  auction.{instrument}               during a call auction what it would trade now, ten times a second when it differs:
+      price (null: nothing), amount, imbalance, "final": false. When it has traded the same, "final": true.
+  phase.{instrument}, phase.any      list of {"instrument_name", "phase", "reason", "timestamp", "seq"}: all that it is about,
+      then those that a batch moved.
 
 Checksum
   zlib's CRC-32 of the ten best asks and bids after the message, as ASCII text in ticks and lots: the asks, best first,
@@ -32,10 +37,14 @@ Checksum
   they are; so no client needs to know how numbers were printed.
 
 Slow subscribers
-  A queue is bounded in bytes (and so in messages: none is shorter than 100 bytes). From half the bound on, book and
-  quote channels send nothing more to that subscriber; when its queue has shrunk to an eighth, it gets a fresh snapshot
-  or image and goes on from there. The trades of a command cannot be left out: at the full bound the subscriber is cut
-  off with close code 1013, and so is one whose queue has not shrunk for `patience`. Nobody else notices.
+  A queue is bounded in bytes (and so in messages: none is shorter than 100 bytes). From half the bound on, book, quote,
+  ticker and auction channels send nothing more to that subscriber; when its queue has shrunk to an eighth, it gets a
+  fresh snapshot or image and goes on from there. Trades, phases and what an auction traded cannot be left out: at the
+  full bound the subscriber is cut off with close code 1013, and so is one whose queue has not shrunk for `patience`.
+  Nobody else notices.
+
+What is read from the engine itself (open interest, the indicative price) is read only while the engine is not ahead of
+what is durable.
 """
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -47,13 +56,21 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from exchange.instruments import Instrument
+from exchange.machine import Exchange
 from exchange.marketdata import BOOK_CHANGE, CHANGE, DELETE, LEVEL_CHANGE, NEW, TRADE, MarketData, net_changes
-from gateway.messages import Scale, notification
-from matching.codes import Side
+from gateway import terms
+from gateway.messages import PHASES, Scale, encode, notification
+from matching.codes import ALL, EventKind, Phase, Reason, Side
 
 INTERVAL = 100_000_000               # ns, of the channels named 100ms
 TRY_AGAIN_LATER = 1013               # websocket close code
 _DEPTHS = ("1", "10", "20")
+_KINDS = ("book", "quote", "trades", "ticker", "auction", "phase")
+_OF_ENGINE = ("ticker", "auction")   # read from the engine too
+_PHASE, _AUCTION, _SETTLED = int(EventKind.PHASE), int(EventKind.AUCTION), int(EventKind.SETTLED)
+_LISTED, _DAY_BEGUN = int(EventKind.LISTED), int(EventKind.DAY_BEGUN)
+# What changes an instrument as a whole, or all of them.
+_MOVES = np.isin(np.arange(256), [_PHASE, _AUCTION, _SETTLED, _LISTED, _DAY_BEGUN, EventKind.EXPIRED])
 _FOLDED = 1 << 16                    # rows of pending changes from which they are folded before more are kept
 _BUY = int(Side.BUY)
 _ACTIONS = {NEW: "new", CHANGE: "change", DELETE: "delete"}
@@ -83,8 +100,8 @@ class Topic:
     """A channel name, read."""
 
     name: str
-    kind: str                            # book, image, quote or trades
-    instrument: int
+    kind: str                            # book, image, quote, trades, ticker, auction or phase
+    instrument: int                      # ALL: of every one
     conflated: bool                      # 100ms
     group: int = 1                       # ticks
     depth: int = 0
@@ -106,7 +123,7 @@ class _Channel:
     subscribers: dict[Subscriber, None] = field(default_factory=dict)
     waiting: dict[Subscriber, _Wait] = field(default_factory=dict)
     change_id: int = 0                   # book: of the last message
-    body: str = ""                       # image: the last one
+    body: str = ""                       # image, ticker, auction: what the last message told
     trades: list[tuple] = field(default_factory=list)          # not sent yet
     snapshot: tuple[int, bytes] = (-1, b"")                    # the last one written: change_id of the book, message
 
@@ -133,13 +150,15 @@ class Feed:
     """Subscriptions of the public channels.
 
     market      MarketData, which the feed brings up to date: publish is the only one to record into it while it runs
+    exchange    Exchange; None: there are no channels ticker and auction
     max_queue   bytes that one subscriber may have waiting
     patience    ns that a subscriber may go without reading once it is being left out
     """
 
-    def __init__(self, instruments: Sequence[Instrument], market: MarketData, max_queue: int = 1 << 20,
-                 patience: int = 10_000_000_000) -> None:
+    def __init__(self, instruments: Sequence[Instrument], market: MarketData, exchange: Exchange | None = None,
+                 max_queue: int = 1 << 20, patience: int = 10_000_000_000) -> None:
         self.market = market
+        self._exchange = exchange
         self._listings = [_Listing(index, Scale(instrument)) for index, instrument in enumerate(instruments)]
         self._indices = {instrument.symbol: index for index, instrument in enumerate(instruments)}
         self._channels: dict[str, _Channel] = {}
@@ -158,15 +177,17 @@ class Feed:
     def check(self, name: str) -> Topic:
         """Read a channel name. Errors: ChannelError."""
         kind, *rest = name.split(".")
-        if kind not in ("book", "quote", "trades") or not rest:
-            raise ChannelError(f"channel {name}: unknown, public channels are book, quote and trades of an instrument")
+        if kind not in _KINDS or not rest or (self._exchange is None and kind in _OF_ENGINE):
+            raise ChannelError(f"channel {name}: unknown, public channels are {', '.join(_KINDS)} of an instrument")
+        if name == "phase.any":
+            return Topic(name, kind, ALL, False)
         if rest[0] not in self._indices:
             raise ChannelError(f"channel {name}: instrument {rest[0]} is unknown")
         instrument, options = self._indices[rest[0]], rest[1:]
-        if kind == "quote":
+        if kind in ("quote", "auction", "phase"):
             if options:
-                raise ChannelError(f"channel {name}: must be quote.{rest[0]}")
-            return Topic(name, kind, instrument, False)
+                raise ChannelError(f"channel {name}: must be {kind}.{rest[0]}")
+            return Topic(name, kind, instrument, kind == "auction")
         if len(options) not in ((1, 3) if kind == "book" else (1,)):
             raise ChannelError(f"channel {name}: must be {kind}.{rest[0]}.raw or {kind}.{rest[0]}.100ms")
         if options[-1] not in ("raw", "100ms"):
@@ -191,10 +212,10 @@ class Feed:
         if topic.kind == "trades":
             return
         queued = subscriber.queued
-        if queued > self._leave_out or self._between_messages(channel):
+        if topic.kind != "phase" and (queued > self._leave_out or self._between_messages(channel)):
             channel.waiting[subscriber] = _Wait(now_ns, queued, resync=False)
         else:
-            subscriber.send(self._first_message(channel, resync=False))
+            self._begin(channel, subscriber, False, now_ns)
 
     def unsubscribe(self, subscriber: Subscriber, name: str) -> bool:
         """Close a channel to a subscriber. False: it had not subscribed to it."""
@@ -226,8 +247,11 @@ class Feed:
         updates = self.market.record(events)
         if not self._channels:
             return
+        moves = events[_MOVES[events["kind"]]]
         instruments = updates.books["instrument"]
         changed = np.unique(instruments[self._watched[instruments]]).tolist()
+        if len(moves):
+            changed = sorted({*changed, *self._moved(moves)})
         if changed:
             trades = updates.trades[self._each_trade[updates.trades["instrument"]]]
             told = self._each_change[instruments] | (self._each_top[instruments] & (updates.books["top"] == 1))
@@ -236,7 +260,36 @@ class Feed:
             self._tell_commands(updates.books[told].tolist(), updates.levels, trades.tolist(), now_ns)
             self._keep_pending(updates.levels)
             self._note_changed([self._listings[number] for number in changed], now_ns)
+        if len(moves):
+            self._tell_moves(moves, now_ns)
         self.tick(now_ns)
+
+    def _moved(self, moves: np.ndarray) -> list[int]:
+        """Watched instruments of which more than the book has changed; a new day changes all."""
+        if (moves["kind"] == _DAY_BEGUN).any():
+            return np.flatnonzero(self._watched).tolist()
+        instruments = moves["instrument"][moves["instrument"] != ALL]
+        return instruments[self._watched[instruments]].tolist()
+
+    def _tell_moves(self, moves: np.ndarray, now_ns: int) -> None:
+        """Auctions that have traded, and phases: of each instrument and of all."""
+        told: dict[str, list[str]] = {}
+        for event in moves[(moves["instrument"] != ALL) & (moves["kind"] != _SETTLED) & (moves["kind"] != _DAY_BEGUN)]:
+            index = int(event["instrument"])
+            listing = self._listings[index]
+            if event["kind"] == _AUCTION:
+                channel = self._channels.get(f"auction.{listing.symbol}")
+                if channel is not None:
+                    channel.body = ""
+                    self._send_to_all(channel, notification(channel.topic.name, self._traded(listing, event)))
+                continue
+            phase = {_PHASE: int(event["quantity"]), _LISTED: int(Phase.CLOSED)}.get(int(event["kind"]), int(Phase.EXPIRED))
+            text = _phase_text(listing.symbol, phase, int(event["time"]), int(event["reason"]), int(event["sequence"]))
+            for name in (f"phase.{listing.symbol}", "phase.any"):
+                if name in self._channels:
+                    told.setdefault(name, []).append(text)
+        for name, texts in told.items():
+            self._send_to_all(self._channels[name], notification(name, f"[{','.join(texts)}]"))
 
     def tick(self, now_ns: int) -> None:
         """Send what waits for the end of an interval, and let slow subscribers in again or cut them off."""
@@ -269,7 +322,7 @@ class Feed:
     def _note_changed(self, listings: list[_Listing], now_ns: int) -> None:
         """Send images that follow every batch, and mark what has something to tell at the end of the interval."""
         for listing in listings:
-            for channel in list(listing.of("image", False)):
+            for channel in [*listing.of("image", False), *listing.of("ticker", False)]:
                 self._send_image(channel, now_ns)
             if not listing.dirty:
                 listing.dirty = True
@@ -291,12 +344,17 @@ class Feed:
         net = net_changes(np.concatenate(self._pending)) if self._pending else np.zeros(0, LEVEL_CHANGE)
         self._pending, self._pending_rows = [], 0
         dirty, self._dirty = self._dirty, []
+        ahead = self._ahead()
         for listing in dirty:
             listing.dirty = False
             for channel in list(listing.channels):
                 if not channel.topic.conflated:
                     continue
-                if channel.topic.kind == "image":
+                if channel.topic.kind in _OF_ENGINE and ahead:
+                    if not listing.dirty:                      # the next interval tells
+                        listing.dirty = True
+                        self._dirty.append(listing)
+                elif channel.topic.kind in ("image", *_OF_ENGINE):
                     self._send_image(channel, now_ns)
                 elif channel.topic.kind == "trades":
                     if channel.trades:
@@ -325,7 +383,10 @@ class Feed:
     def _send_trades(self, channel: _Channel, trades: list[tuple], now_ns: int) -> None:
         """Send what nothing later makes up for."""
         scale = self._listings[channel.topic.instrument].scale
-        message = notification(channel.topic.name, f"[{','.join(_trade(scale, trade) for trade in trades)}]")
+        self._send_to_all(channel, notification(channel.topic.name, f"[{','.join(_trade(scale, trade) for trade in trades)}]"))
+
+    def _send_to_all(self, channel: _Channel, message: bytes) -> None:
+        """Send what cannot be left out."""
         for subscriber in list(channel.subscribers):
             if subscriber.queued > self._cut:
                 self._cut_off(subscriber)
@@ -340,7 +401,7 @@ class Feed:
             if queued <= self._let_in:
                 if not between:
                     del channel.waiting[subscriber]
-                    subscriber.send(self._first_message(channel, wait.resync))
+                    self._begin(channel, subscriber, wait.resync, now_ns)
             elif queued < wait.queued:
                 channel.waiting[subscriber] = _Wait(now_ns, queued, wait.resync)
             elif now_ns - wait.since > self._patience:
@@ -349,7 +410,13 @@ class Feed:
     def _between_messages(self, channel: _Channel) -> bool:
         """Has the book changed since the channel's last message? Then a chain can only begin with its next one."""
         topic = channel.topic
+        if topic.kind in _OF_ENGINE:
+            return self._ahead()
         return topic.kind == "book" and topic.conflated and self._listings[topic.instrument].dirty
+
+    def _ahead(self) -> bool:
+        """Whether the engine knows more than is durable."""
+        return self._exchange is not None and self._exchange.event_id != self.market.event_id
 
     def _cut_off(self, subscriber: Subscriber) -> None:
         self.drop(subscriber)
@@ -357,11 +424,19 @@ class Feed:
 
     # Writing messages ------------------------------------------------------------------------------------------------
 
-    def _first_message(self, channel: _Channel, resync: bool) -> bytes:
-        """What a subscriber needs to begin, or to begin again."""
+    def _begin(self, channel: _Channel, subscriber: Subscriber, resync: bool, now_ns: int) -> None:
+        """Send what a subscriber needs to begin, or to begin again."""
+        message = self._first_message(channel, resync, now_ns)
+        if message is not None:
+            subscriber.send(message)
+
+    def _first_message(self, channel: _Channel, resync: bool, now_ns: int) -> bytes | None:
+        if channel.topic.kind == "phase":
+            return notification(channel.topic.name, self._phases(channel.topic.instrument, now_ns))
         listing = self._listings[channel.topic.instrument]
-        if channel.topic.kind == "image":
-            return notification(channel.topic.name, self._image(listing, channel.topic))
+        if channel.topic.kind in ("image", *_OF_ENGINE):
+            body = self._body(channel, now_ns)
+            return None if body is None else notification(channel.topic.name, body)
         top = self.market.top(listing.index)
         if channel.topic.kind == "quote":
             return self._quote(listing, tuple(top.item()))
@@ -397,11 +472,43 @@ class Feed:
             f'"checksum":{checksum}}}'))
 
     def _send_image(self, channel: _Channel, now_ns: int) -> None:
-        body = self._image(self._listings[channel.topic.instrument], channel.topic)
-        levels = body[body.index('"bids"'):]
-        if levels != channel.body:
-            channel.body = levels
+        """Send an image, ticker or auction, if anything but its time and number differs from the last one."""
+        body = self._body(channel, now_ns)
+        if body is None:
+            return
+        told = body[body.index('"bids"' if channel.topic.kind == "image" else '"instrument_name"'):]
+        if told != channel.body:
+            channel.body = told
             self._send(channel, notification(channel.topic.name, body), now_ns)
+
+    def _body(self, channel: _Channel, now_ns: int) -> str | None:
+        """The data of an image, ticker or auction; None: there is nothing to tell."""
+        listing, topic = self._listings[channel.topic.instrument], channel.topic
+        if topic.kind == "image":
+            return self._image(listing, topic)
+        assert self._exchange is not None
+        if topic.kind == "ticker":
+            return encode(terms.ticker(self._exchange, self.market, listing.scale, listing.index, now_ns))
+        if self.market.statistics(listing.index).phase != Phase.CALL_AUCTION:
+            return None
+        return self._auction(listing, *self._exchange.indicative(listing.symbol), now_ns, False)
+
+    def _auction(self, listing: _Listing, price: int, lots: int, surplus: int, time_ns: int, final: bool) -> str:
+        shown = listing.scale.price(price) if lots else "null"
+        return (f'{{"timestamp":{time_ns // 1_000_000},"instrument_name":"{listing.symbol}","price":{shown},'
+                f'"amount":{listing.scale.amount(lots)},"imbalance":{listing.scale.amount(surplus)},'
+                f'"final":{"true" if final else "false"}}}')
+
+    def _traded(self, listing: _Listing, event: np.record) -> str:
+        """The data of an auction that has traded."""
+        price, lots, surplus, time = (int(event[name]) for name in ("price", "quantity", "resting_leaves_quantity", "time"))
+        return self._auction(listing, price, lots, surplus, time, True)
+
+    def _phases(self, instrument: int, now_ns: int) -> str:
+        """Where one or all are now."""
+        listings = self._listings if instrument == ALL else [self._listings[instrument]]
+        return "[" + ",".join(_phase_text(listing.symbol, int(self.market.statistics(listing.index).phase), now_ns)
+                              for listing in listings) + "]"
 
     def _image(self, listing: _Listing, topic: Topic) -> str:
         bids, asks, change_id = self.market.book(listing.index, topic.depth, topic.group)
@@ -423,6 +530,9 @@ class Feed:
     # Opening and closing ---------------------------------------------------------------------------------------------
 
     def _open(self, topic: Topic) -> _Channel:
+        if topic.kind == "phase":
+            channel = self._channels[topic.name] = _Channel(topic)
+            return channel
         channel = _Channel(topic, change_id=int(self.market.top(topic.instrument).change_id))
         self._channels[topic.name] = channel
         self._listings[topic.instrument].channels.append(channel)
@@ -431,6 +541,8 @@ class Feed:
 
     def _close(self, channel: _Channel) -> None:
         del self._channels[channel.topic.name]
+        if channel.topic.kind == "phase":
+            return
         self._listings[channel.topic.instrument].channels.remove(channel)
         self._notice(channel.topic.instrument)
 
@@ -455,6 +567,13 @@ class Feed:
         if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) > 0) or Decimal(text) % tick:
             raise ChannelError(f"channel {name}: group is {text}, must be none or a whole multiple of the tick {tick}")
         return int(Decimal(text) / tick)
+
+
+def _phase_text(symbol: str, phase: int, time_ns: int, reason: int = 0, sequence: int = 0) -> str:
+    """`sequence` 0: not told by a command, but as it is now."""
+    text = (f'{{"instrument_name":"{symbol}","phase":"{PHASES[phase]}","reason":"{Reason(reason).name.lower()}",'
+            f'"timestamp":{time_ns // 1_000_000}')
+    return f'{text},"seq":{sequence}}}' if sequence else text + "}"
 
 
 def _trade(scale: Scale, trade: tuple) -> str:

@@ -4,7 +4,7 @@
 """
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from exchange.blotter import Blotter
 from exchange.machine import Exchange
@@ -13,6 +13,7 @@ from exchange.settlements import Settlements
 from exchange.surveillance import Surveillance
 from gateway.auth import Auth
 from gateway.feed import Feed
+from gateway.messages import Refused
 
 if TYPE_CHECKING:
     from exchange.runner import Runner
@@ -49,9 +50,15 @@ class Condition:
                 listener()
 
 
+def disk_is_low(where: str = "", **data: Any) -> Refused:
+    """Why a new order, an edit or a take is refused then. It is not the operator's kill switch, and leaves that alone."""
+    return Refused(11051, "system_maintenance", f"{where}the hub's disk is nearly full: new orders and edits are refused, "
+                   "cancels are accepted", reason="disk_space", **data)
+
+
 @dataclass(frozen=True)
 class Hub:
-    """The running hub. `clock() -> ns` since the epoch, UTC. What is None is not kept, and methods that ask for it are refused."""
+    """The running hub. `clock() -> ns` since the epoch, UTC. What is None is not kept: methods that ask for it are refused."""
 
     exchange: Exchange
     runner: "Runner"

@@ -81,7 +81,8 @@ REASONS: dict[Reason, Told] = {
         10021, "invalid_amount", "minimum_amount", Fix(103, 13),
         "minimum_amount is {value}; the nearest that this order may have is {bound} (0: none)"),
     Reason.INVALID_EXPIRE_DATE: Told(
-        11043, "bad_argument", "expire_date", Fix(103, 11), "expire_date is {value}; the first that this order may have is {bound}"),
+        11043, "bad_argument", "expire_date", Fix(103, 11),
+        "expire_date is {value}; the first that this order may have is {bound}"),
     Reason.INVALID_OFFSET: Told(
         11047, "unsupported_arg_combination", "offset", Fix(103, 11),
         "offset is {value}; where an instrument has it, it must be one of open, close and close_today, elsewhere none"),
@@ -109,7 +110,8 @@ REASONS: dict[Reason, Told] = {
         10012, "book_closed", "instrument_name", Fix(103, 2), "the instrument is not listed yet"),
     Reason.INSTRUMENT_EXPIRED: Told(10012, "book_closed", "instrument_name", Fix(103, 2), "the instrument has expired"),
     Reason.AUCTION_MATCHING: Told(
-        10012, "book_closed", "instrument_name", Fix(103, 2), "the call auction has traded; nothing is accepted until trading begins"),
+        10012, "book_closed", "instrument_name", Fix(103, 2),
+        "the call auction has traded; nothing is accepted until trading begins"),
     Reason.INSTRUMENT_BREAK: Told(
         10012, "book_closed", "instrument_name", Fix(103, 2), "the instrument is in a break; cancels are accepted"),
     Reason.INSTRUMENT_CLOSING: Told(
@@ -131,7 +133,7 @@ REASONS: dict[Reason, Told] = {
         10031, "invalid_args_for_instrument", "instrument_name", Fix(103, 11), "the instrument does not trade in this way"),
     Reason.PROTECTION_TRIPPED: Told(
         14219, "protection_tripped", "", Fix(103, 0),
-        "market-maker protection has been triggered; private/reset_mmp lets the account enter orders again"),
+        "market-maker protection was triggered by {value} lots, its limit is {bound}; private/reset_mmp ends it"),
     Reason.UNKNOWN_ORDER: Told(10004, "order_not_found", "order_id", Fix(103, 5), "order {value} is not open"),
     Reason.ALREADY_LINKED: Told(
         14302, "already_linked", "linked_order_id", Fix(103, 99), "order {value} is linked with another one already"),
@@ -192,7 +194,8 @@ REASONS: dict[Reason, Told] = {
     Reason.CREDIT: Told(
         10009, "not_enough_funds", "amount", Fix(103, 25), "margin of {value} would be needed, the equity is {bound}"),
     Reason.MARGIN_CALLED: Told(
-        14509, "margin_called", "amount", Fix(103, 25), "the account's margin is called: only orders that reduce are accepted"),
+        14509, "margin_called", "amount", Fix(103, 25),
+        "the account's margin is called: only orders that reduce are accepted, this one could make {value} of {bound}"),
     Reason.CLOSE_EXCEEDS_POSITION: Told(
         14510, "close_exceeds_position", "amount", Fix(103, 3), "{value} would be closed, only {bound} may be"),
     Reason.OPENING_CAP: Told(
@@ -237,13 +240,14 @@ _UNITS: dict[Reason, str] = {
     Reason.INVALID_QUANTITY: "amount", Reason.INVALID_TRIGGER_PRICE: "price", Reason.INVALID_DISPLAY_QUANTITY: "amount",
     Reason.INVALID_MINIMUM_QUANTITY: "amount", Reason.INVALID_EXPIRE_DATE: "date", Reason.INVALID_OFFSET: "offset",
     Reason.INVALID_LINK: "id", Reason.INVALID_VALUE: "count", Reason.ONLY_IN_AUCTION: "phase", Reason.PHASE_TRANSITION: "phase",
+    Reason.NOT_LIMIT_LOCKED: "phase", Reason.CLOSE_EXCEEDS_POSITION: "amount", Reason.OPENING_CAP: "amount",
     Reason.UNKNOWN_ORDER: "id", Reason.ALREADY_LINKED: "id",
     Reason.PRICE_OFF_TICK: "price", Reason.QUANTITY_BELOW_MINIMUM: "amount", Reason.QUANTITY_OFF_LOT: "amount",
     Reason.PRICE_BELOW_BAND: "price", Reason.PRICE_ABOVE_BAND: "price", Reason.PRICE_OUTSIDE_COLLAR: "price",
     Reason.MAX_ORDER_QUANTITY: "amount", Reason.MAX_ORDER_NOTIONAL: "money", Reason.TRIGGER_REACHED: "price",
     Reason.TRIGGER_BELOW_BAND: "price", Reason.TRIGGER_ABOVE_BAND: "price", Reason.PRICE_BEYOND_RESERVE: "price",
     Reason.MAX_OPEN_ORDERS: "count", Reason.REDUCE_ONLY_WOULD_INCREASE: "amount", Reason.MAX_LONG: "amount",
-    Reason.MAX_SHORT: "amount", Reason.CREDIT: "money", Reason.CLOSE_EXCEEDS_POSITION: "amount", Reason.OPENING_CAP: "amount",
+    Reason.MAX_SHORT: "amount", Reason.CREDIT: "money", Reason.MARGIN_CALLED: "amount", Reason.PROTECTION_TRIPPED: "count",
     Reason.BOOK_FULL: "count", Reason.POST_ONLY_WOULD_TRADE: "price"}
 OFFSETS = {"open": int(Flag.OPEN), "close": int(Flag.CLOSE), "close_today": int(Flag.CLOSE_TODAY)}
 PHASES = {int(phase): phase.name.lower() for phase in Phase}
@@ -272,11 +276,14 @@ def invalid(field: str, text: str, **data: Any) -> Refused:
     return Refused(-32602, "Invalid params", text, field=field, reason=data.pop("reason", "invalid_value"), **data)
 
 
-def refused_by_rule(event: "Event", scale: "Scale | None", field: str = "") -> Refused:
-    """The error of a REJECTED event; its numbers in the instrument's units. `field`: where the parameter has another name."""
+def refused_by_rule(event: "Event", scale: "Scale | None", field: str = "", unit: str = "") -> Refused:
+    """The error of a REJECTED event; its numbers in the instrument's units.
+
+    `field`, `unit`: where the parameter has another name, and is counted in something else
+    """
     reason = Reason(event.reason)
     told = REASONS[reason]
-    value, bound = _numbers(reason, event, scale)
+    value, bound = _numbers(reason, event, scale, unit or _UNITS.get(reason, ""))
     text = told.text.format(value=value, bound=bound)
     if field and told.field and text.startswith(told.field + " "):
         text = field + text[len(told.field):]
@@ -284,12 +291,11 @@ def refused_by_rule(event: "Event", scale: "Scale | None", field: str = "") -> R
                    reason=reason.name.lower(), fix=told.fix, seq=event.sequence)
 
 
-def _numbers(reason: Reason, event: "Event", scale: "Scale | None") -> tuple[Any, Any]:
+def _numbers(reason: Reason, event: "Event", scale: "Scale | None", unit: str) -> tuple[Any, Any]:
     """Value and bound of a REJECTED event as the client counts: currency, units, money. None: has no number."""
     value, bound = event.resting_leaves_quantity, event.resting_price
     if reason is Reason.DUPLICATE_CLIENT_ORDER_ID:
         return str(event.resting_order_id), None
-    unit = _UNITS.get(reason)
     if unit == "id":
         return str(value or event.order_id), None
     if unit == "money":
@@ -299,10 +305,10 @@ def _numbers(reason: Reason, event: "Event", scale: "Scale | None") -> tuple[Any
     if unit == "date":
         return date_text(value), date_text(bound)
     if unit == "phase":
-        return PHASES.get(value, value), PHASES.get(bound, bound)
+        return PHASES.get(value, value), None if reason is Reason.ONLY_IN_AUCTION else PHASES.get(bound, bound)
     if unit == "offset":
         return "+".join(name for name, flag in OFFSETS.items() if value & flag) or "none", None
-    if unit is None or scale is None:
+    if not unit or scale is None:
         return (value, None) if reason < Reason.HUB_KILLED else (None, None)
     convert = scale.price if unit == "price" else scale.amount
     return Decimal(convert(value)), Decimal(convert(bound))

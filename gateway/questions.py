@@ -5,17 +5,22 @@ What changes something is in session.py.
 
     open_orders(session, read, "7", now)         # '[{"order_id":"12", ...}]'
 """
+from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec import UNSET
 
+from exchange import statement_report
 from exchange.blotter import FILL
 from gateway import requests, terms
-from gateway.messages import REASONS, Event, Refused, encode, layout
+from gateway.commands import protection_text
+from gateway.messages import REASONS, Event, Refused, date_number, date_text, encode, invalid, layout
 from gateway.reports import DIRECTION, Order
 from gateway.requests import order_number
 from matching.codes import EventKind, Phase, Reason
+from matching.records import EVENT
 
 if TYPE_CHECKING:
     from gateway.hub import Hub
@@ -131,9 +136,7 @@ def positions(session: "Session", read: requests.ByCurrency, request_id: str, no
 
 def position(session: "Session", read: requests.OneInstrument, request_id: str, now: int) -> str:
     index = session.instrument(read.instrument_name)
-    held = terms.positions(session.hub.exchange, session.account, session.orders.scales, frozenset({index}))
-    return encode(held[0] if held else terms.position(
-        session.hub.exchange, session.orders.scales[index], index, 0, 0, 0, 0))
+    return encode(terms.position(session.hub.exchange, session.account, session.orders.scales[index], index))
 
 
 def summary(session: "Session", read: requests.Summary, request_id: str, now: int) -> str:
@@ -150,6 +153,109 @@ def _summary_of(session: "Session", currency: str) -> dict[str, Any]:
     exchange = session.hub.exchange
     terms.chosen(exchange, currency)
     return terms.summary(exchange, session.account, exchange.instruments[0].currency, session.orders.scales)
+
+
+# Settlement -----------------------------------------------------------------------------------------------------------
+
+def protection(session: "Session", read: requests.Protection, request_id: str, now: int) -> str:
+    row = session.hub.exchange.account(session.account)
+    told = protection_text(int(row.protection_interval) // 1_000_000_000, int(row.protection_lots))
+    return encode([told | {"is_triggered": bool(row.tripped)}] if row.protection_lots else [])
+
+
+def settlements(session: "Session", read: requests.Settlements, request_id: str, now: int) -> str:
+    """Prices of each day; delivery: the last one of an instrument that has expired."""
+    index = session.instrument(read.instrument_name)
+    kept, scale = _kept(session.hub.settlements, "settlements"), session.orders.scales[index]
+    expired = kept.expiry(index)
+    rows = kept.of_instrument(index)
+    last = int(expired["event_id"][0]) if len(expired) else None
+    deliveries = rows[:1] if last is not None else rows[:0]
+    wanted = rows if read.type in (UNSET, "settlement") else deliveries if read.type == "delivery" else rows[:0]
+    price, amount = (lambda ticks: Decimal(scale.price(int(ticks)))), (lambda lots: Decimal(scale.amount(int(lots))))
+    return _page(read, wanted, lambda row: {
+        "type": "delivery" if len(deliveries) and row["event_id"] == deliveries["event_id"][0] else "settlement",
+        "timestamp": int(row["time"]) // 1_000_000, "instrument_name": read.instrument_name,
+        "mark_price": price(row["price"]), "index_price": price(row["price"]), "position": amount(row["quantity"]),
+        "profit_loss": 0, "session_profit_loss": 0, "funding": 0, "locked_days": int(row["leaves_quantity"]),
+        "min_price": price(row["resting_leaves_quantity"]), "max_price": price(row["resting_price"]),
+        "seq": int(row["sequence"])})
+
+
+def own_settlements(session: "Session", read: requests.Settlements, request_id: str, now: int) -> str:
+    index = session.instrument(read.instrument_name)
+    kept, scale = _kept(session.hub.settlements, "settlements"), session.orders.scales[index]
+    price, amount = (lambda ticks: Decimal(scale.price(int(ticks)))), (lambda lots: Decimal(scale.amount(int(lots))))
+
+    def told(row: np.record) -> dict[str, Any]:
+        common = {"timestamp": int(row["time"]) // 1_000_000, "instrument_name": read.instrument_name,
+                  "mark_price": price(row["price"]), "index_price": price(row["price"]), "funding": 0,
+                  "seq": int(row["sequence"])}
+        if row["kind"] == EventKind.DELIVERY:
+            receives = row["account"] == session.account
+            other = session.hub.exchange.accounts[int(row["resting_account"] if receives else row["account"])].name
+            return common | {"type": "delivery", "position": amount(row["quantity"] if receives else -row["quantity"]),
+                             "profit_loss": 0, "session_profit_loss": 0, "counterparty": other}
+        won = terms.fen(row["quantity"])
+        return common | {"type": "settlement", "position": amount(row["resting_leaves_quantity"]), "profit_loss": won,
+                         "session_profit_loss": won, "fee": terms.fen(row["leaves_quantity"])}
+
+    parts = []
+    if read.type in (UNSET, "settlement"):
+        parts.append(kept.of_account(session.account, index))
+    if read.type in (UNSET, "delivery"):
+        parts.append(kept.deliveries(index, session.account))
+    rows = np.concatenate(parts) if parts else np.zeros(0, EVENT)
+    return _page(read, rows[np.argsort(rows["event_id"])[::-1]], told)
+
+
+def _page(read: requests.Settlements, rows: np.ndarray, told: Callable[[Any], dict[str, Any]]) -> str:
+    """`continuation` is the number of the last event told: the next page begins behind it."""
+    rows = rows[rows["time"] // 1_000_000 <= read.search_start_timestamp]
+    if read.continuation:
+        rows = rows[rows["event_id"] < order_number(read.continuation, "continuation")]
+    page = rows[:read.count]
+    more = str(page["event_id"][-1]) if len(rows) > len(page) else ""
+    return encode({"settlements": [told(row) for row in page], "continuation": more})
+
+
+def statement(session: "Session", read: requests.Statement, request_id: str, now: int) -> str:
+    return _statement(session, session.account, read)
+
+
+def any_statement(session: "Session", read: requests.OperatorStatement, request_id: str, now: int) -> str:
+    """For operators: of an account, or the hub's own."""
+    return _statement(session, None if read.account == "any" else session.desk.account(read.account, "account"), read)
+
+
+def _statement(session: "Session", account: int | None, read: requests.Statement | requests.OperatorStatement) -> str:
+    statements = _kept(session.hub.statements, "statements")
+    date = statements.date
+    if date is None:
+        raise Refused(11030, "other_reject", "no day has ended yet: there is no statement", reason="no_statement")
+    if read.date is not UNSET and date_number(read.date, "date") != date:
+        raise invalid("date", f"date: the statement of {read.date} is not kept, the last day that ended is {date_text(date)}",
+                      value=read.date, bound=date_text(date))
+    if read.format != "json":
+        return encode(statements.csv(account) if read.format == "csv" else statements.html(account))
+    places = statements.instruments, statements.accounts
+    rows = (statement_report.hub_rows(statements.summary(), *places) if account is None
+            else statement_report.account_rows(statements.account(account), *places))
+    told: dict[str, Any] = {"trading_date": date_text(date)}
+    for number, row in enumerate(rows):
+        record, figures = row["record"], {name: value for name, value in row.items() if name != "record"}
+        if number:
+            told.setdefault("deliveries" if record == "delivery" else f"{record}s", []).append(figures)
+        else:
+            told |= figures
+    return encode(told)
+
+
+def _kept(projection: Any, what: str) -> Any:
+    """Errors: Refused where this hub does not keep it."""
+    if projection is None:
+        raise Refused(11030, "other_reject", f"this hub keeps no {what}", reason="not_kept")
+    return projection
 
 
 # Public questions -----------------------------------------------------------------------------------------------------
@@ -170,7 +276,8 @@ def hello(session: "Session", read: requests.Hello, request_id: str, now: int) -
 
 
 def status(session: "Session", read: Any, request_id: str, now: int) -> str:
-    return encode({"locked": "true" if locked(session.hub) else "false"})      # texts, as at Deribit
+    why = locked(session.hub)
+    return encode({"locked": "true" if why else "false"} | ({"locked_reason": why} if why else {}))    # texts, as at Deribit
 
 
 def currencies(session: "Session", read: Any, request_id: str, now: int) -> str:
@@ -178,14 +285,16 @@ def currencies(session: "Session", read: Any, request_id: str, now: int) -> str:
 
 
 def instruments(session: "Session", read: requests.GetInstruments, request_id: str, now: int) -> str:
-    if read.expired:
-        return "[]"
-    chosen = sorted(terms.chosen(session.hub.exchange, read.currency, read.kind))
-    return encode([terms.describe(session.hub.exchange, index) for index in chosen])
+    """Those that trade or have expired; what is not listed yet is told only when it is asked for by name."""
+    exchange, market = session.hub.exchange, session.hub.market_data
+    wanted = [index for index in sorted(terms.chosen(exchange, read.currency, read.kind))
+              if (phase := market.statistics(index).phase) != Phase.UNLISTED and (phase == Phase.EXPIRED) == read.expired]
+    return encode([terms.describe(exchange, market, index) for index in wanted])
 
 
 def one_instrument(session: "Session", read: requests.OneInstrument, request_id: str, now: int) -> str:
-    return encode(terms.describe(session.hub.exchange, session.instrument(read.instrument_name)))
+    index = session.instrument(read.instrument_name)
+    return encode(terms.describe(session.hub.exchange, session.hub.market_data, index))
 
 
 def order_book(session: "Session", read: requests.GetOrderBook, request_id: str, now: int) -> str:
@@ -202,26 +311,7 @@ def ticker(session: "Session", read: requests.OneInstrument, request_id: str, no
 
 
 def _ticker_of(session: "Session", index: int, now: int) -> dict[str, Any]:
-    exchange, scale = session.hub.exchange, session.orders.scales[index]
-    top, day = session.hub.market_data.top(index), session.hub.market_data.statistics(index)
-    instrument = exchange.instruments[index]
-    traded = bool(day.day_trades)
-    last = Decimal(scale.price(int(day.last_price) if day.trades else instrument.reference_price or 0))
-    return {
-        "instrument_name": instrument.symbol, "timestamp": now // 1_000_000,
-        "state": "open" if exchange.phase(instrument.symbol) == Phase.CONTINUOUS else "closed",
-        "best_bid_price": Decimal(scale.price(int(top.bid_price))) if top.bid_quantity else 0,
-        "best_bid_amount": Decimal(scale.amount(int(top.bid_quantity))),
-        "best_ask_price": Decimal(scale.price(int(top.ask_price))) if top.ask_quantity else 0,
-        "best_ask_amount": Decimal(scale.amount(int(top.ask_quantity))),
-        "last_price": last, "mark_price": last, "index_price": last, "settlement_price": Decimal(
-            scale.price(instrument.reference_price or 0)), "open_interest": 0,
-        "min_price": Decimal(scale.price(instrument.price_floor)),
-        "max_price": Decimal(scale.price(instrument.price_ceiling)),
-        "stats": {"high": Decimal(scale.price(int(day.high_price))) if traded else None,
-                  "low": Decimal(scale.price(int(day.low_price))) if traded else None,
-                  "volume": Decimal(scale.amount(int(day.volume))), "volume_notional": scale.money(int(day.notional)),
-                  "price_change": None}}
+    return terms.ticker(session.hub.exchange, session.hub.market_data, session.orders.scales[index], index, now)
 
 
 def last_trades(session: "Session", read: requests.GetTrades, request_id: str, now: int) -> str:
@@ -243,6 +333,6 @@ def last_trades(session: "Session", read: requests.GetTrades, request_id: str, n
     } for trade in trades[:read.count]], "has_more": len(trades) > read.count})
 
 
-def locked(hub: "Hub") -> bool:
-    """Whether the operator has stopped all trading."""
-    return bool(hub.exchange.ledger.hub[0].killed)
+def locked(hub: "Hub") -> str:
+    """Why no new order is taken anywhere: operator, disk_space, or empty."""
+    return "operator" if hub.exchange.ledger.hub[0].killed else "disk_space" if hub.condition.disk_low else ""

@@ -224,6 +224,108 @@ class Scope(Struct, forbid_unknown_fields=True):
     scope: Literal["connection", "account"] = "connection"
 
 
+class Settlements(Struct, forbid_unknown_fields=True):
+    instrument_name: Name
+    type: Literal["settlement", "delivery", "bankruptcy"] | UnsetType = UNSET
+    count: Count = 20
+    continuation: Name = ""
+    search_start_timestamp: Milliseconds = 1 << 52
+
+
+class Statement(Struct, forbid_unknown_fields=True):
+    format: Literal["json", "csv", "html"] = "json"
+    date: Date | UnsetType = UNSET
+
+
+class OperatorStatement(Struct, forbid_unknown_fields=True):
+    """Of an account, or of the whole hub."""
+
+    account: AccountName = "any"
+    format: Literal["json", "csv", "html"] = "json"
+    date: Date | UnsetType = UNSET
+
+
+class SetProtection(Struct, forbid_unknown_fields=True):
+    """Market-maker protection, of the account."""
+
+    index_name: Literal["any"]
+    interval: Annotated[int, Meta(ge=0, le=86_400)]
+    frozen_time: Literal[0] = 0
+    quantity_limit: Annotated[int, Meta(ge=0, le=1 << 40)] = 0
+
+
+class Protection(Struct, forbid_unknown_fields=True):
+    index_name: Literal["any"] = "any"
+
+
+# Operators
+
+
+class SetPhase(Struct, forbid_unknown_fields=True):
+    instrument_name: Name
+    phase: Literal["closed", "continuous", "halted", "call_auction", "auction_match", "break", "limit_locked", "closing",
+                   "settlement", "unlisted", "expired"]
+
+
+class Halt(Struct, forbid_unknown_fields=True):
+    instrument_name: Name = "any"
+
+
+class Resume(Struct, forbid_unknown_fields=True):
+    instrument_name: Name = "any"
+    phase: Literal["continuous", "call_auction", "break"] = "continuous"
+
+
+class KillSwitch(Struct, forbid_unknown_fields=True):
+    scope: Literal["hub", "firm", "account", "instrument"]
+    on: bool
+    firm: Annotated[int, Meta(ge=0, le=(1 << 31) - 1)] | UnsetType = UNSET
+    account: AccountName | UnsetType = UNSET
+    instrument_name: Name | UnsetType = UNSET
+
+
+class SetLimit(Struct, forbid_unknown_fields=True):
+    limit: Name
+    value: Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+    account: AccountName | UnsetType = UNSET
+    instrument_name: Name | UnsetType = UNSET
+
+
+class Cash(Struct, forbid_unknown_fields=True):
+    account: AccountName
+    amount: Number
+
+
+class MassCancel(Struct, forbid_unknown_fields=True):
+    account: AccountName = "any"
+    instrument_name: Name = "any"
+    direction: Literal["buy", "sell"] | UnsetType = UNSET
+
+
+class BeginDay(Struct, forbid_unknown_fields=True):
+    date: Date
+
+
+class ListInstrument(Struct, forbid_unknown_fields=True):
+    instrument_name: Name
+    reference_price: Number
+
+
+class Settle(Struct, forbid_unknown_fields=True):
+    instrument_name: Name
+    rule: Literal["day_vwap", "window_vwap", "given"] = "day_vwap"
+    price: Number | UnsetType = UNSET
+
+
+class Liquidate(Struct, forbid_unknown_fields=True):
+    account: AccountName
+    instrument_name: Name
+
+
+class ForAccount(Struct, forbid_unknown_fields=True):
+    account: AccountName = "any"
+
+
 class Logout(Struct, forbid_unknown_fields=True):
     invalidate_token: bool = True
 
@@ -237,7 +339,7 @@ class Method(NamedTuple):
     engine: bool = False         # reads the engine, which may be ahead of what is durable: then it waits
 
 
-_READ, _TRADE, _ACCOUNT = "trade:read", "trade:read_write", "account:read"
+_READ, _TRADE, _ACCOUNT, _OPERATOR = "trade:read", "trade:read_write", "account:read", "operator"
 _READERS: dict[type[Struct], Reader] = {}
 
 
@@ -254,10 +356,11 @@ METHODS: dict[str, Method] = {
     "public/get_currencies": _method(Nothing),
     "public/get_instruments": _method(GetInstruments),
     "public/get_instrument": _method(OneInstrument),
-    "public/get_order_book": _method(GetOrderBook),
-    "public/ticker": _method(OneInstrument),
+    "public/get_order_book": _method(GetOrderBook, engine=True),
+    "public/ticker": _method(OneInstrument, engine=True),
     "public/get_last_trades_by_instrument": _method(GetTrades),
     "public/get_last_trades_by_instrument_and_time": _method(GetTrades),
+    "public/get_last_settlements_by_instrument": _method(Settlements),
     "public/set_heartbeat": _method(SetHeartbeat, websocket_only=True),
     "public/disable_heartbeat": _method(Nothing, websocket_only=True),
     "public/subscribe": _method(Subscribe, websocket_only=True),
@@ -291,6 +394,11 @@ METHODS: dict[str, Method] = {
     "private/get_position": _method(OneInstrument, _READ, engine=True),
     "private/get_account_summary": _method(Summary, _ACCOUNT, engine=True),
     "private/get_account_summaries": _method(Summary, _ACCOUNT, engine=True),
+    "private/get_settlement_history_by_instrument": _method(Settlements, _READ),
+    "private/get_statement": _method(Statement, _ACCOUNT),
+    "private/set_mmp_config": _method(SetProtection, _TRADE),
+    "private/get_mmp_config": _method(Protection, _READ, engine=True),
+    "private/reset_mmp": _method(Protection, _TRADE),
     "private/enable_cancel_on_disconnect": _method(Scope, _TRADE, websocket_only=True),
     "private/disable_cancel_on_disconnect": _method(Nothing, _TRADE, websocket_only=True),
     "private/get_cancel_on_disconnect": _method(Nothing, _READ, websocket_only=True),
@@ -298,6 +406,26 @@ METHODS: dict[str, Method] = {
     "private/unsubscribe": _method(Subscribe, _READ, websocket_only=True),
     "private/unsubscribe_all": _method(Nothing, _READ, websocket_only=True),
     "private/logout": _method(Logout, _READ, websocket_only=True),
+    "operator/set_phase": _method(SetPhase, _OPERATOR),
+    "operator/halt": _method(Halt, _OPERATOR),
+    "operator/resume": _method(Resume, _OPERATOR),
+    "operator/kill_switch": _method(KillSwitch, _OPERATOR),
+    "operator/set_limit": _method(SetLimit, _OPERATOR),
+    "operator/cash": _method(Cash, _OPERATOR),
+    "operator/mass_cancel": _method(MassCancel, _OPERATOR),
+    "operator/begin_day": _method(BeginDay, _OPERATOR),
+    "operator/end_day": _method(Nothing, _OPERATOR),
+    "operator/list": _method(ListInstrument, _OPERATOR),
+    "operator/begin_window": _method(Halt, _OPERATOR),
+    "operator/settle": _method(Settle, _OPERATOR),
+    "operator/expire": _method(OneInstrument, _OPERATOR),
+    "operator/liquidate": _method(Liquidate, _OPERATOR),
+    "operator/next_step": _method(Nothing, _OPERATOR),
+    "operator/get_schedule": _method(Nothing, _OPERATOR),
+    "operator/get_surveillance": _method(ForAccount, _OPERATOR),
+    "operator/get_accounts": _method(ForAccount, _OPERATOR, engine=True),
+    "operator/get_statement": _method(OperatorStatement, _OPERATOR),
+    "operator/logout": _method(Logout, _OPERATOR, websocket_only=True),
 }
 
 

@@ -28,7 +28,8 @@ from gateway.requests import METHODS, from_query
 from gateway.session import Session
 from matching.records import COMMAND
 
-_STATUS = {13004: 401, 13009: 401, 13021: 403, 10028: 429, 12003: 429, 10040: 503, -32601: 404}
+_STATUS = {13004: 401, 13009: 401, 13021: 403, 10028: 429, 12003: 429, 10040: 503, 11051: 503, -32601: 404}
+_MEDIA = {"csv": "text/csv; charset=utf-8", "html": "text/html; charset=utf-8"}
 
 
 class _Data(Struct):
@@ -44,6 +45,12 @@ class _Outcome(Struct):
     """What of an answer decides its HTTP status."""
 
     error: _Error | UnsetType = UNSET
+
+
+class _Text(Struct):
+    """An answer whose result is a text."""
+
+    result: str
 
 
 class _Named(Struct):
@@ -101,6 +108,10 @@ def router(hub: Hub, desk: Desk) -> APIRouter:
                 routes.add_api_route(
                     f"/api/v2/{name}", named, methods=[verb], name=name, tags=[name.split("/")[0]],
                     operation_id=f"{verb.lower()} {name}", openapi_extra=_documented(name) if verb == "POST" else None)
+    for scope in ("private", "operator"):
+        for form in _MEDIA:
+            routes.add_api_route(f"/api/v2/{scope}/statement.{form}", partial(_statement, hub, desk, scope, form),
+                                 methods=["GET"], name=f"{scope}/statement.{form}", tags=[scope], response_model=None)
     routes.add_api_route("/api/v2/{name:path}", named, methods=["GET", "POST"], include_in_schema=False)
     routes.add_api_route("/api/v2", enveloped, methods=["POST"], name="JSON-RPC")
     return routes
@@ -113,17 +124,32 @@ def _documented(name: str) -> dict[str, Any] | None:
         "requestBody": {"content": {"application/json": {"schema": model.model_json_schema()}}}}
 
 
+async def _statement(hub: Hub, desk: Desk, scope: str, form: str, request: Request) -> Response:
+    """A statement as a file of its own, for browsers and spreadsheets."""
+    answer = await _answered(hub, desk, request, f"{scope}/get_statement", {"format": form})
+    outcome = _outcome.decode(answer)
+    if outcome.error is not UNSET:
+        return _response(answer, "Basic")
+    headers = {"content-disposition": 'attachment; filename="statement.csv"'} if form == "csv" else {}
+    return Response(msgspec.json.decode(answer, type=_Text).result, headers=headers, media_type=_MEDIA[form])
+
+
 async def _serve(hub: Hub, desk: Desk, request: Request, name: str) -> Response:
     """One request, from its bytes to its answer."""
+    return _response(await _answered(hub, desk, request, name))
+
+
+async def _answered(hub: Hub, desk: Desk, request: Request, name: str, given: dict[str, Any] | None = None) -> bytes:
+    """The JSON-RPC answer to a request. given: parameters that the path says."""
     now = hub.clock()
     connection = connection_of(request.scope)
     waiter = Waiter(hub, desk, connection.number, connection.address)
     try:
         body = await request.body()
-    except ClientDisconnect:
-        return Response(status_code=HTTPStatus.BAD_REQUEST)      # nobody reads it
+    except ClientDisconnect:                                     # nobody reads it
+        return error("null", Refused(-32700, "Parse error", "the client has gone"), now, hub.clock())
     try:
-        frame = _frame(name, request, body)
+        frame = _frame(name, request, body, given or {})
         header = request.headers.get("authorization")
         if header is not None:
             target = request.scope["raw_path"]
@@ -131,17 +157,17 @@ async def _serve(hub: Hub, desk: Desk, request: Request, name: str) -> Response:
                 target += b"?" + request.scope["query_string"]
             waiter.session.log_on(hub.auth.of_header(header, request.method, target, body, now, connection.address))
     except Refused as refused:
-        return _response(error("null", refused, now, hub.clock()))
+        return error("null", refused, now, hub.clock())
     waiter.session.receive(frame, now)
-    return _response(await waiter.answer)
+    return await waiter.answer
 
 
-def _frame(name: str, request: Request, body: bytes) -> bytes:
+def _frame(name: str, request: Request, body: bytes, given: dict[str, Any]) -> bytes:
     """The request as a JSON-RPC frame."""
     if request.method == "GET":
         pairs = parse_qsl(request.url.query, keep_blank_values=True, max_num_fields=64)
         method = METHODS.get(name)
-        values = from_query(method.reader.struct, pairs) if method else {}
+        values = from_query(method.reader.struct, [*given.items(), *pairs]) if method else {}
         return encode({"method": name, "params": values}).encode()
     if not name:
         return body
@@ -157,7 +183,7 @@ def _frame(name: str, request: Request, body: bytes) -> bytes:
     return body
 
 
-def _response(answer: bytes) -> Response:
+def _response(answer: bytes, challenge: str = "Bearer") -> Response:
     """With the status that belongs to the error, and when to come back."""
     outcome = _outcome.decode(answer)
     if outcome.error is UNSET:
@@ -165,5 +191,5 @@ def _response(answer: bytes) -> Response:
     status = _STATUS.get(outcome.error.code, int(HTTPStatus.BAD_REQUEST))
     headers = {"retry-after": str(-(-outcome.error.data.retry_after_ms // 1000))} if status == 429 else {}
     if status == 401:
-        headers["www-authenticate"] = "Bearer"
+        headers["www-authenticate"] = challenge + ' realm="QIEE Hub"'
     return Response(answer, status, headers, "application/json")

@@ -18,7 +18,7 @@ import uvloop
 
 from exchange import snapshot
 from exchange.blotter import Blotter
-from exchange.catalogue import CATALOGUE, load_catalogue
+from exchange.catalogue import CATALOGUE, load_catalogue, read_catalogue
 from exchange.instruments import Instrument, InstrumentError
 from exchange.journal import Journal, JournalError, Space
 from exchange.machine import Exchange
@@ -27,10 +27,21 @@ from exchange.participants.scenario import Scenario, demo_accounts, demo_market_
 from exchange.projections import Projections
 from exchange.recovery import Recovery, prune, recover
 from exchange.runner import Runner
+from exchange.schedule import Schedule
 from exchange.surveillance import Surveillance
 from gateway.app import Hub, create_app
 from gateway.auth import Auth
-from gateway.config import ConfigurationError, Settings, StoredKey, configuration_hash, credentials, read_keys, write_keys
+from gateway.config import (
+    OPERATOR,
+    ConfigurationError,
+    Settings,
+    StoredKey,
+    configuration_hash,
+    credentials,
+    read_keys,
+    write_keys,
+)
+from gateway.day import TradingDay
 from gateway.feed import Feed
 from gateway.rows import warm_up as warm_up_rows
 from gateway.server import Server, ServerError, serve
@@ -39,7 +50,9 @@ from matching.jit import is_cached, seal
 from matching.records import COMMAND
 from risk.limits import Account
 
-DEMO_KEYS = [StoredKey(client_id=name, client_secret=f"{name}-secret", account=name) for name in ("demo", "refinery", "trader")]
+DEMO_KEYS = [
+    *(StoredKey(client_id=name, client_secret=f"{name}-secret", account=name) for name in ("demo", "refinery", "trader")),
+    StoredKey(client_id=OPERATOR, client_secret=f"{OPERATOR}-secret", account=OPERATOR, scope="operator")]
 _MEMBERS_EVERY = 0.1             # seconds
 _SPACE_EVERY = 1.0
 _SAY_AFTER = 1.0                 # seconds that a step may take in silence
@@ -99,6 +112,7 @@ def warm_up(instruments: tuple[Instrument, ...], accounts: list[Account]) -> Non
     with _step(f"{doing} the matching engine"):
         events = hub.exchange.apply(rows)
         hub.exchange.depth(symbol)
+        hub.exchange.indicative(symbol)
         hub.exchange.orders(symbol)
         hub.exchange.order(1)
     with _step(f"{doing} the blotter"):
@@ -128,6 +142,7 @@ class _Running:
     recovery: Recovery
     runner: Runner
     server: Server
+    hub: Hub
     scenario: Scenario | None
     failure: BaseException | None = None
     snapshot_at: int = 0
@@ -150,9 +165,18 @@ def _keys_of(settings: Settings) -> list[StoredKey]:
     return keys
 
 
+def _market(settings: Settings) -> tuple[tuple[Instrument, ...], Schedule | None]:
+    """What is listed, and the schedule that it trades by; None: all of it trades all the time."""
+    path = settings.catalogue or CATALOGUE
+    if settings.day == "off":
+        return load_catalogue(path, settings.profile), None
+    catalogue = read_catalogue(path, settings.profile)
+    return catalogue.instruments, Schedule(catalogue)
+
+
 async def _serve(settings: Settings) -> int:
     started = time.monotonic()
-    instruments = load_catalogue(settings.catalogue or CATALOGUE)
+    instruments, schedule = _market(settings)
     accounts = demo_accounts()
     keys = _keys_of(settings)
     auth = Auth(credentials(keys, accounts))
@@ -163,13 +187,18 @@ async def _serve(settings: Settings) -> int:
     hub_state: Projections = recovery.exchange
     try:
         runner = Runner(hub_state.exchange, recovery.journal, time.time_ns)
-        feed = Feed(instruments, hub_state.market_data)
-        hub = Hub(hub_state.exchange, runner, hub_state.blotter, hub_state.market_data, feed, auth, time.time_ns)
-        runner.listeners.append(hub_state.surveillance.record)
+        feed = Feed(instruments, hub_state.market_data, hub_state.exchange)
+        day = None
+        if schedule is not None and settings.day != "off":
+            day = TradingDay.resume(settings.day, schedule, hub_state.exchange, time.time_ns, settings.day_minutes)
+            runner.listeners.append(day.heard)
+        hub = Hub(hub_state.exchange, runner, hub_state.blotter, hub_state.market_data, feed, auth, time.time_ns,
+                  surveillance=hub_state.surveillance, statements=hub_state.statements,
+                  settlements=hub_state.settlements, day=day)
         server = serve(create_app(hub), settings.host, settings.port)
         scenario = Scenario(hub_state.exchange, demo_members(hub_state.exchange, settings.seed), settings.seed) \
             if settings.members else None
-        running = _Running(settings, recovery, runner, server, scenario, snapshot_at=recovery.journal.sequence)
+        running = _Running(settings, recovery, runner, server, hub, scenario, snapshot_at=recovery.journal.sequence)
         stop = asyncio.Event()
         for name in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(name, stop.set)
@@ -202,7 +231,12 @@ QIEE Hub is ready after {seconds:.1f} s: {len(exchange.instruments)} instruments
   methods                  docs/PROTOCOL.md, http://{at}/docs
   keys                     {'  '.join(f'{key.client_id} / {key.client_secret}' for key in keys if key in DEMO_KEYS)
                               or 'qiee keys list'}""")
-    if keys[0] in DEMO_KEYS:
+    if running.hub.day is not None:
+        day = running.hub.day.describe()
+        say(f"""  trading day              {day['day'].replace('_', ' ')}, {day['profile']} profile, {day['date']}"""
+            + ("; operator/next_step goes on" if day["day"] == "by_hand" else ""))
+        say("Ctrl-C stops the hub\n")
+    if keys[0] in DEMO_KEYS and running.hub.day is None:
         say(f"""your first order, in another terminal:
   curl -s -u {keys[0].client_id}:{keys[0].client_secret} 'http://{at}/api/v2/private/buy?instrument_name={instrument.symbol}"""
             f"""&amount={instrument.lot_size}&price={price}'
@@ -216,7 +250,9 @@ async def _until_stopped(running: _Running, stop: asyncio.Event) -> None:
     engine.add_done_callback(lambda _: stop.set())
     besides = [asyncio.create_task(_watch(running, stop), name="the watch over disk and snapshots")]
     if running.scenario is not None:
-        besides.append(asyncio.create_task(_act(running.scenario, running.runner), name="the simulated members"))
+        besides.append(asyncio.create_task(_act(running.scenario, running.hub), name="the simulated members"))
+    if running.hub.day is not None and running.hub.day.mode != "by_hand":
+        besides.append(asyncio.create_task(running.hub.day.run(running.runner, say), name="the trading day"))
     for task in besides:
         task.add_done_callback(_say_if_failed)
     await stop.wait()
@@ -238,11 +274,12 @@ def _say_if_failed(task: asyncio.Task[None]) -> None:
         say(f"{task.get_name()} ended: {type(error).__name__}: {error}; the hub goes on")
 
 
-async def _act(scenario: Scenario, runner: Runner) -> None:
-    """Let the simulated members act, for ever."""
+async def _act(scenario: Scenario, hub: Hub) -> None:
+    """Let the simulated members act, for ever; like everybody they enter nothing while the disk is nearly full."""
     while True:
-        for rows in scenario.step(time.time_ns()):
-            runner.submit(rows, scenario.heard)
+        if not hub.condition.disk_low:
+            for rows in scenario.step(time.time_ns()):
+                hub.runner.submit(rows, scenario.heard)
         await asyncio.sleep(_MEMBERS_EVERY)
 
 
@@ -253,6 +290,7 @@ async def _watch(running: _Running, stop: asyncio.Event) -> None:
     while True:
         await asyncio.sleep(_SPACE_EVERY)
         level, free = journal.space()
+        running.hub.condition.told(disk_low=level >= Space.CANCEL_ONLY)
         if level != told:
             say(f"disk: {free >> 20} MiB free, {level.name.lower().replace('_', ' ')}")
             told = level

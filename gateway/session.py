@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gateway import commands, questions, requests, terms
+from gateway import commands, operators, questions, requests, terms
 from gateway.auth import SCOPES, Credential
 from gateway.commands import Ticket
 from gateway.desk import Bucket, Desk, platform_state
@@ -164,7 +164,7 @@ class Session:
         """What follows an answer: the first messages of channels, the end of the connection."""
         if name in ("public/subscribe", "private/subscribe"):
             self._begin(read.channels, now)
-        elif name == "private/logout":
+        elif name in ("private/logout", "operator/logout"):
             self.cancel_on_disconnect = None
             self._close(1000, "logged out")
 
@@ -353,7 +353,7 @@ class Session:
         for name in names:
             if name == "platform_state":
                 self.desk.platform.add(self)
-                self.peer.send(platform_state(self.hub))
+                self.peer.send(platform_state(self.hub, sorted(self.desk.everything)))
             elif name in self.channels:
                 if self.channels[name].kind == "portfolio":
                     self.notify(notification(name, self.portfolio()))
@@ -446,4 +446,17 @@ HANDLERS: dict[str, Handler] = {
     "private/get_cancel_on_disconnect": Session._get_cancel, "private/subscribe": Session._subscribe,
     "private/unsubscribe": Session._unsubscribe, "private/unsubscribe_all": Session._unsubscribe_all,
     "private/logout": Session._logout,
+    "public/get_last_settlements_by_instrument": questions.settlements,
+    "private/get_settlement_history_by_instrument": questions.own_settlements,
+    "private/get_statement": questions.statement, "private/set_mmp_config": commands.set_protection,
+    "private/get_mmp_config": questions.protection, "private/reset_mmp": commands.reset_protection,
+    "operator/set_phase": operators.set_phase, "operator/halt": operators.halt, "operator/resume": operators.resume,
+    "operator/kill_switch": operators.kill_switch, "operator/set_limit": operators.set_limit, "operator/cash": operators.cash,
+    "operator/mass_cancel": operators.mass_cancel, "operator/begin_day": operators.begin_day,
+    "operator/end_day": operators.end_day, "operator/list": operators.list_instrument,
+    "operator/begin_window": operators.begin_window, "operator/settle": operators.settle, "operator/expire": operators.expire,
+    "operator/liquidate": operators.liquidate, "operator/next_step": operators.next_step,
+    "operator/get_schedule": operators.schedule, "operator/get_surveillance": operators.surveillance,
+    "operator/get_accounts": operators.accounts, "operator/get_statement": questions.any_statement,
+    "operator/logout": Session._logout,
 }

@@ -3,7 +3,7 @@
 Which instruments a `currency` or a channel means is decided here too: a currency (CNY), a product or the letters of the
 symbols (SC), or `any`.
 
-    describe(exchange, 0)["tick_size"]          # Decimal("0.1")
+    describe(exchange, market, 0)["tick_size"]  # Decimal("0.1")
     chosen(exchange, "SC")                      # frozenset({0, 1, 2})
 """
 import calendar
@@ -11,10 +11,14 @@ import datetime
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
+
 from exchange.instruments import Instrument
 from exchange.machine import Exchange
-from gateway.messages import Refused, Scale
-from matching.codes import Phase
+from exchange.marketdata import MarketData
+from exchange.phases import REFUSES_ENTRY
+from gateway.messages import PHASES, Refused, Scale
+from matching.codes import Phase, Reason
 
 FUTURES = ("any", "all", "future")
 _NEVER = 32_503_708_800_000      # ms, the year 3000: clients want a date even where nothing expires
@@ -58,12 +62,17 @@ def describe_currencies(exchange: Exchange) -> list[dict[str, Any]]:
              "withdrawal_priorities": []} for code in codes(exchange)]
 
 
-def describe(exchange: Exchange, index: int) -> dict[str, Any]:
+def takes_orders(phase: int) -> bool:
+    """Whether a phase takes new orders."""
+    return REFUSES_ENTRY[phase] == Reason.NONE
+
+
+def describe(exchange: Exchange, market: MarketData, index: int) -> dict[str, Any]:
     """One entry of public/get_instruments."""
-    instrument = exchange.instruments[index]
-    scale = Scale(instrument)
-    active = exchange.phase(instrument.symbol) == Phase.CONTINUOUS
-    price, amount = (lambda ticks: Decimal(scale.price(ticks))), (lambda lots: Decimal(scale.amount(lots)))
+    instrument, limit = exchange.instruments[index], exchange.ledger.limits[index]
+    scale, now = Scale(instrument), market.statistics(index)
+    price, amount = (lambda ticks: Decimal(scale.price(int(ticks)))), (lambda lots: Decimal(scale.amount(int(lots))))
+    commission = Decimal(int(limit.fee_rate)) / 1_000_000
     return {
         "instrument_name": instrument.symbol, "instrument_id": index, "kind": "future", "instrument_type": "linear",
         "base_currency": base_of(instrument), "quote_currency": instrument.currency,
@@ -73,11 +82,47 @@ def describe(exchange: Exchange, index: int) -> dict[str, Any]:
         "tick_size": price(instrument.price_increment), "tick_size_steps": [], "contract_size": amount(1),
         "min_trade_amount": amount(instrument.minimum_quantity),
         "creation_timestamp": milliseconds(instrument.listed, 0),
-        "expiration_timestamp": milliseconds(instrument.expiry, _NEVER), "is_active": active,
-        "state": "open" if active else "closed", "maker_commission": 0, "taker_commission": 0, "rfq": False,
+        "expiration_timestamp": milliseconds(instrument.expiry, _NEVER),
+        "is_active": now.phase not in (Phase.UNLISTED, Phase.EXPIRED),
+        "state": "open" if takes_orders(now.phase) else "closed", "phase": PHASES[int(now.phase)],
+        "mechanism": instrument.mechanism.name.lower(), "offset": instrument.offset,
+        "maker_commission": commission, "taker_commission": commission, "fee_per_lot": fen(limit.fee_per_lot), "rfq": False,
         "description": instrument.name, "product": instrument.product, "unit": instrument.unit,
         "price_floor": price(instrument.price_floor), "price_ceiling": price(instrument.price_ceiling),
-        "reference_price": price(instrument.reference_price or 0), "margin_per_lot": fen(_margin(exchange, index))}
+        "min_price": price(now.floor), "max_price": price(now.ceiling), "settlement_price": price(settlement_of(now)),
+        "reference_price": price(instrument.reference_price), "margin_per_lot": fen(limit.margin)}
+
+
+def settlement_of(now: np.record) -> int:
+    """The last settlement price of an instrument's STATISTICS, ticks."""
+    return int(now.settlement if now.settled else now.previous_settlement)
+
+
+def ticker(exchange: Exchange, market: MarketData, scale: Scale, index: int, now_ns: int) -> dict[str, Any]:
+    """public/ticker and the channel ticker. Nothing here is ahead of market data, but open interest, which is the engine's."""
+    instrument, top, day = exchange.instruments[index], market.top(index), market.statistics(index)
+    price, amount = (lambda ticks: Decimal(scale.price(int(ticks)))), (lambda lots: Decimal(scale.amount(int(lots))))
+    traded, before = bool(day.day_trades), int(day.previous_settlement)
+    last = price(day.last_price if day.trades else before)
+    change = round(Decimal(100 * (int(day.last_price) - before)) / abs(before), 4) if traded and before else None
+    return {
+        "timestamp": now_ns // 1_000_000, "instrument_name": instrument.symbol,
+        "state": "open" if takes_orders(day.phase) else "closed", "phase": PHASES[int(day.phase)],
+        "best_bid_price": price(top.bid_price) if top.bid_quantity else 0, "best_bid_amount": amount(top.bid_quantity),
+        "best_ask_price": price(top.ask_price) if top.ask_quantity else 0, "best_ask_amount": amount(top.ask_quantity),
+        "last_price": last, "mark_price": last, "index_price": last, "settlement_price": price(settlement_of(day)),
+        "min_price": price(day.floor), "max_price": price(day.ceiling), "open_interest": amount(open_interest(exchange, index)),
+        "stats": {"high": price(day.high_price) if traded else None, "low": price(day.low_price) if traded else None,
+                  "volume": amount(day.volume), "volume_notional": scale.money(int(day.notional)), "price_change": change}}
+
+
+def open_interest(exchange: Exchange, index: int) -> int:
+    """Lots of all long positions."""
+    count = len(exchange.instruments)
+    if exchange.instruments[index].offset:
+        return int(exchange.ledger.gross["long"][index::count].sum())
+    positions = exchange.ledger.exposures["position"][index::count]
+    return int(positions[positions > 0].sum())
 
 
 def milliseconds(day: datetime.date | None, otherwise: int) -> int:
@@ -87,37 +132,52 @@ def milliseconds(day: datetime.date | None, otherwise: int) -> int:
 
 def fen(amount: int) -> Decimal:
     """Fen as an amount of currency."""
-    return Decimal(amount) / 100
-
-
-def _margin(exchange: Exchange, index: int) -> int:
-    return int(exchange.ledger.limits[index].margin)
+    return Decimal(int(amount)) / 100
 
 
 def positions(exchange: Exchange, account: int, scales: list[Scale], instruments: frozenset[int]) -> list[dict[str, Any]]:
     """private/get_positions: what the account holds or has held in these instruments."""
-    rows = exchange.positions(account)
-    return [position(exchange, scales[row["instrument"]], *(int(row[name]) for name in (
-        "instrument", "position", "open_buy", "open_sell", "cost"))) for row in rows if int(row["instrument"]) in instruments]
+    return [position(exchange, account, scales[index], index)
+            for index in exchange.positions(account)["instrument"].tolist() if index in instruments]
 
 
-def position(exchange: Exchange, scale: Scale, index: int, lots: int, open_buy: int, open_sell: int,
-             cost: int) -> dict[str, Any]:
-    """Position. `cost`: ticks x lots paid less received since the first trade, so profit is exact but not split by sale."""
-    instrument = exchange.instruments[index]
+def position(exchange: Exchange, account: int, scale: Scale, index: int) -> dict[str, Any]:
+    """Position. Profit is what the next settlement would pay if it were at the last price."""
+    instrument, ledger = exchange.instruments[index], exchange.ledger
+    row = account * len(exchange.instruments) + index
+    exposure, limit = ledger.exposures[row], ledger.limits[index]
+    lots, cost, margin = int(exposure.position), int(exposure.cost), int(limit.margin)
     last = exchange.last_price(instrument.symbol)
     profit = scale.money(lots * last - cost)
-    worst = max(abs(lots + open_buy), abs(lots - open_sell))
-    margin = _margin(exchange, index)
-    return {
+    held, worst = lots_held(exchange, row, index), int(exposure.worst)
+    amount = lambda lots: Decimal(scale.amount(int(lots)))  # noqa: E731
+    told = {
         "instrument_name": instrument.symbol, "kind": "future",
-        "direction": "buy" if lots > 0 else "sell" if lots < 0 else "zero", "size": Decimal(scale.amount(lots)),
+        "direction": "buy" if lots > 0 else "sell" if lots < 0 else "zero", "size": amount(lots),
         "size_currency": scale.money(abs(lots) * last), "average_price": Decimal(scale.average(cost, lots)),
         "mark_price": Decimal(scale.price(last)), "index_price": Decimal(scale.price(last)),
+        "settlement_price": Decimal(scale.price(int(limit.settlement))),
         "floating_profit_loss": profit if lots else Decimal(0), "realized_profit_loss": Decimal(0) if lots else profit,
-        "total_profit_loss": profit, "initial_margin": fen(worst * margin), "maintenance_margin": fen(abs(lots) * margin),
-        "open_orders_margin": fen((worst - abs(lots)) * margin), "leverage": 1,
-        "open_orders_buy": Decimal(scale.amount(open_buy)), "open_orders_sell": Decimal(scale.amount(open_sell))}
+        "total_profit_loss": profit, "initial_margin": fen(worst * margin),
+        "maintenance_margin": maintenance(exchange, held * margin), "open_orders_margin": fen((worst - held) * margin),
+        "leverage": 1, "open_orders_buy": amount(exposure.open_buy), "open_orders_sell": amount(exposure.open_sell)}
+    if instrument.offset:
+        gross = ledger.gross[row]
+        told |= {name: amount(gross[name]) for name in ("long", "short", "long_today", "short_today")}
+    return told
+
+
+def lots_held(exchange: Exchange, row: int, index: int) -> int:
+    """Lots that margin is held for without any order: of long and short kept apart the larger (RULEBOOK 10.5)."""
+    if exchange.instruments[index].offset:
+        gross = exchange.ledger.gross[row]
+        return max(int(gross["long"]), int(gross["short"]))
+    return abs(int(exchange.ledger.exposures[row].position))
+
+
+def maintenance(exchange: Exchange, margin: int) -> Decimal:
+    """Of the initial margin of positions (fen), the share below which margin is called (RULEBOOK 11.6), in currency."""
+    return fen(margin * int(exchange.ledger.hub[0].maintenance) // 10_000)
 
 
 def summary(exchange: Exchange, account: int, currency: str, scales: list[Scale]) -> dict[str, Any]:
@@ -125,11 +185,16 @@ def summary(exchange: Exchange, account: int, currency: str, scales: list[Scale]
     row = exchange.account(account)
     equity, margin = int(row.equity), int(row.margin_used)
     held = positions(exchange, account, scales, frozenset(range(len(exchange.instruments))))
+    profit = sum((item["total_profit_loss"] for item in held), Decimal(0))
+    count = len(exchange.instruments)
+    needed = sum(lots_held(exchange, account * count + index, index) * int(exchange.ledger.limits[index].margin)
+                 for index in exchange.positions(account)["instrument"].tolist())
     return {
         "currency": currency, "id": account, "username": exchange.accounts[account].name, "type": "main",
         "equity": fen(equity), "balance": fen(equity), "margin_balance": fen(equity), "initial_margin": fen(margin),
-        "maintenance_margin": fen(margin), "available_funds": fen(equity - margin),
+        "maintenance_margin": maintenance(exchange, needed), "available_funds": fen(equity - margin),
         "available_withdrawal_funds": fen(equity - margin), "open_orders": int(row.open_orders),
-        "session_upl": sum((item["total_profit_loss"] for item in held), Decimal(0)),
-        "total_pl": sum((item["total_profit_loss"] for item in held), Decimal(0)),
-        "margin_model": "segregated_sm", "portfolio_margining_enabled": False}
+        "session_upl": profit, "total_pl": profit,
+        "opening_equity": fen(row.opening_equity), "result": fen(row.result), "fees": fen(row.fees), "paid_in": fen(row.paid_in),
+        "margin_call": bool(row.called), "margin_call_amount": fen(max(0, needed - equity) if row.called else 0),
+        "mmp_triggered": bool(row.tripped), "margin_model": "segregated_sm", "portfolio_margining_enabled": False}

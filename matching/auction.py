@@ -14,14 +14,16 @@ import numpy as np
 
 from matching.book import forget, lots_at, next_row, own, price_of, row_of, unlink
 from matching.codes import ALL, RESTING_OFFSET, EventKind, Reason, Side, TimeInForce
-from matching.jit import inlined, kernel, outlined
-from matching.kernel import cancel_linked, conceal, leave, mass_cancel, nameless, offset_flags, reveal, tell
+from matching.jit import code, inlined, kernel, outlined
+from matching.kernel import nameless, tell, tell_order
 from matching.records import AUCTION_IMBALANCE, AUCTION_REFERENCE, NOBODY, TIME_IN_FORCE
+from matching.terms import cancel_linked, conceal, leave, mass_cancel, offset_flags, reveal
 
-_BUY, _SELL = int(Side.BUY), int(Side.SELL)
-_OPENING_ORDERS = 1 << int(TimeInForce.OPENING)
-_UNCROSSED, _TRADED, _AUCTION = int(EventKind.UNCROSSED), int(EventKind.TRADED), int(EventKind.AUCTION)
-_NO_REASON, _AUCTION_ENDED = int(Reason.NONE), int(Reason.AUCTION_ENDED)
+_BUY, _SELL = code(Side.BUY), code(Side.SELL)
+_OPENING_ORDERS = 1 << code(TimeInForce.OPENING)
+_UNCROSSED, _TRADED, _AUCTION = code(EventKind.UNCROSSED), code(EventKind.TRADED), code(EventKind.AUCTION)
+_NO_REASON, _AUCTION_ENDED = code(Reason.NONE), code(Reason.AUCTION_ENDED)
+_EVERYBODY, _NONE = code(ALL), code(0)
 
 
 # The price ---------------------------------------------------------------------------------------------------------------
@@ -30,7 +32,7 @@ _NO_REASON, _AUCTION_ENDED = int(Reason.NONE), int(Reason.AUCTION_ENDED)
 def next_level(book, side, row):
     """(row, lots) of the first level at or behind `row` of a SIDE's ladder that has lots which may trade; (end, 0): none."""
     row = next_row(book, side, row)
-    lots = np.int64(0)
+    lots = _NONE
     while row < side.end:
         lots = lots_at(book, row)
         if lots != 0:
@@ -52,7 +54,7 @@ def equilibrium(book, number):
     bids, asks = own(book, number, _BUY), own(book, number, _SELL)
     bid, bid_left = next_level(book, bids, bids.best)
     ask, ask_left = next_level(book, asks, asks.best)
-    volume, lowest, highest = np.int64(0), np.int64(0), np.int64(0)
+    volume, lowest, highest = _NONE, _NONE, _NONE
     while bid < bids.end and ask < asks.end and price_of(bids, bid) >= price_of(asks, ask):
         highest, lowest = price_of(bids, bid), price_of(asks, ask)
         met = min(bid_left, ask_left)
@@ -64,7 +66,7 @@ def equilibrium(book, number):
         if ask_left == 0:
             ask, ask_left = next_level(book, asks, ask + 1)
     if volume == 0:
-        return np.int64(0), np.int64(0), np.int64(0)
+        return _NONE, _NONE, _NONE
     # Most lots trade from lowest to highest; bids are left up to bid_price, offers from ask_price on, and none may be better
     # than the price.
     bid_price = price_of(bids, bid) if bid < bids.end else lowest - 1
@@ -80,7 +82,7 @@ def equilibrium(book, number):
     price = lowest
     if instrument.auction & AUCTION_REFERENCE:
         price = max(lowest, min(highest, instrument.previous_settlement))
-    surplus = np.int64(0)
+    surplus = _NONE
     if price == bid_price:
         surplus = bid_left
     elif price == ask_price:
@@ -107,12 +109,15 @@ def depart(book, side, slot):
 
 
 @inlined
-def match(book, events, at, command, buy_slot, sell_slot, price):
-    """One trade of an auction, of as many lots as both have. What the sell is linked with is canceled."""
+def match(book, events, at, command, number, buy_slot, sell_slot, price, bidder):
+    """One trade of an auction, of as many lots as both have. What the sell is linked with is canceled. See trade_all."""
     buy, sell = book.orders[buy_slot], book.orders[sell_slot]
     traded = min(buy.leaves_quantity, sell.leaves_quantity)
-    limit = price_of(own(book, sell.instrument, _SELL), np.int64(sell.level))
-    flags = np.int64(0)
+    limit = price_of(own(book, number, _SELL), np.int64(sell.level))
+    if bidder != _NONE:
+        price = limit if bidder == _SELL else price_of(own(book, number, _BUY), np.int64(buy.level))
+    book.instruments[np.uint64(number)].last_price = price
+    flags = _NONE
     if max(buy.terms, sell.terms) > TIME_IN_FORCE:
         flags = np.int64(offset_flags(book, buy_slot)) | np.int64(offset_flags(book, sell_slot)) << RESTING_OFFSET
     for slot in (buy_slot, sell_slot):
@@ -120,8 +125,7 @@ def match(book, events, at, command, buy_slot, sell_slot, price):
         order.leaves_quantity -= traded
         book.levels[order.level].quantity -= traded
     book.state[0].trade_id += 1
-    event = tell(book, events, at, command, buy, _TRADED, _NO_REASON, buy.instrument, buy.account, _BUY, flags, buy.order_id,
-                 price, traded, buy.leaves_quantity)
+    event = tell_order(book, events, at, command, buy, _TRADED, _NO_REASON, flags, price, traded, buy.leaves_quantity)
     event.trade_id = book.state[0].trade_id
     event.resting_order_id = sell.order_id
     event.resting_account = sell.account
@@ -134,9 +138,10 @@ def match(book, events, at, command, buy_slot, sell_slot, price):
 
 
 @inlined
-def trade_at(book, events, at, command, number, price):
-    """Trade all that an auction trades at its price: buys best price first, oldest first, each with the sells likewise.
+def trade_all(book, events, at, command, number, price, bidder):
+    """Trade all buys at `price` or higher with all sells at it or lower: best price first, oldest first.
 
+    bidder    0: all trades are at the price; a Side: each is at the limit of that side's order (13.2)
     What a buy is linked with goes behind its last trade. An iceberg is revealed before its first trade. Of the last two orders
     that meet at most one has lots left; if that is an iceberg it hides again.
     """
@@ -147,14 +152,14 @@ def trade_at(book, events, at, command, number, price):
         slot = book.levels[np.uint64(bids.best)].head
         buy = book.orders[slot]
         at = reveal(book, events, at, command, slot)
-        tell(book, events, at, command, buy, _UNCROSSED, _NO_REASON, number, buy.account, _BUY, 0, buy.order_id,
-             price_of(bids, bids.best), buy.leaves_quantity, buy.leaves_quantity)
+        tell_order(book, events, at, command, buy, _UNCROSSED, _NO_REASON, _NONE, price_of(bids, bids.best), buy.leaves_quantity,
+                   buy.leaves_quantity)
         at += 1
         while buy.leaves_quantity != 0 and asks.best <= last_ask:
             sell_slot = book.levels[np.uint64(asks.best)].head
             if sell_slot != met:
                 at = reveal(book, events, at, command, sell_slot)
-            at = match(book, events, at, command, slot, sell_slot, price)
+            at = match(book, events, at, command, number, slot, sell_slot, price, bidder)
             met = sell_slot
             if book.orders[sell_slot].leaves_quantity == 0:
                 depart(book, asks, sell_slot)
@@ -170,6 +175,16 @@ def trade_at(book, events, at, command, number, price):
     return at
 
 
+@inlined
+def tell_auction(book, events, at, command, number, price, volume, surplus):
+    """AUCTION: what an auction has come to."""
+    event = tell(
+        book, events, at, command, command, _AUCTION, _NO_REASON, number, _NONE, _NONE, _NONE, _NONE, price, volume, _NONE)
+    event.resting_leaves_quantity = surplus
+    nameless(event)
+    return at + 1
+
+
 @outlined
 def uncross(book, events, at, command, number):
     """The auction of an instrument: trade at its price, cancel OPENING orders, tell AUCTION. RULEBOOK 8.6.
@@ -181,10 +196,6 @@ def uncross(book, events, at, command, number):
     """
     price, volume, surplus = equilibrium(book, number)
     if volume != 0:
-        at = trade_at(book, events, at, command, number, price)
-        book.instruments[np.uint64(number)].last_price = price
-    at, _ = mass_cancel(book, events, at, command, number, ALL, 0, _AUCTION_ENDED, _OPENING_ORDERS)
-    event = tell(book, events, at, command, command, _AUCTION, _NO_REASON, number, 0, 0, 0, 0, price, volume, 0)
-    event.resting_leaves_quantity = surplus
-    nameless(event)
-    return at + 1
+        at = trade_all(book, events, at, command, number, price, _NONE)
+    at, _ = mass_cancel(book, events, at, command, number, _EVERYBODY, _NONE, _AUCTION_ENDED, _OPENING_ORDERS)
+    return tell_auction(book, events, at, command, number, price, volume, surplus)

@@ -12,8 +12,8 @@ import numpy as np
 
 from matching.bitmap import first_from
 from matching.book import Book, find, is_empty, price_of
+from matching.breaker import matches
 from matching.jit import inlined, kernel
-from matching.kernel import matches
 from matching.records import ICEBERG, LINKED, MARKED, NOBODY, PARKED
 from matching.triggers import first_reached
 

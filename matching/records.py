@@ -166,10 +166,11 @@ INSTRUMENT = record(
     ("protection", "<i8"),            # ticks beyond the best price for a market order; 0: to the edge of the band
     ("phase", "u1"),                  # codes.Phase
     ("mechanism", "u1"),              # codes.Mechanism
-    ("watched", "u1"),                # 1: something looks at its trades: parked stops or velocity
+    ("watched", "u1"),                # 1: not every order in it is plain, or a circuit breaker looks at its trades
     ("special", "u1"),                # 1: positions are not simply its own (risk/records.py)
     ("median", "<i4"),                # 1: trades at the middle of bid, ask and last; 0: at the resting price
     ("stops", "<i8"),                 # parked orders
+    ("marked", "<i8"),                # orders that are MARKED
     ("locked", "<i8"),                # Side whose orders alone stand at the daily limit, while LIMIT_LOCKED; else 0
     # the second and third are not
     ("previous_settlement", "<i8"),   # ticks

@@ -32,6 +32,7 @@ from matching.codes import (
     EventKind,
     Flag,
     Limit,
+    Mechanism,
     OrderType,
     Phase,
     Reason,
@@ -124,6 +125,8 @@ class Order:
     display_quantity: int = 0            # lots that an iceberg shows at a time; 0: it is none
     shown: int = 0           # lots that a resting iceberg shows now
     expire_date: int = 0
+    minimum_quantity: int = 0            # of a listed offer: least lots of one TAKE
+    counterparty: int = 0    # of a negotiated offer: who may take it
     linked: int = 0          # id of the order that one of the two cancels; 0: none
     rows: int = 0            # what it takes of the second allowance (2.8)
 
@@ -174,6 +177,8 @@ class Market:
     locked: int = 0                            # Side that a limit-locked market is locked on (9.4)
     locked_days: int = 0                       # in a row; negative: at the floor
     settled: bool = False                      # since the day began (11.3)
+    offer_id: int = 0                          # 13.2: the order of a one-sided auction that others bid for
+    deadline: int = 0                          # ns, end of its countdown; 0: none has begun
     collar: int = 0                            # ticks (5.7); belongs to risk, so that here nothing sets it
 
     def same_side(self, side: int) -> SortedDict:
@@ -195,6 +200,10 @@ class Market:
     def best_opposite(self, side: int) -> Order | None:
         """3.1: the order that one of this side meets first."""
         return oldest_of_first(self.other_side(side))
+
+    @property
+    def mechanism(self) -> int:
+        return self.terms.mechanism
 
     def is_crossed(self) -> bool:
         bid, ask = self.best(Side.BUY), self.best(Side.SELL)
@@ -279,6 +288,7 @@ FOLLOWED_BY = {
     Phase.SETTLEMENT: {Phase.CLOSED},
     Phase.UNLISTED: set(), Phase.EXPIRED: set()}
 ENDS_SESSION = {Phase.BREAK, Phase.CLOSING, Phase.CLOSED}                              # 2.13
+COUNTDOWN = 180_000_000_000                    # ns (13.2)
 TRADING = {Phase.CONTINUOUS, Phase.LIMIT_LOCKED}
 AFTER_CLOSE = {Phase.CLOSING, Phase.CLOSED, Phase.SETTLEMENT}
 
@@ -381,8 +391,10 @@ class ReferenceBook:
         return (self.row_makes_no_sense(command)
                 or self.phase_forbids(command)
                 or self.order_is_unknown(command)
+                or self.offer_forbids(command)
                 or self.price_is_outside_band(command)
                 or self.trigger_is_wrong(command)
+                or self.bid_is_worse_than_offer(command)
                 or self.book_is_full(command)
                 or self.post_only_would_trade(command))
 
@@ -405,7 +417,7 @@ class ReferenceBook:
         if kind == CommandKind.ENTER and (command.time_in_force not in TIMES_IN_FORCE
                                           or command.order_type in STOPS and command.time_in_force not in RESTS):
             return Reason.INVALID_TIME_IN_FORCE, command.time_in_force, 0
-        if kind in (CommandKind.ENTER, CommandKind.AMEND) and not self.flags_make_sense(command):
+        if kind in (CommandKind.ENTER, CommandKind.AMEND, CommandKind.TAKE) and not self.flags_make_sense(command):
             return Reason.INVALID_FLAGS, command.flags, 0
         if kind in (CommandKind.ENTER, CommandKind.AMEND, CommandKind.TAKE):
             if command.quantity <= 0:
@@ -429,6 +441,7 @@ class ReferenceBook:
     def conditions_make_no_sense(self, command: Command) -> Refusal | None:
         """1.5 (110 to 116): the fields of an ENTER that only some orders have (2.9 to 2.14)."""
         rests = command.time_in_force in RESTS
+        mechanism = self.markets[command.instrument].mechanism
         if command.trigger_price and command.order_type not in STOPS:
             return Reason.INVALID_TRIGGER_PRICE, command.trigger_price, 0
         if command.display_quantity:                                                       # 2.11
@@ -438,7 +451,8 @@ class ReferenceBook:
             if not least <= command.display_quantity <= command.quantity:                  # 0 is allowed too
                 return (Reason.INVALID_DISPLAY_QUANTITY, command.display_quantity,
                         0 if command.display_quantity < 0 else least if command.display_quantity < least else command.quantity)
-        largest = command.quantity if command.time_in_force == TimeInForce.IOC else 0      # 2.12
+        may_have_minimum = command.time_in_force == TimeInForce.IOC or mechanism == Mechanism.LISTING
+        largest = command.quantity if may_have_minimum else 0                              # 2.12, 13.1
         if not 0 <= command.minimum_quantity <= largest:
             return (Reason.INVALID_MINIMUM_QUANTITY, command.minimum_quantity,
                     0 if command.minimum_quantity < 0 else largest)
@@ -447,7 +461,11 @@ class ReferenceBook:
                 return Reason.INVALID_EXPIRE_DATE, command.expire_date, max(self.trading_date, 1)
         elif command.expire_date:
             return Reason.INVALID_EXPIRE_DATE, command.expire_date, 0
-        if command.counterparty:
+        if mechanism == Mechanism.NEGOTIATED:                                              # 13.3
+            last = len(self.members) - 1
+            if not 0 <= command.counterparty <= last or command.counterparty == command.account:
+                return Reason.INVALID_COUNTERPARTY, command.counterparty, last
+        elif command.counterparty:
             return Reason.INVALID_COUNTERPARTY, command.counterparty, 0
         if command.order_id and (not rests or command.order_type == OrderType.MARKET):     # 2.14
             return Reason.INVALID_LINK, command.order_id, 0
@@ -537,9 +555,21 @@ class ReferenceBook:
             return Reason.NOT_IN_AUCTION, phase, 0
         if phase != Phase.CALL_AUCTION and kind == CommandKind.ENTER and command.time_in_force == TimeInForce.OPENING:
             return Reason.ONLY_IN_AUCTION, phase, 0
-        if kind == CommandKind.TAKE:
-            return Reason.WRONG_MECHANISM, market.terms.mechanism, 0
-        return None
+        return self.mechanism_forbids(command, market)
+
+    def mechanism_forbids(self, command: Command, market: Market) -> Refusal | None:
+        """5.3 (218) and 13.4"""
+        kind, mechanism = command.kind, market.mechanism
+        if mechanism == Mechanism.ORDER_BOOK:
+            fits = kind != CommandKind.TAKE
+        elif kind == CommandKind.ENTER:
+            waits = command.order_type == OrderType.LIMIT and command.time_in_force in {*RESTS, TimeInForce.OPENING}
+            fits = (waits and not command.flags & POST_ONLY and not command.display_quantity and not command.order_id
+                    and market.phase == (Phase.CALL_AUCTION if mechanism == Mechanism.ONE_SIDED else Phase.CONTINUOUS))
+        else:
+            fits = kind == CommandKind.CANCEL or (
+                kind == CommandKind.TAKE and mechanism != Mechanism.ONE_SIDED and market.phase == Phase.CONTINUOUS)
+        return None if fits else (Reason.WRONG_MECHANISM, mechanism, 0)
 
     def phase_cannot_follow(self, market: Market, phase: int) -> Refusal | None:
         """8.1, 8.2; 9.4"""
@@ -547,7 +577,7 @@ class ReferenceBook:
             return None
         if phase not in FOLLOWED_BY[Phase(market.phase)]:
             return Reason.PHASE_TRANSITION, market.phase, phase
-        if phase == Phase.LIMIT_LOCKED and self.side_locked(market) == 0:
+        if phase == Phase.LIMIT_LOCKED and (self.side_locked(market) == 0 or market.mechanism != Mechanism.ORDER_BOOK):
             return Reason.NOT_LIMIT_LOCKED, market.phase, phase
         return None
 
@@ -559,16 +589,79 @@ class ReferenceBook:
             command.order_type == OrderType.LIMIT and command.time_in_force in {*RESTS, TimeInForce.OPENING})
 
     def order_is_unknown(self, command: Command) -> Refusal | None:
-        """5.4; for the order that an ENTER is linked with 2.14"""
+        """5.4; for the order that an ENTER is linked with 2.14; for the offer of a TAKE, which is another's, 13.1"""
         linking = command.kind == CommandKind.ENTER and command.order_id != 0
-        if command.kind in (CommandKind.AMEND, CommandKind.CANCEL) or linking:
+        if command.kind in ABOUT_ONE_ORDER or linking:
             order = self.orders.get(command.order_id)
-            if order is None or (order.instrument, order.account) != (command.instrument, command.account):
+            if order is None or order.instrument != command.instrument:
+                return Reason.UNKNOWN_ORDER, command.order_id, 0
+            if order.account != command.account and command.kind != CommandKind.TAKE:
                 return Reason.UNKNOWN_ORDER, command.order_id, 0
             if linking and order.side != command.side:
                 return Reason.UNKNOWN_ORDER, command.order_id, 0
             if linking and order.linked:
                 return Reason.ALREADY_LINKED, command.order_id, 0
+        return None
+
+    # What only offers have (13)
+
+    def offer_forbids(self, command: Command) -> Refusal | None:
+        """303 to 307; 108 and 402 of a TAKE, which only the offer can tell"""
+        market = self.markets[command.instrument] if command.kind in (
+            CommandKind.ENTER, CommandKind.CANCEL, CommandKind.TAKE) else None
+        if market is None:
+            return None
+        if command.kind == CommandKind.TAKE:
+            return self.offer_is_not_for(command, market)
+        if market.mechanism != Mechanism.ONE_SIDED:
+            return None
+        if command.kind == CommandKind.CANCEL:
+            bound = self.is_irrevocable(self.orders[command.order_id])
+            return (Reason.IRREVOCABLE, command.order_id, market.offer_id) if bound else None
+        return self.auction_has_no_place_for(command, market)
+
+    def offer_is_not_for(self, command: Command, market: Market) -> Refusal | None:
+        """13.1, 13.3"""
+        offer = self.orders[command.order_id]
+        whole = market.mechanism == Mechanism.NEGOTIATED
+        if command.quantity > offer.leaves_quantity or whole and command.quantity != offer.leaves_quantity:
+            return Reason.INVALID_QUANTITY, command.quantity, offer.leaves_quantity
+        if market.mechanism == Mechanism.NEGOTIATED and command.account != offer.counterparty:
+            return Reason.NOT_COUNTERPARTY, command.account, offer.counterparty
+        if self.members[command.account].group == self.members[offer.account].group:
+            return Reason.NOT_COUNTERPARTY, command.account, offer.account
+        least = min(offer.minimum_quantity, offer.leaves_quantity)
+        return (Reason.QUANTITY_BELOW_MINIMUM, command.quantity, least) if command.quantity < least else None
+
+    def auction_has_no_place_for(self, command: Command, market: Market) -> Refusal | None:
+        """13.2: the first order is the offer, all others are bids."""
+        if not any(self.resting(market.number)):
+            return None
+        offer = self.orders.get(market.offer_id)
+        if offer is None:
+            return Reason.NO_OFFER, market.offer_id, 0
+        if command.side == offer.side:
+            return Reason.OFFER_EXISTS, offer.order_id, 0
+        if self.members[command.account].group == self.members[offer.account].group:
+            return Reason.NOT_COUNTERPARTY, command.account, offer.account
+        if market.deadline and command.time >= market.deadline:
+            return Reason.AUCTION_OVER, command.time, market.deadline
+        return None
+
+    def is_irrevocable(self, order: Order) -> bool:
+        """13.2: a bid; the offer once there is one"""
+        market = self.markets[order.instrument]
+        if market.mechanism != Mechanism.ONE_SIDED:
+            return False
+        return order.order_id != market.offer_id or bool(market.other_side(order.side))
+
+    def bid_is_worse_than_offer(self, command: Command) -> Refusal | None:
+        """13.2 (412)"""
+        if command.kind != CommandKind.ENTER or self.markets[command.instrument].mechanism != Mechanism.ONE_SIDED:
+            return None
+        offer = self.orders.get(self.markets[command.instrument].offer_id)
+        if offer and not offer.reaches(command.price):
+            return Reason.PRICE_BEYOND_RESERVE, command.price, offer.price
         return None
 
     def type_after(self, command: Command) -> int | None:
@@ -646,6 +739,8 @@ class ReferenceBook:
             self.cancel(command, self.orders[command.order_id], Reason.NONE)
         elif kind == CommandKind.AMEND:
             self.amend(command)
+        elif kind == CommandKind.TAKE:
+            self.take(command)
         elif kind == CommandKind.MASS_CANCEL:
             self.mass_cancel(command)
         elif kind == CommandKind.END_DAY:
@@ -679,14 +774,17 @@ class ReferenceBook:
         market = self.markets[command.instrument]
         order = Order(command.sequence, command.instrument, command.account, command.side, self.limit_price(command),
                       command.quantity, command.quantity, command.time_in_force, command.client_order_id, command.flags,
-                      command.order_type, command.trigger_price, expire_date=command.expire_date, linked=command.order_id,
+                      command.order_type, command.trigger_price, expire_date=command.expire_date,
+                      minimum_quantity=command.minimum_quantity, counterparty=command.counterparty, linked=command.order_id,
                       rows=rows_taken(command))
         if 0 < command.display_quantity < command.quantity:                                # 2.11
             order.display_quantity = command.display_quantity
         order.parked = command.order_type in STOPS
         self.emit_order(EventKind.ACCEPTED, command, order, quantity=order.quantity, flags=command.flags,
                         resting_price=order.trigger_price)
-        if order.parked or market.phase == Phase.CALL_AUCTION:                             # 2.9, 8.3
+        if market.mechanism == Mechanism.ONE_SIDED:
+            return self.enter_one_sided(command, market, order)
+        if order.parked or market.phase == Phase.CALL_AUCTION or market.mechanism != Mechanism.ORDER_BOOK:    # 2.9, 8.3, 13.1
             return self.rest(command, order)
         mode = self.self_match_mode(order.flags, order.account)
         if order.time_in_force == TimeInForce.FOK and self.available(command, order, mode) < order.quantity:
@@ -931,7 +1029,8 @@ class ReferenceBook:
         instruments = range(len(self.markets)) if command.instrument == ALL else (command.instrument,)
         canceled = self.cancel_all(command, (
             order for instrument in instruments for order in self.all_orders(instrument)
-            if command.account in (ALL, order.account) and command.side in (0, order.side)), Reason.MASS_CANCEL)
+            if command.account in (ALL, order.account) and command.side in (0, order.side)
+            and not self.is_irrevocable(order)), Reason.MASS_CANCEL)
         self.emit(EventKind.MASS_CANCELED, command, instrument=command.instrument, account=command.account,
                   side=command.side, quantity=canceled)
 
@@ -982,8 +1081,13 @@ class ReferenceBook:
             if phase in ENDS_SESSION:                                                      # 8.7
                 self.cancel_all(command, (order for order in self.all_orders(market.number)
                                           if order.time_in_force == TimeInForce.SESSION), Reason.SESSION_ENDED)
-            if phase == Phase.AUCTION_MATCH or phase == Phase.CONTINUOUS and (
-                    market.phase == Phase.CALL_AUCTION or market.is_crossed()):            # 8.3
+            trades = phase == Phase.AUCTION_MATCH or phase == Phase.CONTINUOUS and (
+                market.phase == Phase.CALL_AUCTION or market.is_crossed())                 # 8.3
+            if market.mechanism == Mechanism.ONE_SIDED:
+                self.end_one_sided(command, market, phase, trades)
+            elif market.mechanism != Mechanism.ORDER_BOOK:
+                pass                                                                       # 13.1: nothing matches by itself
+            elif trades:
                 self.hold_auction(command, market)
             elif phase == Phase.CONTINUOUS:                                                # 2.13
                 self.cancel_opening(command, market)
@@ -1086,6 +1190,71 @@ class ReferenceBook:
         """8.6: what an auction has left of an iceberg shows its display quantity again, in its place."""
         if order.is_iceberg and order.leaves_quantity > 0:
             self.show(command, order, min(order.display_quantity, order.leaves_quantity))
+
+    # The spot side (13)
+
+    def take(self, command: Command) -> None:
+        """13.1, 13.3: the taker's order meets the offer it names, at the offer's price."""
+        market, offer = self.markets[command.instrument], self.orders[command.order_id]
+        side = Side.SELL if offer.side == Side.BUY else Side.BUY
+        order = Order(command.sequence, command.instrument, command.account, side, offer.price, command.quantity,
+                      command.quantity, TimeInForce.FOK, command.client_order_id, command.flags)
+        self.emit_order(EventKind.ACCEPTED, command, order, quantity=order.quantity, flags=command.flags)
+        self.tell_trade(command, market, order, offer, offer.price, command.quantity)
+
+    def enter_one_sided(self, command: Command, market: Market, order: Order) -> None:
+        """13.2: the offer, or a bid, which may begin the countdown or begin it anew."""
+        if not any(self.resting(market.number)):
+            market.offer_id, market.deadline = order.order_id, 0
+            return self.rest(command, order)
+        offer = self.orders[market.offer_id]
+        before = self.worst_needed(market, offer)
+        self.rest(command, order)
+        now = self.worst_needed(market, offer)
+        if now and (before is None or order.key < before.key):
+            market.deadline = command.time + COUNTDOWN
+            self.emit_order(EventKind.COUNTDOWN, command, offer, price=now.price, quantity=market.deadline)
+        return None
+
+    def worst_needed(self, market: Market, offer: Order) -> Order | None:
+        """13.2: the last bid, best first, that it takes to cover the offer; None: they do not cover it."""
+        covered = 0
+        for bid in in_order(market.other_side(offer.side)):
+            covered += bid.leaves_quantity
+            if covered >= offer.leaves_quantity:
+                return bid
+        return None
+
+    def end_one_sided(self, command: Command, market: Market, phase: int, trades: bool) -> None:
+        """13.2: it trades, or is called off, or a halt keeps it."""
+        if not trades and phase in (Phase.CALL_AUCTION, Phase.HALTED):
+            return
+        bought = sum(order.leaves_quantity for order in in_order(market.bids))
+        sold = sum(order.leaves_quantity for order in in_order(market.asks))
+        price = lots = 0
+        if trades and market.is_crossed():
+            price, lots = self.uncross_one_sided(command, market, self.orders[market.offer_id])
+        self.cancel_all(command, self.resting(market.number), Reason.AUCTION_ENDED)
+        market.deadline = market.offer_id = 0
+        if trades:
+            self.emit(EventKind.AUCTION, command, instrument=market.number, price=price, quantity=lots,
+                      resting_leaves_quantity=bought - sold if lots else 0)
+
+    def uncross_one_sided(self, command: Command, market: Market, offer: Order) -> tuple[int, int]:
+        """13.2: bids best price first, oldest first, each at its own price. Returns the price of the last one, and the lots."""
+        lots = price = 0
+        if offer.side == Side.BUY:
+            self.emit_order(EventKind.UNCROSSED, command, offer, quantity=offer.leaves_quantity)
+        while offer.leaves_quantity > 0 and (bid := market.best_opposite(offer.side)):
+            if offer.side == Side.SELL:
+                self.emit_order(EventKind.UNCROSSED, command, bid, quantity=bid.leaves_quantity)
+            buy, sell = (offer, bid) if offer.side == Side.BUY else (bid, offer)
+            price, quantity = bid.price, min(offer.leaves_quantity, bid.leaves_quantity)
+            lots += quantity
+            self.tell_trade(command, market, buy, sell, price, quantity)
+            if buy.leaves_quantity == 0:
+                self.remove(buy)
+        return price, lots
 
     # Days
 

@@ -6,25 +6,12 @@ one after the other: each may trade, move the last price, and so trigger the nex
 import numpy as np
 
 from matching.book import own, parked, price_of, rest, row_of, unlink
+from matching.breaker import goes_on, interrupt, matches, reach_of
 from matching.codes import EventKind, OrderType, Reason, Side
 from matching.jit import code, inlined, outlined
-from matching.kernel import (
-    cancel_linked,
-    conceal,
-    execute,
-    goes_on,
-    incoming_canceled,
-    interrupt,
-    leave,
-    limit_price,
-    matches,
-    offset_flags,
-    reach_of,
-    self_match_mode,
-    tell,
-    unpark,
-)
+from matching.kernel import incoming_canceled, limit_price, self_match_mode, tell
 from matching.records import NOBODY, PARKED
+from matching.terms import cancel_linked, conceal, execute_any, leave, offset_flags
 
 MOST_TRIGGERED = 100             # by one command; more of them become an auction
 _BUY, _SELL = code(Side.BUY), code(Side.SELL)
@@ -53,7 +40,7 @@ def trigger(book, events, at, command, slot):
     leaves = order.leaves_quantity
     stop = extra.order_type == _STOP
     unlink(book, parked(book, number, side), slot)
-    unpark(book, number)
+    book.instruments[np.uint64(number)].stops -= 1
     # the collar does not bind it: a stop must get out, within protection and the band
     limit = limit_price(book, number, _MARKET if stop else _LIMIT, side, extra.price, 0)
     flags = np.int64(offset_flags(book, slot))
@@ -63,8 +50,8 @@ def trigger(book, events, at, command, slot):
     order.terms &= ~PARKED & 255
     mode = self_match_mode(book, account, np.int64(extra.flag_bits))
     reach = reach_of(book, number, side, limit, command.time)
-    at, leaves = execute(book, events, at, command, order, number, account, order.order_id, side, limit, reach, leaves, mode,
-                         flags, True)
+    at, leaves = execute_any(book, events, at, command, order, number, account, order.order_id, side, limit, reach, leaves, mode,
+                         flags)
     beyond = leaves != 0 and goes_on(book, number, side, limit)
     if beyond and stop:
         at = incoming_canceled(book, events, at, command, order, number, account, order.order_id, side, limit, leaves,

@@ -14,7 +14,7 @@ _BUY = code(Side.BUY)
 _OPEN, _CLOSE, _CLOSE_TODAY = code(Flag.OPEN), code(Flag.CLOSE), code(Flag.CLOSE_TODAY)
 OFFSET = _OPEN | _CLOSE | _CLOSE_TODAY
 _CLOSING = _CLOSE | _CLOSE_TODAY
-_GTC, _GTD = code(TimeInForce.GTC), code(TimeInForce.GTD)
+_OUTLIVES_DAY = 1 << code(TimeInForce.GTC) | 1 << code(TimeInForce.GTD)
 _OK, _INVALID_OFFSET = code(Reason.NONE), code(Reason.INVALID_OFFSET)
 _CLOSE_EXCEEDS, _OPENING_CAP = code(Reason.CLOSE_EXCEEDS_POSITION), code(Reason.OPENING_CAP)
 
@@ -61,8 +61,7 @@ def check_offset_flags(special, flags, time_in_force):
     day, for tomorrow its lots are yesterday's."""
     offset = flags & OFFSET
     one = offset != 0 and offset & (offset - 1) == 0
-    if special & SPECIAL_OFFSET == 0 or not one or (
-            offset == _CLOSE_TODAY and (time_in_force == _GTC or time_in_force == _GTD)):
+    if special & SPECIAL_OFFSET == 0 or not one or (offset == _CLOSE_TODAY and (1 << time_in_force) & _OUTLIVES_DAY):
         return _INVALID_OFFSET, flags, 0
     return _OK, 0, 0
 

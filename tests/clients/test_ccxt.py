@@ -11,6 +11,7 @@ import ccxt.pro
 import pytest
 
 SC = "SC/CNY:CNY-261231"         # ccxt's own name of SC2701
+LU = "LU/CNY:CNY-261231"
 
 
 def settings(served, key):
@@ -73,6 +74,30 @@ def test_it_reads_trades_ticker_and_positions(served, alice):
     assert alice.fetch_ticker(SC)["last"] == 521.0
     assert [(position["symbol"], position["side"], position["contracts"]) for position in bob.fetch_positions([SC])] == [
         (SC, "long", 2000)]
+
+
+@pytest.mark.parametrize(("kind", "price"), [("stop_limit", 530.0), ("limit", 530.0), ("stop_market", None), ("market", None)])
+def test_it_places_a_stop_that_waits_and_cancels_it(alice, kind, price):
+    stop = alice.create_order(SC, kind, "buy", 1000, price, {"stopLossPrice": 529.0})
+    assert (stop["triggerPrice"], stop["price"], stop["filled"], stop["info"]["order_state"]) == (529.0, price, 0, "untriggered")
+    assert stop["info"]["order_type"] == ("stop_limit" if price else "stop_market")      # ccxt itself says limit and market
+    assert [seen["id"] for seen in alice.fetch_open_orders(SC)] == [stop["id"]]
+    assert alice.fetch_order_book(SC)["bids"] == []
+    assert alice.cancel_order(stop["id"])["status"] == "canceled"
+
+
+def test_its_stop_is_triggered_by_a_trade(served, alice):
+    bob = ccxt.deribit(settings(served, "bob"))
+    bob.load_markets()
+    alice.create_order(LU, "limit", "sell", 20, 3970)
+    bob.create_order(LU, "limit", "buy", 10, 3970)
+    stop = alice.create_order(LU, "stop_limit", "buy", 10, 3976, {"stopLossPrice": 3975})
+    bob.create_order(LU, "limit", "buy", 10, 3970)
+    bob.create_order(LU, "limit", "sell", 20, 3975)
+    bob.create_order(LU, "limit", "buy", 10, 3975)
+    done = alice.fetch_order(stop["id"])
+    assert (done["status"], done["average"], done["triggerPrice"]) == ("closed", 3975, 3975)
+    bob.cancel_all_orders()
 
 
 def test_it_tells_its_errors_apart(served, alice):
@@ -139,6 +164,19 @@ def test_it_watches_its_balance(served):
         async with pro(served, "carol") as carol:
             carol.options["currencies"] = ["CNY"]        # ccxt's own setting: whose portfolio to watch
             assert (await soon(carol.watch_balance()))["CNY"]["total"]["CNY"] == 10 ** 11
+    asyncio.run(test())
+
+
+def test_it_watches_the_ticker(served):
+    async def test():
+        async with pro(served, "carol") as carol:
+            first = await soon(carol.watch_ticker(SC))
+            assert (first["symbol"], first["info"]["phase"]) == (SC, "continuous")
+            ticker = asyncio.create_task(carol.watch_ticker(SC))
+            await asyncio.sleep(0.2)
+            await carol.create_order(SC, "limit", "buy", 2000, 518.0)
+            seen = await soon(ticker)
+            assert (seen["bid"], seen["bidVolume"], seen["info"]["max_price"]) == (518.0, 2000, first["info"]["max_price"])
     asyncio.run(test())
 
 

@@ -7,7 +7,6 @@ from exchange.blotter import Blotter, OrderState
 from matching.codes import CommandKind, EventKind, Flag, OrderType, Reason, Side, TimeInForce
 from tests.build import SECOND, amend, cancel, enter, instrument, operator, rows
 from tests.exchange.events import accepted, amended, canceled, displayed, parked, stream, traded, triggered, uncrossed
-from tests.exchange.flows import day_flow
 from tests.matching.flow import random_flow
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -81,8 +80,8 @@ def plain(entry):
     return {name: entry[name].item() for name in FIELDS}
 
 
-def play(seed, count=1500, make=random_flow):
-    flow = make(seed, count)
+def play(seed, count=1500):
+    flow = random_flow(seed, count)
     exchange = Exchange(flow.instruments, flow.accounts, risk=False, max_orders=2048)
     return flow, exchange
 
@@ -96,9 +95,8 @@ def batches(commands, rng):
 
 
 @pytest.mark.parametrize("seed", range(10))
-@pytest.mark.parametrize("make", [random_flow, day_flow])
-def test_with_room_for_all_it_equals_a_plain_replay_of_the_events(make, seed):
-    flow, exchange = play(seed, make=make)
+def test_with_room_for_all_it_equals_a_plain_replay_of_the_events(seed):
+    flow, exchange = play(seed)
     blotter, ledger = Blotter(max_orders=2048, history=2048), Ledger()
     for commands in batches(flow.commands, np.random.default_rng(seed)):
         events = exchange.apply(commands)
@@ -117,9 +115,8 @@ def test_with_room_for_all_it_equals_a_plain_replay_of_the_events(make, seed):
 
 
 @pytest.mark.parametrize("seed", range(10))
-@pytest.mark.parametrize("make", [random_flow, day_flow])
-def test_when_room_is_short_open_orders_stay_and_those_that_finished_first_are_gone(make, seed):
-    flow, exchange = play(seed, make=make)
+def test_when_room_is_short_open_orders_stay_and_those_that_finished_first_are_gone(seed):
+    flow, exchange = play(seed)
     open_at_most, history = 700, 50
     blotter, ledger = Blotter(open_at_most, history), Ledger()
     for commands in batches(flow.commands, np.random.default_rng(seed)):
@@ -357,7 +354,7 @@ def test_what_is_handed_out_does_not_change_later():
 
 
 def test_over_a_snapshot_it_goes_on_as_if_nothing_had_happened():
-    flow, exchange = play(3, make=day_flow)
+    flow, exchange = play(3)
     room = {"max_orders": 700, "history": 50, "trades": 30}
     kept = Blotter(**room)
     kept.record(flow.commands[:900], exchange.apply(flow.commands[:900]))

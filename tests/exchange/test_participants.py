@@ -1,11 +1,12 @@
 """exchange/participants: simulated members keep every book two-sided, break no rule, and go on after a restart."""
+import dataclasses
 from collections import Counter
 
 import numpy as np
 import pytest
 
 from exchange import Account, Exchange
-from exchange.catalogue import load_catalogue
+from exchange.catalogue import load_catalogue, read_catalogue
 from exchange.participants import member
 from exchange.participants.fair_value import FairValues
 from exchange.participants.market_maker import MarketMaker
@@ -13,11 +14,22 @@ from exchange.participants.member import View
 from exchange.participants.momentum import Momentum
 from exchange.participants.noise_trader import NoiseTrader
 from exchange.participants.refiner import Refiner
-from exchange.participants.scenario import Scenario, delivery_ranks, demo_accounts, demo_members
+from exchange.participants.scenario import (
+    _RACES,
+    Scenario,
+    closable,
+    delivery_ranks,
+    demo_accounts,
+    demo_market_makers,
+    demo_members,
+    is_plain,
+)
 from exchange.runner import Runner
-from matching.codes import CommandKind, EventKind, Flag, OrderType, Phase, Reason, Scope, Side, TimeInForce
+from exchange.schedule import Compressed, Schedule
+from matching.codes import ALL, CommandKind, EventKind, Flag, OrderType, Phase, Reason, Scope, Side, TimeInForce
 from matching.invariants import check_book
 from matching.records import COMMAND
+from risk.records import GROSS
 from tests.build import account, enter, instrument, operator, rows
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -146,6 +158,15 @@ def test_fair_values_move_and_stay_within_the_bands(day):
     assert (values >= [terms.price_floor for terms in CATALOGUE]).all()
     assert (values <= [terms.price_ceiling for terms in CATALOGUE]).all()
     assert (np.ptp(values, axis=0) > 5).all()
+
+
+def test_some_orders_hide_a_part_and_some_wait_for_a_trade(day):
+    """RULEBOOK 2.9 to 2.11"""
+    kinds = Counter(day.all_events["kind"].tolist())
+    assert kinds[EventKind.DISPLAYED] > 50 and kinds[EventKind.TRIGGERED] > 5
+    stops = day.all_commands[day.all_commands["trigger_price"] != 0]
+    assert set(stops["order_type"].tolist()) == {OrderType.STOP, OrderType.STOP_LIMIT}
+    assert day.exchange.book.instruments["stops"].max() <= 6
 
 
 def test_orders_do_not_pile_up(day):
@@ -317,7 +338,7 @@ def test_a_price_that_people_pushed_to_the_collar_comes_back_and_the_books_with_
     assert set(market.scenario.rejects) <= {Reason.UNKNOWN_ORDER}
 
 
-@pytest.mark.parametrize("phase", [Phase.HALTED, Phase.CLOSED])
+@pytest.mark.parametrize("phase", [Phase.HALTED, Phase.CLOSED, Phase.BREAK])
 def test_members_leave_an_instrument_alone_that_does_not_trade(phase):
     market = Market()
     market.step(LATER)
@@ -329,6 +350,118 @@ def test_members_leave_an_instrument_alone_that_does_not_trade(phase):
     market.person(operator(CommandKind.PHASE, Phase.CONTINUOUS, instrument=0))
     market.step(50)
     assert market.scenario.rejects == Counter() and "SC2701" in market.two_sided()
+
+
+# A trading day
+
+def test_in_a_call_auction_bids_meet_offers_and_a_price_near_the_fair_value_forms_in_every_book():
+    """RULEBOOK 5.3, 8.3 to 8.6"""
+    market = Market(exchange=Exchange(CATALOGUE, demo_accounts(), max_orders=1 << 14))
+    market.person(operator(CommandKind.PHASE, Phase.CALL_AUCTION, instrument=ALL))
+    market.step(80)
+    commands = np.concatenate(market.commands[1:])
+    assert set(commands["order_type"][commands["kind"] == CommandKind.ENTER].tolist()) == {OrderType.LIMIT}
+    assert TimeInForce.IOC not in commands["time_in_force"] and TimeInForce.OPENING in commands["time_in_force"]
+    fair = market.scenario.fair_values
+    events = market.person(operator(CommandKind.PHASE, Phase.CONTINUOUS, instrument=ALL))
+    auctions = events[events["kind"] == EventKind.AUCTION]
+    assert auctions["instrument"].tolist() == list(range(len(CATALOGUE))) and (auctions["quantity"] > 0).all()
+    assert np.abs(auctions["price"] - fair[auctions["instrument"]]).max() <= 8
+    market.step(100)
+    assert market.scenario.rejects == Counter() and len(market.two_sided()) == len(CATALOGUE)
+    assert 1 <= market.spread(0) <= 4
+
+
+def test_where_orders_open_or_close_members_close_what_there_is_before_they_open():
+    """RULEBOOK 10: yesterday's lots with CLOSE, today's with CLOSE_TODAY, and no order for more than there is"""
+    terms = [dataclasses.replace(terms, offset=True) for terms in CATALOGUE[:4]]
+    exchange = Exchange(terms, demo_accounts(), max_orders=1 << 14)
+    market = Market(exchange=exchange)
+    market.person(operator(CommandKind.BEGIN_DAY, quantity=20261105))
+    market.step(600)
+    first = np.concatenate(market.commands[1:])
+    market.person(operator(CommandKind.END_DAY), operator(CommandKind.BEGIN_DAY, quantity=20261106))
+    begun = len(market.commands)
+    market.step(600)
+    second = np.concatenate(market.commands[begun:])
+    offset = int(Flag.OPEN | Flag.CLOSE | Flag.CLOSE_TODAY)
+    for commands, flags in ((first, {Flag.OPEN, Flag.CLOSE_TODAY}), (second, {Flag.OPEN, Flag.CLOSE, Flag.CLOSE_TODAY})):
+        entered = commands["kind"] == CommandKind.ENTER
+        assert set((commands["flags"][entered] & offset).tolist()) == flags
+        assert not (commands["flags"][~entered] & offset).any()
+    assert market.scenario.rejects == Counter()
+    assert exchange.ledger.gross["long"].max() < 600
+
+
+class Watcher:
+    """A member that looks at the nearest month of every product and asks for nothing."""
+
+    interval_ns, months = STEP // 50, 1
+
+    def __init__(self, instruments):
+        self.account, self.instruments, self.seen = 0, instruments, set()
+
+    def act(self, now_ns, seen):
+        self.seen.add(seen.instrument)
+        return member.rows([])
+
+
+def test_the_nearest_month_is_the_first_of_those_listed_now_and_only_order_books_have_members():
+    """Expired months and those to come have no rank; spreads, trading at settlement and the spot side no members."""
+    instruments = load_catalogue(open=False)
+    exchange = Exchange(instruments, demo_accounts(), max_orders=1 << 14)
+    market = Market(exchange=exchange)
+    market.person(operator(CommandKind.PHASE, Phase.CALL_AUCTION, instrument=ALL),
+                  operator(CommandKind.PHASE, Phase.CONTINUOUS, instrument=ALL))
+    market.step(60)
+    listed = [number for number, terms in enumerate(instruments) if terms.phase == Phase.CLOSED and is_plain(terms)]
+    assert set(np.concatenate(market.commands[1:])["instrument"].tolist()) == set(listed)
+    crude = [number for number in listed if instruments[number].product == "crude"]
+
+    def nearest():
+        watcher = Watcher(range(len(instruments)))
+        scenario = Scenario(exchange, [watcher], seed=1)
+        for step in range(10):
+            scenario.step(START + step * STEP)
+        return watcher.seen
+
+    first = nearest()
+    assert len(first) == len({terms.product for terms in instruments}) and first & set(crude) == {crude[0]}
+    market.person(*(operator(kind, code, instrument=crude[0]) for kind, code in (
+        (CommandKind.PHASE, Phase.CLOSING), (CommandKind.PHASE, Phase.SETTLEMENT), (CommandKind.SETTLE, 0),
+        (CommandKind.EXPIRE, 0))))
+    assert exchange.phase(instruments[crude[0]].symbol) == Phase.EXPIRED
+    assert nearest() == first - {crude[0]} | {crude[1]}
+    begun = len(market.commands)
+    market.step(20)
+    assert crude[0] not in np.concatenate(market.commands[begun:])["instrument"]
+    assert market.scenario.rejects == Counter()
+
+
+@pytest.mark.parametrize("profile", ["chinese", "international"])
+def test_members_live_through_two_compressed_days_and_every_auction_has_a_price(profile):
+    """RULEBOOK 8, 11, 14: whatever phase comes, nobody is refused but by a race; books are two-sided when they trade."""
+    schedule = Schedule(read_catalogue(profile=profile))
+    exchange = Exchange(schedule.catalogue.instruments, demo_accounts(), max_orders=1 << 14)
+    market = Market(exchange=exchange)
+    driver = Compressed(schedule, schedule.opens, START)
+    market.runner.listeners.append(lambda commands, events: driver.heard(events))
+    while driver.day < schedule.calendar.next_trading_day(schedule.calendar.next_trading_day(schedule.opens)):
+        for step in driver.due(market.now):
+            market.runner.submit(step.commands)
+        market.runner.step()
+        market.step()
+    events = np.concatenate(market.events)
+    members = events[(events["kind"] == EventKind.REJECTED) & (events["account"] >= PEOPLE)]
+    assert set(map(Reason, members["reason"].tolist())) <= _RACES and len(members) < 20
+    plain = np.array([is_plain(terms) for terms in exchange.instruments])
+    auctions = events[(events["kind"] == EventKind.AUCTION) & plain[np.maximum(events["instrument"], 0)]]
+    assert len(auctions) > 20 and (auctions["quantity"] > 0).mean() > 0.9
+    traded = np.unique(events["instrument"][events["kind"] == EventKind.TRADED])
+    assert plain[traded].all() and len(traded) == sum(plain[number] for number, _ in schedule.listed(schedule.opens))
+    settled = events[events["kind"] == EventKind.SETTLED]
+    assert (settled["quantity"][plain[settled["instrument"]]] > 0).all()
+    check_book(exchange.book)
 
 
 def test_a_member_that_was_refused_is_silent_for_a_second():
@@ -348,13 +481,13 @@ def test_a_member_that_was_refused_is_silent_for_a_second():
 
 # One member at a time
 
-def view(orders=(), fair=1000, last=1000, position=0, rank=0, lowest=900, highest=1100, instruments=1):
+def view(orders=(), fair=1000, last=1000, position=0, rank=0, lowest=900, highest=1100, instruments=1, **besides):
     """What a member sees in a book of (account, side, price, quantity)."""
     exchange = Exchange([instrument(floor=0, ceiling=2000, reference_price=last)] * instruments, 5)
     if orders:
         exchange.apply(rows(*[enter(*order) for order in orders]))
     return View(instrument=0, rank=rank, fair=fair, last=last, lowest=lowest, highest=highest, largest=100,
-                orders=exchange.orders("SC2701"), position=position)
+                orders=exchange.orders("SC2701"), position=position, **besides)
 
 
 def quotes(commands, side):
@@ -415,6 +548,68 @@ def test_noise_takes_or_leaves_orders_near_the_touch():
     assert set(seen["price"][taking & (seen["side"] == BUY)]) == {1002}
     assert set(seen["price"][~taking & (seen["side"] == BUY)]) == {996, 997, 998, 999, 1000}
     assert 0.3 < taking.mean() < 0.7 and set(seen["quantity"]) == {1, 2, 3, 5, 10}
+
+
+def test_noise_hides_large_orders_and_waits_for_trades():
+    book = view([(0, BUY, 999, 9), (0, SELL, 1002, 9)])
+    trader = NoiseTrader(1, [0], 3, activity=1.0, taking=0.0, stopping=0.5, hiding=1.0, max_position=1000)
+    seen = np.concatenate([trader.act(START, book) for _ in range(300)])
+    stops = seen[seen["trigger_price"] != 0]
+    beyond = np.where(stops["side"] == BUY, 1, -1) * (stops["trigger_price"] - 1000)
+    assert set(beyond) == {2, 3, 4, 5} and set(stops["quantity"]) == {1, 2}
+    limited = stops["order_type"] == OrderType.STOP_LIMIT
+    assert not stops["price"][~limited].any() and 0.3 < limited.mean() < 0.7
+    assert set(np.abs(stops["price"] - stops["trigger_price"])[limited]) == {2}
+    resting = seen[seen["trigger_price"] == 0]
+    assert dict(zip(resting["quantity"].tolist(), resting["display_quantity"].tolist(), strict=True)) == {
+        1: 0, 2: 0, 3: 0, 5: 2, 10: 2}
+    full = dataclasses.replace(book, parked=6)
+    assert not np.concatenate([trader.act(START, full) for _ in range(100)])["trigger_price"].any()
+    near_the_limit = NoiseTrader(1, [0], 3, activity=1.0, max_position=12)
+    assert not any(len(near_the_limit.act(START, full)) for _ in range(50))       # any parked order could be its own
+
+
+def test_in_an_auction_noise_pays_more_than_the_fair_value_once_and_momentum_stays_away():
+    trader = NoiseTrader(1, [0], 3, activity=0.0)
+    auction = view([(0, BUY, 999, 9), (0, SELL, 1002, 9)], auction=True, rank=1)
+    seen = np.concatenate([trader.act(START, auction) for _ in range(200)])
+    assert set(seen["price"][seen["side"] == BUY]) == {1002, 1003, 1004, 1005}
+    assert set(seen["price"][seen["side"] == SELL]) == {995, 996, 997, 998}
+    assert set(seen["time_in_force"]) == {TimeInForce.DAY, TimeInForce.OPENING}
+    assert len(trader.act(START, view([(1, BUY, 1001, 2)], auction=True))) == 0
+    assert len(trader.act(START, view([(1, BUY, 999, 2)], auction=True))) == 1
+    follower = Momentum(3, [0], 1)
+    follower.act(START, view(last=1000))
+    assert len(follower.act(START, dataclasses.replace(auction, last=1050))) == 0
+
+
+def test_a_refiner_rests_one_order_beyond_the_fair_value_in_an_auction():
+    refiner = Refiner(2, [0], seed=1)
+    target = refiner.target(START, 0)
+    bid = refiner.act(START, view([(0, BUY, 999, 9), (0, SELL, 1001, 9)], position=target - 50, auction=True))
+    assert (bid["side"].tolist(), bid["price"].tolist(), bid["time_in_force"].tolist()) == ([BUY], [1001], [TimeInForce.DAY])
+    assert len(refiner.act(START, view([(2, BUY, 1001, 5)], position=target - 50, auction=True))) == 0
+    offer = refiner.act(START, view(position=target + 50, auction=True))
+    assert (offer["side"].tolist(), offer["price"].tolist()) == ([SELL], [999])
+
+
+def test_what_an_account_may_close_is_used_up_by_the_orders_of_one_look():
+    gross = np.zeros(1, GROSS)[0]
+    gross.long, gross.long_today, gross.closing_long, gross.closing_long_today = 30, 12, 8, 5
+    gross.short, gross.short_today = 4, 4
+    book = dataclasses.replace(view(), closable=closable(gross))
+    orders = member.rows([member.enter(book, 0, side, 1000, quantity) for side, quantity in (
+        (SELL, 6), (SELL, 6), (SELL, 20), (SELL, 3), (BUY, 3), (BUY, 3))])
+    assert [(int(order["flags"]) & ~int(Flag.SMP_CANCEL_RESTING), int(order["quantity"])) for order in orders] == [
+        (Flag.CLOSE, 6), (Flag.CLOSE, 4), (Flag.CLOSE_TODAY, 7), (Flag.OPEN, 3), (Flag.CLOSE_TODAY, 3), (Flag.CLOSE_TODAY, 1)]
+
+
+def test_where_orders_open_or_close_a_quote_is_replaced_and_not_amended():
+    """An amended order keeps its flag, and there may be less to close by then."""
+    resting = [(0, BUY, 999, 5), (0, SELL, 1001, 5)]
+    seen = dataclasses.replace(view(resting, fair=1001), closable=member.Closable())
+    commands = MarketMaker(0, [0], 1, levels=1).act(START, seen)
+    assert commands["kind"].tolist() == [CommandKind.CANCEL, CommandKind.ENTER] * 2
 
 
 def test_a_refiner_follows_its_programme_in_slices():
@@ -496,6 +691,7 @@ def test_demo_accounts_are_three_people_with_limits_and_the_members():
             assert 0 < getattr(person, limit) < getattr(far, limit)
         assert person.messages_per_second > 0
     assert len({account.name for account in accounts}) == len(accounts)
+    assert [accounts[number].name for number in demo_market_makers(accounts)] == ["sim-maker-1", "sim-maker-2"]
     assert {account.firm for account in accounts[PEOPLE:]}.isdisjoint({person.firm for person in accounts[:PEOPLE]})
 
 

@@ -9,7 +9,7 @@ from exchange.surveillance import CONDUCT, Behaviour, Notice, Step, Surveillance
 from matching.codes import ALL, CommandKind, EventKind, Flag, Limit, Reason, Side, TimeInForce
 from tests.build import account, amend, cancel, enter, instrument, operator, rows
 from tests.exchange.events import accepted, canceled, stream, traded
-from tests.exchange.flows import day_flow
+from tests.matching.flow import random_flow
 
 BUY, SELL = Side.BUY, Side.SELL
 COUNTS = (CONDUCT.names or ())[2:]
@@ -165,13 +165,14 @@ def test_a_threshold_is_reported_with_the_step_that_follows():
 
 def test_each_day_leads_one_step_further_and_a_good_day_does_not():
     hub = Hub(thresholds=LOW)
-    for step in (Step.PHONE, None, Step.WATCH_LIST, Step.OPENING_RESTRICTED, Step.OPENING_RESTRICTED):
-        hub.do(begin_day())
+    steps = (Step.PHONE, None, Step.WATCH_LIST, Step.OPENING_RESTRICTED, Step.OPENING_RESTRICTED)
+    for date, step in enumerate(steps, 20261105):
+        hub.do(begin_day(date))
         for number in (0, 1) if step else ():
             hub.do(*(enter(0, BUY, 95, 5, instrument=number) for _ in range(3)))
             hub.do(*(cancel(0, hub.last - back, instrument=number) for back in range(3)))
         assert hub.reported() == ([(0, Behaviour.CANCELS, 3, step)] * 2 if step else [])
-    hub.do(begin_day(), *(enter(2, side, 100, 1) for side in (BUY, SELL) * 2))
+    hub.do(begin_day(20261110), *(enter(2, side, 100, 1) for side in (BUY, SELL) * 2))
     assert hub.reported() == [(2, Behaviour.SELF_TRADES, 2, Step.PHONE)]
 
 
@@ -259,7 +260,7 @@ def told(surveillance):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_it_equals_a_plain_replay_of_the_events(seed):
-    flow = day_flow(seed, 1000)
+    flow = random_flow(seed, 1000)
     batches = list(pieces(flow, seed))
     surveillance = Surveillance(flow.instruments, flow.accounts, thresholds=Thresholds(large_lots=5))
     for number, (commands, events) in enumerate(batches):
@@ -270,7 +271,7 @@ def test_it_equals_a_plain_replay_of_the_events(seed):
 
 
 def test_over_a_snapshot_it_goes_on_as_if_nothing_had_happened():
-    flow = day_flow(2, 1000)
+    flow = random_flow(2, 1000)
     batches = list(pieces(flow, 2))
     kept = Surveillance(flow.instruments, flow.accounts, thresholds=LOW)
     for batch in batches[:len(batches) // 2]:

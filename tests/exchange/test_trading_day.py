@@ -7,7 +7,7 @@ import pytest
 from exchange import Account, Exchange
 from exchange.catalogue import read_catalogue
 from exchange.schedule import Compressed, Schedule
-from matching.codes import CommandKind, EventKind, Limit, OrderType, Phase, Side, TimeInForce
+from matching.codes import CommandKind, EventKind, Flag, Limit, OrderType, Phase, Reason, Side, TimeInForce
 from tests.build import enter, rows
 
 DATE = datetime.date
@@ -118,3 +118,58 @@ def test_at_settlement_orders_become_positions_of_the_leg():
     held = hub.exchange.positions(0)
     assert held["position"][held["instrument"] == 0].tolist() == [2]
     assert int(hub.exchange.account(1)["result"]) == 2 * 5 * 100_00
+
+
+def test_orders_of_the_call_auction_trade_when_it_ends():
+    """RULEBOOK 8.3, 14.3"""
+    hub = Hub("chinese", DATE(2026, 12, 4))
+    hub.until("call auction SC")
+    hub.order(0, Side.BUY, 5230, 2, flags=Flag.OPEN)
+    hub.order(1, Side.SELL, 5190, 2, flags=Flag.OPEN)
+    events = hub.until("auction match SC")
+    assert events["price"][events["kind"] == EventKind.TRADED].tolist() == [5210]    # nearest to the previous settlement price
+    hub.order(0, Side.BUY, 5200, 1, flags=Flag.OPEN)             # neither entry nor cancel until trading begins
+    assert hub.exchange.depth("SC2701")[0].tolist() == []
+
+
+def test_a_sweep_begins_a_short_auction_that_the_schedule_ends():
+    """RULEBOOK 9.3, 14.7"""
+    hub = Hub("international")
+    hub.until("continuous SC")
+    for price in range(5210, 5330, 10):
+        hub.order(1, Side.SELL, price, 1)
+    events = hub.order(0, Side.BUY, 5300, 20)
+    tripped = events[events["kind"] == EventKind.PHASE]
+    assert tripped[["instrument", "quantity", "reason"]].tolist() == [(0, Phase.CALL_AUCTION, Reason.VELOCITY)]
+    assert hub.exchange.phase("SC2701") == Phase.CALL_AUCTION and hub.exchange.phase("SC2702") == Phase.CONTINUOUS
+    step, events = hub.step()
+    assert step.description == "short auction ends SC2701" and hub.exchange.phase("SC2701") == Phase.CONTINUOUS
+    assert (events["kind"] == EventKind.TRADED).any()
+
+
+def lock(hub, day):
+    """Nobody offers SC2702 at the close; somebody bids at its limit."""
+    hub.until("continuous SC", day)
+    ceiling = int(hub.exchange.book.instruments["ceiling"][hub.index["SC2702"]])
+    hub.order(0, Side.BUY, ceiling, 1, symbol="SC2702", flags=Flag.OPEN)
+    hub.until("limit-locked?")
+    return hub.exchange.phase("SC2702")
+
+
+def test_what_closes_locked_for_three_days_is_halted_for_the_fourth():
+    """RULEBOOK 9.4, 14.7"""
+    hub = Hub("chinese", DATE(2026, 12, 8))
+    for day, wider in ((DATE(2026, 12, 8), 1100), (DATE(2026, 12, 9), 1300), (DATE(2026, 12, 10), 1300)):
+        assert lock(hub, day) == Phase.LIMIT_LOCKED
+        hub.until("settlement")
+        row = hub.exchange.book.instruments[hub.index["SC2702"]]
+        assert row.ceiling == row.previous_settlement + row.previous_settlement * wider // 10_000
+    hub.until("begins", DATE(2026, 12, 11))
+    while hub.driver.day == DATE(2026, 12, 11):
+        assert hub.exchange.phase("SC2702") in (Phase.HALTED, Phase.CLOSING, Phase.SETTLEMENT, Phase.CLOSED)
+        assert hub.exchange.phase("SC2703") != Phase.HALTED
+        hub.step()
+        if hub.exchange.phase("SC2702") == Phase.CLOSED:
+            break
+    hub.until("continuous SC", DATE(2026, 12, 14))
+    assert hub.exchange.phase("SC2702") == Phase.CONTINUOUS

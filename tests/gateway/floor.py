@@ -7,7 +7,7 @@
 """
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -16,31 +16,40 @@ import numpy as np
 from exchange import Exchange
 from exchange.blotter import Blotter
 from exchange.marketdata import MarketData
+from exchange.settlements import Settlements
+from exchange.statement import Statements
+from exchange.surveillance import Surveillance
 from gateway.auth import Auth, Credential
 from gateway.commands import Ticket
 from gateway.desk import Desk
 from gateway.feed import Feed
 from gateway.hub import Hub, Limits
 from gateway.session import Session
+from matching.codes import ALL
 from matching.records import COMMAND
 from tests.build import account, instrument, rows
 
 START = 1_795_399_483_000_000_000
 KEYS = [Credential("alice", "alice-secret", 0), Credential("bob", "bob-secret", 1),
-        Credential("carol", "carol-secret", 2), Credential("reader", "reader-secret", 0, "trade:read account:read")]
+        Credential("carol", "carol-secret", 2), Credential("reader", "reader-secret", 0, "trade:read account:read"),
+        Credential("operator", "operator-secret", ALL, "operator")]
 
 
 class Floor:
     """Everything behind the sockets. `now` is the only clock."""
 
     def __init__(self, instruments: list[Any] | None = None, accounts: list[Any] | None = None,
-                 limits: Limits | None = None, **settings: Any) -> None:
+                 limits: Limits | None = None, day: Callable[[Exchange, Callable[[], int]], Any] | None = None,
+                 **settings: Any) -> None:
         self.now = START
         exchange = Exchange(instruments or [instrument(), instrument("FU2701")],
                             accounts or [account("alice"), account("bob"), account("carol")], max_orders=4096, **settings)
-        market = MarketData(exchange.instruments)
-        self.hub = Hub(exchange, None, Blotter(4096), market, Feed(exchange.instruments, market), Auth(KEYS),  # type: ignore[arg-type]
-                       lambda: self.now, "floor", limits or Limits())
+        market, blotter = MarketData(exchange.instruments), Blotter(4096)
+        self.hub = Hub(exchange, None, blotter, market,  # type: ignore[arg-type]
+                       Feed(exchange.instruments, market, exchange), Auth(KEYS), lambda: self.now, "floor", limits or Limits(),
+                       surveillance=Surveillance(exchange.instruments, exchange.accounts),
+                       statements=Statements(exchange.instruments, exchange.accounts, blotter), settlements=Settlements(),
+                       day=None if day is None else day(exchange, lambda: self.now))
         self.desk = Desk(self.hub)
         self.waiting: list[tuple[Session, bytes, Ticket]] = []
         self.held = False
@@ -77,13 +86,17 @@ class Floor:
                 at += len(block)
                 theirs = events[(events["sequence"] >= own["sequence"][0]) & (events["sequence"] <= own["sequence"][-1])]
                 self.desk.reports.expect(session, [ticket], own, theirs)
-            self.desk.publish(commands, events)
+            self._publish(commands, events)
 
     def operate(self, *commands: dict[str, Any]) -> None:
         """Commands of the operator."""
         block = rows(*commands, start=self.hub.exchange.sequence + 1)
-        events = self.hub.exchange.apply(block)
-        self.desk.publish(block, events)
+        self._publish(block, self.hub.exchange.apply(block))
+
+    def _publish(self, commands: np.ndarray, events: np.ndarray) -> None:
+        self.desk.publish(commands, events)
+        if self.hub.day is not None:
+            self.hub.day.heard(commands, events)
 
 
 class Client:

@@ -81,7 +81,7 @@ def _run(folder: str, bounds: Bounds, started: list, ready: threading.Event) -> 
         runner = Runner(exchange, journal, time.time_ns)
         _compile()
         market = MarketData(exchange.instruments)
-        feed = Feed(exchange.instruments, market)
+        feed = Feed(exchange.instruments, market, exchange)
         hub = Hub(exchange, runner, Blotter(1 << 16), market, feed, Auth(KEYS), time.time_ns)
         server = serve(create_app(hub), "127.0.0.1", 0, bounds)
         await server.start()

@@ -15,12 +15,16 @@ from exchange.catalogue import load_catalogue
 from exchange.journal import Journal
 from exchange.marketdata import MarketData
 from exchange.runner import Runner
+from exchange.settlements import Settlements
+from exchange.statement import Statements
+from exchange.surveillance import Surveillance
 from gateway.app import Hub, Limits, create_app
 from gateway.auth import Auth, Credential
 from gateway.feed import Feed
 from gateway.guard import Bounds
 from gateway.server import serve
 from gateway.serving import warm_up
+from matching.codes import ALL
 
 NAMES = ("alice", "bob", "carol", "dave")
 
@@ -33,9 +37,13 @@ async def main(folder: str) -> None:
     exchange = Exchange(instruments, accounts, max_orders=1 << 14)
     market = MarketData(instruments)
     runner = Runner(exchange, journal, time.time_ns)
-    keys = [Credential(name, f"{name}-secret", account) for account, name in enumerate(NAMES)]
-    hub = Hub(exchange, runner, Blotter(1 << 14), market, Feed(instruments, market), Auth(keys), time.time_ns, "served",
-              Limits(heartbeat_seconds=1, public_per_second=1000, public_burst=1000))
+    keys = [*(Credential(name, f"{name}-secret", account) for account, name in enumerate(NAMES)),
+            Credential("operator", "operator-secret", ALL, "operator")]
+    blotter = Blotter(1 << 14)
+    hub = Hub(exchange, runner, blotter, market, Feed(instruments, market, exchange), Auth(keys), time.time_ns, "served",
+              Limits(heartbeat_seconds=1, public_per_second=1000, public_burst=1000),
+              surveillance=Surveillance(instruments, accounts), statements=Statements(instruments, accounts, blotter),
+              settlements=Settlements())
     server = serve(create_app(hub), "127.0.0.1", 0, Bounds(connects_per_second=1000))
     await server.start()
     stopped = asyncio.Event()

@@ -240,6 +240,71 @@ def test_the_documented_schema_lists_every_http_method_once(served):
     assert len(operations) == len(set(operations))
 
 
+# The trading day.
+
+@run
+async def test_a_stop_waits_and_is_triggered_over_the_socket(served):
+    async with client(served, "alice") as alice, client(served, "bob") as bob:
+        last = (await alice.ask("public/ticker", instrument_name="BU2701"))["last_price"]
+        await alice.ask("private/subscribe", channels=["user.orders.BU2701.raw"])
+        terms = {"type": "stop_limit", "trigger_price": last + 20}
+        stop = (await alice.ask("private/buy", **order("BU2701", 10, last + 20, **terms)))["order"]
+        assert (stop["order_state"], stop["trigger_price"]) == ("untriggered", last + 20)
+        assert (await alice.next("user.orders.BU2701.raw"))["order_state"] == "untriggered"
+        await bob.ask("private/sell", **order("BU2701", 20, last + 20))
+        await bob.ask("private/buy", **order("BU2701", 10, last + 20))
+        seen = await alice.next("user.orders.BU2701.raw")
+        assert (seen["order_id"], seen["order_state"], seen["triggered"]) == (stop["order_id"], "filled", True)
+
+
+@run
+async def test_an_operator_halts_an_instrument_and_everybody_hears_of_it(served):
+    async with client(served, "alice") as alice, client(served, "operator") as chief:
+        await alice.ask("public/subscribe", channels=["phase.FU2701", "ticker.FU2701.raw"])
+        assert (await alice.next("phase.FU2701"))[0]["phase"] == "continuous"
+        assert (await alice.next("ticker.FU2701.raw"))["state"] == "open"
+        halted = await chief.ask("operator/halt", instrument_name="FU2701")
+        assert [(event["event"], event["phase"]) for event in halted["events"]] == [("phase", "halted")]
+        assert (await alice.next("phase.FU2701"))[0]["seq"] == halted["seq"]
+        assert (await alice.next("ticker.FU2701.raw"))["phase"] == "halted"
+        assert (await alice.ask("private/buy", **order("FU2701", 10, 3000)))["data"]["reason"] == "instrument_halted"
+        assert (await alice.ask("operator/resume"))["code"] == 13021
+        assert "seq" in await chief.ask("operator/resume", instrument_name="FU2701")
+        assert (await alice.next("phase.FU2701"))[0]["phase"] == "continuous"
+        assert (await chief.ask("operator/logout")) == "ok"
+
+
+def test_operators_work_over_http_too_and_traders_do_not(served):
+    ask = lambda key, **params: httpx.get(f"http://{served}/api/v2/operator/set_phase", params=params, timeout=20,  # noqa: E731
+                                          auth=(key, f"{key}-secret"))
+    refused = ask("alice", instrument_name="PG2701", phase="break")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, 13021)
+    for phase in ("break", "continuous"):
+        answer = ask("operator", instrument_name="PG2701", phase=phase)
+        assert (answer.status_code, answer.json()["result"]["events"][0]["phase"]) == (200, phase)
+    refused = ask("operator", instrument_name="PG2701", phase="closing-time")
+    assert (refused.status_code, refused.json()["error"]["data"]["field"]) == (400, "phase")
+
+
+def test_a_statement_is_a_page_and_a_file_of_its_own(served):
+    def get_file(path, key=None):
+        return httpx.get(f"http://{served}/api/v2/{path}", auth=(key, f"{key}-secret") if key else None, timeout=20)
+
+    assert get_file("private/statement.csv", "dave").json()["error"]["data"]["reason"] == "no_statement"
+    assert httpx.post(f"http://{served}/api/v2/operator/end_day", auth=("operator", "operator-secret"), timeout=20).status_code == 200
+    page, table = (get_file(f"private/statement.{form}", "dave") for form in ("html", "csv"))
+    assert page.headers["content-type"].startswith("text/html") and "dave" in page.text
+    assert table.headers["content-type"].startswith("text/csv") and "statement.csv" in table.headers["content-disposition"]
+    assert table.text.splitlines()[1].split(",")[:3] == ["account", "", "dave"]
+    hub = get_file("operator/statement.csv", "operator")
+    assert hub.text.splitlines()[1].startswith("hub,")
+    assert "alice" in get_file("operator/statement.html?account=alice", "operator").text
+    assert get_file("operator/statement.html", "dave").status_code == 403
+    assert get_file("private/statement.html?date=2020-01-01", "dave").status_code == 400
+    stranger = get_file("private/statement.html")
+    assert stranger.status_code == 401 and stranger.headers["www-authenticate"].startswith("Basic")
+
+
 # Frames, by hand.
 
 def frame(kind: int, data: bytes, fin: bool = True) -> bytes:

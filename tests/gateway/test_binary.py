@@ -278,6 +278,34 @@ def test_no_bytes_whatever_break_the_hub(data, tame):
     assert alice.session.rows_in_flight == 0
 
 
+def test_conditional_rows_and_takes_reach_the_book_which_judges_them(hub):
+    """RULEBOOK 2.9, 2.11: a parked order says so, an iceberg tells what it shows; no offer is there to take."""
+    alice = Member(hub, "alice")
+    alice.send(rows(enter(Side.BUY, 600, 5, order_type=OrderType.STOP_LIMIT, trigger_price=550),
+                    sell(700, 10, display_quantity=2), {"kind": CommandKind.TAKE, "order_id": 2, "quantity": 1}))
+    hub.run()
+    parked, iceberg, shown, refused = alice.events()
+    assert (parked.kind, parked["flags"], parked.resting_price) == (EventKind.ACCEPTED, Flag.PARKED, 550)
+    assert (iceberg.kind, iceberg.quantity, shown.kind, shown.quantity) == (EventKind.ACCEPTED, 10, EventKind.DISPLAYED, 2)
+    assert refused.kind == EventKind.REJECTED and refused.sequence == 3
+
+
+def test_on_a_full_disk_a_frame_with_an_order_is_refused_and_cancels_pass(hub):
+    alice = Member(hub, "alice")
+    alice.send(rows(buy(10, 1), buy(11, 1)))
+    hub.run()
+    alice.session._condition.told(disk_low=True)
+    for kind in (CommandKind.ENTER, CommandKind.AMEND, CommandKind.TAKE):
+        error = error_of(alice.send(rows({"kind": CommandKind.CANCEL, "order_id": 1}, {"kind": kind})))
+        assert (error["code"], error["data"]["reason"], error["data"]["row"], error["data"]["field"]) == (
+            11051, "disk_space", 1, "kind")
+    assert hub.runner.step() == 0
+    alice.send(rows({"kind": CommandKind.CANCEL, "order_id": 1}, {"kind": CommandKind.MASS_CANCEL, "instrument": ALL}))
+    assert (hub.run()["kind"] == EventKind.CANCELED).sum() == 2
+    alice.session._condition.told(disk_low=False)
+    assert isinstance(alice.send(rows(buy(10, 1)))[0], Submit)
+
+
 # Events to their owners.
 
 def test_both_sides_of_a_trade_hear_of_it_and_neither_learns_who_the_other_is(hub):

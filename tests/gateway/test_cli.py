@@ -210,6 +210,58 @@ def test_keys_are_made_listed_and_removed_and_the_secret_is_shown_once(folder):
     refused(run("keys", "add", "nobody", "--data", str(folder)), 2, "nobody", "refinery")
 
 
+def test_an_operator_s_key_belongs_to_no_account(folder):
+    made = run("keys", "add", "operator", "--scope", "operator", "--data", str(folder))
+    assert made.returncode == 0 and made.stdout.split()[1] in run("keys", "list", "--data", str(folder)).stdout
+    refused(run("keys", "add", "operator", "--data", str(folder)), 2, "operator", "must be operator: the key has no account")
+    refused(run("keys", "add", "operator", "--scope", "root", "--data", str(folder)), 2, "scope is root")
+    assert run("keys", "add", "demo", "--scope", "trade:read operator", "--data", str(folder)).returncode == 0
+
+
+def test_a_day_by_hand_goes_on_where_it_was_after_a_restart(folder):
+    """Operators step through it over HTTP; what the hub saw last decides which step is the next."""
+    by_hand = ("--no-members", "--day", "by_hand", "--profile", "international")
+    hub = Process(folder, *by_hand)
+    try:
+        assert "by hand, international profile, 2026-12-01" in "".join(hub.said) and "operator / operator-secret" in "".join(hub.said)
+        assert hub.ask("operator/next_step")["error"]["code"] == 13021               # demo's key
+        plan = hub.ask("operator/get_schedule", key="operator")["result"]["steps"]
+        for step in plan[:4]:
+            answer = hub.ask("operator/next_step", key="operator")["result"]
+            assert (answer["description"], "refused" in answer) == (step["description"], False)
+        phase = hub.ask("public/ticker", instrument_name="SC2701")["result"]["phase"]
+    finally:
+        assert hub.stop()[0] == 0
+    again = Process(folder, *by_hand)
+    try:
+        assert again.ask("public/ticker", instrument_name="SC2701")["result"]["phase"] == phase
+        assert again.ask("operator/get_schedule", key="operator")["result"]["steps"][0]["description"] == plan[4]["description"]
+        assert "result" in again.ask("operator/next_step", key="operator")
+    finally:
+        again.stop()
+
+
+def test_a_compressed_day_settles_by_itself_and_its_statement_is_read(folder):
+    hub = Process(folder, "--no-members", "--day", "compressed", "--day-minutes", "0.05")
+    try:
+        for _ in range(400):
+            statement = hub.ask("private/get_statement")
+            if "result" in statement:
+                break
+            time.sleep(0.1)
+        assert statement["result"]["trading_date"] == "2026-12-01" and statement["result"]["account"] == "demo"
+        assert hub.ask("operator/next_step", key="operator")["error"]["data"]["value"] == "compressed"
+    finally:
+        exit_code, said = hub.stop()
+    assert exit_code == 0 and "refused" not in said and "ended:" not in said
+
+
+@pytest.mark.parametrize(("option", "value", "exit_code"), [
+    ("--day", "sometimes", 2), ("--day-minutes", "0", 2), ("--profile", "lunar", 12)])
+def test_a_day_that_does_not_exist_is_refused_by_setting(folder, option, value, exit_code):
+    refused(run("serve", "--data", str(folder), "--port", "0", option, value), exit_code, value)
+
+
 def test_later_sources_of_a_setting_win(tmp_path, monkeypatch):
     path = tmp_path / "hub.toml"
     path.write_text("port = 1\nhost = '127.0.0.2'\nseed = 3\n")

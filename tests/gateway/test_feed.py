@@ -9,8 +9,8 @@ import pytest
 from exchange import Exchange
 from exchange.marketdata import MarketData
 from gateway.feed import INTERVAL, TRY_AGAIN_LATER, ChannelError, Feed
-from matching.codes import Side, TimeInForce
-from tests.build import cancel, enter, instrument, rows
+from matching.codes import ALL, CommandKind, Phase, Side, TimeInForce
+from tests.build import cancel, enter, instrument, operator, rows
 from tests.matching.flow import random_flow
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -91,9 +91,9 @@ def book_of(exchange, number):
 class Hub:
     """An engine whose events go to a feed; now is moved by hand."""
 
-    def __init__(self, instruments, accounts=4, **limits):
-        self.exchange = Exchange(instruments, accounts, risk=False, max_orders=4096)
-        self.feed = Feed(self.exchange.instruments, MarketData(self.exchange.instruments), **limits)
+    def __init__(self, instruments, accounts=4, risk=False, **limits):
+        self.exchange = Exchange(instruments, accounts, risk=risk, max_orders=4096)
+        self.feed = Feed(self.exchange.instruments, MarketData(self.exchange.instruments), self.exchange, **limits)
         self.now = START
         self.last = 0
 
@@ -387,7 +387,7 @@ def test_subscribing_again_and_again_does_not_fill_a_queue_with_snapshots():
 
 
 @pytest.mark.parametrize(("channel", "complaint"), [
-    ("ticker.SC2701.raw", "unknown, public channels are"), ("book", "unknown, public channels are"),
+    ("candles.SC2701.raw", "unknown, public channels are"), ("book", "unknown, public channels are"),
     ("", "unknown, public channels are"), ("book.XX.raw", "instrument XX is unknown"),
     ("book.SC2701", "must be book.SC2701.raw or"), ("book.SC2701.1s", "interval is 1s, must be raw or 100ms"),
     ("trades.SC2701.none.10.raw", "must be trades.SC2701.raw or"), ("quote.SC2701.raw", "must be quote.SC2701"),
@@ -414,3 +414,135 @@ def test_subscribing_twice_is_once_and_unsubscribing_says_whether_there_was_anyt
     assert hub.feed.unsubscribe(connection, "book.SC2701.raw") is False
     hub.do(enter(0, BUY, 100, 1))
     assert len(connection.received) == 3
+
+
+# Tickers, auctions, phases -------------------------------------------------------------------------------------------
+
+
+def phase(number, instrument=0):
+    return operator(CommandKind.PHASE, number, instrument=instrument)
+
+
+def test_a_ticker_tells_what_the_market_and_the_engine_know_whenever_it_differs():
+    hub = Hub([instrument(daily_limit=1000), instrument("FU2701")])
+    raw, slow, other = (hub.join(f"ticker.{name}") for name in ("SC2701.raw", "SC2701.100ms", "FU2701.raw"))
+    (first,) = raw.messages()
+    assert {name: first[name] for name in ("instrument_name", "state", "phase", "best_bid_price", "best_bid_amount", "last_price",
+                                           "mark_price", "settlement_price", "min_price", "max_price", "open_interest")} == {
+        "instrument_name": "SC2701", "state": "open", "phase": "continuous", "best_bid_price": 0, "best_bid_amount": 0,
+        "last_price": 1, "mark_price": 1, "settlement_price": 1, "min_price": Decimal("0.9"), "max_price": Decimal("1.1"),
+        "open_interest": 0}
+    assert first["stats"] == {"high": None, "low": None, "volume": 0, "volume_notional": 0, "price_change": None}
+    hub.wait()
+    slow.messages()
+    hub.do(enter(0, SELL, 105, 3))
+    hub.do(enter(1, BUY, 105, 2))
+    told = raw.messages()
+    assert [(seen["best_ask_amount"], seen["last_price"]) for seen in told] == [(3, 1), (1, Decimal("1.05"))]
+    assert told[-1]["stats"] == {"high": Decimal("1.05"), "low": Decimal("1.05"), "volume": 2, "volume_notional": Decimal("2.1"),
+                                 "price_change": 5}
+    hub.wait()
+    assert [seen["best_ask_amount"] for seen in slow.messages()] == [3, 1]       # the first at once, for long nothing was told
+    hub.do(phase(Phase.BREAK))
+    assert [(seen["state"], seen["phase"]) for seen in raw.messages()] == [("closed", "break")]
+    hub.wait()
+    hub.wait()
+    assert len(slow.messages()) == 1 and len(other.messages()) == 1
+
+
+def test_a_settlement_and_a_new_day_are_told_in_the_ticker():
+    """RULEBOOK 9.1, 11.2."""
+    hub = Hub([instrument(daily_limit=500), instrument("FU2701")], risk=True)
+    hub.do(operator(CommandKind.BEGIN_DAY, quantity=2026_12_01))
+    hub.do(enter(0, SELL, 102, 3), enter(1, BUY, 102, 3))
+    ticker = hub.join("ticker.SC2701.raw")
+    hub.do(operator(CommandKind.SETTLE, 0))
+    hub.do(operator(CommandKind.END_DAY), operator(CommandKind.BEGIN_DAY, quantity=2026_12_02))
+    first, settled, *_, last = ticker.messages()
+    assert (first["settlement_price"], first["min_price"], first["max_price"]) == (1, Decimal("0.95"), Decimal("1.05"))
+    assert (settled["settlement_price"], settled["min_price"], settled["max_price"]) == (
+        Decimal("1.02"), Decimal("0.97"), Decimal("1.07"))
+    assert (last["settlement_price"], last["stats"]["volume"], last["stats"]["price_change"]) == (Decimal("1.02"), 0, None)
+
+
+def test_a_call_auction_tells_what_it_would_trade_and_then_what_it_did():
+    """RULEBOOK 8.4: price, lots, and what is left at that price."""
+    hub = Hub([instrument(), instrument("FU2701")])
+    auction = hub.join("auction.SC2701")
+    assert auction.messages() == []                      # there is none now
+    hub.do(phase(Phase.CALL_AUCTION))
+    hub.wait()
+    (nothing,) = auction.messages()
+    assert (nothing["price"], nothing["amount"], nothing["imbalance"], nothing["final"]) == (None, 0, 0, False)
+    hub.do(enter(0, BUY, 101, 5))
+    hub.do(enter(1, SELL, 101, 3))
+    late = hub.join("auction.SC2701")
+    (seen,) = late.messages()
+    assert (seen["price"], seen["amount"], seen["imbalance"], seen["final"]) == (Decimal("1.01"), 3, 2, False)
+    assert auction.messages() == []                      # not before the interval is over
+    hub.wait()
+    assert auction.messages() == [seen | {"timestamp": hub.now // 1_000_000}]
+    hub.wait()
+    hub.do(enter(2, BUY, 95, 1))                         # which changes nothing of it
+    hub.wait()
+    assert auction.messages() == []
+    hub.do(phase(Phase.CONTINUOUS))
+    (done,) = auction.messages()
+    assert (done["price"], done["amount"], done["imbalance"], done["final"]) == (Decimal("1.01"), 3, 2, True)
+    hub.do(enter(2, BUY, 94, 1))
+    hub.wait()
+    assert auction.messages() == []
+
+
+def test_an_indicative_price_is_not_told_while_the_engine_is_ahead_of_what_is_durable():
+    hub = Hub([instrument(), instrument("FU2701")])
+    hub.do(phase(Phase.CALL_AUCTION))
+    auction = hub.join("auction.SC2701")
+    hub.do(enter(0, BUY, 101, 5))
+    hub.wait()
+    auction.messages()
+    block = rows(enter(1, SELL, 101, 3), start=hub.last + 1)
+    events = hub.exchange.apply(block)                   # computed, not yet durable
+    hub.wait()
+    late = hub.join("auction.SC2701")
+    assert auction.messages() == late.messages() == []
+    hub.feed.publish(events, hub.now)
+    hub.wait()
+    assert [seen["amount"] for seen in auction.messages()] == [3] == [seen["amount"] for seen in late.messages()]
+
+
+def test_phases_are_told_of_one_instrument_and_of_all():
+    """RULEBOOK 8.2, and 8.8: the reason where the hub itself did it."""
+    hub = Hub([instrument(velocity=2, velocity_window=1000), instrument("FU2701")])
+    one, every = hub.join("phase.SC2701"), hub.join("phase.any")
+    assert [(seen["instrument_name"], seen["phase"], seen["reason"]) for seen in one.messages()[0]] == [
+        ("SC2701", "continuous", "none")]
+    assert [(seen["instrument_name"], seen["phase"]) for seen in every.messages()[0]] == [
+        ("SC2701", "continuous"), ("FU2701", "continuous")]
+    hub.do(phase(Phase.BREAK, ALL))
+    assert [(seen["instrument_name"], seen["phase"], seen["seq"]) for seen in every.messages()[0]] == [
+        ("SC2701", "break", 1), ("FU2701", "break", 1)]
+    assert [len(told) for told in one.messages()] == [1]
+    hub.do(phase(Phase.CONTINUOUS, ALL), enter(0, SELL, 101, 1), enter(0, SELL, 106, 1), enter(1, BUY, 106, 2))
+    assert [(seen["phase"], seen["reason"]) for told in one.messages() for seen in told] == [
+        ("continuous", "none"), ("call_auction", "velocity")]
+
+
+def test_a_slow_subscriber_of_a_ticker_gets_a_fresh_one_when_it_has_caught_up():
+    hub = Hub([instrument(), instrument("FU2701")], max_queue=8_000)
+    slow, quick = hub.join("ticker.SC2701.raw", reading=False), hub.join("ticker.SC2701.raw")
+    for price in (95, 96) * 20:
+        hub.do(enter(0, BUY, price, 1), enter(1, SELL, price, 1))
+    assert len(quick.messages()) > len(slow.waiting)
+    slow.read()
+    before = len(slow.messages())
+    hub.wait()
+    slow.read()
+    assert before < 20 and [seen["stats"]["volume"] for seen in slow.messages()] == [40]
+
+
+@pytest.mark.parametrize("name", ["ticker.SC2701", "ticker.SC2701.1s", "auction.SC2701.raw", "auction.any", "phase.XX",
+                                  "phase.any.raw", "phase"])
+def test_channels_of_phases_that_do_not_exist_are_refused_by_name(name):
+    with pytest.raises(ChannelError, match=name):
+        Hub([instrument()]).feed.check(name)

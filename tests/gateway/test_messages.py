@@ -284,7 +284,7 @@ def taken_by_structs(method, params):
     frame = json.dumps({"method": method, "params": params})
     try:
         parameters = read(frame)
-        for field in ("amount", "price"):
+        for field in ("amount", "price", "trigger_price", "display_amount", "minimum_amount"):
             if isinstance(getattr(parameters, field, None), Raw):
                 decimal(bytes(getattr(parameters, field)), field)
     except Refused:
@@ -302,15 +302,20 @@ def taken_by_models(method, params):
 
 SCALARS = (st.none() | st.booleans() | st.integers(-10, 10 ** 26) | st.floats(allow_nan=False, allow_infinity=False)
            | st.text(max_size=22)
-           | st.sampled_from(["1.5", "-2", "1e3", " 1", "7_0", "NaN", "limit", "market", "raw", "", "x" * 21])
+           | st.sampled_from(["1.5", "-2", "1e3", " 1", "7_0", "NaN", "limit", "market", "raw", "", "x" * 21, "2026-1-1",
+                              "2026-12-31\n", "x" * 65, "close"])
            | st.lists(st.integers(), max_size=2))
 FIELDS = {"private/buy": ["instrument_name", "amount", "price", "type", "time_in_force", "client_order_id", "label", "post_only",
-                          "reject_post_only", "reduce_only", "self_match", "other"],
-          "private/edit": ["order_id", "amount", "price", "post_only", "reject_post_only", "other"],
-          "private/cancel": ["order_id", "other"]}
-MUST = {"private/buy": ("instrument_name", "amount"), "private/edit": ("order_id",), "private/cancel": ("order_id",)}
-GOOD = {"instrument_name": "SC2701", "amount": 5, "order_id": "12", "price": 1.05, "type": "limit", "label": "a",
-        "time_in_force": "fill_or_kill", "self_match": "cancel_both"}
+                          "reject_post_only", "reduce_only", "self_match", "trigger_price", "trigger", "expire_date",
+                          "display_amount", "minimum_amount", "linked_order_id", "offset", "counterparty", "other"],
+          "private/edit": ["order_id", "amount", "price", "trigger_price", "post_only", "reject_post_only", "other"],
+          "private/cancel": ["order_id", "other"], "private/take": ["order_id", "amount", "client_order_id", "label", "other"]}
+MUST = {"private/buy": ("instrument_name", "amount"), "private/edit": ("order_id",), "private/cancel": ("order_id",),
+        "private/take": ("order_id", "amount")}
+GOOD = {"instrument_name": "SC2701", "amount": 5, "order_id": "12", "price": 1.05, "type": "stop_limit", "label": "a",
+        "time_in_force": "good_til_date", "self_match": "cancel_both", "trigger_price": "1.05", "trigger": "last_price",
+        "expire_date": "2026-12-31", "display_amount": 1, "minimum_amount": 1, "linked_order_id": 7, "offset": "close_today",
+        "counterparty": "bob"}
 
 
 @pytest.mark.parametrize("method", FIELDS)

@@ -417,7 +417,7 @@ def test_position_margin_and_funds_add_up():
     sell(bob, 30, 1)
     position = alice.ask("private/get_position", instrument_name="SC2701")
     assert (position["size"], position["direction"], position["average_price"], position["open_orders_buy"],
-            position["initial_margin"], position["maintenance_margin"]) == (30, "buy", 1, 20, 50, 30)
+            position["initial_margin"], position["maintenance_margin"]) == (30, "buy", 1, 20, 50, 24)
     assert bob.ask("private/get_positions", currency="CNY")[0]["size"] == -30
     summary = alice.ask("private/get_account_summary", currency="CNY")
     assert (summary["equity"], summary["initial_margin"], summary["available_funds"], summary["open_orders"]) == (
@@ -565,10 +565,13 @@ def test_logging_on_as_somebody_else_ends_the_private_channels(alice, bob):
 
 def test_the_platform_s_state_is_told_at_once_and_when_trading_is_stopped(floor, alice):
     alice.ask("public/subscribe", channels=["platform_state"])
-    assert alice.notified("platform_state") == [{"locked": False}]
+    assert alice.notified("platform_state") == [
+        {"locked": False, "phases": {"SC2701": "continuous", "FU2701": "continuous"}}]
+    alice.messages.clear()
     floor.operate(operator(CommandKind.KILL_SWITCH, Scope.HUB, quantity=1))
-    assert alice.notified("platform_state") == [{"locked": False}, {"locked": True}]
-    assert alice.ask("public/status") == {"locked": "true"}
+    floor.operate(operator(CommandKind.PHASE, Phase.HALTED, instrument=1))
+    assert alice.notified("platform_state") == [{"locked": True, "phases": {}}, {"locked": True, "phases": {"FU2701": "halted"}}]
+    assert alice.ask("public/status") == {"locked": "true", "locked_reason": "operator"}
     assert buy(alice, 1, 1)["data"]["reason"] == "hub_killed"
 
 

@@ -17,7 +17,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from exchange import Exchange, Instrument
-from matching.codes import ALL, CommandKind, Flag, Limit, OrderType, Phase, Scope, SelfMatch, SettlementRule, Side, TimeInForce
+from matching.codes import (
+    ALL,
+    CommandKind,
+    Flag,
+    Limit,
+    Mechanism,
+    OrderType,
+    Phase,
+    Scope,
+    SelfMatch,
+    SettlementRule,
+    Side,
+    TimeInForce,
+)
 from matching.records import COMMAND
 from matching.reference import ReferenceBook
 from risk.limits import Account
@@ -60,6 +73,7 @@ EPISODES = (                                   # phases one after the other, and
     ((Phase.CLOSING, 8), (Phase.SETTLEMENT, 6), (Phase.CLOSED, 4), (Phase.CALL_AUCTION, 15), (Phase.CONTINUOUS, 0)),
     ((Phase.HALTED, 6), (Phase.BREAK, 4), (Phase.CONTINUOUS, 0)),
     ((Phase.CLOSED, 6), (Phase.CONTINUOUS, 0)))
+COUNTDOWN = 180_000_000_000                    # ns
 AVALANCHE = 116                                # stop orders that one trade reaches
 PHASE_LASTS = 12                               # rows from a phase at random until trading is continuous again
 SWITCH_LASTS = 5                               # rows until a kill switch is off again
@@ -116,6 +130,7 @@ def _instrument(rng: np.random.Generator, number: int, risk: bool) -> Instrument
                       reference_price=floor + int(rng.integers(0, width + 1)),
                       price_rule=str(rng.choice(("resting", "median"))), protection=int(rng.choice((0, 1, 3, 50))),
                       **_protection(rng, floor, width), auction=int(rng.integers(0, 8)),
+                      mechanism=Mechanism(int(rng.integers(1, 4))) if number and rng.random() < 0.25 else Mechanism.ORDER_BOOK,
                       phase=Phase.UNLISTED if number and rng.random() < 0.3 else Phase.CONTINUOUS,
                       **(_instrument_limits(rng) if risk else {}))
 
@@ -179,11 +194,18 @@ def _commands(rng: np.random.Generator, instruments: tuple, accounts: tuple, cou
     _operators(rng, commands)
     for _ in range(count // 120):
         _episode(rng, commands, len(instruments))
-    for _ in range(count // 400):
+    for _ in range(count // 300):
         _lock(rng, commands, len(instruments))
     if max_orders >= 200:
         _avalanche(rng, commands, instruments, accounts)
     for number, terms in enumerate(instruments):
+        if terms.mechanism in (Mechanism.LISTING, Mechanism.NEGOTIATED):
+            _offers(rng, commands, number, terms, len(accounts))
+        elif terms.mechanism == Mechanism.ONE_SIDED:
+            idle = (commands["instrument"] == number) & (commands["kind"] < CommandKind.PHASE)
+            commands["instrument"][idle & (rng.random(count) < 0.8)] = 0   # it takes nothing but in its auctions
+            for _ in range(count // 80):
+                _one_sided(rng, commands, number, terms)
         if terms.phase == Phase.UNLISTED:
             _list(rng, commands, number, terms)
         if rng.random() < 0.5:
@@ -342,6 +364,78 @@ def _episode(rng: np.random.Generator, commands: np.ndarray, instruments: int) -
         row += lasts + 1
 
 
+def _waiting(rng: np.random.Generator, rows: np.ndarray) -> None:
+    """Make rows enter orders of the kind that offers and bids for them are."""
+    rows["kind"], rows["order_type"] = CommandKind.ENTER, OrderType.LIMIT
+    for field in ("trigger_price", "display_quantity", "minimum_quantity", "expire_date", "counterparty", "order_id", "flags"):
+        rows[field] = 0
+    rows["time_in_force"] = rng.choice((int(TimeInForce.DAY), int(TimeInForce.GTC), int(TimeInForce.SESSION)), len(rows))
+
+
+def _offers(rng: np.random.Generator, commands: np.ndarray, number: int, terms: Instrument, accounts: int) -> None:
+    """What happens in an instrument of offers: they are posted, and others take them, mostly those who may."""
+    offers: list[np.void] = []
+    of_traders = (CommandKind.ENTER, CommandKind.CANCEL, CommandKind.AMEND)
+    for at in np.flatnonzero((commands["instrument"] == number) & np.isin(commands["kind"], of_traders)):
+        row, chance = commands[at:at + 1], rng.random()
+        if chance < 0.5 and row["kind"] == CommandKind.ENTER:
+            _waiting(rng, row)
+            row["price"] = np.clip(row["price"], terms.price_floor, terms.price_ceiling)
+            if terms.mechanism == Mechanism.LISTING:
+                row["minimum_quantity"] = rng.integers(0, row["quantity"][0] + 1)
+            else:
+                row["counterparty"] = (row["account"] + rng.integers(1, accounts)) % accounts
+            offers.append(commands[at])
+        elif chance < 0.9 and offers:
+            offer = offers[-min(int(rng.geometric(0.4)), len(offers))]
+            row["kind"], row["order_id"], row["flags"] = CommandKind.TAKE, offer["sequence"], 0
+            row["account"] = rng.integers(0, accounts)
+            row["quantity"] = rng.integers(1, offer["quantity"] + 2)
+            if terms.mechanism == Mechanism.NEGOTIATED and rng.random() < 0.8:
+                row["account"], row["quantity"] = offer["counterparty"], offer["quantity"]
+
+
+def _one_sided(rng: np.random.Generator, commands: np.ndarray, number: int, terms: Instrument) -> None:
+    """An auction of one offer: bids that cover it, a countdown, bids that come too late, and one of its ends."""
+    length = 24
+    if len(commands) < 2 * length:
+        return
+    start = int(rng.integers(0, len(commands) - length))
+    block = commands[start:start + length]
+    bids = block[2:-1]
+    usual = rng.random(len(bids)) < 0.85
+    sell = bool(rng.integers(0, 2))
+    low, high = terms.price_floor, terms.price_ceiling
+    calm = block[1:-1][np.concatenate(((True,), usual))]
+    _waiting(rng, calm)
+    calm["instrument"] = number
+    calm["side"] = Side.BUY if sell else Side.SELL
+    calm["price"] = rng.integers(low, high + 1, len(calm))
+    calm["quantity"] = rng.integers(1, 6, len(calm))
+    block[1:-1][np.concatenate(((True,), usual))] = calm
+    offer = block[1:2]
+    offer["side"] = Side.SELL if sell else Side.BUY
+    offer["price"] = low + (high - low) // 4 if sell else high - (high - low) // 4
+    offer["quantity"] = rng.integers(3, 15)
+    _say(block, np.array([0]), CommandKind.PHASE, Phase.CALL_AUCTION, number)
+    at = 2 + int(rng.integers(4, len(bids) - 4))
+    chance = rng.random()
+    if chance < 0.35:
+        commands["time"][start + at:] += COUNTDOWN                         # bids from here on come too late
+    elif chance < 0.75:
+        offer["time_in_force"] = TimeInForce.DAY                           # the offer expires, bids stay
+        bids["time_in_force"][bids["kind"] == CommandKind.ENTER] = TimeInForce.GTC
+        _say(block, np.array([at]), CommandKind.END_DAY, 0)
+    recent = rng.integers(1, 6, len(bids))
+    cancels = np.flatnonzero(rng.random(len(bids)) < 0.2)
+    bids["kind"][cancels] = CommandKind.CANCEL
+    for bid in cancels:
+        named = block[max(1, 2 + bid - recent[bid])]
+        bids["order_id"][bid], bids["instrument"][bid], bids["account"][bid] = named["sequence"], number, named["account"]
+    ends = (Phase.AUCTION_MATCH, Phase.AUCTION_MATCH, Phase.CONTINUOUS, Phase.CLOSED, Phase.HALTED)
+    _say(block, np.array([length - 1]), CommandKind.PHASE, ends[rng.integers(len(ends))], number)
+
+
 def _list(rng: np.random.Generator, commands: np.ndarray, number: int, terms: Instrument) -> None:
     """List an instrument early, and open it."""
     row = int(rng.integers(0, len(commands) // 8))
@@ -370,7 +464,7 @@ def _lock(rng: np.random.Generator, commands: np.ndarray, instruments: int) -> N
 def _avalanche(rng: np.random.Generator, commands: np.ndarray, instruments: tuple, accounts: tuple) -> None:
     """More stop orders than one command may trigger, all to be reached by one trade at the ceiling."""
     plain = [number for number, terms in enumerate(instruments)
-             if not terms.velocity and not terms.daily_limit and terms.phase == Phase.CONTINUOUS]
+             if terms.phase == Phase.CONTINUOUS and not (terms.velocity or terms.daily_limit or terms.mechanism)]
     buyers = [number for number, terms in enumerate(accounts) if terms.self_match == SelfMatch.NONE]
     rows = AVALANCHE + 6
     if not plain or not buyers or len(commands) < 2 * rows:

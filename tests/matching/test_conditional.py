@@ -563,7 +563,8 @@ def test_2_14_a_new_order_canceled_before_it_traded_leaves_the_other_alone(venue
 @pytest.mark.parametrize("enters", [True, False])
 def test_2_14_an_order_that_has_traded_cancels_the_other_though_self_match_prevention_cancels_its_rest(venue, enters):
     book = venue()
-    book.do(enter(1, BUY, 101, 2), enter(0, BUY, 100, 2), enter(0, SELL, 105, 5), enter(0, SELL, 106, 5, order_id=3 * (not enters)))
+    book.do(enter(1, BUY, 101, 2), enter(0, BUY, 100, 2), enter(0, SELL, 105, 5),
+            enter(0, SELL, 106, 5, order_id=3 * (not enters)))
     flags = {"flags": Flag.SMP_CANCEL_INCOMING}
     told = book.do(enter(0, SELL, 100, 5, order_id=3, **flags) if enters else amend(0, 4, 100, 5, **flags))
     assert told[1:] == [("traded", told[0][1], 1, 101, 2), ("canceled", told[0][1], "SELF_MATCH_INCOMING", 3),

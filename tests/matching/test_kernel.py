@@ -134,7 +134,7 @@ def test_1_5_amend_looks_at_flags_and_quantity_and_takes_the_side_from_the_book(
     (operator(CommandKind.LIMIT, Limit.MAX_LONG, account=4, quantity=1), ("UNKNOWN_ACCOUNT", 4, 3)),
     (operator(CommandKind.LIMIT, Limit.INSTRUMENT_COLLAR, instrument=1, quantity=1), ("UNKNOWN_INSTRUMENT", 1, 0)),
     (operator(CommandKind.CASH, account=4, quantity=1), ("UNKNOWN_ACCOUNT", 4, 3)),
-    (operator(CommandKind.BEGIN_DAY, quantity=0), ("INVALID_VALUE", 0, 10101)),
+    (operator(CommandKind.BEGIN_DAY, quantity=0), ("INVALID_VALUE", 0, 1)),
     (operator(CommandKind.BEGIN_DAY, quantity=1_0000_0101), ("INVALID_VALUE", 1_0000_0101, 9999_12_31)),
     (operator(CommandKind.LIST, instrument=1), ("UNKNOWN_INSTRUMENT", 1, 0)),
     (operator(CommandKind.LIST, price=111), ("INVALID_VALUE", 111, 110)),

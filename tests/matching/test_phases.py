@@ -281,14 +281,18 @@ def test_9_1_the_settlement_price_makes_the_next_days_band_and_orders_outside_go
     assert book.orders() == [(4, 101, 1), (5, 104, 1)]
 
 
-@pytest.mark.parametrize("settlement, limit, settled, band", [
-    (100, 400, 100, (96, 104)), (104, 400, 104, (100, 108)), (96, 490, 96, (92, 100)), (100, 1, 100, (99, 101)),
-    (100, 0, 100, (90, 110)), (100, 99_999, 100, (90, 110)), (109, 900, 109, (100, 110)), (112, 400, 104, (100, 108)),
-    (-7, 400, 96, (93, 99)), (115, 0, 110, (90, 110))])
-def test_9_1_the_limit_is_rounded_towards_zero_at_least_a_tick_within_the_ladder(venue, settlement, limit, settled, band):
-    """11.2: the settlement price itself is held within the band of its own day."""
+@pytest.mark.parametrize("settlement, reason, bound", [(105, "PRICE_ABOVE_BAND", 104), (95, "PRICE_BELOW_BAND", 96)])
+def test_11_2_a_settlement_price_outside_the_band_of_its_day_is_refused(venue, settlement, reason, bound):
+    book = venue([instrument(daily_limit=400)])
+    assert book.do(settle(settlement)) == [("rejected", reason, settlement, bound)]
+
+
+@pytest.mark.parametrize("settlement, limit, band", [
+    (100, 400, (96, 104)), (104, 400, (100, 108)), (96, 490, (92, 100)), (100, 1, (99, 101)), (100, 0, (90, 110)),
+    (100, 10_000, (90, 110)), (109, 900, (100, 110))])
+def test_9_1_the_limit_is_rounded_towards_zero_at_least_a_tick_within_the_ladder(venue, settlement, limit, band):
     book = venue([instrument(daily_limit=limit)])
-    assert book.do(settle(settlement)) == [("settled", 0, settled, 0, *band)]
+    assert book.do(settle(settlement)) == [("settled", 0, settlement, 0, *band)]
 
 
 def test_9_1_a_market_order_gets_the_edge_of_the_days_band(venue):
@@ -466,31 +470,41 @@ def test_9_4_stops_are_triggered_while_it_is_locked_and_the_phase_is_the_last_ev
         went(CONTINUOUS, "LIMIT_LOCK")]
 
 
-def closed_locked(side):
-    """A day that ends locked on a side, at the limit of the band that holds then, settled there; orders stay."""
-    price = 200 if side == BUY else 0
-    return (phase(CONTINUOUS), operator(CommandKind.MASS_CANCEL, account=ALL), enter(A, side, 0, 1) | MARKET, phase(LIMIT_LOCKED),
-            phase(CLOSED), settle(price))
+def closed_locked(date, side, price):
+    """A day that ends locked on a side, and settles at the limit there."""
+    return (operator(CommandKind.BEGIN_DAY, quantity=date), phase(CONTINUOUS), operator(CommandKind.MASS_CANCEL, account=ALL),
+            enter(A, side, 0, 1) | MARKET, phase(LIMIT_LOCKED), phase(CLOSING), phase(SETTLEMENT), settle(price), phase(CLOSED))
 
 
-@pytest.mark.parametrize("side, sign", [(BUY, 1), (SELL, -1)])
-def test_9_4_days_locked_in_a_row_widen_the_limit(venue, side, sign):
-    """4 %, then 7 % and 9 % of what it settled at."""
+def days_locked(told):
+    return [event[2:] for event in told if event[0] == "settled"]
+
+
+@pytest.mark.parametrize("side, prices, bands", [
+    (BUY, (1040, 1112, 1212), ((968, 1112), (1012, 1212), (1103, 1321))),
+    (SELL, (960, 893, 813), ((893, 1027), (813, 973), (740, 886)))])
+def test_9_4_days_locked_in_a_row_widen_the_limit(venue, side, prices, bands):
+    """4 %, then 7 % behind the first and 9 % behind the second; a day that is not locked ends it."""
     book = venue([instrument(floor=0, ceiling=3000, reference_price=1000, daily_limit=400)])
-    price, told = 1000, []
-    for days, rate in ((1, 700), (2, 900), (3, 900)):
-        width = 40 if days == 1 else price * (700 if days == 2 else 900) // 10_000
-        price += sign * width
-        ends = closed_locked(side)[:-1] + (settle(3000 if side == BUY else 0),)
-        told = [event for event in book.do(*ends) if event[0] == "settled"]
-        assert told == [("settled", 0, price, days, price - price * rate // 10_000, price + price * rate // 10_000)]
-    assert book.do(phase(CONTINUOUS), phase(CLOSED), settle(1000))[-1][3] == 0
+    book.do(phase(CLOSED))
+    for days, (price, band) in enumerate(zip(prices, bands, strict=True), 1):
+        assert days_locked(book.do(*closed_locked(2027_01_04 + days, side, price))) == [(price, days, *band)]
+    calm = operator(CommandKind.BEGIN_DAY, quantity=2027_01_11), phase(CONTINUOUS), phase(CLOSED), settle(prices[-1])
+    assert days_locked(book.do(*calm))[0][1] == 0
 
 
 def test_9_4_a_day_locked_on_the_other_side_is_the_first(venue):
     book = venue([instrument(floor=0, ceiling=3000, reference_price=1000, daily_limit=400)])
-    assert book.do(*closed_locked(BUY))[-1][3] == 1
-    assert book.do(*closed_locked(SELL))[-1][3] == 1
+    book.do(phase(CLOSED))
+    assert days_locked(book.do(*closed_locked(2027_01_04, BUY, 1040)))[0][1] == 1
+    assert days_locked(book.do(*closed_locked(2027_01_05, SELL, 968)))[0][1] == 1
+
+
+def test_11_3_a_second_settlement_of_the_day_corrects_the_price_and_counts_no_day(venue):
+    book = venue([instrument(floor=0, ceiling=3000, reference_price=1000, daily_limit=400)])
+    book.do(phase(CLOSED), *closed_locked(2027_01_04, BUY, 1040))
+    assert book.do(settle(1000)) == [("settled", 0, 1000, 1, 930, 1070)]
+    assert book.do(settle(965)) == [("canceled", 5, "OUTSIDE_DAILY_LIMITS", 1), ("settled", 0, 965, 1, 898, 1032)]
 
 
 # 11.8

@@ -15,19 +15,25 @@ from tests.matching.flow import Flow, random_flow
 
 OPEN, CLOSE, CLOSE_TODAY = int(Flag.OPEN), int(Flag.CLOSE), int(Flag.CLOSE_TODAY)
 OFFSET = OPEN | CLOSE | CLOSE_TODAY
+FAR = 1 << 40
 LIMITS = {Limit.PROTECTION_RESET: (0,), Limit.PROTECTION_LOTS: (0, 20, 60), Limit.PROTECTION_INTERVAL: (0, 1, 50),
-          Limit.INSTRUMENT_OPENING_CAP: (0, 40, 400), Limit.INSTRUMENT_MARGIN: (0, 5, 60), Limit.INSTRUMENT_MAX_POSITION: (20, 1 << 40),
-          Limit.INSTRUMENT_FEE_PER_LOT: (0, 3), Limit.INSTRUMENT_FEE_RATE: (0, 999, 1_000_000), Limit.INSTRUMENT_MARGIN_RATE: (0, 700)}
+          Limit.INSTRUMENT_OPENING_CAP: (0, 40, 400), Limit.INSTRUMENT_MARGIN: (0, 0, 5, 60),
+          Limit.INSTRUMENT_MAX_POSITION: (20, FAR), Limit.INSTRUMENT_FEE_PER_LOT: (0, 3),
+          Limit.INSTRUMENT_FEE_RATE: (0, 999, 1_000_000), Limit.INSTRUMENT_MARGIN_RATE: (0, 700)}
+OPERATORS = {CommandKind.LIMIT: 0.6, CommandKind.CASH: 0.15, CommandKind.LIQUIDATE: 0.1, CommandKind.END_DAY: 0.15}
 
 
-def special_flow(seed: int, count: int) -> Flow:
-    """The flow of a seed. Instruments: 0 and 1 outrights, 2 an outright beside them, then spread, TAS and block of 0 and 1."""
+def special_flow(seed: int, count: int, risk: bool = True) -> Flow:
+    """The flow of a seed, always with risk on.
+
+    Instruments: 0 and 1 outrights, 2 an outright beside them, then a spread of both, TAS of 0 and a block of 1.
+    """
     rng = np.random.default_rng((seed, 10))
     flow = random_flow(seed, count, risk=True)
     instruments = _instruments(rng)
     accounts = tuple(dataclasses.replace(      # limits that other flows meet are far away here
-        terms, protection_lots=int(rng.choice((0, 12))), protection_interval=int(rng.choice((0, 1, 20))),
-        equity=int(rng.choice((400, 3_000, 20_000))), messages_per_second=0, max_open_orders=1 << 40, max_order_quantity=1 << 40,
+        terms, protection_lots=int(rng.choice((0, 15))), protection_interval=int(rng.choice((0, 1, 20))),
+        equity=int(rng.choice((400, 3_000, 20_000))), messages_per_second=0, max_open_orders=FAR, max_order_quantity=FAR,
         max_order_notional=1 << 61) for terms in flow.accounts)
     commands = flow.commands.copy()
     number = rng.integers(0, len(instruments), len(commands))
@@ -47,7 +53,7 @@ def special_flow(seed: int, count: int) -> Flow:
     _same_order(commands)
     _flags(rng, commands, instruments)
     _operators(rng, commands, len(instruments), len(accounts))
-    return Flow(seed, instruments, accounts, int(rng.choice((20, 500))), commands, True, 1 << 10)
+    return Flow(seed, instruments, accounts, int(rng.choice((60, 500))), commands, True, 1 << 10)
 
 
 def _instruments(rng: np.random.Generator) -> tuple[Instrument, ...]:
@@ -55,7 +61,7 @@ def _instruments(rng: np.random.Generator) -> tuple[Instrument, ...]:
     terms = {"physical": True, "daily_limit": int(rng.choice((0, 500))), "fee_per_lot": int(rng.choice((0, 2))),
              "fee_rate": int(rng.choice((0, 250))), "margin_rate": int(rng.choice((0, 0, 1_500)))}
     outrights = [instrument(f"I{number}", margin=int(rng.choice((1, 10, 40))), price_rule=str(rng.choice(("resting", "median"))),
-                            max_position=int(rng.choice((60, 1 << 40))), opening_cap=int(rng.choice((0, 40))),
+                            max_position=int(rng.choice((60, FAR))), opening_cap=int(rng.choice((0, 40))),
                             offset=apart if number < 2 else not apart, **terms) for number in range(3)]
     return (*outrights,
             instrument("SPREAD", floor=-10, ceiling=10, reference_price=0, legs=("I0", "I1"), offset=apart),
@@ -74,13 +80,15 @@ def _conditions(rng: np.random.Generator, commands: np.ndarray) -> None:
     """Some stop orders and some icebergs; they are held like any order."""
     for field in ("trigger_price", "display_quantity", "minimum_quantity", "expire_date", "counterparty"):
         commands[field] = 0
+    commands["time_in_force"][commands["time_in_force"] == TimeInForce.OPENING] = TimeInForce.DAY
+    commands["expire_date"][commands["time_in_force"] == TimeInForce.GTD] = 2026_01_03
     rests = (commands["kind"] == CommandKind.ENTER) & (commands["time_in_force"] <= TimeInForce.GTC)
-    away = np.where(commands["side"] == Side.BUY, 1, -1) * rng.integers(0, 4, len(commands))
-    waits = rests & (rng.random(len(commands)) < 0.1)
+    away = np.where(commands["side"] == Side.BUY, 1, -1) * rng.integers(0, 6, len(commands))
+    waits = rests & (rng.random(len(commands)) < 0.06)
     commands["order_type"][waits] = rng.choice((OrderType.STOP, OrderType.STOP_LIMIT), waits.sum())
     commands["trigger_price"][waits] = (commands["price"] + away)[waits]
     commands["flags"][waits] &= ~np.uint32(Flag.POST_ONLY)
-    shows = rests & (commands["order_type"] == OrderType.LIMIT) & (rng.random(len(commands)) < 0.1)
+    shows = rests & (commands["order_type"] == OrderType.LIMIT) & (rng.random(len(commands)) < 0.02)
     commands["display_quantity"][shows] = 1
 
 
@@ -109,10 +117,11 @@ def _operators(rng: np.random.Generator, commands: np.ndarray, instruments: int,
     """Every so often one of: a limit, cash, a liquidation, the end of a day with its settlements."""
     row, day = int(rng.integers(20, 60)), 0
     while row + instruments + 3 < len(commands):
-        kind = rng.choice((CommandKind.LIMIT, CommandKind.CASH, CommandKind.LIQUIDATE, CommandKind.END_DAY), p=(0.6, 0.15, 0.1, 0.15))
+        kind = rng.choice(list(OPERATORS), p=list(OPERATORS.values()))
         names = {"kind": kind, "account": rng.integers(0, accounts), "instrument": rng.integers(0, instruments)}
         if kind == CommandKind.LIMIT:
-            limit = list(LIMITS)[rng.integers(len(LIMITS))]
+            often = (Limit.PROTECTION_RESET, Limit.INSTRUMENT_MARGIN)
+            limit = often[rng.integers(2)] if rng.random() < 0.5 else list(LIMITS)[rng.integers(len(LIMITS))]
             names |= {"order_type": limit, "quantity": rng.choice(LIMITS[limit])}
         elif kind == CommandKind.CASH:
             names |= {"quantity": rng.integers(-2000, 3000)}

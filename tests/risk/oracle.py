@@ -110,7 +110,6 @@ class ClearedBook(ReferenceBook):
             fields["quantity"] = self.oracle.traded(fields["instrument"])[0]
             self.oracle.settle(command, self.markets[fields["instrument"]], fields["price"])
         elif kind == EventKind.EXPIRED:
-            fields["price"] = self.oracle.settlements[fields["instrument"]]
             self.oracle.expire(command, fields["instrument"])
         elif kind == EventKind.DAY_ENDED:
             self.oracle.call_margins(command)
@@ -145,6 +144,7 @@ class RiskOracle:
         self.book = ClearedBook(self, instruments, accounts, max_orders)
         self.terms = [SimpleNamespace(**asdict(terms), fen_per_tick=terms.fen_per_tick, killed=False)
                       for terms in instruments]
+        self.legs = [self.legs_of(terms) for terms in instruments]
         self.accounts = [SimpleNamespace(**asdict(account), killed=False, next_message=0, called=False,
                                          counted=0, counted_from=0, tripped=False)
                          for account in accounts]
@@ -225,15 +225,15 @@ class RiskOracle:
 
     # What trades make of positions
 
-    def legs(self, instrument: int) -> list[tuple[int, bool]]:
+    def legs_of(self, terms: Instrument) -> list[tuple[int, bool]]:
         """12: the positions that an order is about, and whether on its own side."""
-        symbols = [terms.symbol for terms in self.terms]
-        legs = [symbols.index(symbol) for symbol in self.terms[instrument].legs]
-        return list(zip(legs, (True, False), strict=False)) if legs else [(instrument, True)]
+        symbols = [outright.symbol for outright in self.terms]
+        legs = [symbols.index(symbol) for symbol in terms.legs] or [symbols.index(terms.symbol)]
+        return list(zip(legs, (True, False), strict=False))
 
     def parts(self, instrument: int, side: int) -> list[tuple[int, int]]:
         """(position's instrument, side) of an order of this side."""
-        return [(leg, side if same else 3 - side) for leg, same in self.legs(instrument)]
+        return [(leg, side if same else 3 - side) for leg, same in self.legs[instrument]]
 
     def trade(self, account: int, instrument: int, side: int, lots: int, price: int, order_id: int) -> None:
         """10.2, 12.1, 12.2: positions and what they cost."""
@@ -248,7 +248,7 @@ class RiskOracle:
             traded.cost += signed * price
             prices = [0]
         elif len(self.terms[instrument].legs) == 2:
-            near = self.settlements[self.legs(instrument)[0][0]]
+            near = self.settlements[self.legs[instrument][0][0]]
             prices = [near, near - price]
         for (leg, leg_side), leg_price in zip(self.parts(instrument, side), prices, strict=True):
             self.move(account, leg, leg_side, lots, self.offsets.get(order_id, 0))
@@ -292,7 +292,7 @@ class RiskOracle:
         """11.2, where there was a trade; of what has legs the legs' price"""
         if command.order_type == SettlementRule.GIVEN:
             return None
-        legs = [leg for leg, _ in self.legs(market.number)] if self.terms[market.number].legs else []
+        legs = [leg for leg, _ in self.legs[market.number]] if self.terms[market.number].legs else []
         if self.terms[market.number].at_settlement:
             return 0
         if legs:
@@ -330,15 +330,15 @@ class RiskOracle:
         self.price_lots_of(number)
         for account in range(len(self.accounts)):
             held = self.held[account, number]
-            if held.position or held.cost or held.volume:
+            if held.volume or not terms.legs and (held.position or held.cost):
                 self.balance(command, account, number, margin)
-        if terms.at_settlement:
-            self.price_lots(number, self.legs(number)[0][0])
+        if terms.at_settlement and self.legs[number][0][0] in self.settled:
+            self.price_lots(number, self.legs[number][0][0])
         terms.margin = margin
 
     def price_lots_of(self, leg: int) -> None:
         for instrument, terms in enumerate(self.terms):
-            if terms.at_settlement and self.legs(instrument)[0][0] == leg:
+            if terms.at_settlement and self.legs[instrument][0][0] == leg:
                 self.price_lots(instrument, leg)
 
     def result(self, account: int, instrument: int) -> int:
@@ -355,7 +355,7 @@ class RiskOracle:
         if terms.fen_per_tick:
             fees = held.volume * terms.fee_per_lot + held.value * terms.fen_per_tick * terms.fee_rate // 1_000_000
         self.book.emit(EventKind.BALANCE, command, instrument=instrument, account=account, price=self.settlements[instrument],
-                       quantity=result, leaves_quantity=fees, resting_leaves_quantity=held.position,
+                       quantity=result, leaves_quantity=fees, resting_leaves_quantity=0 if terms.legs else held.position,
                        resting_order_id=held.volume, resting_price=self.margin_lots(account, instrument) * margin)
         self.accounts[account].equity += result - fees
         if not terms.legs:
@@ -367,7 +367,7 @@ class RiskOracle:
         terms = self.terms[instrument]
         self.price_lots_of(instrument)
         if terms.at_settlement:
-            self.price_lots(instrument, self.legs(instrument)[0][0])
+            self.price_lots(instrument, self.legs[instrument][0][0])
         for account in range(len(self.accounts)):
             if self.held[account, instrument].volume or self.result(account, instrument):
                 self.balance(command, account, instrument, terms.margin)
@@ -524,9 +524,6 @@ class RiskOracle:
             if command.quantity >= 0 and equity > LARGEST_EQUITY:
                 yield Reason.INVALID_VALUE, equity, LARGEST_EQUITY
         elif command.kind == CommandKind.SETTLE:
-            terms = self.terms[command.instrument]
-            if terms.at_settlement and self.legs(command.instrument)[0][0] not in self.settled:
-                yield Reason.INVALID_VALUE, 0, 1
             phase = self.book.markets[command.instrument].phase
             if phase in (Phase.UNLISTED, Phase.EXPIRED):
                 unlisted = phase == Phase.UNLISTED
@@ -536,8 +533,12 @@ class RiskOracle:
                 below = command.price < market.floor                                       # 11.2
                 yield (Reason.PRICE_BELOW_BAND if below else Reason.PRICE_ABOVE_BAND, command.price,
                        market.floor if below else market.ceiling)
-        elif command.kind == CommandKind.EXPIRE and command.instrument not in self.settled:
-            yield Reason.INVALID_VALUE, 0, 1
+        elif command.kind == CommandKind.EXPIRE:                                           # 11.8
+            needed = {command.instrument}
+            if self.terms[command.instrument].at_settlement:
+                needed.add(self.legs[command.instrument][0][0])
+            if not needed <= self.settled:
+                yield Reason.INVALID_VALUE, 0, 1
 
     def standing(self, command: Command) -> Iterator[Refusal]:
         """5.1, 5.2"""
@@ -582,7 +583,8 @@ class RiskOracle:
         largest = min(account.max_order_quantity, terms.max_order_quantity)
         if total > largest:
             yield Reason.MAX_ORDER_QUANTITY, total, largest
-        value_price = command.trigger_price if order_type == OrderType.STOP else price
+        market = self.book.markets[command.instrument]
+        value_price = min(max(command.trigger_price, market.floor), market.ceiling) if order_type == OrderType.STOP else price
         notional = abs(value_price) * open_quantity * terms.fen_per_tick
         if notional > account.max_order_notional:
             yield Reason.MAX_ORDER_NOTIONAL, notional, account.max_order_notional

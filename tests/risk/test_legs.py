@@ -13,15 +13,15 @@ from tests.venue import Venue
 BUY, SELL = Side.BUY, Side.SELL
 OPEN, CLOSE, TODAY = Flag.OPEN, Flag.CLOSE, Flag.CLOSE_TODAY
 NEAR, FAR, SPREAD, TAS, BLOCK = ({"instrument": number} for number in range(5))
-SETTLEMENTS = (100, 104)
 
 
 @pytest.fixture(params=["reference", "engine"])
 def hub(request):
-    """Makes a Venue. near, far: terms of the outrights, all: of all instruments; other keywords are limits of account 0."""
-    def make(near=None, far=None, all=None, **limits):
-        terms = all or {}
-        instruments = [instrument("NEAR", **terms, **(near or {})), instrument("FAR", reference_price=104, **terms, **(far or {})),
+    """Makes a Venue. near, far: terms of the outrights, every: of all instruments; other keywords are limits of account 0."""
+    def make(near=None, far=None, every=None, **limits):
+        terms = every or {}
+        instruments = [instrument("NEAR", **terms, **(near or {})),
+                       instrument("FAR", reference_price=104, **terms, **(far or {})),
                        instrument("SPREAD", floor=-20, ceiling=20, reference_price=0, legs=("NEAR", "FAR"), **terms),
                        instrument("TAS", floor=-9, ceiling=9, reference_price=0, legs=("NEAR",), at_settlement=True, **terms),
                        instrument("BLOCK", legs=("NEAR",), **terms)]
@@ -124,7 +124,7 @@ def test_12_4_a_leg_may_grow_only_where_the_whole_has_credit(hub):
 
 @pytest.mark.parametrize("wanted, reason", [(5, None), (6, "CLOSE_EXCEEDS_POSITION")])
 def test_12_4_offset_flags_of_a_spread_hold_for_both_legs(hub, wanted, reason):
-    book = hub(all={"offset": True})
+    book = hub(every={"offset": True})
     trade(book, -3, 5, SPREAD, flags=OPEN)
     trade(book, 100, 3, NEAR, flags=OPEN)
     if reason:
@@ -154,7 +154,7 @@ def test_12_1_lots_are_a_position_of_the_leg_at_once_and_cost_settlement_and_tic
     refused(book, enter(0, BUY, 99, 7, **NEAR), "MAX_LONG", 11, 10)
     settle(book, NEAR, 107)
     assert positions(book) == [(4, 4 * 107), (0, 0), (0, 0), (0, 0), (0, 0)]
-    assert [after - old for after, old in zip(equities(book), before, strict=True)] == [-14, 14, 0, 0]   # 6 x 2 + 2 x 1 ticks paid
+    assert [after - old for after, old in zip(equities(book), before, strict=True)] == [-14, 14, 0, 0]   # 6 x 2 + 2 x 1 ticks
 
 
 def test_12_1_what_trades_after_the_leg_has_settled_is_priced_with_tas(hub):
@@ -178,7 +178,7 @@ def test_12_1_a_position_closed_at_settlement_is_no_position_and_pays_the_differ
 
 
 def test_12_1_lots_at_settlement_may_be_closed_the_same_day(hub):
-    book = hub(all={"offset": True})
+    book = hub(every={"offset": True})
     trade(book, 1, 5, TAS, flags=OPEN)
     passes(book, enter(0, SELL, 105, 5, flags=TODAY, **NEAR))
     refused(book, enter(0, SELL, 1, 1, flags=TODAY, **TAS), "CLOSE_EXCEEDS_POSITION", 1, 0)
@@ -203,7 +203,7 @@ def test_12_3_what_trades_with_legs_leaves_their_settlement_price_alone(hub, tra
 
 
 def test_12_3_fees_are_of_the_instrument_that_traded(hub):
-    book = hub(all={"fee_per_lot": 3})
+    book = hub(every={"fee_per_lot": 3})
     before = equities(book)
     trade(book, 0, 4, TAS)
     settle(book, NEAR, 100)

@@ -79,8 +79,8 @@ def test_9_6_lots_of_all_instruments_count_together_and_one_order_may_meet_sever
 
 
 def test_9_6_the_order_that_trips_two_accounts_cancels_both_in_order_and_finishes_first(hub):
-    hub.do(operator(CommandKind.LIMIT, Limit.PROTECTION_LOTS, account=2, quantity=3), enter(2, BUY, 100, 3), enter(0, BUY, 100, 10),
-           enter(2, BUY, 95, 1), enter(0, BUY, 95, 1), enter(3, BUY, 100, 1))
+    hub.do(operator(CommandKind.LIMIT, Limit.PROTECTION_LOTS, account=2, quantity=3), enter(2, BUY, 100, 3),
+           enter(0, BUY, 100, 10), enter(2, BUY, 95, 1), enter(0, BUY, 95, 1), enter(3, BUY, 100, 1))
     assert hub.do(sell(14)) == [
         ("accepted", 7, 100, 14), ("traded", 7, 2, 100, 3), ("traded", 7, 3, 100, 10), ("traded", 7, 6, 100, 1),
         ("canceled", 5, "PROTECTION", 1), ("canceled", 4, "PROTECTION", 1)]

@@ -1,0 +1,77 @@
+"""The trading day of a running hub: takes what the schedule is due and hands it to the runner like anybody's commands.
+
+    day = TradingDay("compressed", schedule, Compressed.resume(schedule, exchange, clock(), factor=288), clock)
+    runner.listeners.append(day.heard)
+    await day.run(runner, say)                   # for ever; by hand instead: day.next() for each operator/next_step
+
+What a day is, and what reacts to what, is exchange/schedule.py; here is only the clock.
+"""
+import asyncio
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+
+from exchange.machine import Exchange
+from exchange.runner import Runner
+from exchange.schedule import Compressed, Schedule, Step
+from matching.codes import EventKind, Reason
+
+Mode = Literal["real", "compressed", "by_hand"]
+_EVERY_SECONDS = 0.05
+_MINUTES_OF_A_DAY = 1440
+
+
+class TradingDay:
+    """A schedule's driver and the clock that moves it.
+
+    mode       real: the market lives in the hub's time; compressed: faster; by_hand: a step when an operator says so
+    """
+
+    def __init__(self, mode: Mode, schedule: Schedule, driver: Compressed, clock: Callable[[], int]) -> None:
+        self.mode, self.profile = mode, schedule.profile.name
+        self._schedule, self._driver, self._clock = schedule, driver, clock
+
+    @classmethod
+    def resume(cls, mode: Mode, schedule: Schedule, exchange: Exchange, clock: Callable[[], int],
+               minutes: float = 5.0) -> "TradingDay":
+        """Go on where the exchange stands. minutes: of the hub, that 24 compressed hours take."""
+        now = clock()
+        options: dict[str, Any] = {}
+        if mode == "compressed":
+            options = {"factor": _MINUTES_OF_A_DAY / minutes}
+        elif mode == "real":
+            options = {"factor": 1, "market_ns": now, "idle_ns": None}
+        return cls(mode, schedule, Compressed.resume(schedule, exchange, now, **options), clock)
+
+    def heard(self, commands: np.ndarray, events: np.ndarray) -> None:
+        """The runner's listener: the driver reacts to what happens, whoever commanded it."""
+        self._driver.heard(events)
+
+    async def run(self, runner: Runner, tell: Callable[[str], None]) -> None:
+        """Submit what is due, until the hub stops. tell: is given a line for each step, and for what of it was refused."""
+        while not runner.stopping:
+            for step in self._driver.due(self._clock()):
+                tell(f"{self._driver.day}  {step.description}")
+                runner.submit(step.commands, lambda commands, events: _tell_refusals(events, tell))
+            await asyncio.sleep(_EVERY_SECONDS)
+
+    def next(self) -> Step | None:
+        """The next step of a day by hand; its commands are to be submitted at once. None: the calendar has ended."""
+        return self._driver.next()
+
+    def describe(self) -> dict[str, Any]:
+        """operator/get_schedule: where the day stands and what is still to come."""
+        upcoming = self._driver.upcoming
+        steps = [] if upcoming is None else [
+            {"timestamp": step.time // 1_000_000, "description": step.description, "commands": len(step.commands)}
+            for step in self._schedule.day(self._driver.day) if step.time >= upcoming[0]]
+        market = None if self.mode == "by_hand" else self._driver.market_time(self._clock()) // 1_000_000
+        return {"day": self.mode, "profile": self.profile, "date": str(self._driver.day), "market_timestamp": market,
+                "finished": self._driver.finished, "steps": steps}
+
+
+def _tell_refusals(events: np.ndarray, tell: Callable[[str], None]) -> None:
+    for event in events[events["kind"] == EventKind.REJECTED]:
+        reason = Reason(int(event["reason"])).name.lower()
+        tell(f"a command of the schedule was refused: {reason}, instrument {event['instrument']}")

@@ -1,0 +1,274 @@
+"""The spot side: posted offers that others take, one-sided auctions, negotiated deals. RULEBOOK 13.
+
+Offers and bids are orders that rest in the book like any other; what differs is who may enter which, and what trades. An
+instrument's Mechanism says how it trades; where that is ORDER_BOOK nothing here is asked.
+
+    ENTER     check_counterparty, check_mechanism, check_offer, check_reserve; once the order rests, note_offer
+    TAKE      check_mechanism, check_take, then take: one trade with the offer that it names
+    CANCEL    check_revocable
+    PHASE     close_one_sided, or call_off
+
+Checks return (reason, value, bound); reason 0: the command passes.
+"""
+import numpy as np
+
+from matching.auction import depart, tell_auction, trade_all
+from matching.book import find, is_empty, next_row, opposite, own, price_of, row_of
+from matching.codes import (
+    ALL,
+    RESTING_OFFSET,
+    CommandKind,
+    EventKind,
+    Flag,
+    Mechanism,
+    OrderType,
+    Phase,
+    Reason,
+    Side,
+    TimeInForce,
+)
+from matching.jit import code, inlined, outlined
+from matching.kernel import nameless, tell
+from matching.records import MARKED, NOBODY
+from matching.terms import EVERY_TIME, mass_cancel, offset_flags
+
+COUNTDOWN = code(180_000_000_000)     # ns that a one-sided auction stays open after the last bid that counted
+_TAKE = code(CommandKind.TAKE)
+_BUY, _SELL = code(Side.BUY), code(Side.SELL)
+_ORDER_BOOK, _LISTING = code(Mechanism.ORDER_BOOK), code(Mechanism.LISTING)
+_ONE_SIDED, _NEGOTIATED = code(Mechanism.ONE_SIDED), code(Mechanism.NEGOTIATED)
+_CONTINUOUS, _CALL_AUCTION = code(Phase.CONTINUOUS), code(Phase.CALL_AUCTION)
+_LIMIT, _IOC, _FOK = code(OrderType.LIMIT), code(TimeInForce.IOC), code(TimeInForce.FOK)
+_POST_ONLY, _OFFSET = code(Flag.POST_ONLY), code(Flag.OPEN | Flag.CLOSE | Flag.CLOSE_TODAY)
+_ACCEPTED, _TRADED = code(EventKind.ACCEPTED), code(EventKind.TRADED)
+_COUNTDOWN = code(EventKind.COUNTDOWN)
+_OK, _INVALID_QUANTITY = code(Reason.NONE), code(Reason.INVALID_QUANTITY)
+_INVALID_COUNTERPARTY, _WRONG_MECHANISM = code(Reason.INVALID_COUNTERPARTY), code(Reason.WRONG_MECHANISM)
+_UNKNOWN_ORDER, _IRREVOCABLE = code(Reason.UNKNOWN_ORDER), code(Reason.IRREVOCABLE)
+_NOT_COUNTERPARTY, _OFFER_EXISTS = code(Reason.NOT_COUNTERPARTY), code(Reason.OFFER_EXISTS)
+_NO_OFFER, _AUCTION_OVER = code(Reason.NO_OFFER), code(Reason.AUCTION_OVER)
+_QUANTITY_BELOW_MINIMUM = code(Reason.QUANTITY_BELOW_MINIMUM)
+_PRICE_BEYOND_RESERVE, _AUCTION_ENDED = code(Reason.PRICE_BEYOND_RESERVE), code(Reason.AUCTION_ENDED)
+_EVERYBODY, _NONE = code(ALL), code(0)
+
+
+# Who may do what -----------------------------------------------------------------------------------------------------------
+
+@inlined
+def check_counterparty(book, command):
+    """115: a negotiated offer is made to another account, other orders to nobody. RULEBOOK 13.3."""
+    counterparty = np.int64(command.counterparty)
+    if book.instruments[np.uint64(command.instrument)].mechanism != _NEGOTIATED:
+        return (_OK if counterparty == 0 else _INVALID_COUNTERPARTY), counterparty, _NONE
+    if counterparty < 0 or counterparty >= len(book.members) or counterparty == command.account:
+        return _INVALID_COUNTERPARTY, counterparty, np.int64(len(book.members) - 1)
+    return _OK, _NONE, _NONE
+
+
+@inlined
+def check_mechanism(book, command):
+    """218: what a mechanism takes, and when. An ENTER is a plain LIMIT order that waits. RULEBOOK 13."""
+    instrument = book.instruments[np.uint64(command.instrument)]
+    mechanism, phase = np.int64(instrument.mechanism), np.int64(instrument.phase)
+    if command.kind == _TAKE:
+        fits = mechanism in (_LISTING, _NEGOTIATED)
+    elif mechanism == _ORDER_BOOK:
+        return _OK, _NONE, _NONE
+    else:
+        fits = command.order_type == _LIMIT and command.time_in_force != _IOC and command.time_in_force != _FOK and (
+            command.display_quantity | command.order_id) == 0 and command.flag_bits & _POST_ONLY == 0
+    if not fits or phase != (_CALL_AUCTION if mechanism == _ONE_SIDED else _CONTINUOUS):
+        return _WRONG_MECHANISM, mechanism, _NONE
+    return _OK, _NONE, _NONE
+
+
+@inlined
+def is_own_group(book, account, other):
+    """Do two accounts count as one for self-match prevention?"""
+    return book.members[np.uint64(account)].group == book.members[np.uint64(other)].group
+
+
+@inlined
+def is_untouched(book, number):
+    """Has an instrument no order in its book?"""
+    return is_empty(own(book, number, _BUY)) and is_empty(own(book, number, _SELL))
+
+
+@outlined
+def check_offer(book, command):
+    """304 to 307: who may enter what into a one-sided auction. RULEBOOK 13.2."""
+    number = np.int64(command.instrument)
+    instrument = book.instruments[np.uint64(number)]
+    if instrument.mechanism != _ONE_SIDED:
+        return _OK, _NONE, _NONE
+    slot = find(book, instrument.initiator)
+    offer = book.orders[slot]
+    if slot == NOBODY:
+        return (_OK if is_untouched(book, number) else _NO_OFFER), instrument.initiator, _NONE
+    if offer.side == command.side:
+        return _OFFER_EXISTS, instrument.initiator, _NONE
+    if is_own_group(book, command.account, offer.account):
+        return _NOT_COUNTERPARTY, np.int64(command.account), np.int64(offer.account)
+    if instrument.deadline != 0 and command.time >= instrument.deadline:
+        return _AUCTION_OVER, command.time, instrument.deadline
+    return _OK, _NONE, _NONE
+
+
+@inlined
+def check_reserve(book, command):
+    """412: a bid is not worse than the price of the offer. RULEBOOK 13.2."""
+    instrument = book.instruments[np.uint64(command.instrument)]
+    if instrument.mechanism == _ONE_SIDED and find(book, instrument.initiator) != NOBODY:
+        worse = instrument.reserve - command.price if command.side == _BUY else command.price - instrument.reserve
+        if worse > 0:
+            return _PRICE_BEYOND_RESERVE, command.price, instrument.reserve
+    return _OK, _NONE, _NONE
+
+
+@inlined
+def check_revocable(book, slot):
+    """303: a bid of a one-sided auction stays, and so does its offer once there is a bid. RULEBOOK 13.2."""
+    order = book.orders[slot]
+    number = np.int64(order.instrument)
+    instrument = book.instruments[np.uint64(number)]
+    if instrument.mechanism == _ONE_SIDED and (
+            order.order_id != instrument.initiator or not is_empty(opposite(book, number, np.int64(order.side)))):
+        return _IRREVOCABLE, order.order_id, instrument.initiator
+    return _OK, _NONE, _NONE
+
+
+@outlined
+def check_take(book, command):
+    """301, 304, 108 and 402: the offer that a TAKE names, and how much of it. RULEBOOK 13.1 and 13.3.
+
+    Returns   (reason, value, bound, slot of the offer)
+    """
+    nobody = np.uint32(NOBODY)
+    slot = find(book, command.order_id)
+    offer, extra = book.orders[slot], book.extras[slot]
+    if slot == NOBODY or offer.instrument != command.instrument:
+        return _UNKNOWN_ORDER, command.order_id, _NONE, nobody
+    negotiated = book.instruments[np.uint64(command.instrument)].mechanism == _NEGOTIATED
+    meant = np.int64(extra.counterparty) if negotiated and offer.terms & MARKED else _NONE
+    if is_own_group(book, command.account, offer.account) or (negotiated and command.account != meant):
+        return _NOT_COUNTERPARTY, np.int64(command.account), meant if negotiated else np.int64(offer.account), nobody
+    least = min(extra.minimum_quantity, offer.leaves_quantity) if offer.terms & MARKED else _NONE
+    if command.quantity > offer.leaves_quantity or (negotiated and command.quantity != offer.leaves_quantity):
+        return _INVALID_QUANTITY, command.quantity, offer.leaves_quantity, nobody
+    if command.quantity < least:
+        return _QUANTITY_BELOW_MINIMUM, command.quantity, least, nobody
+    return _OK, _NONE, _NONE, slot
+
+
+# Taking --------------------------------------------------------------------------------------------------------------------
+
+@outlined
+def take(book, events, at, command, slot):
+    """TAKE: an order with the id of the command trades with the offer in `slot`, at its price. RULEBOOK 13.1.
+
+    Returns   the next free row of events
+    """
+    number, lots, order_id = np.int64(command.instrument), command.quantity, command.sequence
+    offer = book.orders[slot]
+    ladder = own(book, number, np.int64(offer.side))
+    price, side, account = price_of(ladder, np.int64(offer.level)), 3 - np.int64(offer.side), np.int64(command.account)
+    flags = np.int64(command.flag_bits)
+    tell(book, events, at, command, command, _ACCEPTED, _OK, number, account, side, flags, order_id, price, lots, lots)
+    offer.leaves_quantity -= lots
+    book.levels[np.uint64(offer.level)].quantity -= lots
+    book.instruments[np.uint64(number)].last_price = price
+    book.state[0].trade_id += 1
+    flags = flags & _OFFSET | np.int64(offset_flags(book, slot)) << RESTING_OFFSET
+    event = tell(book, events, at + 1, command, command, _TRADED, _OK, number, account, side, flags, order_id, price, lots, _NONE)
+    event.trade_id = book.state[0].trade_id
+    event.resting_order_id = offer.order_id
+    event.resting_account = offer.account
+    event.resting_leaves_quantity = offer.leaves_quantity
+    event.resting_price = price
+    if offer.leaves_quantity == 0:
+        depart(book, ladder, slot)
+    return at + 2
+
+
+# One-sided auctions --------------------------------------------------------------------------------------------------------
+
+@inlined
+def worst_needed(book, bids, lots, row, fewer):
+    """Row of the worst bid needed to cover so many lots, if there were `fewer` lots in `row`; the end of `bids`: not covered."""
+    worst = bids.best
+    while worst < bids.end:
+        lots -= book.levels[np.uint64(worst)].quantity
+        if worst == row:
+            lots += fewer
+        if lots <= 0:
+            break
+        worst = next_row(book, bids, worst + 1)
+    return worst
+
+
+@outlined
+def note_offer(book, events, at, command):
+    """An ENTER has come to rest in a one-sided auction: the offer; or a bid, which begins the countdown if it counts.
+
+    It counts if it covers what was not covered before, or is better than the worst bid that was needed. RULEBOOK 13.2.
+    """
+    number = np.int64(command.instrument)
+    instrument = book.instruments[np.uint64(number)]
+    slot = find(book, instrument.initiator)
+    if slot == NOBODY:
+        instrument.initiator = command.sequence
+        instrument.reserve = command.price
+        instrument.deadline = 0
+        return at
+    lots = book.orders[slot].leaves_quantity
+    bids = own(book, number, np.int64(command.side))
+    row = row_of(bids, command.price)
+    before = worst_needed(book, bids, lots, row, command.quantity)
+    now = worst_needed(book, bids, lots, row, _NONE)
+    if now == bids.end or (before != bids.end and row >= before):
+        return at
+    instrument.deadline = command.time + COUNTDOWN
+    nameless(tell(book, events, at, command, command, _COUNTDOWN, _OK, number, _NONE, _NONE, _NONE, instrument.initiator,
+                  price_of(bids, now), instrument.deadline, _NONE))
+    return at + 1
+
+
+@inlined
+def lots_of(book, side):
+    """All lots of a SIDE."""
+    lots = _NONE
+    row = side.best
+    while row < side.end:
+        lots += book.levels[np.uint64(row)].quantity
+        row = next_row(book, side, row + 1)
+    return lots
+
+
+@outlined
+def call_off(book, events, at, command, number):
+    """No offer, no bids, no countdown: what is left of a one-sided auction is canceled. RULEBOOK 13.2."""
+    at, _ = mass_cancel(book, events, at, command, number, _EVERYBODY, _NONE, _AUCTION_ENDED, EVERY_TIME)
+    instrument = book.instruments[np.uint64(number)]
+    instrument.initiator = 0
+    instrument.reserve = 0
+    instrument.deadline = 0
+    return at
+
+
+@outlined
+def close_one_sided(book, events, at, command, number):
+    """The end of a one-sided auction: the offer trades with the bids at their prices, what is left is canceled, AUCTION.
+
+    AUCTION's price is that of the worst bid that traded, its surplus lots bought less lots sold before. RULEBOOK 13.2.
+    """
+    instrument = book.instruments[np.uint64(number)]
+    slot = find(book, instrument.initiator)
+    bought, sold = lots_of(book, own(book, number, _BUY)), lots_of(book, own(book, number, _SELL))
+    price, volume = _NONE, min(bought, sold) if slot != NOBODY else _NONE
+    if volume != 0:
+        side = np.int64(book.orders[slot].side)
+        limit = price_of(own(book, number, side), np.int64(book.orders[slot].level))
+        at = trade_all(book, events, at, command, number, limit, 3 - side)
+        price = instrument.last_price
+    at = call_off(book, events, at, command, number)
+    return tell_auction(book, events, at, command, number, price, volume, bought - sold)

@@ -1,0 +1,71 @@
+"""exchange/projections.py: whatever the hub does, its projections say what the engine holds, also over a snapshot."""
+import numpy as np
+import pytest
+
+from exchange.blotter import Blotter, OrderState
+from exchange.kernel import locate
+from exchange.marketdata import MarketData
+from exchange.projections import Projections
+from matching.records import PARKED
+from tests.matching.flow import engine, random_flow
+
+
+def projections(flow):
+    exchange = engine(flow)
+    return Projections(exchange, Blotter(flow.max_orders), MarketData(flow.instruments))
+
+
+def batches(flow, seed):
+    rng, at = np.random.default_rng(seed), 0
+    while at < len(flow.commands):
+        size = int(rng.choice((1, 2, 9, 40)))
+        yield flow.commands[at:at + size]
+        at += size
+
+
+def agree(hub):
+    """The engine beside what its events told: levels, phases, and every order that rests or is parked."""
+    exchange = hub.exchange
+    for number, terms in enumerate(exchange.instruments):
+        for mine, theirs in zip(hub.market_data.book(number)[:2], exchange.depth(terms.symbol, 1 << 12), strict=True):
+            assert mine.tolist() == list(zip(theirs["price"].tolist(), theirs["quantity"].tolist(), strict=True))
+        assert hub.market_data.phase(number) == exchange.phase(terms.symbol)
+    opened = np.concatenate([hub.blotter.open_orders(number) for number in range(len(exchange.accounts))])
+    assert len(opened) == exchange.book.state[0].orders
+    for entry in opened:
+        order = exchange.order(int(entry.order_id))
+        for name in ("price", "quantity", "leaves_quantity", "account", "instrument", "side", "time_in_force"):
+            assert entry[name] == order[name]
+        slot = locate(exchange.book, int(entry.order_id))[0]
+        parked = exchange.book.orders[slot].terms & PARKED
+        assert entry.state == (OrderState.UNTRIGGERED if parked else OrderState.OPEN)
+        assert not parked or entry.trigger_price == exchange.book.extras[slot].trigger_price
+    return len(opened)
+
+
+@pytest.mark.parametrize("risk", [False, True])
+@pytest.mark.parametrize("seed", range(10))
+def test_projections_say_what_the_engine_holds_whatever_happens(seed, risk):
+    flow = random_flow(seed, 900, risk)
+    hub, known = projections(flow), 0
+    for commands in batches(flow, seed):
+        hub.apply(commands)
+        known = max(known, agree(hub))
+    assert known > 2
+    assert hub.blotter.event_id == hub.market_data.event_id == hub.surveillance.event_id == hub.exchange.event_id
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_over_a_snapshot_they_go_on_as_if_nothing_had_happened(seed):
+    flow = random_flow(seed, 900, True)
+    kept, restored = projections(flow), projections(flow)
+    kept.apply(flow.commands[:600])
+    restored.restore(kept.state())
+    for hub in (kept, restored):
+        hub.apply(flow.commands[600:])
+        agree(hub)
+    assert kept.digest() == restored.digest()
+    for name, array in kept.surveillance.state().items():
+        assert array.tolist() == restored.surveillance.state()[name].tolist()
+    for number in range(len(flow.instruments)):
+        assert kept.market_data.statistics(number) == restored.market_data.statistics(number)
