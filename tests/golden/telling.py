@@ -1,6 +1,6 @@
 """What the hub did, in words: the fourth column of the story. RULEBOOK 15.2.
 
-    Telling(exchange, ...).of_command(command, events)        # "trades 12 at 519.6 with producer; 8 rest"
+    telling.of_command(command, events)        # "buys 12 at 519.6 from producer; 8 rest"
 
 Only events are read, and they are told in their order. The subject of a phrase is who gave the command, unless it is named.
 Clearing at the end of the day is told in sums; what each account won and paid is in the reports beside the story.
@@ -115,7 +115,8 @@ class Telling:
                 who = "" if event.account == account else f"{self._of(event.order_id, event.account)}: "
                 phrases.append(f"{who}{lots} canceled{reason}")
             case EventKind.TRIGGERED:
-                phrases.append(f"{self._of(event.order_id, event.account)} is triggered, limit {self._price(number, event.price)}")
+                phrases.append(f"{self._of(event.order_id, event.account)} is triggered, limit "
+                               f"{self._price(number, event.price)}")
             case EventKind.DISPLAYED:
                 who = "" if event.account == account else f"{self._of(event.order_id, event.account)} "
                 phrases.append(f"{who}shows {lots}")
