@@ -385,10 +385,10 @@ class Reports:
         """One notification an order and command, one of all trades of a command, in the order of commands."""
         events = batch.events
         kind = events["kind"]
-        traded = kind == _TRADED
-        seen = _TOLD[kind]
-        # accounts of other kinds may be ALL (-1), which would look up the last one: `seen` leaves them out
-        wanted = seen & (self._watched[events["account"]] | (traded & self._watched[events["resting_account"]]))
+        # only of these is `account` surely one: others carry ALL, a firm, or what a refused row carried
+        seen = np.flatnonzero(_TOLD[kind])
+        traded = kind[seen] == _TRADED
+        wanted = seen[self._watched[events["account"][seen]] | (traded & self._watched[events["resting_account"][seen]])]
         states: dict[int, Order] = {}
         paid = events["account"][_TOUCHES_FUNDS[kind]]
         moved = set(paid[self._watched[paid]].tolist())

@@ -137,7 +137,7 @@ def match(book, events, at, command, number, buy_slot, sell_slot, price, bidder)
     return at
 
 
-@inlined
+@outlined
 def trade_all(book, events, at, command, number, price, bidder):
     """Trade all buys at `price` or higher with all sells at it or lower: best price first, oldest first.
 

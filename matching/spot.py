@@ -28,7 +28,7 @@ from matching.codes import (
     TimeInForce,
 )
 from matching.jit import code, inlined, outlined
-from matching.kernel import nameless, tell
+from matching.kernel import tell, tell_order
 from matching.records import MARKED, NOBODY
 from matching.terms import EVERY_TIME, mass_cancel, offset_flags
 
@@ -139,7 +139,7 @@ def check_revocable(book, slot):
 
 @outlined
 def check_take(book, command):
-    """301, 304, 108 and 402: the offer that a TAKE names, and how much of it. RULEBOOK 13.1 and 13.3.
+    """301, 108, 304 and 402: the offer that a TAKE names, and how much of it. RULEBOOK 13.1 and 13.3.
 
     Returns   (reason, value, bound, slot of the offer)
     """
@@ -149,12 +149,14 @@ def check_take(book, command):
     if slot == NOBODY or offer.instrument != command.instrument:
         return _UNKNOWN_ORDER, command.order_id, _NONE, nobody
     negotiated = book.instruments[np.uint64(command.instrument)].mechanism == _NEGOTIATED
-    meant = np.int64(extra.counterparty) if negotiated and offer.terms & MARKED else _NONE
-    if is_own_group(book, command.account, offer.account) or (negotiated and command.account != meant):
-        return _NOT_COUNTERPARTY, np.int64(command.account), meant if negotiated else np.int64(offer.account), nobody
-    least = min(extra.minimum_quantity, offer.leaves_quantity) if offer.terms & MARKED else _NONE
     if command.quantity > offer.leaves_quantity or (negotiated and command.quantity != offer.leaves_quantity):
         return _INVALID_QUANTITY, command.quantity, offer.leaves_quantity, nobody
+    meant = np.int64(extra.counterparty) if negotiated and offer.terms & MARKED else _NONE
+    if negotiated and command.account != meant:
+        return _NOT_COUNTERPARTY, np.int64(command.account), meant, nobody
+    if is_own_group(book, command.account, offer.account):
+        return _NOT_COUNTERPARTY, np.int64(command.account), np.int64(offer.account), nobody
+    least = min(extra.minimum_quantity, offer.leaves_quantity) if offer.terms & MARKED else _NONE
     if command.quantity < least:
         return _QUANTITY_BELOW_MINIMUM, command.quantity, least, nobody
     return _OK, _NONE, _NONE, slot
@@ -228,8 +230,8 @@ def note_offer(book, events, at, command):
     if now == bids.end or (before != bids.end and row >= before):
         return at
     instrument.deadline = command.time + COUNTDOWN
-    nameless(tell(book, events, at, command, command, _COUNTDOWN, _OK, number, _NONE, _NONE, _NONE, instrument.initiator,
-                  price_of(bids, now), instrument.deadline, _NONE))
+    tell_order(
+        book, events, at, command, book.orders[slot], _COUNTDOWN, _OK, _NONE, price_of(bids, now), instrument.deadline, lots)
     return at + 1
 
 
@@ -259,16 +261,17 @@ def call_off(book, events, at, command, number):
 def close_one_sided(book, events, at, command, number):
     """The end of a one-sided auction: the offer trades with the bids at their prices, what is left is canceled, AUCTION.
 
-    AUCTION's price is that of the worst bid that traded, its surplus lots bought less lots sold before. RULEBOOK 13.2.
+    AUCTION's price is that of the worst bid that traded, its surplus what was bid for less what was offered. RULEBOOK 13.2.
     """
     instrument = book.instruments[np.uint64(number)]
     slot = find(book, instrument.initiator)
     bought, sold = lots_of(book, own(book, number, _BUY)), lots_of(book, own(book, number, _SELL))
-    price, volume = _NONE, min(bought, sold) if slot != NOBODY else _NONE
+    price, volume, surplus = _NONE, min(bought, sold) if slot != NOBODY else _NONE, _NONE
     if volume != 0:
+        surplus = bought - sold
         side = np.int64(book.orders[slot].side)
         limit = price_of(own(book, number, side), np.int64(book.orders[slot].level))
         at = trade_all(book, events, at, command, number, limit, 3 - side)
         price = instrument.last_price
     at = call_off(book, events, at, command, number)
-    return tell_auction(book, events, at, command, number, price, volume, bought - sold)
+    return tell_auction(book, events, at, command, number, price, volume, surplus)

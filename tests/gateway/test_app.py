@@ -291,7 +291,8 @@ def test_a_statement_is_a_page_and_a_file_of_its_own(served):
         return httpx.get(f"http://{served}/api/v2/{path}", auth=(key, f"{key}-secret") if key else None, timeout=20)
 
     assert get_file("private/statement.csv", "dave").json()["error"]["data"]["reason"] == "no_statement"
-    assert httpx.post(f"http://{served}/api/v2/operator/end_day", auth=("operator", "operator-secret"), timeout=20).status_code == 200
+    ended = httpx.post(f"http://{served}/api/v2/operator/end_day", auth=("operator", "operator-secret"), timeout=20)
+    assert ended.json()["result"]["events"][-1]["event"] == "day_ended"
     page, table = (get_file(f"private/statement.{form}", "dave") for form in ("html", "csv"))
     assert page.headers["content-type"].startswith("text/html") and "dave" in page.text
     assert table.headers["content-type"].startswith("text/csv") and "statement.csv" in table.headers["content-disposition"]

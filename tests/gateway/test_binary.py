@@ -392,6 +392,7 @@ def test_events_of_no_account_are_nobodys():
 def test_an_account_hears_what_operators_do_to_it_and_not_what_they_do_to_all():
     """Account 0 is where the events of no account have a zero."""
     told = {EventKind.PHASE: 0, EventKind.AUCTION: 0, EventKind.SETTLED: 0, EventKind.DAY_BEGUN: 0, EventKind.DAY_ENDED: 0,
+            EventKind.COUNTDOWN: 0, EventKind.WINDOW: 0, EventKind.TRIGGERED: 1, EventKind.DISPLAYED: 1, EventKind.UNCROSSED: 1,
             EventKind.CASH: 1, EventKind.BALANCE: 1, EventKind.MARGIN_CALL: 1, EventKind.LIQUIDATED: 1}
     dealer = Dealer(1)
     dealer.watch(0)

@@ -223,7 +223,8 @@ def test_a_day_by_hand_goes_on_where_it_was_after_a_restart(folder):
     by_hand = ("--no-members", "--day", "by_hand", "--profile", "international")
     hub = Process(folder, *by_hand)
     try:
-        assert "by hand, international profile, 2026-12-01" in "".join(hub.said) and "operator / operator-secret" in "".join(hub.said)
+        said = "".join(hub.said)
+        assert "by hand, international profile, 2026-12-01" in said and "operator / operator-secret" in said
         assert hub.ask("operator/next_step")["error"]["code"] == 13021               # demo's key
         plan = hub.ask("operator/get_schedule", key="operator")["result"]["steps"]
         for step in plan[:4]:

@@ -157,6 +157,12 @@ def test_a_kill_switch_without_what_it_is_about_is_refused_by_field(op, params, 
     assert error(op.ask("operator/kill_switch", **params)) == expected
 
 
+def test_a_firm_that_is_no_account_s_number_disturbs_nobody_who_watches(op, alice):
+    alice.ask("private/subscribe", channels=["user.orders.any.any.raw"])
+    assert error(op.ask("operator/kill_switch", scope="firm", firm=1 << 20, on=True)) == (13007, "firm", 1 << 20, None)
+    assert "order" in alice.ask("private/buy", instrument_name="SC2701", amount=10, price=10)
+
+
 def test_a_limit_of_an_account_or_an_instrument_holds_from_then_on(op, alice):
     """RULEBOOK 7.3."""
     assert told(op.ask("operator/set_limit", limit="max_long", value=2, account="alice"), "limit", "value", "account") == [
@@ -220,6 +226,8 @@ def test_a_day_is_settled_and_everybody_reads_what_came_of_it(floor, op, alice, 
         ("settled", None, Decimal("10.3"), None, None, None, None)]
     settled = answer["events"][-1]
     assert (settled["amount"], settled["min_price"], settled["max_price"]) == (30, Decimal("9.8"), Decimal("10.8"))
+    (fill,) = bob.ask("private/get_user_trades_by_instrument", instrument_name="SC2701")["trades"]
+    assert (fill["amount"], fill["fee"], fill["fee_currency"]) == (30, 6, "CNY")
     summary = bob.ask("private/get_account_summary", currency="CNY")
     assert (summary["equity"], summary["result"], summary["fees"], summary["margin_call"]) == (997, 3, 6, False)
     position = bob.ask("private/get_position", instrument_name="SC2701")

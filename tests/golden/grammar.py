@@ -1,7 +1,7 @@
 """What people of the story say, as COMMAND rows. RULEBOOK 15.2.
 
-    grammar.read("buy 20 SC2702 at 519.8, open, named hedge", account=0)     # -> a row, not stamped
-    grammar.name(row, order_id)                                             # "hedge" is that order from now on
+    row = grammar.read("buy 20 SC2702 at 519.8, open, named hedge", "refinery")[0]     # not stamped
+    grammar.name(row, order_id)                                                        # "hedge" is that order from now on
 
 A clause is one command; clauses of one row are separated by "; ". Everything is exact: what cannot be read, or is said twice,
 is an error. Prices are in currency, quantities in lots, money in currency.
@@ -87,7 +87,8 @@ class Grammar:
 
     # Members ----------------------------------------------------------------------------------------------------------------
 
-    def _enter(self, side: str, quantity: str, symbol: str, market: str | None, price: str | None, options: str) -> dict[str, Any]:
+    def _enter(self, side: str, quantity: str, symbol: str, market: str | None, price: str | None,
+               options: str) -> dict[str, Any]:
         number, terms = _known(symbol, self._instruments, "an instrument")
         fields: dict[str, Any] = {
             "kind": CommandKind.ENTER, "instrument": number, "side": Side[side.upper()], "quantity": int(quantity),
@@ -115,10 +116,15 @@ class Grammar:
             (r"at least (\d+) at a time", lambda lots: {"minimum_quantity": int(lots)}),
             (r"to (\S+)", lambda name: {"counterparty": _known(name, self._accounts, "an account")}),
             (r"or else (\S+)", lambda name: {"order_id": self._order(name).order_id}),
-            (r"named (\S{1,20})", lambda name: {"client_order_id": name.encode()})))
+            (r"named (\S{1,20})", self._new_name)))
         if found is None:
             raise StoryError(f"{option!r}: no option of an order")
         return found
+
+    def _new_name(self, name: str) -> dict[str, Any]:
+        if name in self.orders:
+            raise StoryError(f"{name!r} names another order already")
+        return {"client_order_id": name.encode()}
 
     def _order(self, name: str) -> Order:
         return _known(name, self.orders, "an order that was named")
@@ -149,7 +155,8 @@ class Grammar:
         return {"kind": CommandKind.PHASE, "instrument": self._number(symbol), "order_type": _PHASES[word]}
 
     def _pay(self, money: str, name: str) -> dict[str, Any]:
-        return {"kind": CommandKind.CASH, "account": _known(name, self._accounts, "an account"), "quantity": int(Decimal(money) * 100)}
+        return {"kind": CommandKind.CASH, "account": _known(name, self._accounts, "an account"),
+                "quantity": int(Decimal(money) * 100)}
 
     def _liquidate(self, name: str, symbol: str) -> dict[str, Any]:
         return {"kind": CommandKind.LIQUIDATE, "account": _known(name, self._accounts, "an account"),

@@ -25,10 +25,9 @@ from exchange.catalogue import Catalogue, read_catalogue
 from exchange.marketdata import MarketData
 from exchange.projections import Projections
 from exchange.schedule import Compressed, Schedule, Step
-from exchange.statement import Statements
 from exchange.surveillance import Surveillance
 from matching.codes import ALL, Phase, SelfMatch
-from tests.golden.grammar import OPERATOR, Grammar, StoryError
+from tests.golden.grammar import Grammar, StoryError
 from tests.golden.telling import Telling
 
 RULEBOOK = pathlib.Path(__file__).parents[2] / "docs" / "RULEBOOK.md"
@@ -43,7 +42,7 @@ ACCOUNTS = (
     Account(name="producer", firm=3, equity=60 * MILLION),
     Account(name="maker", firm=4, equity=100 * MILLION, self_match=SelfMatch.CANCEL_RESTING, protection_lots=50,
             protection_interval=1_000),
-    Account(name="trader", firm=5, equity=2 * MILLION, max_order_quantity=100),
+    Account(name="trader", firm=5, equity=9 * MILLION // 10, max_order_quantity=100),
     Account(name="fund", firm=6, equity=80 * MILLION),
     Account(name="utility", firm=7, equity=40 * MILLION))
 MAKERS = (3,)
@@ -91,8 +90,7 @@ class Story:
 class Performance:
     """What came of a story."""
 
-    exchange: Exchange
-    statements: Statements
+    hub: Projections
     commands: np.ndarray             # COMMAND[n], stamped, the schedule's among them
     events: np.ndarray               # EVENT[m]
     tables: list[list[Row]]          # as they should be
@@ -100,10 +98,10 @@ class Performance:
     def files(self) -> dict[str, str]:
         """Name -> content of the golden files: digests, the hub's report of the day, and each account's."""
         digests = {"commands": len(self.commands), "events": len(self.events), "events_digest": digest(self.events),
-                   "state_digest": self.exchange.digest()}
-        reports = {f"{account.name}.csv": self.statements.csv(number) for number, account in enumerate(ACCOUNTS)}
+                   "state_digest": self.hub.digest()}
+        reports = {f"{account.name}.csv": self.hub.statements.csv(number) for number, account in enumerate(ACCOUNTS)}
         return {"digests.txt": "".join(f"{name} {value}\n" for name, value in digests.items()),
-                "hub.csv": self.statements.csv(), **reports}
+                "hub.csv": self.hub.statements.csv(), **reports}
 
 
 def digest(events: np.ndarray) -> str:
@@ -145,8 +143,11 @@ def catalogue(profile: str) -> Catalogue:
     return dataclasses.replace(read_catalogue(profile=profile, until=UNTIL), opens=OPENS)
 
 
-def new_exchange(terms: Catalogue) -> Exchange:
-    return Exchange(terms.instruments, ACCOUNTS, max_orders=_MAX_ORDERS)
+def new_hub(terms: Catalogue) -> Projections:
+    """A hub of the story's accounts that has seen no command."""
+    return Projections(Exchange(terms.instruments, ACCOUNTS, max_orders=_MAX_ORDERS),
+                       Blotter(_MAX_ORDERS, history=1 << 12, trades=1 << 12), MarketData(terms.instruments),
+                       Surveillance(terms.instruments, ACCOUNTS, MAKERS))
 
 
 class Stage:
@@ -155,10 +156,7 @@ class Stage:
     def __init__(self, profile: str) -> None:
         schedule = Schedule(catalogue(profile))
         instruments = schedule.catalogue.instruments
-        self.exchange = new_exchange(schedule.catalogue)
-        blotter = Blotter(_MAX_ORDERS, history=1 << 12, trades=1 << 12)
-        self._hub = Projections(self.exchange, blotter, MarketData(instruments), Surveillance(instruments, ACCOUNTS, MAKERS))
-        self.statements = Statements(instruments, ACCOUNTS, blotter)
+        self.hub = new_hub(schedule.catalogue)
         begin = schedule.day(schedule.opens)[0].time
         self._schedule = schedule
         self._driver = Compressed(schedule, schedule.opens, begin, factor=1, market_ns=begin, idle_ns=None)
@@ -175,10 +173,9 @@ class Stage:
 
     def _apply(self, block: np.ndarray, time: int) -> np.ndarray:
         block = block.copy()
-        block["sequence"] = self.exchange.sequence + 1 + np.arange(len(block))
+        block["sequence"] = self.hub.exchange.sequence + 1 + np.arange(len(block))
         block["time"] = time
-        events = self._hub.apply(block)
-        self.statements.record(block, events)
+        events = self.hub.apply(block)
         self._driver.heard(events)
         self.commands.append(block)
         self.events.append(events)
@@ -220,9 +217,8 @@ class Stage:
             command = self._grammar.read(clause, row.who)
             if command["instrument"][0] != ALL:
                 self._touched.add(int(command["instrument"][0]))
-            self._grammar.name(command[0], self.exchange.sequence + 1)
-            account = ALL if row.who == OPERATOR else int(command["account"][0])
-            told.append(self._telling.of_command(account, self._apply(command, self.time)))
+            self._grammar.name(command[0], self.hub.exchange.sequence + 1)
+            told.append(self._telling.of_command(command[0], self._apply(command, self.time)))
         return dataclasses.replace(row, told="; ".join(told))
 
 
@@ -250,7 +246,7 @@ def perform(story: Story) -> Performance:
             except ValueError as error:
                 raise StoryError(f"{story.profile} {table.date} {row.time} {row.who}: {error}") from error
         tables.append(rows)
-    return Performance(stage.exchange, stage.statements, np.concatenate(stage.commands), np.concatenate(stage.events), tables)
+    return Performance(stage.hub, np.concatenate(stage.commands), np.concatenate(stage.events), tables)
 
 
 def rewritten(text: str, story: Story, tables: list[list[Row]]) -> str:

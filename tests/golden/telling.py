@@ -1,6 +1,6 @@
 """What the hub did, in words: the fourth column of the story. RULEBOOK 15.2.
 
-    Telling(exchange, ...).of_command(command, events)        # "trades 12 at 519.6 with producer; 8 rest"
+    telling.of_command(command, events)        # "buys 12 at 519.6 from producer; 8 rest"
 
 Only events are read, and they are told in their order. The subject of a phrase is who gave the command, unless it is named.
 Clearing at the end of the day is told in sums; what each account won and paid is in the reports beside the story.
@@ -12,7 +12,7 @@ import numpy as np
 from exchange.calendar import beijing
 from exchange.instruments import Instrument
 from exchange.units import fen_to_money, ticks_to_price
-from matching.codes import ALL, EventKind, Flag, Phase, Reason, Side
+from matching.codes import ALL, CommandKind, EventKind, Flag, Phase, Reason, Side
 
 _HUBS_OWN = (Reason.VELOCITY, Reason.CASCADE, Reason.LIMIT_LOCK)
 
@@ -34,8 +34,10 @@ class Telling:
     def __init__(self, instruments: Sequence[Instrument], accounts: Sequence[str], name: Callable[[int], str | None]) -> None:
         self._instruments, self._accounts, self._name = instruments, accounts, name
 
-    def of_command(self, account: int, events: np.ndarray) -> str:
-        """What came of one command of an account; of an operator's: account ALL."""
+    def of_command(self, command: np.record, events: np.ndarray) -> str:
+        """What came of one command."""
+        account = int(command.account) if command.kind < CommandKind.PHASE else ALL
+        instrument = int(command.instrument)
         phrases: list[str] = []
         own = self._own(events)
         for event in events:
@@ -53,7 +55,7 @@ class Telling:
                 case EventKind.AMENDED:
                     phrases.append("amended")
                 case _:
-                    self._market(event, account, phrases)
+                    self._market(event, account, instrument, phrases)
         if own is not None and (left := self._left(events, own)):
             phrases.append(left)
         return "; ".join(phrases)
@@ -88,33 +90,36 @@ class Telling:
                 case EventKind.SETTLED | EventKind.EXPIRED:
                     pass
                 case _:
-                    self._market(event, ALL, phrases)
-        if results:
+                    self._market(event, ALL, ALL, phrases)
+        if any(results.values()):
             phrases.append("result: " + ", ".join(f"{self._accounts[account]} {'+' * (fen > 0)}{money(fen)}"
                                                   for account, fen in sorted(results.items()) if fen))
+        if fees:
             phrases.append(f"fees {money(fees)}")
         return "; ".join(phrases)
 
     # What happens in the market -----------------------------------------------------------------------------------------------
 
-    def _market(self, event: np.record, account: int, phrases: list[str]) -> None:
-        """Phrases for orders and trades, whoever's they are."""
+    def _market(self, event: np.record, account: int, instrument: int, phrases: list[str]) -> None:
+        """Phrases for orders and trades; account and instrument are those that go without saying."""
         number = int(event.instrument)
+        lots = f"{event.quantity}" if number == instrument else f"{event.quantity} {self._symbol(number)}"
         match EventKind(event.kind):
             case EventKind.TRADED:
                 who = "" if event.account == account else f"{self._of(event.order_id, event.account)} "
                 verb = "buys" if event.side == Side.BUY else "sells"
-                phrases.append(f"{who}{verb} {event.quantity} at {self._price(number, event.price)} "
+                phrases.append(f"{who}{verb} {lots} at {self._price(number, event.price)} "
                                f"{'from' if event.side == Side.BUY else 'to'} {self._accounts[event.resting_account]}")
             case EventKind.CANCELED:
                 reason = f" ({word(Reason(event.reason))})" if event.reason else ""
                 who = "" if event.account == account else f"{self._of(event.order_id, event.account)}: "
-                phrases.append(f"{who}{event.quantity} canceled{reason}")
+                phrases.append(f"{who}{lots} canceled{reason}")
             case EventKind.TRIGGERED:
-                phrases.append(f"{self._of(event.order_id, event.account)} triggered, limit {self._price(number, event.price)}")
+                phrases.append(f"{self._of(event.order_id, event.account)} is triggered, limit "
+                               f"{self._price(number, event.price)}")
             case EventKind.DISPLAYED:
                 who = "" if event.account == account else f"{self._of(event.order_id, event.account)} "
-                phrases.append(f"{who}shows {event.quantity}")
+                phrases.append(f"{who}shows {lots}")
             case EventKind.AUCTION if event.quantity:
                 left = int(event.resting_leaves_quantity)
                 side = f", {abs(left)} {'bid' if left > 0 else 'offered'} left" if left else ""
@@ -153,10 +158,11 @@ class Telling:
 
     def _phase(self, event: np.record) -> str:
         reason = f" ({word(Reason(event.reason))})" if event.reason else ""
-        return f"{self._symbol(event.instrument)} is {word(Phase(event.quantity))}{reason}"
+        return f"{self._symbol(event.instrument)} goes to {word(Phase(event.quantity))}{reason}"
 
     def _settled(self, event: np.record) -> str:
         number = int(event.instrument)
         locked = f", limit-locked for {abs(event.leaves_quantity)} day" if event.leaves_quantity else ""
-        return (f"{self._symbol(number)} settles at {self._price(number, event.price)} after {event.quantity} lots, then "
-                f"{self._price(number, event.resting_leaves_quantity)} to {self._price(number, event.resting_price)}{locked}")
+        band = "" if self._instruments[number].legs else (f", then {self._price(number, event.resting_leaves_quantity)} to "
+                                                          f"{self._price(number, event.resting_price)}")
+        return f"{self._symbol(number)} settles at {self._price(number, event.price)} after {event.quantity} lots{band}{locked}"

@@ -256,6 +256,12 @@ def test_13_3_the_price_of_a_negotiated_deal_lies_in_the_band():
     assert Hub(NEGOTIATED).do(enter(A, SELL, 111, 5, counterparty=B)) == [("rejected", "PRICE_ABOVE_BAND", 111, 110)]
 
 
+def test_13_3_a_deal_within_one_group_is_not_taken():
+    hub = Hub(NEGOTIATED)
+    hub.do(enter(E, SELL, 100, 5, counterparty=F))
+    assert hub.do(take(F, 1, 5)) == [("rejected", "NOT_COUNTERPARTY", F, E)]
+
+
 # 13.2 One-sided auctions
 
 def over(hub):
@@ -288,6 +294,18 @@ def test_13_2_the_offer_trades_with_the_best_bids_each_at_its_own_price(side, pr
     assert hub.orders() == [] and hub.exchange.last_price("SC2701") == reserve
 
 
+def test_13_2_a_countdown_is_an_event_of_the_offer():
+    hub = Hub(ONE_SIDED)
+    hub.do(enter(A, SELL, 100, 10, client_order_id=b"offer"))
+    told = hub.events(enter(B, BUY, 102, 10, client_order_id=b"bid"))[1]
+    expected = np.zeros(1, EVENT)[0]
+    for name, value in {"event_id": 3, "sequence": 2, "time": 2 * SECOND, "kind": EventKind.COUNTDOWN, "order_id": 1,
+                        "side": SELL, "account": A, "client_order_id": b"offer", "price": 102,
+                        "quantity": 2 * SECOND + COUNTDOWN, "leaves_quantity": 10}.items():
+        expected[name] = value
+    assert told.tobytes() == expected.tobytes()
+
+
 def test_13_2_what_bids_do_not_cover_of_the_offer_is_canceled():
     hub = Hub(ONE_SIDED)
     hub.do(enter(A, SELL, 100, 10), enter(B, BUY, 101, 4))
@@ -297,11 +315,11 @@ def test_13_2_what_bids_do_not_cover_of_the_offer_is_canceled():
         ("phase", 0, AUCTION_MATCH)]
 
 
-@pytest.mark.parametrize("orders, surplus", [([], 0), ([enter(A, SELL, 100, 10)], -10)])
-def test_13_2_an_auction_without_bids_makes_no_price(orders, surplus):
+@pytest.mark.parametrize("orders", [[], [enter(A, SELL, 100, 10)]])
+def test_13_2_an_auction_without_bids_makes_no_price(orders):
     hub = Hub(ONE_SIDED)
     hub.do(*orders)
-    assert hub.do(phase(AUCTION_MATCH))[-2:] == [("auction", 0, 0, surplus), ("phase", 0, AUCTION_MATCH)]
+    assert hub.do(phase(AUCTION_MATCH))[-2:] == [("auction", 0, 0, 0), ("phase", 0, AUCTION_MATCH)]
     assert hub.orders() == []
 
 
@@ -355,7 +373,7 @@ def test_13_2_bids_whose_offer_is_gone_get_no_company():
     for side in Side:
         assert hub.do(enter(C, side, 101, 1)) == [("rejected", "NO_OFFER", 1, 0)]
     assert hub.do(phase(AUCTION_MATCH)) == [
-        ("canceled", 2, "AUCTION_ENDED", 10), ("auction", 0, 0, 10), ("phase", 0, AUCTION_MATCH)]
+        ("canceled", 2, "AUCTION_ENDED", 10), ("auction", 0, 0, 0), ("phase", 0, AUCTION_MATCH)]
 
 
 @pytest.mark.parametrize("way, ends", [

@@ -1,0 +1,91 @@
+"""What owners are told of their orders, on random flows of everything the rulebook has: stops, icebergs, pairs, auctions,
+phases, settlements. The blotter, which folds the same events its own way, is the judge.
+"""
+import json
+
+import numpy as np
+
+from exchange.blotter import Blotter
+from gateway.reports import Channel, Orders, Reports
+from matching.codes import EventKind
+from tests.matching.flow import engine, random_flow
+
+# What the last notification of an order may tell otherwise than the blotter, which keeps less of an order's past.
+PASSING = ("exec_type", "replaced", "triggered", "linked_order_id")
+
+
+class Watcher:
+    """One account's owner, subscribed to everything."""
+
+    def __init__(self, account, instruments):
+        self.account, self.messages = account, []
+        self.channels = {"orders": Channel("orders", instruments), "trades": Channel("trades", instruments)}
+
+    def notify(self, message):
+        self.messages.append(json.loads(message)["params"])
+
+    def portfolio(self):
+        return "{}"
+
+    def told(self):
+        messages, self.messages = self.messages, []
+        return messages
+
+
+def lasting(order):
+    return {name: value for name, value in order.items() if name not in PASSING}
+
+
+def follow(seed):
+    """Run a flow, check every notification, and return (kinds of events, changes told, trades told)."""
+    flow = random_flow(seed, 700, risk=seed % 2 == 1)
+    exchange, blotter = engine(flow), Blotter(flow.max_orders)
+    orders = Orders(exchange, blotter)
+    reports = Reports(orders)
+    watchers = [Watcher(account, frozenset(range(len(flow.instruments)))) for account in range(len(flow.accounts))]
+    for watcher in watchers:
+        reports.watch(watcher)
+    rng = np.random.default_rng(seed)
+    at = changes = trades = 0
+    kinds = set()
+    while at < len(flow.commands):
+        block = flow.commands[at:at + int(rng.choice((1, 3, 40)))]
+        at += len(block)
+        events = exchange.apply(block)
+        reports.publish(block, events, 0)
+        blotter.record(block, events)
+        orders.changed(block, events)
+        kinds |= set(events["kind"].tolist())
+        for watcher in watchers:
+            told, traded = compare(watcher, orders, int(block["sequence"][0]), events)
+            changes, trades = changes + told, trades + traded
+    return kinds, changes, trades
+
+
+def compare(watcher, orders, first, events):
+    """What one owner was told of a batch, against the blotter. Returns how many orders and trades."""
+    last, own_trades = {}, []
+    for message in watcher.told():
+        if message["channel"] == "orders":
+            last[message["data"]["order_id"]] = message["data"]
+        else:
+            own_trades += message["data"]
+    changed = orders.blotter.orders(watcher.account)
+    assert {str(number) for number in changed["order_id"][changed["sequence"] >= first]} <= last.keys()
+    for number in last:
+        order = orders.find(int(number))
+        if order is not None:                    # else it has made room for others already
+            assert lasting(last[number]) == lasting(json.loads(orders.text(order)))
+    assert [int(trade["trade_id"]) for trade in own_trades] == [
+        int(event["trade_id"]) for event in events[events["kind"] == EventKind.TRADED]
+        for side in ("account", "resting_account") if event[side] == watcher.account]
+    return len(last), len(own_trades)
+
+
+def test_every_change_of_an_order_is_told_to_its_owner_as_the_blotter_has_it():
+    kinds, changes, trades = set(), 0, 0
+    for seed in range(10):
+        seen, told, traded = follow(seed)
+        kinds, changes, trades = kinds | seen, changes + told, trades + traded
+    assert changes > 2000 and trades > 500
+    assert {EventKind.TRIGGERED, EventKind.DISPLAYED, EventKind.UNCROSSED, EventKind.AUCTION, EventKind.SETTLED} <= kinds
