@@ -624,11 +624,12 @@ class ReferenceBook:
         """13.1, 13.3"""
         offer = self.orders[command.order_id]
         negotiated = market.mechanism == Mechanism.NEGOTIATED
-        own = self.members[command.account].group == self.members[offer.account].group
-        if own or negotiated and command.account != offer.counterparty:
-            return Reason.NOT_COUNTERPARTY, command.account, offer.counterparty if negotiated else offer.account
         if command.quantity > offer.leaves_quantity or negotiated and command.quantity != offer.leaves_quantity:
             return Reason.INVALID_QUANTITY, command.quantity, offer.leaves_quantity
+        if negotiated and command.account != offer.counterparty:
+            return Reason.NOT_COUNTERPARTY, command.account, offer.counterparty
+        if self.members[command.account].group == self.members[offer.account].group:
+            return Reason.NOT_COUNTERPARTY, command.account, offer.account
         least = min(offer.minimum_quantity, offer.leaves_quantity)
         return (Reason.QUANTITY_BELOW_MINIMUM, command.quantity, least) if command.quantity < least else None
 
@@ -1212,8 +1213,7 @@ class ReferenceBook:
         now = self.worst_needed(market, offer)
         if now and (before is None or order.key < before.key):
             market.deadline = command.time + COUNTDOWN
-            self.emit(EventKind.COUNTDOWN, command, instrument=market.number, order_id=offer.order_id, price=now.price,
-                      quantity=market.deadline)
+            self.emit_order(EventKind.COUNTDOWN, command, offer, price=now.price, quantity=market.deadline)
         return None
 
     def worst_needed(self, market: Market, offer: Order) -> Order | None:
@@ -1239,7 +1239,7 @@ class ReferenceBook:
         market.deadline = market.offer_id = 0
         if trades:
             self.emit(EventKind.AUCTION, command, instrument=market.number, price=price, quantity=lots,
-                      resting_leaves_quantity=bought - sold)
+                      resting_leaves_quantity=bought - sold if lots else 0)
 
     def uncross_one_sided(self, command: Command, market: Market, offer: Order) -> tuple[int, int]:
         """13.2: bids best price first, oldest first, each at its own price. Returns the price of the last one, and the lots."""

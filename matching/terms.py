@@ -6,7 +6,7 @@ takes it back. How parked orders come to the market is told in triggers.py, what
 """
 import numpy as np
 
-from matching.book import find, forget, index, new_slot, next_row, opposite, own, parked, price_of, rest, row_of, unlink
+from matching.book import find, forget, index, is_empty, new_slot, next_row, opposite, own, parked, price_of, rest, row_of, unlink
 from matching.breaker import goes_on, interrupt, matches, note_trade, reach_after, reach_of
 from matching.codes import (
     ALL,
@@ -234,6 +234,13 @@ def withdraw_side(book, events, at, command, ladder, account, times, reason):
     return at, canceled
 
 
+@inlined
+def offer_is_alone(book, number):
+    """Has nobody bid yet for the offer of a one-sided auction?"""
+    slot = find(book, book.instruments[number].initiator)
+    return slot != NOBODY and is_empty(opposite(book, number, book.orders[slot].side))
+
+
 @outlined
 def mass_cancel(book, events, at, command, instrument, account, side, reason, times):
     """Cancel every order of an instrument (or ALL), account (or ALL) and side (or 0).
@@ -246,8 +253,8 @@ def mass_cancel(book, events, at, command, instrument, account, side, reason, ti
     for number in range(len(book.instruments)):
         if instrument != ALL and instrument != number:
             continue
-        if reason == _MASS_CANCEL and book.instruments[number].mechanism == _ONE_SIDED:
-            continue                     # offer and bids of a one-sided auction stay (13.2)
+        if reason == _MASS_CANCEL and book.instruments[number].mechanism == _ONE_SIDED and not offer_is_alone(book, number):
+            continue                     # bids of a one-sided auction stay, and its offer once there is one (13.2)
         for place in range(4):
             row = 2 * number + (place & 1)
             if side == 0 or side == (place & 1) + 1:

@@ -382,7 +382,7 @@ def _offers(rng: np.random.Generator, commands: np.ndarray, number: int, terms: 
             _waiting(rng, row)
             row["price"] = np.clip(row["price"], terms.price_floor, terms.price_ceiling)
             if terms.mechanism == Mechanism.LISTING:
-                row["minimum_quantity"] = rng.integers(0, row["quantity"][0] + 1)
+                row["minimum_quantity"] = rng.integers(0, max(row["quantity"][0], 0) + 1)
             else:
                 row["counterparty"] = (row["account"] + rng.integers(1, accounts)) % accounts
             offers.append(commands[at])
@@ -390,7 +390,7 @@ def _offers(rng: np.random.Generator, commands: np.ndarray, number: int, terms: 
             offer = offers[-min(int(rng.geometric(0.4)), len(offers))]
             row["kind"], row["order_id"], row["flags"] = CommandKind.TAKE, offer["sequence"], 0
             row["account"] = rng.integers(0, accounts)
-            row["quantity"] = rng.integers(1, offer["quantity"] + 2)
+            row["quantity"] = rng.integers(1, max(offer["quantity"], 1) + 2)
             if terms.mechanism == Mechanism.NEGOTIATED and rng.random() < 0.8:
                 row["account"], row["quantity"] = offer["counterparty"], offer["quantity"]
 

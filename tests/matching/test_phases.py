@@ -11,6 +11,7 @@ from matching.codes import (
     CommandKind,
     EventKind,
     Flag,
+    Mechanism,
     OrderType,
     Phase,
     Reason,
@@ -519,3 +520,13 @@ def test_11_8_an_instrument_that_expires_loses_its_orders(venue):
     assert book.do(phase(CLOSED), enter(A, BUY, 99, 1), operator(CommandKind.EXPIRE)) == [
         ("rejected", "PHASE_TRANSITION", EXPIRED, CLOSED), ("rejected", "INSTRUMENT_EXPIRED", EXPIRED, 0),
         ("rejected", "PHASE_TRANSITION", EXPIRED, EXPIRED)]
+
+
+# 13.2
+
+@pytest.mark.parametrize("side, sides, canceled", [(BUY, BUY, 1), (SELL, 0, 1), (SELL, BUY, 0)])
+def test_13_2_an_offer_that_nobody_has_bid_for_goes_with_a_mass_cancel(venue, side, sides, canceled):
+    book = venue([instrument(mechanism=Mechanism.ONE_SIDED)])
+    book.do(phase(CALL_AUCTION), enter(A, side, 100, 5))
+    assert book.do(operator(CommandKind.MASS_CANCEL, side=sides, account=A))[-1] == ("mass_canceled", canceled)
+    assert len(book.orders()) == 1 - canceled
