@@ -234,6 +234,16 @@ def withdraw_side(book, events, at, command, ladder, account, times, reason):
     return at, canceled
 
 
+@inlined
+def holds_bids(book, number):
+    """Is this a one-sided auction with a bid, so that nothing in it can be withdrawn? RULEBOOK 13.2."""
+    instrument = book.instruments[np.uint64(number)]
+    if instrument.mechanism != _ONE_SIDED:
+        return False
+    orders = book.sides[2 * number].orders + book.sides[2 * number + 1].orders
+    return orders > 1 or (orders == 1 and find(book, instrument.initiator) == NOBODY)
+
+
 @outlined
 def mass_cancel(book, events, at, command, instrument, account, side, reason, times):
     """Cancel every order of an instrument (or ALL), account (or ALL) and side (or 0).
@@ -246,8 +256,8 @@ def mass_cancel(book, events, at, command, instrument, account, side, reason, ti
     for number in range(len(book.instruments)):
         if instrument != ALL and instrument != number:
             continue
-        if reason == _MASS_CANCEL and book.instruments[number].mechanism == _ONE_SIDED:
-            continue                     # offer and bids of a one-sided auction stay (13.2)
+        if reason == _MASS_CANCEL and holds_bids(book, number):
+            continue
         for place in range(4):
             row = 2 * number + (place & 1)
             if side == 0 or side == (place & 1) + 1:
