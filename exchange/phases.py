@@ -11,7 +11,7 @@ from matching.breaker import forget_slices
 from matching.codes import ALL, EventKind, Mechanism, Phase, Reason, Side, TimeInForce
 from matching.jit import code, inlined, outlined
 from matching.kernel import nameless, tell
-from matching.spot import call_off, close_one_sided, is_untouched
+from matching.spot import call_off, close_one_sided
 from matching.terms import mass_cancel
 from matching.triggers import fire
 
@@ -123,15 +123,16 @@ def change_phase(book, events, at, command, number, phase, reason):
         return tell_phase(book, events, at, command, number, phase, reason)
     if phase in (_BREAK, _CLOSING, _CLOSED):
         at, _ = mass_cancel(book, events, at, command, number, _EVERYBODY, _NONE, _SESSION_ENDED, _SESSION_ORDERS)
+    trades = phase == _AUCTION_MATCH or (phase == _CONTINUOUS and (before == _CALL_AUCTION or is_crossed(book, number)))
     if instrument.mechanism == _ORDER_BOOK:
-        if phase == _AUCTION_MATCH or (phase == _CONTINUOUS and (before == _CALL_AUCTION or is_crossed(book, number))):
+        if trades:
             at = uncross(book, events, at, command, number)
         elif phase == _CONTINUOUS:
             at, _ = mass_cancel(book, events, at, command, number, _EVERYBODY, _NONE, _AUCTION_ENDED, _OPENING_ORDERS)
-    elif instrument.mechanism == _ONE_SIDED and phase not in (_CALL_AUCTION, _HALTED):
-        if phase == _AUCTION_MATCH or (phase == _CONTINUOUS and (before == _CALL_AUCTION or not is_untouched(book, number))):
+    elif instrument.mechanism == _ONE_SIDED:
+        if trades:
             at = close_one_sided(book, events, at, command, number)
-        else:
+        elif phase not in (_CALL_AUCTION, _HALTED):
             at = call_off(book, events, at, command, number)
     if phase == _CONTINUOUS:
         forget_slices(instrument)

@@ -6,6 +6,7 @@ written, the journal is closed. A journal that fails stops the hub at once, with
 """
 import asyncio
 import contextlib
+import multiprocessing
 import signal
 import sys
 import threading
@@ -45,7 +46,7 @@ from gateway.day import TradingDay
 from gateway.feed import Feed
 from gateway.rows import warm_up as warm_up_rows
 from gateway.server import Server, ServerError, serve
-from matching.codes import CommandKind, OrderType, Side, TimeInForce
+from matching.codes import CommandKind, Mechanism, OrderType, Side, TimeInForce
 from matching.jit import is_cached, seal
 from matching.records import COMMAND
 from risk.limits import Account
@@ -98,23 +99,30 @@ def new_projections(instruments: tuple[Instrument, ...], accounts: list[Account]
 
 def warm_up(instruments: tuple[Instrument, ...], accounts: list[Account]) -> None:
     """Run every kernel once, on a throw-away exchange, and forbid compilation from then on."""
-    doing = "loading"
+    doing, beside = "loading", None
     if not is_cached():
         doing = "compiling"
-        say("first start: compiling the kernels, which takes a minute or so and happens once")
+        say("first start: compiling the kernels, which takes a minute or two and happens once")
+        # the other core compiles what operators need; the cache on disk brings it here
+        beside = multiprocessing.get_context("spawn").Process(target=_warm_up_operators, args=(instruments, accounts))
+        beside.start()
     hub = new_projections(instruments, accounts, 1 << 10)
-    rows = np.zeros(3, COMMAND)
-    rows["sequence"] = (1, 2, 3)
-    rows["kind"], rows["side"] = CommandKind.ENTER, (Side.BUY, Side.SELL, Side.BUY)
-    rows["order_type"], rows["time_in_force"] = OrderType.LIMIT, (TimeInForce.DAY, TimeInForce.DAY, TimeInForce.IOC)
-    rows["quantity"], rows["price"] = instruments[0].minimum_quantity, instruments[0].reference_price
-    symbol = instruments[0].symbol
+    number = next(number for number, terms in enumerate(instruments) if terms.mechanism == Mechanism.ORDER_BOOK)
+    terms = instruments[number]
+    rows = np.zeros(4, COMMAND)
+    rows["sequence"], rows["instrument"] = np.arange(1, 5), number
+    rows["kind"], rows["side"] = CommandKind.ENTER, (Side.BUY, Side.SELL, Side.BUY, Side.BUY)
+    rows["order_type"] = OrderType.LIMIT
+    rows["time_in_force"] = (TimeInForce.DAY, TimeInForce.DAY, TimeInForce.IOC, TimeInForce.SESSION)
+    rows["quantity"], rows["price"] = terms.minimum_quantity, terms.reference_price
     with _step(f"{doing} the matching engine"):
-        events = hub.exchange.apply(rows)
-        hub.exchange.depth(symbol)
-        hub.exchange.indicative(symbol)
-        hub.exchange.orders(symbol)
+        events = hub.exchange.apply(rows[:3])
+        hub.exchange.depth(terms.symbol)
+        hub.exchange.indicative(terms.symbol)
+        hub.exchange.orders(terms.symbol)
         hub.exchange.order(1)
+    with _step(f"{doing} the rarer orders"):
+        events = np.concatenate([events, hub.exchange.apply(rows[3:])])
     with _step(f"{doing} the blotter"):
         hub.blotter.record(rows, events)
         hub.blotter.order(1)
@@ -131,7 +139,18 @@ def warm_up(instruments: tuple[Instrument, ...], accounts: list[Account]) -> Non
         new_projections(instruments, accounts, 1 << 10).restore(hub.state())
     with _step("compiling the binary endpoint"):
         warm_up_rows()
+    with _step(f"{doing} the operators"):
+        if beside is not None:
+            beside.join()
+        _warm_up_operators(instruments, accounts)
     seal()
+
+
+def _warm_up_operators(instruments: tuple[Instrument, ...], accounts: list[Account]) -> None:
+    """Run the lane of operators once."""
+    row = np.zeros(1, COMMAND)
+    row["sequence"], row["kind"] = 1, CommandKind.CASH
+    Exchange(instruments, accounts, max_orders=1 << 10).apply(row)
 
 
 @dataclass

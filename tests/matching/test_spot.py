@@ -333,12 +333,21 @@ def test_13_2_there_is_one_offer_and_its_own_side_does_not_bid_for_it():
 def test_13_2_bids_are_irrevocable_and_so_is_the_offer_once_there_is_one():
     hub = Hub(ONE_SIDED)
     assert hub.do(enter(A, SELL, 100, 10), cancel(A, 1)) == [("accepted", 1, 100, 10), ("canceled", 1, "NONE", 10)]
-    assert hub.do(enter(B, BUY, 98, 10)) == [("accepted", 3, 98, 10)]             # an offer to buy now
+    assert hub.do(enter(A, SELL, 100, 10), operator(CommandKind.MASS_CANCEL, account=A)) == [
+        ("accepted", 3, 100, 10), ("canceled", 3, "MASS_CANCEL", 10), ("mass_canceled", 1)]
+    assert hub.do(enter(B, BUY, 98, 10)) == [("accepted", 5, 98, 10)]             # an offer to buy now
     hub.do(enter(C, SELL, 98, 1))
-    assert hub.do(cancel(B, 3), cancel(C, 4)) == [("rejected", "IRREVOCABLE", 3, 3), ("rejected", "IRREVOCABLE", 4, 3)]
-    assert hub.do(operator(CommandKind.MASS_CANCEL, account=C, instrument=ALL)) == [("mass_canceled", 0)]
-    assert hub.do(operator(CommandKind.MASS_CANCEL, account=ALL)) == [("mass_canceled", 0)]
-    assert hub.orders() == [(3, 98, 10), (4, 98, 1)]
+    assert hub.do(cancel(B, 5), cancel(C, 6)) == [("rejected", "IRREVOCABLE", 5, 5), ("rejected", "IRREVOCABLE", 6, 5)]
+    for owner in (B, C, ALL):
+        assert hub.do(operator(CommandKind.MASS_CANCEL, account=owner, instrument=ALL)) == [("mass_canceled", 0)]
+    assert hub.orders() == [(5, 98, 10), (6, 98, 1)]
+
+
+def test_13_2_a_bid_whose_offer_is_gone_is_still_irrevocable():
+    hub = Hub(ONE_SIDED)
+    hub.do(enter(A, SELL, 100, 10), enter(B, BUY, 102, 10, time_in_force=GTC), operator(CommandKind.END_DAY))
+    assert hub.do(cancel(B, 2), operator(CommandKind.MASS_CANCEL, account=B)) == [
+        ("rejected", "IRREVOCABLE", 2, 1), ("mass_canceled", 0)]
 
 
 def test_13_2_the_countdown_begins_anew_only_with_a_bid_that_is_better_than_the_worst_one_needed():
@@ -405,6 +414,13 @@ def test_13_2_a_limit_command_may_raise_the_reserve_and_the_offer_trades_at_its_
     assert [event for event in hub.do(phase(AUCTION_MATCH)) if event[0] == "traded"] == [
         ("traded", 5, 1, 103, 1), ("traded", 2, 1, 101, 2)]
     assert [exposure(hub, number) for number in (A, B, C)] == [[(-3, 0, 0)], [(2, 0, 0)], [(1, 0, 0)]]
+
+
+def test_13_2_an_offer_that_nobody_bid_for_goes_when_continuous_trading_begins():
+    """After a halt there is nothing to trade, so no auction is held (8.3)."""
+    hub = Hub(ONE_SIDED)
+    hub.do(enter(A, SELL, 100, 10), phase(Phase.HALTED))
+    assert hub.do(phase(CONTINUOUS)) == [("canceled", 1, "AUCTION_ENDED", 10), ("phase", 0, CONTINUOUS)]
 
 
 bids = st.lists(st.tuples(st.integers(0, 6), st.integers(1, 9), st.integers(0, 100)), max_size=12)
