@@ -103,11 +103,13 @@ def warm_up(instruments: tuple[Instrument, ...], accounts: list[Account]) -> Non
         doing = "compiling"
         say("first start: compiling the kernels, which takes a minute or so and happens once")
     hub = new_projections(instruments, accounts, 1 << 10)
-    rows = np.zeros(3, COMMAND)
-    rows["sequence"] = (1, 2, 3)
-    rows["kind"], rows["side"] = CommandKind.ENTER, (Side.BUY, Side.SELL, Side.BUY)
-    rows["order_type"], rows["time_in_force"] = OrderType.LIMIT, (TimeInForce.DAY, TimeInForce.DAY, TimeInForce.IOC)
+    rows = np.zeros(5, COMMAND)              # three plain orders, one that is not, and an operator's command
+    rows["sequence"] = np.arange(1, 6)
+    rows["kind"], rows["side"] = CommandKind.ENTER, (Side.BUY, Side.SELL, Side.BUY, Side.BUY, 0)
+    rows["order_type"], rows["time_in_force"] = OrderType.LIMIT, (0, 0, TimeInForce.IOC, 0, 0)
     rows["quantity"], rows["price"] = instruments[0].minimum_quantity, instruments[0].reference_price
+    rows["order_type"][3], rows["trigger_price"][3] = OrderType.STOP_LIMIT, instruments[0].reference_price
+    rows["kind"][4], rows["quantity"][4] = CommandKind.BEGIN_DAY, 1970_01_01
     symbol = instruments[0].symbol
     with _step(f"{doing} the matching engine"):
         events = hub.exchange.apply(rows)
