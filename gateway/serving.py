@@ -46,7 +46,7 @@ from gateway.day import TradingDay
 from gateway.feed import Feed
 from gateway.rows import warm_up as warm_up_rows
 from gateway.server import Server, ServerError, serve
-from matching.codes import CommandKind, Mechanism, OrderType, Side, TimeInForce
+from matching.codes import CommandKind, OrderType, Side, TimeInForce
 from matching.jit import is_cached, seal
 from matching.records import COMMAND
 from risk.limits import Account
@@ -107,22 +107,19 @@ def warm_up(instruments: tuple[Instrument, ...], accounts: list[Account]) -> Non
         beside = multiprocessing.get_context("spawn").Process(target=_warm_up_operators, args=(instruments, accounts))
         beside.start()
     hub = new_projections(instruments, accounts, 1 << 10)
-    number = next(number for number, terms in enumerate(instruments) if terms.mechanism == Mechanism.ORDER_BOOK)
-    terms = instruments[number]
-    rows = np.zeros(4, COMMAND)
-    rows["sequence"], rows["instrument"] = np.arange(1, 5), number
+    rows = np.zeros(4, COMMAND)              # three plain orders, and one that is not
+    rows["sequence"] = np.arange(1, 5)
     rows["kind"], rows["side"] = CommandKind.ENTER, (Side.BUY, Side.SELL, Side.BUY, Side.BUY)
-    rows["order_type"] = OrderType.LIMIT
-    rows["time_in_force"] = (TimeInForce.DAY, TimeInForce.DAY, TimeInForce.IOC, TimeInForce.SESSION)
-    rows["quantity"], rows["price"] = terms.minimum_quantity, terms.reference_price
+    rows["order_type"], rows["time_in_force"] = OrderType.LIMIT, (0, 0, TimeInForce.IOC, 0)
+    rows["quantity"], rows["price"] = instruments[0].minimum_quantity, instruments[0].reference_price
+    rows["order_type"][3], rows["trigger_price"][3] = OrderType.STOP_LIMIT, instruments[0].reference_price
+    symbol = instruments[0].symbol
     with _step(f"{doing} the matching engine"):
-        events = hub.exchange.apply(rows[:3])
-        hub.exchange.depth(terms.symbol)
-        hub.exchange.indicative(terms.symbol)
-        hub.exchange.orders(terms.symbol)
+        events = hub.exchange.apply(rows)
+        hub.exchange.depth(symbol)
+        hub.exchange.indicative(symbol)
+        hub.exchange.orders(symbol)
         hub.exchange.order(1)
-    with _step(f"{doing} the rarer orders"):
-        events = np.concatenate([events, hub.exchange.apply(rows[3:])])
     with _step(f"{doing} the blotter"):
         hub.blotter.record(rows, events)
         hub.blotter.order(1)
@@ -139,7 +136,7 @@ def warm_up(instruments: tuple[Instrument, ...], accounts: list[Account]) -> Non
         new_projections(instruments, accounts, 1 << 10).restore(hub.state())
     with _step("compiling the binary endpoint"):
         warm_up_rows()
-    with _step(f"{doing} the operators"):
+    with _step(f"{doing} what operators command"):
         if beside is not None:
             beside.join()
         _warm_up_operators(instruments, accounts)
@@ -147,9 +144,9 @@ def warm_up(instruments: tuple[Instrument, ...], accounts: list[Account]) -> Non
 
 
 def _warm_up_operators(instruments: tuple[Instrument, ...], accounts: list[Account]) -> None:
-    """Run the lane of operators once."""
+    """Run the operators' lane once."""
     row = np.zeros(1, COMMAND)
-    row["sequence"], row["kind"] = 1, CommandKind.CASH
+    row["sequence"], row["kind"], row["quantity"] = 1, CommandKind.BEGIN_DAY, 1970_01_01
     Exchange(instruments, accounts, max_orders=1 << 10).apply(row)
 
 
