@@ -183,7 +183,7 @@ class RiskOracle:
         if refusal is None or refusal[0] > Reason.INVALID_OFFSET:
             refusals = filter(None, (self.offset_makes_no_sense(command), refusal or self.book.refusal(command),
                                      None if refusal else next(self.risk_refusals(command), None)))
-            refusal = min(refusals, default=None)
+            refusal = min(refusals, default=None, key=lambda broken: self.place_of(command, broken[0]))
             self.count_message(command, refusal)
         if refusal is None:
             self.execute(command)
@@ -191,8 +191,14 @@ class RiskOracle:
             first = refusal[1] if refusal[0] == Reason.DUPLICATE_CLIENT_ORDER_ID else 0
             self.book.reject(command, *refusal, first_order_id=first)
 
+    @staticmethod
+    def place_of(command: Command, reason: Reason) -> tuple[int, int]:
+        """1.3; how many lots a TAKE may name is looked at when its offer is known (13.1)."""
+        late = command.kind == CommandKind.TAKE and reason == Reason.INVALID_QUANTITY
+        return (Reason.UNKNOWN_ORDER, 1) if late else (reason, 0)
+
     def execute(self, command: Command) -> None:
-        if command.kind == CommandKind.ENTER:
+        if command.kind in (CommandKind.ENTER, CommandKind.TAKE):
             self.offsets[command.sequence] = command.flags & OFFSET
         elif command.kind == CommandKind.LIQUIDATE:
             self.net_off(command.account, command.instrument)
@@ -206,7 +212,7 @@ class RiskOracle:
                            event.resting_order_id)
                 self.count_resting(event.resting_account, event.time, event.quantity)
         self.cancel_tripped(command)
-        if command.kind == CommandKind.ENTER and self.must_be_unique(command):
+        if command.kind in (CommandKind.ENTER, CommandKind.TAKE) and self.must_be_unique(command):
             self.client_orders[command.account, command.client_order_id] = command.sequence
         elif command.kind == CommandKind.END_DAY:
             self.end_day()
@@ -491,21 +497,28 @@ class RiskOracle:
     def offset_makes_no_sense(self, command: Command) -> Refusal | None:
         """10.1"""
         offset = command.flags & OFFSET
-        if command.kind == CommandKind.ENTER and self.terms[command.instrument].offset:
-            lasts = command.time_in_force in (TimeInForce.GTC, TimeInForce.GTD)
+        if command.kind in (CommandKind.ENTER, CommandKind.TAKE) and self.terms[command.instrument].offset:
+            lasts = command.kind == CommandKind.ENTER and command.time_in_force in (TimeInForce.GTC, TimeInForce.GTD)
             sensible = offset in (OPEN, CLOSE) or offset == CLOSE_TODAY and not lasts
         else:
-            sensible = command.kind not in (CommandKind.ENTER, CommandKind.AMEND) or offset == 0
+            sensible = command.kind not in (CommandKind.ENTER, CommandKind.AMEND, CommandKind.TAKE) or offset == 0
         return None if sensible else (Reason.INVALID_OFFSET, command.flags, 0)
 
     def risk_refusals(self, command: Command) -> Iterator[Refusal]:
         """The broken rules that belong to risk, in order."""
-        if command.kind in (CommandKind.ENTER, CommandKind.AMEND):
+        if command.kind in (CommandKind.ENTER, CommandKind.AMEND, CommandKind.TAKE):
             yield from self.standing(command)
             account = self.accounts[command.account]
             if account.tripped:                                                            # 9.6
                 yield Reason.PROTECTION_TRIPPED, account.counted, account.protection_lots
-            if self.book.order_is_unknown(command) is None or command.kind == CommandKind.ENTER:
+            if command.kind == CommandKind.TAKE and self.book.order_is_unknown(command) is None:
+                order = self.order_of(command)
+                yield from (broken for broken in self.order_by_itself(order) if broken[0] != Reason.PRICE_OUTSIDE_COLLAR)
+                yield from self.message_rate(order)
+                yield from self.client_order_id(order)
+                yield from self.open_order_count(order)
+                yield from self.at_stake(order)
+            elif self.book.order_is_unknown(command) is None or command.kind == CommandKind.ENTER:
                 yield from self.order_by_itself(command)
                 yield from self.message_rate(command)
                 if command.kind == CommandKind.ENTER:
@@ -539,6 +552,12 @@ class RiskOracle:
                 needed.add(self.legs[command.instrument][0][0])
             if not needed <= self.settled:
                 yield Reason.INVALID_VALUE, 0, 1
+
+    def order_of(self, command: Command) -> Command:
+        """13.1: the order that a TAKE comes to, at the price of the offer that it names and on the other side"""
+        offer = self.book.orders[command.order_id]
+        return command._replace(kind=CommandKind.ENTER, side=3 - offer.side, price=offer.price, order_type=OrderType.LIMIT,
+                                time_in_force=TimeInForce.FOK, order_id=0)
 
     def standing(self, command: Command) -> Iterator[Refusal]:
         """5.1, 5.2"""
@@ -600,7 +619,7 @@ class RiskOracle:
 
     def count_message(self, command: Command, refusal: Refusal | None) -> None:
         """5.9: a message counts when it passes this rule, whatever comes after it."""
-        if command.kind in (CommandKind.ENTER, CommandKind.AMEND) and (
+        if command.kind in (CommandKind.ENTER, CommandKind.AMEND, CommandKind.TAKE) and (
                 refusal is None or refusal[0] > Reason.MESSAGE_RATE):
             account = self.accounts[command.account]
             if account.messages_per_second:
