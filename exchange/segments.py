@@ -125,7 +125,8 @@ class Finding(Enum):
     SEGMENT_MISSING = Found.MISSING, _ANY, Decision.CORRUPT, "a segment is missing"
     OUT_OF_PLACE = Found.MISPLACED, _ANY, Decision.CORRUPT, "what stands here does not follow what stands before it"
     HEADER_DAMAGED = Found.BAD_HEADER, _ANY, Decision.CORRUPT, "the segment's header is damaged"
-    NEWER_FORMAT = Found.NEWER, _ANY, Decision.TOO_NEW, f"of another version than this program, which reads format {FORMAT_VERSION}"
+    NEWER_FORMAT = (Found.NEWER, _ANY, Decision.TOO_NEW,
+                    f"of another version than this program, which reads format {FORMAT_VERSION}")
 
     def __init__(self, found: Found, proofs: tuple[Proof, ...], decision: Decision, text: str):
         self.found, self.proofs, self.decision, self.text = found, proofs, decision, text
