@@ -803,14 +803,12 @@ class ReferenceBook:
     def market_price(self, market: Market, side: int) -> int:
         """2.2"""
         best = market.best_opposite(side)
-        lowest, highest = market.floor, market.ceiling
+        price = market.ceiling if side == Side.BUY else market.floor
+        if best is not None and market.protection:
+            price = best.price + (market.protection if side == Side.BUY else -market.protection)
         if market.collar:
-            lowest = max(lowest, market.last_price - market.collar)
-            highest = min(highest, market.last_price + market.collar)
-        if best is None or market.protection == 0:
-            return highest if side == Side.BUY else lowest
-        price = best.price + (market.protection if side == Side.BUY else -market.protection)
-        return min(max(price, lowest), highest)
+            price = min(max(price, market.last_price - market.collar), market.last_price + market.collar)
+        return min(max(price, market.floor), market.ceiling)           # where collar and band do not meet it is refused (406)
 
     def self_match_mode(self, flags: int, account: int) -> int:
         """4.2: the flag, or else the default of the account."""
