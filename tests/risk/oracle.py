@@ -39,6 +39,7 @@ LARGEST_MARGIN = 1 << 56         # fen an account can need in one instrument (7.
 MAINTENANCE = 8_000              # 1/10,000 of the initial margin (11.6)
 OPEN, CLOSE, CLOSE_TODAY = int(Flag.OPEN), int(Flag.CLOSE), int(Flag.CLOSE_TODAY)
 OFFSET = OPEN | CLOSE | CLOSE_TODAY
+ENTERS = (CommandKind.ENTER, CommandKind.TAKE)                        # a new order, of a TAKE one that trades at once (13.1)
 BEAR_OFFSETS = {EventKind.TRADED, EventKind.CANCELED, EventKind.AMENDED, EventKind.TRIGGERED}
 ACCOUNT_FIELD = {Limit.MAX_ORDER_QUANTITY: "max_order_quantity", Limit.MAX_ORDER_NOTIONAL: "max_order_notional",
                  Limit.MAX_LONG: "max_long", Limit.MAX_SHORT: "max_short", Limit.MAX_OPEN_ORDERS: "max_open_orders",
@@ -181,9 +182,17 @@ class RiskOracle:
         """1.2, 1.3: the first broken rule in the order of codes.Reason refuses the command."""
         refusal = self.book.row_makes_no_sense(command)
         if refusal is None or refusal[0] > Reason.INVALID_OFFSET:
-            refusals = filter(None, (self.offset_makes_no_sense(command), refusal or self.book.refusal(command),
-                                     None if refusal else next(self.risk_refusals(command), None)))
-            refusal = min(refusals, default=None, key=lambda broken: self.place_of(command, broken[0]))
+            of_book = refusal or self.book.refusal(command)
+            refusals = [self.offset_makes_no_sense(command), of_book]
+            if refusal is None:
+                refusals.append(next(self.risk_refusals(command), None))
+            if command.kind == CommandKind.TAKE and refusal is None:
+                # 1.3: lots that only the offer can judge are judged where it is known
+                refusal = min(filter(None, refusals), default=None,
+                              key=lambda broken: Reason.IRREVOCABLE if broken is of_book and broken[0] in (
+                                  Reason.INVALID_QUANTITY, Reason.QUANTITY_BELOW_MINIMUM) else broken[0])
+            else:
+                refusal = min(filter(None, refusals), default=None)
             self.count_message(command, refusal)
         if refusal is None:
             self.execute(command)
@@ -191,14 +200,8 @@ class RiskOracle:
             first = refusal[1] if refusal[0] == Reason.DUPLICATE_CLIENT_ORDER_ID else 0
             self.book.reject(command, *refusal, first_order_id=first)
 
-    @staticmethod
-    def place_of(command: Command, reason: Reason) -> tuple[int, int]:
-        """1.3; how many lots a TAKE may name is looked at when its offer is known (13.1)."""
-        late = command.kind == CommandKind.TAKE and reason == Reason.INVALID_QUANTITY
-        return (Reason.UNKNOWN_ORDER, 1) if late else (reason, 0)
-
     def execute(self, command: Command) -> None:
-        if command.kind in (CommandKind.ENTER, CommandKind.TAKE):
+        if command.kind in ENTERS:
             self.offsets[command.sequence] = command.flags & OFFSET
         elif command.kind == CommandKind.LIQUIDATE:
             self.net_off(command.account, command.instrument)
@@ -212,7 +215,7 @@ class RiskOracle:
                            event.resting_order_id)
                 self.count_resting(event.resting_account, event.time, event.quantity)
         self.cancel_tripped(command)
-        if command.kind in (CommandKind.ENTER, CommandKind.TAKE) and self.must_be_unique(command):
+        if command.kind in ENTERS and self.must_be_unique(command):
             self.client_orders[command.account, command.client_order_id] = command.sequence
         elif command.kind == CommandKind.END_DAY:
             self.end_day()
@@ -497,31 +500,24 @@ class RiskOracle:
     def offset_makes_no_sense(self, command: Command) -> Refusal | None:
         """10.1"""
         offset = command.flags & OFFSET
-        if command.kind in (CommandKind.ENTER, CommandKind.TAKE) and self.terms[command.instrument].offset:
+        if command.kind in ENTERS and self.terms[command.instrument].offset:
             lasts = command.kind == CommandKind.ENTER and command.time_in_force in (TimeInForce.GTC, TimeInForce.GTD)
             sensible = offset in (OPEN, CLOSE) or offset == CLOSE_TODAY and not lasts
         else:
-            sensible = command.kind not in (CommandKind.ENTER, CommandKind.AMEND, CommandKind.TAKE) or offset == 0
+            sensible = command.kind not in (*ENTERS, CommandKind.AMEND) or offset == 0
         return None if sensible else (Reason.INVALID_OFFSET, command.flags, 0)
 
     def risk_refusals(self, command: Command) -> Iterator[Refusal]:
         """The broken rules that belong to risk, in order."""
-        if command.kind in (CommandKind.ENTER, CommandKind.AMEND, CommandKind.TAKE):
+        if command.kind in (*ENTERS, CommandKind.AMEND):
             yield from self.standing(command)
             account = self.accounts[command.account]
             if account.tripped:                                                            # 9.6
                 yield Reason.PROTECTION_TRIPPED, account.counted, account.protection_lots
-            if command.kind == CommandKind.TAKE and self.book.order_is_unknown(command) is None:
-                order = self.order_of(command)
-                yield from (broken for broken in self.order_by_itself(order) if broken[0] != Reason.PRICE_OUTSIDE_COLLAR)
-                yield from self.message_rate(order)
-                yield from self.client_order_id(order)
-                yield from self.open_order_count(order)
-                yield from self.at_stake(order)
-            elif self.book.order_is_unknown(command) is None or command.kind == CommandKind.ENTER:
+            if self.book.order_is_unknown(command) is None or command.kind == CommandKind.ENTER:
                 yield from self.order_by_itself(command)
                 yield from self.message_rate(command)
-                if command.kind == CommandKind.ENTER:
+                if command.kind in ENTERS:
                     yield from self.client_order_id(command)
                     yield from self.open_order_count(command)
                 yield from self.at_stake(command)
@@ -553,12 +549,6 @@ class RiskOracle:
             if not needed <= self.settled:
                 yield Reason.INVALID_VALUE, 0, 1
 
-    def order_of(self, command: Command) -> Command:
-        """13.1: the order that a TAKE comes to, at the price of the offer that it names and on the other side"""
-        offer = self.book.orders[command.order_id]
-        return command._replace(kind=CommandKind.ENTER, side=3 - offer.side, price=offer.price, order_type=OrderType.LIMIT,
-                                time_in_force=TimeInForce.FOK, order_id=0)
-
     def standing(self, command: Command) -> Iterator[Refusal]:
         """5.1, 5.2"""
         account = self.accounts[command.account]
@@ -572,7 +562,7 @@ class RiskOracle:
 
     def quantities(self, command: Command) -> tuple[int, int, int]:
         """(total, open, growth) in lots that a command asks for; 5.15 for an AMEND"""
-        if command.kind == CommandKind.ENTER:
+        if command.kind in ENTERS:
             return command.quantity, command.quantity, command.quantity
         order = self.book.orders[command.order_id]
         open_quantity = self.book.new_open_quantity(command, order)
@@ -583,9 +573,11 @@ class RiskOracle:
         """5.5, 5.7, 5.8; 2.9 for orders that wait for a trigger"""
         terms, account = self.terms[command.instrument], self.accounts[command.account]
         total, open_quantity, _ = self.quantities(command)
-        order_type = self.book.type_after(command)
+        order_type, takes = self.book.type_after(command), command.kind == CommandKind.TAKE
         waits = order_type in STOPS
-        price = command.price if order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT) else self.book.limit_price(command)
+        price = self.book.orders[command.order_id].price if takes else self.book.limit_price(command)
+        if order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT):
+            price = command.price
         chosen = [price] if order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT) else []
         for one in [*chosen, *([command.trigger_price] if waits else [])]:
             if one % terms.price_increment:
@@ -595,7 +587,7 @@ class RiskOracle:
         if total % terms.quantity_increment:
             yield Reason.QUANTITY_OFF_LOT, total, terms.quantity_increment
         collar = self.book.markets[command.instrument].collar
-        if collar and not waits:
+        if collar and not waits and not takes:
             last = self.book.markets[command.instrument].last_price
             if abs(price - last) > collar:
                 yield Reason.PRICE_OUTSIDE_COLLAR, price, last + (collar if price > last else -collar)
@@ -619,7 +611,7 @@ class RiskOracle:
 
     def count_message(self, command: Command, refusal: Refusal | None) -> None:
         """5.9: a message counts when it passes this rule, whatever comes after it."""
-        if command.kind in (CommandKind.ENTER, CommandKind.AMEND, CommandKind.TAKE) and (
+        if command.kind in (*ENTERS, CommandKind.AMEND) and (
                 refusal is None or refusal[0] > Reason.MESSAGE_RATE):
             account = self.accounts[command.account]
             if account.messages_per_second:
@@ -647,8 +639,9 @@ class RiskOracle:
         """2.7, 5.12, 5.13, 11.6, 10.3 and 10.4, of every leg (12.4)"""
         number, account = command.account, self.accounts[command.account]
         growth = self.quantities(command)[2]
-        entered = command.kind == CommandKind.ENTER
-        side = command.side if entered else self.book.orders[command.order_id].side
+        entered = command.kind in ENTERS
+        side = command.side if command.kind == CommandKind.ENTER else self.book.orders[command.order_id].side
+        side = 3 - side if command.kind == CommandKind.TAKE else side
         offset = command.flags & OFFSET if entered else self.offsets.get(command.order_id, 0)
         if growth <= 0:
             return
