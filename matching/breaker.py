@@ -85,7 +85,9 @@ def goes_on(book, number, side, limit):
 @inlined
 def interrupt(book, events, at, command, number, reason):
     """The hub itself turns continuous trading into a call auction. RULEBOOK 8.8."""
-    book.instruments[np.uint64(number)].phase = _CALL_AUCTION
+    instrument = book.instruments[np.uint64(number)]
+    instrument.phase = _CALL_AUCTION
+    instrument.locked = 0                # 9.4: it will not have closed locked
     tell(book, events, at, command, command, _PHASE_EVENT, reason, number, _NO_LOTS, _NO_LOTS, _NO_FLAGS, _NO_LOTS,
          _NO_LOTS, _CALL_AUCTION, _NO_LOTS)
     nameless(events[np.uint64(at)])

@@ -230,6 +230,8 @@ class Market:
 
     def note_trade(self, time: int, price: int) -> None:
         self.last_price = price
+        if self.velocity == 0:
+            return
         now = self.slice_of(time)
         low, high = self.slices.get(now, (price, price))
         self.slices = {number: seen for number, seen in self.slices.items() if number >= now - 1}
@@ -797,20 +799,19 @@ class ReferenceBook:
     def limit_price(self, command: Command) -> int:
         """2.1, 2.2: the order's limit; for a market order the one the hub gives it; a STOP has none yet (2.9)."""
         if command.order_type == OrderType.MARKET:
-            return self.market_price(self.markets[command.instrument], command.side)
+            market = self.markets[command.instrument]
+            return self.market_price(market, command.side, market.collar)
         return 0 if command.order_type == OrderType.STOP else command.price
 
-    def market_price(self, market: Market, side: int) -> int:
+    def market_price(self, market: Market, side: int, collar: int) -> int:
         """2.2"""
         best = market.best_opposite(side)
-        lowest, highest = market.floor, market.ceiling
-        if market.collar:
-            lowest = max(lowest, market.last_price - market.collar)
-            highest = min(highest, market.last_price + market.collar)
-        if best is None or market.protection == 0:
-            return highest if side == Side.BUY else lowest
-        price = best.price + (market.protection if side == Side.BUY else -market.protection)
-        return min(max(price, lowest), highest)
+        price = market.ceiling if side == Side.BUY else market.floor
+        if best is not None and market.protection:
+            price = best.price + (market.protection if side == Side.BUY else -market.protection)
+        if collar:
+            price = min(max(price, market.last_price - collar), market.last_price + collar)
+        return min(max(price, market.floor), market.ceiling)           # where collar and band do not meet it is refused (406)
 
     def self_match_mode(self, flags: int, account: int) -> int:
         """4.2: the flag, or else the default of the account."""
@@ -1059,7 +1060,7 @@ class ReferenceBook:
         self.remove(order)
         order.parked = False
         if order.order_type == OrderType.STOP:
-            order.price = self.market_price(market, order.side)
+            order.price = self.market_price(market, order.side, collar=0)
         self.emit_order(EventKind.TRIGGERED, command, order, quantity=order.leaves_quantity)
         self.cancel_linked(command, order)
         self.trade_and_rest(command, order, self.self_match_mode(order.flags, order.account))

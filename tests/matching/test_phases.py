@@ -501,6 +501,13 @@ def test_9_4_a_day_locked_on_the_other_side_is_the_first(venue):
     assert days_locked(book.do(*closed_locked(2027_01_05, SELL, 968)))[0][1] == 1
 
 
+def test_9_4_a_locked_market_that_the_hub_turns_into_an_auction_has_not_closed_locked(venue):
+    book = venue([instrument(velocity=3, velocity_window=10_000)])
+    book.do(enter(A, BUY, 110, 1), enter(A, BUY, 100, 1), phase(LIMIT_LOCKED))
+    assert book.do(enter(B, SELL, 100, 2))[-1] == went(CALL_AUCTION, "VELOCITY")
+    assert book.do(settle(100)) == [("settled", 0, 100, 0, 90, 110)]
+
+
 def test_11_3_a_second_settlement_of_the_day_corrects_the_price_and_counts_no_day(venue):
     book = venue([instrument(floor=0, ceiling=3000, reference_price=1000, daily_limit=400)])
     book.do(phase(CLOSED), *closed_locked(2027_01_04, BUY, 1040))
