@@ -390,9 +390,12 @@ def list_depth(book, number, side, rows):
 
 
 @kernel
-def list_orders(book, number, side, slots):
-    """Fill int64 slots (n, 2) with slot and price of a side's orders, best price first, oldest first."""
-    ladder = own(book, number, side)
+def list_orders(book, number, place, slots):
+    """Fill int64 slots (n, 2) with slot and price of a ladder's orders, best price first, oldest first. Returns how many.
+
+    place     0 bids, 1 asks, 2 parked buys, 3 parked sells, whose price is their trigger
+    """
+    ladder = book.sides[2 * number + place] if place < 2 else book.stops[2 * number + place - 2]
     row = ladder.best
     count = 0
     while row != ladder.end:

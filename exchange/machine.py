@@ -22,6 +22,10 @@ from matching.records import (
     COMMAND_WORDS,
     EVENT,
     EVENT_WORDS,
+    EXTRA,
+    INSTRUMENT,
+    LINKED,
+    MARKED,
     NIL,
     NOBODY,
     ORDER,
@@ -37,6 +41,8 @@ from risk.records import SPECIAL_AT_SETTLEMENT, SPECIAL_OFFSET, SPECIAL_SPREAD, 
 RESTING = np.dtype((np.record, [
     ("order_id", "<i8"), ("price", "<i8"), ("quantity", "<i8"), ("leaves_quantity", "<i8"), ("client_order_id", "S20"),
     ("instrument", "<i4"), ("account", "<i4"), ("side", "u1"), ("time_in_force", "u1")]))
+_COUNTED = ("event_id", "trade_id", "orders", "extra_rows", "trading_date")                 # of STATE, in the digest
+_OF_INSTRUMENT = tuple(name for name in INSTRUMENT.names or () if name != "state")          # which only repeats others
 DEPTH = np.dtype((np.record, [("price", "<i8"), ("quantity", "<i8"), ("orders", "<i8")]))
 POSITION = np.dtype((np.record, [
     ("instrument", "<i8"), ("position", "<i8"), ("open_buy", "<i8"), ("open_sell", "<i8"), ("cost", "<i8")]))
@@ -207,12 +213,15 @@ class Exchange:
 
     def orders(self, symbol: str) -> np.ndarray:
         """RESTING orders of an instrument: bids then asks, best price first, oldest first."""
-        number = self._index[symbol]
-        resting = int(self._book.sides["orders"][2 * number:2 * number + 2].sum())
-        slots = np.empty((resting, 2), np.int64)
-        count = list_orders(self._book, number, int(Side.BUY), slots)
-        list_orders(self._book, number, int(Side.SELL), slots[count:])
+        slots = np.concatenate([self._slots(self._index[symbol], place) for place in (0, 1)])
         return self._resting(slots[:, 0], slots[:, 1])
+
+    def _slots(self, number: int, place: int) -> np.ndarray:
+        """int64 (n, 2): slot and price of the orders of a ladder of the book; see kernel.list_orders."""
+        ladders = self._book.sides if place < 2 else self._book.stops
+        slots = np.empty((int(ladders[2 * number + place % 2]["orders"]), 2), np.int64)
+        list_orders(self._book, number, place, slots)
+        return slots
 
     def order(self, order_id: int) -> np.record | None:
         """The RESTING order of this id, or None."""
@@ -269,19 +278,30 @@ class Exchange:
         it lies.
         """
         digest = hashlib.blake2b(digest_size=16)
-        state = self._book.state[0]
-        digest.update(np.array([self.sequence, state.event_id, state.trade_id, state.orders], "<i8").tobytes())
-        terms = ("floor", "ceiling", "last_price", "protection", "phase", "median")
-        for field in terms:
-            digest.update(np.ascontiguousarray(self._book.instruments[field]).tobytes())
-        for instrument in self.instruments:
-            digest.update(self.orders(instrument.symbol).tobytes())
-        ledger = self._ledger
+        book, ledger, state = self._book, self._ledger, self._book.state[0]
+        digest.update(np.array([self.sequence, *(state[name] for name in _COUNTED)], "<i8").tobytes())
+        for field in _OF_INSTRUMENT:
+            digest.update(np.ascontiguousarray(book.instruments[field]).tobytes())
+        for number in range(len(self.instruments)):
+            for place in range(4):
+                slots = self._slots(number, place)
+                digest.update(self._resting(slots[:, 0], slots[:, 1]).tobytes())
+                digest.update(self._extras(slots[:, 0]).tobytes())
         held = ledger.client_orders[ledger.client_orders["order_id"] != 0]
-        for table in (self._book.members, ledger.accounts, ledger.limits, ledger.exposures, ledger.firms, ledger.hub,
+        for table in (book.members, ledger.accounts, ledger.limits, ledger.exposures, ledger.gross, ledger.firms, ledger.hub,
                       held[np.argsort(held["order_id"])]):
             digest.update(np.ascontiguousarray(table).tobytes())
         return digest.hexdigest()
+
+    def _extras(self, slots: np.ndarray) -> np.ndarray:
+        """int64 (n, fields of EXTRA) of those of the orders that are MARKED; who is linked is told by its id."""
+        book = self._book
+        marked = slots[book.orders["terms"][slots] & MARKED != 0]
+        rows = np.array([book.extras[field][marked] for field in EXTRA.names or ()], np.int64)
+        linked = (EXTRA.names or ()).index("linked")
+        paired = book.orders["terms"][marked] & LINKED != 0
+        rows[linked] = np.where(paired, book.orders["order_id"][book.extras["linked"][marked]], 0)
+        return np.ascontiguousarray(rows.T)
 
     def state(self) -> dict[str, np.ndarray]:
         """All memory as named arrays, cut to what is used, for a snapshot. Copies: later commands do not change them."""

@@ -35,6 +35,7 @@ What `examine` finds where the good frames end, together with what proves that m
     examination.verdict.finding            # Finding.CUT_SHORT
     examination.verdict.finding.decision   # Decision.TORN
 """
+import math
 import os
 import re
 import struct
@@ -48,8 +49,8 @@ from exchange.files import FILES, Files
 from matching.records import COMMAND
 
 MAGIC = b"QIEE"
-FORMAT_VERSION = 1
-ENGINE_VERSION = 1              # raise it when the same commands would no longer give the same events
+FORMAT_VERSION = 2
+ENGINE_VERSION = 2              # raise it when the same commands would no longer give the same events
 VOLATILE = 1                    # flag of the segment header
 SEGMENT_HEADER = struct.Struct("<4sBBHIIqI32sI")
 FRAME_HEADER = struct.Struct("<IIIHHqq")
@@ -58,6 +59,7 @@ ROWS_PER_FRAME = 32_768
 SECTOR = 512                    # bytes that a disk writes as a whole or not at all
 _FRAME_FIELDS = np.dtype([("crc", "<u4"), ("body_crc", "<u4"), ("link", "<u4"), ("kind", "<u2"), ("rows", "<u2"),
                           ("sequence", "<i8"), ("durable", "<i8")])
+_FRAME_STEP = math.gcd(FRAME_HEADER.size, COMMAND.itemsize)     # frames begin at multiples of it
 _SEGMENT_NAME = re.compile(r"(\d{8})\.journal")
 
 
@@ -68,7 +70,7 @@ class Decision(IntEnum):
     TORN = 2                    # drop the unfinished end, which nobody was told of, and go on
     SUSPECT = 5                 # refuse; an operator may accept the loss (repair)
     CORRUPT = 6                 # refuse; commands that were acknowledged are damaged or missing
-    TOO_NEW = 7                 # refuse; a newer program wrote this
+    TOO_NEW = 7                 # refuse; a program of another version, mostly a newer one, wrote this
 
 
 class Found(Enum):
@@ -83,7 +85,7 @@ class Found(Enum):
     MISPLACED = "a valid frame or segment that is not the successor of the one before"
     BAD_HEADER = "a segment header is not one"
     MISSING = "a segment is not there"
-    NEWER = "a segment of a newer format"
+    NEWER = "a segment of another format"
 
 
 class Proof(Enum):
@@ -123,7 +125,7 @@ class Finding(Enum):
     SEGMENT_MISSING = Found.MISSING, _ANY, Decision.CORRUPT, "a segment is missing"
     OUT_OF_PLACE = Found.MISPLACED, _ANY, Decision.CORRUPT, "what stands here does not follow what stands before it"
     HEADER_DAMAGED = Found.BAD_HEADER, _ANY, Decision.CORRUPT, "the segment's header is damaged"
-    NEWER_FORMAT = Found.NEWER, _ANY, Decision.TOO_NEW, f"newer than this program, which reads format {FORMAT_VERSION}"
+    NEWER_FORMAT = Found.NEWER, _ANY, Decision.TOO_NEW, f"of another version than this program, which reads format {FORMAT_VERSION}"
 
     def __init__(self, found: Found, proofs: tuple[Proof, ...], decision: Decision, text: str):
         self.found, self.proofs, self.decision, self.text = found, proofs, decision, text
@@ -269,7 +271,7 @@ def _judge_header(content: np.ndarray, number: int, path: str, before: Segment |
     header = read_header(content)
     if header is None:
         return Verdict(Finding.HEADER_DAMAGED, path, 0, sequence)
-    if header.version > FORMAT_VERSION:
+    if header.version != FORMAT_VERSION:
         return Verdict(Finding.NEWER_FORMAT, path, 0, sequence, f"format {header.version}")
     gap = f"commands {sequence} to {header.first_sequence - 1} are missing"
     if before is None:
@@ -367,13 +369,14 @@ def _later_frames(content: np.ndarray, segment: Segment) -> list[tuple[int, int]
     start = segment.offset + head
     if crc == crc32c(view[segment.offset + 4:start]):
         start += rows * COMMAND.itemsize
-    count = max(0, (len(content) - start) // head)
-    candidates = content[start:start + count * head].view(_FRAME_FIELDS)
-    likely = np.flatnonzero(np.isin(candidates["kind"], (COMMANDS, CLOSE)) & (candidates["sequence"] > segment.sequence)
-                            & (candidates["durable"] < candidates["sequence"]))
     found = []
-    for at in likely.tolist():
-        offset = start + at * head
-        if crc32c(view[offset + 4:offset + head]) == candidates["crc"][at]:
-            found.append((offset, int(candidates["durable"][at])))
+    for first in range(start, start + head, _FRAME_STEP):
+        count = max(0, (len(content) - first) // head)
+        candidates = content[first:first + count * head].view(_FRAME_FIELDS)
+        likely = np.flatnonzero(np.isin(candidates["kind"], (COMMANDS, CLOSE)) & (candidates["sequence"] > segment.sequence)
+                                & (candidates["durable"] < candidates["sequence"]))
+        for at in likely.tolist():
+            offset = first + at * head
+            if crc32c(view[offset + 4:offset + head]) == candidates["crc"][at]:
+                found.append((offset, int(candidates["durable"][at])))
     return found

@@ -24,10 +24,9 @@ from numba.cpython.unsafe import numbers
 INTERPRETED = bool(config.DISABLE_JIT)
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Every source that is compiled, or whose constants are frozen into what is compiled.
-KERNEL_SOURCES = ("matching/*.py", "risk/*.py", "exchange/kernel.py", "exchange/checks.py",
-                  "exchange/operators.py", "exchange/clearing.py",
-                  "exchange/phases.py", "exchange/marketdata.py", "exchange/blotter.py", "exchange/surveillance.py",
-                  "gateway/rows.py")
+KERNEL_SOURCES = ("matching/*.py", "risk/*.py", "exchange/kernel.py", "exchange/checks.py", "exchange/operators.py",
+                  "exchange/clearing.py", "exchange/phases.py", "exchange/instruments.py", "exchange/marketdata.py",
+                  "exchange/blotter.py", "exchange/surveillance.py", "gateway/rows.py")
 
 
 def source_digest(root: pathlib.Path = _ROOT) -> str:

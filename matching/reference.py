@@ -1229,7 +1229,6 @@ class ReferenceBook:
         """13.2: it trades, or is called off, or a halt keeps it."""
         if not trades and phase in (Phase.CALL_AUCTION, Phase.HALTED):
             return
-        trades |= phase == Phase.CONTINUOUS and any(self.resting(market.number))
         bought = sum(order.leaves_quantity for order in in_order(market.bids))
         sold = sum(order.leaves_quantity for order in in_order(market.asks))
         price = lots = 0

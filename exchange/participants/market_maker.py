@@ -5,7 +5,8 @@
 Bids and offers stand on `levels` consecutive ticks, `half_spread` away from a centre. The centre is the fair value less
 a skew: the longer the maker, the lower it quotes, so others sell to it less and buy from it more. When the centre moves
 by a tick, only the order at the far end moves: it is amended to the near end. A quote that meets a stale order trades.
-At its largest position the maker quotes the reducing side only. It quotes in call auctions as well.
+At its largest position the maker quotes the reducing side only; it quotes less where the hub's position limit is low. In a
+call auction it adds its best quotes to what rests already.
 """
 from collections.abc import Sequence
 
@@ -15,13 +16,14 @@ from exchange.participants.member import EVERY_MONTH, Command, View, cancel, ent
 from matching.codes import Side
 
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)
+_AUCTION_LEVELS = 2
 
 
 class MarketMaker:
     """A simulated member that quotes both sides.
 
     half_spread    ticks from the centre to the best quote in the nearest month; a tick more for each later month
-    levels         quotes a side
+    levels         quotes a side; in call auctions the best two
     quantity       lots of a quote, (least, most)
     max_position   lots, long or short, at which it stops quoting the side that would add
     skew           ticks by which it leans at that position
@@ -37,36 +39,43 @@ class MarketMaker:
 
     def act(self, now_ns: int, view: View) -> np.ndarray:
         """Bring the quotes in one instrument to where they belong."""
-        centre = view.fair - round(self._skew * view.position / self._max_position)
+        most = min(self._max_position, view.limit // 2)
+        largest = max(min(self._quantity[1], view.limit // (4 * self._levels)), 1)
+        quantities = min(self._quantity[0], largest), largest
+        room = view.limit - 2 * self._levels * largest           # a side's quotes, and those that they replace
+        centre = view.fair - round(self._skew * view.position / most)
         away = self._half_spread + view.rank
-        bids = self._prices(view, centre - away, -1) if view.position < self._max_position else []
-        asks = self._prices(view, centre + away, 1) if view.position > -self._max_position else []
+        bids = self._prices(view, centre - away, -1) if view.position < most and view.long <= room else []
+        asks = self._prices(view, centre + away, 1) if view.position > -most and view.short <= room else []
         own_asks = view.own(self.account, _SELL)
-        bid_commands = self._requote(view, _BUY, bids, view.own(self.account, _BUY))
-        ask_commands = self._requote(view, _SELL, asks, own_asks)
+        bid_commands = self._requote(view, _BUY, bids, view.own(self.account, _BUY), quantities)
+        ask_commands = self._requote(view, _SELL, asks, own_asks, quantities)
         # the side that gives way goes first, so that the other does not run into it
         upwards = bool(bids) and len(own_asks) > 0 and bids[0] >= own_asks["price"][0]
         return rows(ask_commands + bid_commands if upwards else bid_commands + ask_commands)
 
     def _prices(self, view: View, first: int, step: int) -> list[int]:
         """Prices of one side, best first. Where the hub takes none of them, the nearest, if the maker gains by it."""
-        prices = [price for price in range(first, first + step * self._levels, step) if view.allows(price)]
+        levels = min(self._levels, _AUCTION_LEVELS) if view.auction else self._levels
+        prices = [price for price in range(first, first + step * levels, step) if view.allows(price)]
         if not prices and (view.nearest(first) - first) * step > 0:
             prices = [view.nearest(first)]
         return prices
 
-    def _requote(self, view: View, side: int, prices: list[int], own: np.ndarray) -> list[Command]:
-        """What turns a side's resting orders into one order on each price."""
+    def _requote(self, view: View, side: int, prices: list[int], own: np.ndarray, quantities: tuple[int, int]) -> list[Command]:
+        """What turns a side's resting orders into one order on each price. In an auction those further out may stay."""
         missing = set(prices)
+        if view.auction and prices:
+            own = own[own["price"] >= prices[-1] if side == _BUY else own["price"] <= prices[-1]]
         spare = []
         for order, price, leaves in zip(own, own["price"].tolist(), own["leaves_quantity"].tolist(), strict=True):
-            if price in missing and leaves >= self._quantity[0]:
+            if price in missing and leaves >= quantities[0]:
                 missing.discard(price)
             else:
                 spare.append(order)
         commands = []
         for price in sorted(missing, reverse=side == _BUY):
-            quantity = int(self._rng.integers(self._quantity[0], self._quantity[1] + 1))
+            quantity = int(self._rng.integers(quantities[0], quantities[1] + 1))
             if spare:
                 commands += replace(view, spare.pop(), price, quantity)
             else:

@@ -60,6 +60,9 @@ class View:
     position: int                # of the member's account
     auction: bool = False        # a call auction: orders are collected, LIMIT ones that rest, and nothing trades yet
     parked: int = 0              # orders of anybody that wait for their trigger
+    limit: int = 1 << 40         # lots that the account may hold, long or short, with all its open orders
+    long: int = 0                # lots held that count for it; where long and short are not kept apart, the position,
+    short: int = 0               # and the same with the other sign
     closable: Closable | None = None     # None: orders neither open nor close
 
     def own(self, account: int, side: int) -> np.ndarray:

@@ -87,9 +87,9 @@ class NoiseTrader:
         return [stop(view, self.account, side, trigger, quantity, price)]
 
     def _is_keen(self, view: View, own: np.ndarray) -> bool:
-        """Has it an order that pays the fair value or more, or asks for no more than it?"""
-        bids = own["side"] == _BUY
-        return bool(((own["price"] >= view.fair) == bids).any() or (own["price"] == view.fair).any())
+        """Has it an order that reaches what makers quote around the fair value?"""
+        beyond = np.where(own["side"] == _BUY, 1, -1) * (own["price"] - view.fair)
+        return bool((beyond > view.rank).any())
 
     def _keen(self, view: View, side: int, quantity: int) -> list[Command]:
         """In a call auction: one to four ticks beyond the fair value, more in later months where makers are further apart."""

@@ -12,7 +12,7 @@ anything before the last answer has been heard, so what a member has seen is wha
 was quicker. The same seed and the same steps on the same exchange give the same commands.
 """
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 
 import numpy as np
@@ -25,7 +25,7 @@ from exchange.participants.member import Closable, Member, View
 from exchange.participants.momentum import Momentum
 from exchange.participants.noise_trader import NoiseTrader
 from exchange.participants.refiner import Refiner
-from matching.codes import EventKind, Mechanism, Phase, Reason, SelfMatch, Side
+from matching.codes import ALL, EventKind, Mechanism, Phase, Reason, SelfMatch, Side
 from risk.limits import Account
 
 _SECOND = 1_000_000_000
@@ -37,6 +37,9 @@ _RACES = frozenset((
     Reason.INSTRUMENT_CLOSED, Reason.INSTRUMENT_HALTED, Reason.INSTRUMENT_UNLISTED, Reason.INSTRUMENT_EXPIRED,
     Reason.AUCTION_MATCHING, Reason.INSTRUMENT_BREAK, Reason.INSTRUMENT_CLOSING, Reason.INSTRUMENT_SETTLING,
     Reason.NOT_IN_AUCTION, Reason.ONLY_IN_AUCTION))
+# What says nothing about other instruments.
+_OF_INSTRUMENT = frozenset((
+    Reason.MAX_LONG, Reason.MAX_SHORT, Reason.OPENING_CAP, *(reason for reason in Reason if 400 < reason < 500)))
 _ACTIVE = (Phase.CONTINUOUS, Phase.LIMIT_LOCKED, Phase.CALL_AUCTION)
 _GONE = (Phase.UNLISTED, Phase.EXPIRED)
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)
@@ -62,8 +65,9 @@ class Scenario:
         self._floor, self._ceiling, self._last = (instruments[name] for name in ("floor", "ceiling", "last_price"))
         self._phase, self._stops = instruments["phase"], instruments["stops"]
         self._collar, self._largest = limits["collar"], limits["max_order_quantity"]
-        self._positions, self._largest_of_account = (
-            exchange.ledger.exposures["position"], exchange.ledger.accounts["max_order_quantity"])
+        self._most_held, self._positions = limits["max_position"], exchange.ledger.exposures["position"]
+        self._largest_of_account, self._most_long, self._most_short = (
+            exchange.ledger.accounts[name] for name in ("max_order_quantity", "max_long", "max_short"))
         self._plain = np.flatnonzero([is_plain(terms) for terms in exchange.instruments])
         self._values = FairValues([exchange.instruments[number] for number in self._plain], self._last[self._plain],
                                   (seed, exchange.sequence))
@@ -76,7 +80,7 @@ class Scenario:
         self._turns = [number * len(member.instruments) // len(self._members)
                        for number, member in enumerate(self._members)]
         self._credit_ns = [0] * len(self._members)
-        self._silent_until: dict[int, int] = {}
+        self._silent_until: dict[tuple[int, int], int] = {}      # by account and instrument, or ALL
         self._unanswered = 0
 
     @property
@@ -102,8 +106,8 @@ class Scenario:
         for number, member in enumerate(self._members):
             for _ in range(self._credit_ns[number] // member.interval_ns):
                 self._credit_ns[number] -= member.interval_ns
-                instrument = self._next(number)
-                if instrument is None or instrument in asked or not self._may_act(member, now_ns):
+                instrument = self._next(number, asked)
+                if instrument is None or not self._may_act(member, instrument, now_ns):
                     continue
                 rows = member.act(now_ns, self._view(member, instrument, int(fair_values[instrument])))
                 if len(rows):
@@ -115,13 +119,15 @@ class Scenario:
         return [np.concatenate(list(asked.values()))]
 
     def heard(self, commands: np.ndarray, events: np.ndarray) -> None:
-        """The events of commands that a step asked for. A member that was refused is silent for a second."""
+        """The events of commands that a step asked for. A member that was refused is silent for a second, everywhere or in
+        the instrument that the reason is about."""
         self._unanswered = 0
         for event in events[events["kind"] == EventKind.REJECTED]:
             reason = Reason(int(event["reason"]))
             self.rejects[reason] += 1
             if reason not in _RACES:
-                self._silent_until[int(event["account"])] = int(event["time"]) + _SILENCE_NS
+                about = int(event["instrument"]) if reason in _OF_INSTRUMENT else ALL
+                self._silent_until[int(event["account"]), about] = int(event["time"]) + _SILENCE_NS
 
     def _rank(self) -> None:
         """Of each instrument that members trade: how many of its product are delivered before it, of those listed now."""
@@ -132,18 +138,21 @@ class Scenario:
             ranks = delivery_ranks([self._exchange.instruments[number] for number in traded])
             self._ranks = dict(zip(traded, ranks, strict=True))
 
-    def _next(self, number: int) -> int | None:
-        """The instrument that it is a member's turn to look at, leaving out those that it may not or does not trade."""
+    def _next(self, number: int, asked: Collection[int]) -> int | None:
+        """The instrument that it is a member's turn to look at, leaving out those that have heard somebody in this step
+        and those that it does not trade or may not now."""
         member = self._members[number]
         for _ in member.instruments:
             instrument = member.instruments[self._turns[number] % len(member.instruments)]
             self._turns[number] += 1
-            if self._phase[instrument] in _ACTIVE and self._ranks.get(instrument, member.months) < member.months:
+            if (instrument not in asked and self._phase[instrument] in _ACTIVE
+                    and self._ranks.get(instrument, member.months) < member.months):
                 return instrument
         return None
 
-    def _may_act(self, member: Member, now_ns: int) -> bool:
-        return self._allowance_ns > 0 and now_ns >= self._silent_until.get(member.account, 0)
+    def _may_act(self, member: Member, instrument: int, now_ns: int) -> bool:
+        silent_until = (self._silent_until.get((member.account, about), 0) for about in (ALL, instrument))
+        return self._allowance_ns > 0 and now_ns >= max(silent_until)
 
     def _view(self, member: Member, instrument: int, fair_value: int) -> View:
         """What a member sees of an instrument."""
@@ -151,14 +160,17 @@ class Scenario:
         row = member.account * len(instruments) + instrument
         last, floor, ceiling = int(self._last[instrument]), int(self._floor[instrument]), int(self._ceiling[instrument])
         collar = int(self._collar[instrument]) or ceiling - floor
+        position, account, offset = int(self._positions[row]), member.account, instruments[instrument].offset
+        gross = self._exchange.ledger.gross[row]
         return View(
             instrument=instrument, rank=self._ranks[instrument], fair=fair_value, last=last,
             lowest=max(floor, last - collar), highest=min(ceiling, last + collar),
-            largest=int(min(self._largest[instrument], self._largest_of_account[member.account])),
-            orders=self._exchange.orders(instruments[instrument].symbol),
-            position=int(self._positions[row]), auction=bool(self._phase[instrument] == Phase.CALL_AUCTION),
-            parked=int(self._stops[instrument]),
-            closable=closable(self._exchange.ledger.gross[row]) if instruments[instrument].offset else None)
+            largest=int(min(self._largest[instrument], self._largest_of_account[account])),
+            orders=self._exchange.orders(instruments[instrument].symbol), position=position,
+            auction=bool(self._phase[instrument] == Phase.CALL_AUCTION), parked=int(self._stops[instrument]),
+            limit=int(min(self._most_held[instrument], self._most_long[account], self._most_short[account])),
+            long=int(gross.long) if offset else position, short=int(gross.short) if offset else -position,
+            closable=closable(gross) if offset else None)
 
 
 def is_plain(terms: Instrument) -> bool:
@@ -228,10 +240,11 @@ def demo_members(exchange: Exchange, seed: int) -> list[Member]:
     first_product = [number for number in everything
                      if exchange.instruments[number].product == exchange.instruments[everything[0]].product]
     now = seed + exchange.sequence       # after a restart members do not repeat themselves
+    # who sends little comes first: where every book is empty, makers use up what all may send
     return [
-        MarketMaker(maker_1, everything, now),
-        MarketMaker(maker_2, everything, now, half_spread=2, quantity=(8, 40), skew=8),
         NoiseTrader(noise_1, everything, now, stopping=0.04, hiding=0.5),
         NoiseTrader(noise_2, everything, now, activity=0.2, taking=0.7, interval_ns=50_000_000, hiding=0.5),
+        MarketMaker(maker_1, everything, now),
+        MarketMaker(maker_2, everything, now, half_spread=2, quantity=(8, 40), skew=8),
         Refiner(refiner, first_product, seed, months=2),
         Momentum(momentum, everything, now, months=1)]

@@ -27,12 +27,12 @@ class Ledger:
         for event in events:
             kind, order_id = event["kind"], int(event["order_id"])
             if kind == EventKind.ACCEPTED:
-                command = entered[int(event["sequence"])]
+                command = self.entering(entered[int(event["sequence"])], event)
                 self.orders[order_id] = {
                     **{name: event[name].item() for name in (
                         "order_id", "account", "instrument", "side", "price", "quantity", "leaves_quantity",
                         "client_order_id")},
-                    **{name: command[name].item() for name in TERMS},
+                    **{name: command[name] for name in TERMS},
                     "filled_quantity": 0, "notional": 0, "reason": 0, "created": int(event["time"]),
                     "state": OrderState.UNTRIGGERED if event["flags"] & Flag.PARKED else OrderState.OPEN,
                     "linked_order_id": int(command["order_id"])}
@@ -62,6 +62,15 @@ class Ledger:
                     self.orders[order_id]["trigger_price"] = int(event["resting_price"])
             elif kind == EventKind.TRIGGERED:
                 self.change(order_id, event, price=int(event["price"]), state=OrderState.OPEN)
+
+    def entering(self, command, event):
+        """What an ENTER would have said: the hub makes orders of TAKE (13.1) and LIQUIDATE (11.7) too."""
+        if command["kind"] == CommandKind.ENTER:
+            return {name: command[name].item() for name in (*TERMS, "order_id")}
+        took = command["kind"] == CommandKind.TAKE
+        return dict.fromkeys((*TERMS, "order_id"), 0) | {
+            "flags": int(event["flags"]), "order_type": OrderType.LIMIT if took else OrderType.MARKET,
+            "time_in_force": TimeInForce.FOK if took else TimeInForce.IOC}
 
     def change(self, order_id, event, **fields):
         self.orders[order_id].update(fields, updated=int(event["time"]), sequence=int(event["sequence"]))

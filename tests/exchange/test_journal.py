@@ -222,7 +222,7 @@ def test_a_newer_format_is_refused_with_both_versions(tmp_path):
     filled(tmp_path, [1]).close()
     chain = examine(tmp_path).segments[-1].chain
     (tmp_path / "00000002.journal").write_bytes(Header(2, 2, 2, chain, bytes(32), version=9).pack())
-    with pytest.raises(JournalTooNew, match="reads format 1 .*format 9") as refusal:
+    with pytest.raises(JournalTooNew, match="reads format 2 .*format 9") as refusal:
         Journal.open(tmp_path)
     assert refusal.value.exit_code == 7 == verify(tmp_path).exit_code
 
@@ -299,14 +299,14 @@ def suspect(folder):
 
 def test_repair_drops_a_suspect_end_only_for_who_names_the_loss(tmp_path):
     hub = suspect(tmp_path)
-    with pytest.raises(JournalSuspect, match="offset 608, sequence 6.*expected.*--accept-loss-from 6") as refusal:
+    with pytest.raises(JournalSuspect, match="offset 688, sequence 6.*expected.*--accept-loss-from 6") as refusal:
         Journal.open(hub)
     assert refusal.value.exit_code == 5 == verify(hub).exit_code
     before = contents(hub)
     assert repair(hub, 5, 0).exit_code == 5 and contents(hub) == before
     result = repair(hub, 6, 1_700)
-    assert result.exit_code == 0 and "416 bytes" in result.text
-    assert (hub / "torn-6-1.bin").read_bytes() == before["00000001.journal"][608:]
+    assert result.exit_code == 0 and "480 bytes" in result.text
+    assert (hub / "torn-6-1.bin").read_bytes() == before["00000001.journal"][688:]
     note = json.loads((hub / "repairs.log").read_text())
     assert (note["time"], note["accept_loss_from"]) == (1_700, 6) and "SUSPECT" in note["verdict"]
     filled(hub, [4]).close()

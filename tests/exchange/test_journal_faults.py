@@ -16,6 +16,7 @@ import pytest
 from exchange.files import FILES, Files
 from exchange.journal import Journal, JournalFailed, JournalSuspect, repair
 from exchange.segments import Decision, Finding, examine
+from matching.records import COMMAND
 from tests.exchange.journals import commands, contents, everything, filled, put
 from tests.exchange.power import Disk, PowerCut, on_disk
 
@@ -123,7 +124,7 @@ def test_after_a_failed_sync_the_next_start_copies_what_it_can_read_and_syncs_th
 def test_an_end_that_was_torn_is_kept_aside_and_the_journal_goes_on(tmp_path):
     filled(tmp_path / "source", [3, 4, 5]).close()
     content = contents(tmp_path / "source")["00000001.journal"]
-    for length in (len(content) - 33, len(content) - 300, len(content) - 32 - 5 * 96 - 31):
+    for length in (len(content) - 33, len(content) - 300, len(content) - 32 - 5 * COMMAND.itemsize - 31):
         hub = tmp_path / str(length)
         put(hub, {"00000001.journal": content[:length]})
         journal, recovered = Journal.open(hub)
@@ -212,7 +213,7 @@ def test_a_disk_that_fills_up_is_an_orderly_stop(tmp_path):
             told += part
         os.close(read_end)
         acknowledged = int.from_bytes(told[-8:], "little")
-        assert acknowledged == (limit - 64) // (32 + 3 * 96) * 3
+        assert acknowledged == (limit - 64) // (32 + 3 * COMMAND.itemsize) * 3
         journal, recovered = Journal.open(folder)
         assert recovered.sequence == acknowledged and recovered.verdict.decision in (Decision.CLEAN, Decision.TORN)
         journal.close()

@@ -21,7 +21,8 @@ BUY, SELL = Side.BUY, Side.SELL
 SEEDS = range(6)
 COUNT = 1500
 # values of a LIMIT command that mean the same as 1, or that it refuses
-NO_OTHER = {(Limit.ENABLED, 2), (Limit.MESSAGE_BURST, 0), (Limit.INSTRUMENT_MAX_ORDER_QUANTITY, 0)}
+NO_OTHER = {(Limit.ENABLED, 2), (Limit.MESSAGE_BURST, 0), (Limit.INSTRUMENT_MAX_ORDER_QUANTITY, 0),
+            (Limit.PROTECTION_RESET, 0), (Limit.PROTECTION_RESET, 2)}
 
 
 def flow_exchange(flow, risk=True):

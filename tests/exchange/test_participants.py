@@ -456,7 +456,7 @@ def test_members_live_through_two_compressed_days_and_every_auction_has_a_price(
     assert set(map(Reason, members["reason"].tolist())) <= _RACES and len(members) < 20
     plain = np.array([is_plain(terms) for terms in exchange.instruments])
     auctions = events[(events["kind"] == EventKind.AUCTION) & plain[np.maximum(events["instrument"], 0)]]
-    assert len(auctions) > 20 and (auctions["quantity"] > 0).mean() > 0.9
+    assert len(auctions) > 50 and (auctions["quantity"] > 0).mean() > 0.95
     traded = np.unique(events["instrument"][events["kind"] == EventKind.TRADED])
     assert plain[traded].all() and len(traded) == sum(plain[number] for number, _ in schedule.listed(schedule.opens))
     settled = events[events["kind"] == EventKind.SETTLED]

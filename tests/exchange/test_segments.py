@@ -135,7 +135,7 @@ def test_a_close_marker_proves_the_last_frame_and_is_itself_only_suspect(closed)
 
 def test_the_verdict_names_file_offset_sequence_and_both_checksums(killed):
     text = str(judge(changed(killed, EDGES[3] + FRAME + 5, b"\xee")))
-    assert text.startswith("CORRUPT: folder/00000001.journal, offset 1120, sequence 11: a frame that was acknowledged is damaged")
+    assert text.startswith("CORRUPT: folder/00000001.journal, offset 1280, sequence 11: a frame that was acknowledged is damaged")
     assert "CRC-32C of the rows is 0x" in text and "expected 0x" in text and "says that sequence" in text
 
 
@@ -161,12 +161,12 @@ def test_zeros_from_a_sector_edge_on_are_an_unwritten_end(killed):
 
 def test_zeros_that_do_not_cover_a_row_are_not_taken_for_unwritten():
     """A row may end in zeros by itself: kind 0, index 0, session 0. One flipped byte before them must not drop it."""
-    rows = np.zeros(10, COMMAND)                # of the last row 32 bytes lie in the third sector, all zero
-    rows["sequence"] = np.arange(1, 11)
+    rows = np.zeros(9, COMMAND)                 # of the last row 80 bytes lie in the third sector, all zero
+    rows["sequence"] = np.arange(1, 10)
     header = Header(1, 1, 1, 0, bytes(32)).pack()
-    packed, _ = pack_frame(COMMANDS, rows.tobytes(), 10, int.from_bytes(header[60:], "little"), 1, 0)
+    packed, _ = pack_frame(COMMANDS, rows.tobytes(), 9, int.from_bytes(header[60:], "little"), 1, 0)
     content = header + packed + rows.tobytes()
-    assert len(content) == 2 * SECTOR + 32 and not any(content[2 * SECTOR:])
+    assert len(content) == 2 * SECTOR + 80 and not any(content[2 * SECTOR:])
     assert judge(content).finding is Finding.KILLED
     for at in range(HEAD, len(content)):
         for mask in (1, 0xFF):
@@ -259,8 +259,8 @@ def test_a_segment_of_a_stale_writer_or_another_journal_is_refused(three):
     for stranger in (Header(3, 1, 19, chain, bytes(32)), Header(3, 3, 19, chain ^ 1, bytes(32)),
                      Header(3, 3, 18, chain, bytes(32)), Header(4, 3, 19, chain, bytes(32))):
         assert judge(three | {names[2]: stranger.pack()}).finding is Finding.OUT_OF_PLACE
-    newer = judge(three | {names[2]: Header(3, 3, 19, chain, bytes(32), version=2).pack()})
-    assert newer.finding is Finding.NEWER_FORMAT and "reads format 1" in str(newer) and "format 2" in str(newer)
+    newer = judge(three | {names[2]: Header(3, 3, 19, chain, bytes(32), version=3).pack()})
+    assert newer.finding is Finding.NEWER_FORMAT and "reads format 2" in str(newer) and "format 3" in str(newer)
 
 
 def test_bytes_that_a_client_chose_are_never_taken_for_a_frame(killed):

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from matching.codes import CommandKind, Phase
+from matching.codes import CommandKind, Mechanism, Phase
 from tests.build import instrument, operator
 from tests.gateway.floor import Floor
 
@@ -330,6 +330,35 @@ def test_where_long_and_short_are_kept_apart_orders_say_whether_they_open_or_clo
     position = alice.ask("private/get_position", instrument_name="SC2701")
     assert {name: position[name] for name in ("size", "long", "short", "long_today", "short_today")} == {
         "size": 2, "long": 2, "short": 0, "long_today": 2, "short_today": 0}
+
+
+# The spot side ----------------------------------------------------------------------------------------------------------
+
+def test_a_posted_offer_is_taken_in_part_by_its_id():
+    """RULEBOOK 13.1."""
+    floor = Floor(instruments=[instrument(mechanism=Mechanism.LISTING), instrument("FU2701")])
+    alice, bob = floor.session("alice"), floor.session("bob")
+    offer = order(alice, "sell", 10, "1.02", minimum_amount=2)["order"]
+    assert (offer["order_state"], offer["minimum_amount"]) == ("open", 2)
+    taken = bob.ask("private/take", order_id=offer["order_id"], amount=4, label="cargo")
+    assert told(taken, "direction", "order_state", "order_type", "time_in_force", "label", "average_price") == (
+        "buy", "filled", "limit", "fill_or_kill", "cargo", Decimal("1.02"))
+    assert [(fill["amount"], fill["price"], fill["liquidity"]) for fill in taken["trades"]] == [(4, Decimal("1.02"), "T")]
+    assert alice.ask("private/get_order_state", order_id=offer["order_id"])["filled_amount"] == 4
+    assert bob.ask("private/take", order_id=offer["order_id"], amount=1)["data"]["field"] == "amount"
+    assert alice.ask("private/take", order_id=offer["order_id"], amount=4)["code"] == 14304
+    assert error(bob.ask("private/take", order_id="99", amount=4))[:3] == (10004, "order_id", "99")
+
+
+def test_a_negotiated_offer_names_who_may_take_it():
+    """RULEBOOK 13.3."""
+    floor = Floor(instruments=[instrument(mechanism=Mechanism.NEGOTIATED), instrument("FU2701")])
+    alice, bob, carol = (floor.session(name) for name in ("alice", "bob", "carol"))
+    offer = order(alice, "sell", 10, "1.02", counterparty="carol")["order"]["order_id"]
+    assert bob.ask("private/take", order_id=offer, amount=10)["code"] == 14304
+    assert told(carol.ask("private/take", order_id=offer, amount=10), "order_state", "filled_amount") == ("filled", 10)
+    assert order(alice, "sell", 10, "1.02", counterparty=0)["data"]["field"] == "counterparty"
+    assert order(alice, "sell", 10, "1.02", counterparty="1")["order"]["order_state"] == "open"
 
 
 # A disk that is nearly full -------------------------------------------------------------------------------------------
