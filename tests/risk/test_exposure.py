@@ -78,7 +78,7 @@ def expected_figures(oracle, account, instrument):
 def test_no_limit_is_ever_exceeded_while_limits_stay_as_they_are():
     """5.11 to 5.13, after every single command: fills, cancels and expiry only ever release."""
     near = 0
-    for seed in range(200, 220):
+    for seed in range(200, 240):
         flow = without_operators(random_flow(seed, LENGTH, risk=True))
         exchange = engine(flow)
         accounts = exchange.ledger.accounts
