@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install serve test check replay bench bench-quick clean
+.PHONY: help install serve day test check replay bench clean
 
 help:
 	@echo "make serve    start a hub with demo accounts and simulated members; Ctrl-C stops it"
+	@echo "make day      the same, living through trading days, 24 hours in five minutes"
 	@echo "make test     install and run the whole suite: linters, types, layers, tests"
 	@echo "make replay   replay half an hour of a real venue's order flow and compare the trades"
-	@echo "make bench    measure kernel, recovery and gateway (about ten minutes)"
+	@echo "make bench    measure kernel, auction, day, recovery and gateway (about twelve minutes)"
 	@echo "make clean    remove the environment and compiled files (not the data folder)"
 
 install: $(VENV)/installed
@@ -25,6 +26,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 serve: install
 	@$(BIN)/qiee serve
 
+day: install
+	@$(BIN)/qiee serve --day compressed --data data-day
+
 replay: install
 	@$(BIN)/qiee replay
 
@@ -39,6 +43,7 @@ test: check
 bench: install
 	@$(BIN)/python -m benchmarks.kernel
 	@$(BIN)/python -m benchmarks.auction
+	@$(BIN)/python -m benchmarks.day
 	@$(BIN)/python -m benchmarks.recovery
 	@$(BIN)/python -m benchmarks.gateway
 
