@@ -45,7 +45,7 @@ class Flag(IntFlag):
     SMP_CANCEL_BOTH = 32       # FIX 2964=3
     LABEL = 64                 # client_order_id is a free tag: need not be unique
     OPEN = 128                 # FIX 77: opens a position, where the instrument keeps long and short apart
-    CLOSE = 256                # closes one, yesterday's part first
+    CLOSE = 256                # closes what was not opened today
     CLOSE_TODAY = 512          # closes what was opened today
     PARKED = 1024              # events only: the order waits for its trigger and is in no level
 
