@@ -13,18 +13,20 @@ from exchange.checks import (
     check_amend,
     check_cancel,
     check_enter_any,
-    check_enter_plain,
     check_mass_cancel,
     check_names,
     check_taking,
     is_plain,
+    limit_of,
+    names_known,
+    passes,
 )
 from exchange.operators import check_operator, done, operate
 from exchange.phases import release_lock
 from matching.book import bucket_of, find, next_row, own, price_of
 from matching.codes import ALL, CommandKind, EventKind, Mechanism, Reason
 from matching.jit import code, inlined, kernel, outlined, prefetch, rarely
-from matching.kernel import amend, enter, rejected, withdraw
+from matching.kernel import amend, enter, rejected, resting_order, withdraw
 from matching.records import (
     ICEBERG,
     NIL,
@@ -47,11 +49,13 @@ from matching.terms import (
 )
 from matching.triggers import fire
 from risk.kernel import (
+    count_message,
     first_client_order_row,
-    hold,
+    hold_plain,
     names_client_order,
     remember,
     settle,
+    settle_plain,
 )
 from risk.protection import next_tripped
 
@@ -62,9 +66,10 @@ _ONE_SIDED, _TAKE = code(Mechanism.ONE_SIDED), code(CommandKind.TAKE)
 _AHEAD = 6                       # how many commands ahead to look
 
 _OK = code(Reason.NONE)
-_UNKNOWN_KIND = code(Reason.UNKNOWN_KIND)
+_UNKNOWN_KIND, _UNKNOWN_ORDER = code(Reason.UNKNOWN_KIND), code(Reason.UNKNOWN_ORDER)
 _MASS_CANCEL_REASON, _PROTECTION = code(Reason.MASS_CANCEL), code(Reason.PROTECTION)
 _STEADY = 32                     # so many plain commands in a row go back to the plain lane
+_MOST_GROWTH = 3                 # see sure_of_room
 
 
 @outlined
@@ -103,55 +108,57 @@ def cancel_tripped(book, ledger, events, at, command):
 # The path of a command: the plain lane --------------------------------------------------------------------------------------
 
 @inlined
+def is_for_plain_market(book, command):
+    """Is the command about an instrument where everything is plain, by an account that exists?"""
+    return names_known(book, command) and book.instruments[np.uint64(command.instrument)].state == PLAIN_STATE
+
+
+@outlined
+def refuse_enter(book, ledger, risk, events, at, command):
+    """A plain order does not pass: find the first rule that it breaks, and say so."""
+    reason, value, bound, first, _ = check_enter_any(book, ledger, risk, command)
+    return rejected(book, events, at, command, reason, value, bound, first)
+
+
+@inlined
 def process_enter(book, ledger, risk, events, at, command):
     """ENTER of a plain order in a plain market: the way of most orders."""
-    reason, value, bound, first, price = check_enter_plain(book, ledger, risk, command)
-    if rarely(reason != _OK):
-        return refuse(book, events, at, command, reason, value, bound, first)
+    price = limit_of(book, ledger, risk, command)
+    if rarely(not passes(book, ledger, risk, command, price)):
+        return refuse_enter(book, ledger, risk, events, at, command)
     if not risk:
         return enter(book, events, at, command, price)
+    hold_plain(ledger, command.account, command.instrument, command.side, command.quantity, 1)
+    count_message(ledger.accounts[np.uint64(command.account)], command.time)
     if names_client_order(command):
         remember(ledger, command)
-    hold(ledger, command.account, command.instrument, command.side, command.quantity, 1, 0)
     end = enter(book, events, at, command, price)
-    settle(ledger, events, at + 1, end)          # behind ACCEPTED, for which the order is held already
+    settle_plain(ledger, events, at + 1, end)    # behind ACCEPTED, for which the order is held already
     return end
 
 
 @inlined
 def process_cancel(book, ledger, risk, events, at, command):
     """CANCEL in a plain market."""
-    reason, value, bound, slot = check_cancel(book, command)
-    if rarely(reason != _OK):
-        return refuse(book, events, at, command, reason, value, bound, 0)
+    slot = resting_order(book, command)
+    if rarely(slot == NOBODY):
+        return refuse(book, events, at, command, _UNKNOWN_ORDER, command.order_id, 0, 0)
     order = book.orders[slot]
     if risk:
-        hold(ledger, command.account, command.instrument, order.side, -order.leaves_quantity, -1, 0)
+        hold_plain(ledger, command.account, command.instrument, order.side, -order.leaves_quantity, -1)
     return withdraw(book, events, at, command, slot, _OK)
 
 
-@outlined
+@inlined
 def process_amend(book, ledger, risk, events, at, command):
     """AMEND in a plain market."""
     reason, value, bound, slot = check_amend(book, ledger, risk, command)
-    if reason != _OK:
+    if rarely(reason != _OK):
         return refuse(book, events, at, command, reason, value, bound, 0)
     end = amend(book, events, at, command, slot)
     if risk:
-        settle(ledger, events, at, end)
+        settle_plain(ledger, events, at, end)
     return end
-
-
-@inlined
-def is_of_plain_lane(book, command):
-    """May a command be processed here: a plain one of a trader, in a market where everything is plain?"""
-    if command.instrument < 0 or command.instrument >= len(book.instruments) or (
-            command.account < 0 or command.account >= len(book.members)):
-        return False
-    if command.kind == _ENTER:
-        return is_plain(book, command)
-    return (command.kind == _CANCEL or command.kind == _AMEND) and (
-        book.instruments[np.uint64(command.instrument)].state == PLAIN_STATE)
 
 
 @inlined
@@ -162,7 +169,7 @@ def look_ahead(book, ledger, risk, commands, number):
         prefetch(book.orders, np.uint64(book.buckets[bucket_of(book, ahead.order_id)]))
         if ahead.sequence & 15 == 0:     # sixteen new ids share a line of buckets
             prefetch(book.buckets, bucket_of(book, ahead.sequence + 16))
-        if risk and names_client_order(ahead):
+        if risk and ahead.client_0 != 0:
             prefetch(ledger.client_orders, np.uint64(first_client_order_row(ledger, ahead)))
 
 
@@ -176,6 +183,16 @@ def room_for_events(book, events):
     return len(events) - 2 * (len(book.members) + len(book.instruments)) - SPARE_ROWS
 
 
+@inlined
+def sure_of_room(book, at, room):
+    """So many plain commands find room for their events for sure.
+
+    What they find room by is at + 2 * orders, and a plain command adds no more than three to it: it is accepted and rests.
+    """
+    left = room - at - 2 * book.state[0].orders - book.state[0].extra_rows
+    return left // _MOST_GROWTH + 1 if left >= 0 else 0
+
+
 @kernel
 def process(commands, first, events, at, book, ledger):
     """The plain lane: apply commands from `first` on, while they are plain and surely find room for their events.
@@ -187,25 +204,31 @@ def process(commands, first, events, at, book, ledger):
     risk = ledger.hub[0].on != 0
     state = book.state[0]
     state.event_id -= at                         # events are numbered from the first row on
-    number = first
+    number = sure = first
     room = room_for_events(book, events)
-    unfinished = False
-    while number < len(commands) and at + 2 * state.orders + state.extra_rows <= room and not unfinished:
+    while ledger.hub[0].tripped == 0:
+        if number == sure:
+            sure = min(number + sure_of_room(book, at, room), len(commands))
+            if number == sure:
+                break
         command = commands[np.uint64(number)]
-        if rarely(not is_of_plain_lane(book, command)):
+        if rarely(not is_for_plain_market(book, command)):
             break
         look_ahead(book, ledger, risk, commands, number)
-        if command.kind == _ENTER:
-            at = process_enter(book, ledger, risk, events, at, command)
-            unfinished = ledger.hub[0].tripped != 0
-        elif command.kind == _CANCEL:
+        kind = command.kind
+        if kind == _CANCEL:
             at = process_cancel(book, ledger, risk, events, at, command)
-        else:
+        elif kind == _ENTER:
+            if rarely(not is_plain(ledger, command)):
+                break
+            at = process_enter(book, ledger, risk, events, at, command)
+        elif kind == _AMEND:
             at = process_amend(book, ledger, risk, events, at, command)
-            unfinished = ledger.hub[0].tripped != 0
+        else:
+            break
         number += 1
     state.event_id += at
-    return number, at, unfinished
+    return number, at, ledger.hub[0].tripped != 0
 
 
 # The lane for everything that traders send ------------------------------------------------------------------------------------
@@ -304,7 +327,8 @@ def process_any(commands, first, events, at, book, ledger):
         kind = command.kind
         if kind >= _FIRST_OPERATOR:
             break
-        plain = plain + 1 if is_of_plain_lane(book, command) else 0
+        for_plain_lane = is_for_plain_market(book, command) and kind <= _AMEND and (kind != _ENTER or is_plain(ledger, command))
+        plain = plain + 1 if for_plain_lane else 0
         if kind == _ENTER:
             at = process_enter_any(book, ledger, risk, events, at, command)
         elif kind == _CANCEL:

@@ -11,14 +11,14 @@ Checks return (reason, value, bound); reason 0 means that the order passes.
 """
 import numpy as np
 
-from matching.codes import RESTING_OFFSET, EventKind, Flag, Reason, Side
+from matching.codes import RESTING_OFFSET, EventKind, Flag, OrderType, Reason, Side
 from matching.jit import code, inlined
 from risk.legs import check_special_exposure, fill_special, hold_special
 from risk.positions import OFFSET, check_offset_flags, move, row_of_exposure, worst_case
 from risk.protection import count_resting_fill
 from risk.records import SPECIAL_OFFSET
 
-_BUY = code(Side.BUY)
+_BUY, _MARKET = code(Side.BUY), code(OrderType.MARKET)
 _ACCEPTED, _TRADED = code(EventKind.ACCEPTED), code(EventKind.TRADED)
 _CANCELED, _AMENDED = code(EventKind.CANCELED), code(EventKind.AMENDED)
 _LABEL, _REDUCE_ONLY = code(Flag.LABEL), code(Flag.REDUCE_ONLY)
@@ -79,14 +79,25 @@ def check_size(account, limit, price, total_quantity, open_quantity, last_price,
 
 
 @inlined
+def earliest_message(account):
+    """Time, ns, from which on another message keeps to the rate."""
+    return account.message_arrival - (account.message_burst - 1) * account.message_interval
+
+
+@inlined
+def count_message(account, time):
+    """A message that keeps to the rate has come."""
+    if account.message_interval != 0:
+        account.message_arrival = max(account.message_arrival, time) + account.message_interval
+
+
+@inlined
 def check_rate(account, time):
     """Generic cell rate algorithm (ITU-T I.371) on command time. A message that passes is counted."""
-    interval = account.message_interval
-    if interval != 0:
-        early = account.message_arrival - (account.message_burst - 1) * interval
-        if time < early:
-            return _MESSAGE_RATE, time, early
-        account.message_arrival = max(account.message_arrival, time) + interval
+    early = earliest_message(account)
+    if account.message_interval != 0 and time < early:
+        return _MESSAGE_RATE, time, early
+    count_message(account, time)
     return _OK, 0, 0
 
 
@@ -182,6 +193,41 @@ def check_exposure(ledger, account_index, instrument_index, side, growth, flags)
     return _OK, 0, 0
 
 
+@inlined
+def breaks_limits(ledger, command, price, last_price):
+    """Does a plain order break any rule of 5.1, 5.2, 5.5 to 5.13 or 9.6? price: its limit, ticks. Margin of its account is not called, and
+    positions in its instrument are net and its own.
+
+    The same as check_increments, check_size, check_rate, check_exposure and so on, but not in order and without saying which.
+    """
+    account = ledger.accounts[np.uint64(command.account)]
+    limit = ledger.limits[np.uint64(command.instrument)]
+    exposure = ledger.exposures[row_of_exposure(ledger, command.account, command.instrument)]
+    quantity, side = command.quantity, command.side
+    breaks = (limit.refusal != _OK) | (account.refusal != _OK) | (account.tripped != 0) | (quantity < limit.minimum_quantity) | (
+        quantity > account.max_order_quantity) | (quantity > limit.max_order_quantity) | (
+        abs(price) * quantity * limit.fen_per_tick > account.max_order_notional) | (
+        account.open_orders >= account.max_open_orders) | (
+        (account.message_interval != 0) & (command.time < earliest_message(account)))
+    if limit.price_increment > 1:
+        breaks |= command.order_type != _MARKET and price % limit.price_increment != 0
+    if limit.quantity_increment > 1:
+        breaks |= quantity % limit.quantity_increment != 0
+    if limit.collar != 0:
+        breaks |= (price > last_price + limit.collar) | (price < last_price - limit.collar)
+    if names_client_order(command):
+        breaks |= first_holder(ledger, command) != 0 or ledger.hub[0].client_orders >= ledger.hub[0].max_client_orders
+    buys = quantity * (2 - side)         # a side is 1 or 2: arithmetic instead of a branch nobody can predict
+    long = exposure.position + exposure.open_buy + buys
+    short = exposure.open_sell + (quantity - buys) - exposure.position
+    more = max(abs(long), abs(short)) - exposure.worst
+    reach = long if side == _BUY else short
+    breaks |= (reach > (account.max_long if side == _BUY else account.max_short)) | (reach > limit.max_position) | (
+        reach > limit.largest_position) | (more > 0) & (account.margin_used + more * limit.margin > account.equity) | (
+        command.flag_bits & _REDUCE_ONLY != 0) & (reach > 0)
+    return breaks
+
+
 # Hold, release, fill (RULEBOOK 5.14) ------------------------------------------------------------------------------------
 
 @inlined
@@ -199,19 +245,50 @@ def hold(ledger, account, instrument, side, quantity, orders, flags):
 
 
 @inlined
+def hold_plain(ledger, account, instrument, side, quantity, orders):
+    """hold, where the instrument is known to be plain."""
+    bought = quantity * (2 - side)
+    move(ledger, account, instrument, 0, bought, quantity - bought, orders)
+
+
+@inlined
+def fill_plain(ledger, account, instrument, side, quantity, price, leaves):
+    """fill, where the instrument is known to be plain."""
+    bought = quantity * (2 - side)
+    sold = quantity - bought
+    exposure = move(ledger, account, instrument, bought - sold, -bought, -sold, -1 if leaves == 0 else 0)
+    turnover = price * quantity
+    exposure.cost += turnover if side == _BUY else -turnover
+    exposure.volume += quantity
+    exposure.turnover += turnover
+    exposure.value += abs(turnover)
+
+
+@inlined
 def fill(ledger, account, instrument, side, quantity, price, leaves, flags):
     """Turn `quantity` open lots into position; without leaves the order is no longer open. flags: see hold."""
     if ledger.limits[np.uint64(instrument)].special:
         fill_special(ledger, np.int64(account), np.int64(instrument), np.int64(side), np.int64(quantity), np.int64(price),
                      np.int64(leaves), np.int64(flags))
     else:
-        bought = quantity * (2 - side)
-        sold = quantity - bought
-        exposure = move(ledger, account, instrument, bought - sold, -bought, -sold, -1 if leaves == 0 else 0)
-        exposure.cost += price * (bought - sold)
-        exposure.volume += quantity
-        exposure.turnover += price * quantity
-        exposure.value += abs(price) * quantity
+        fill_plain(ledger, account, instrument, side, quantity, price, leaves)
+
+
+@inlined
+def protect(ledger, event):
+    """Count a trade for the protection of the resting account (RULEBOOK 9.6), if it has any."""
+    if ledger.accounts[np.uint64(event.resting_account)].protection_lots != 0:
+        count_resting_fill(ledger, np.int64(event.resting_account), event.quantity, event.time)
+
+
+@inlined
+def change_of(event):
+    """(lots, orders) more, or fewer, that are open by an ACCEPTED, CANCELED or AMENDED event."""
+    if event.kind == _ACCEPTED:
+        return event.quantity, 1
+    if event.kind == _CANCELED:
+        return -event.quantity, -1
+    return event.leaves_quantity - event.resting_leaves_quantity, 0
 
 
 @inlined
@@ -223,13 +300,9 @@ def apply_event(ledger, event):
         fill(ledger, event.account, event.instrument, event.side, event.quantity, event.price, event.leaves_quantity, flags)
         fill(ledger, event.resting_account, event.instrument, 3 - event.side, event.quantity, event.price,
              event.resting_leaves_quantity, flags >> RESTING_OFFSET)
-        if ledger.accounts[np.uint64(event.resting_account)].protection_lots != 0:
-            count_resting_fill(ledger, np.int64(event.resting_account), event.quantity, event.time)
+        protect(ledger, event)
     elif kind == _ACCEPTED or kind == _CANCELED or kind == _AMENDED:
-        held = event.quantity if kind == _ACCEPTED else -event.quantity
-        if kind == _AMENDED:
-            held = event.leaves_quantity - event.resting_leaves_quantity
-        orders = 0 if kind == _AMENDED else (1 if kind == _ACCEPTED else -1)
+        held, orders = change_of(event)
         hold(ledger, event.account, event.instrument, event.side, held, orders, flags)
 
 
@@ -238,3 +311,18 @@ def settle(ledger, events, first, last):
     """Bring exposures up to date with the events of rows first to last - 1."""
     for row in range(first, last):
         apply_event(ledger, events[np.uint64(row)])
+
+
+@inlined
+def settle_plain(ledger, events, first, last):
+    """settle, where all the events are orders and trades of an instrument that is known to be plain."""
+    for row in range(first, last):
+        event = events[np.uint64(row)]
+        if event.kind == _TRADED:
+            fill_plain(ledger, event.account, event.instrument, event.side, event.quantity, event.price, event.leaves_quantity)
+            fill_plain(ledger, event.resting_account, event.instrument, 3 - event.side, event.quantity, event.price,
+                       event.resting_leaves_quantity)
+            protect(ledger, event)
+        else:
+            held, orders = change_of(event)
+            hold_plain(ledger, event.account, event.instrument, event.side, held, orders)
