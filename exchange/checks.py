@@ -180,7 +180,7 @@ def check_link_row(command):
 @inlined
 def names_known(book, command):
     """Do instrument and account exist? As unsigned numbers the negative ones are too large."""
-    return np.uint64(command.instrument) < np.uint64(len(book.instruments)) and (
+    return (np.uint64(command.instrument) < np.uint64(len(book.instruments))) & (
         np.uint64(command.account) < np.uint64(len(book.members)))
 
 
@@ -188,12 +188,11 @@ def names_known(book, command):
 def is_plain(ledger, command):
     """Is an ENTER one of the many: LIMIT or MARKET; DAY, GTC, IOC or FOK; no rarer term or flag; margin not called?"""
     rare = (command.trigger_price | command.display_quantity | command.minimum_quantity | command.order_id
-            | np.int64(command.expire_date | command.counterparty) | np.int64(command.flag_bits) & _RARE_FLAGS)
+            | np.int64(command.expire_date | command.counterparty) | np.int64(command.flag_bits) & _RARE_FLAGS
+            | np.int64(ledger.accounts[np.uint64(command.account)].called))
     # side and order_type are 1 or 2 each
     known = np.uint64((command.side - 1) | (command.order_type - 1)) < np.uint64(2)
-    time_in_force = command.time_in_force
-    return (rare == 0 and known and time_in_force <= _FOK and time_in_force != _OPENING
-            and ledger.accounts[np.uint64(command.account)].called == 0)
+    return (rare == 0) & known & (command.time_in_force <= _FOK) & (command.time_in_force != _OPENING)
 
 
 @inlined

@@ -28,6 +28,7 @@ from matching.codes import ALL, CommandKind, EventKind, Mechanism, Reason
 from matching.jit import code, inlined, kernel, outlined, prefetch, rarely
 from matching.kernel import amend, enter, rejected, resting_order, withdraw
 from matching.records import (
+    CACHE_LINE,
     ICEBERG,
     NIL,
     NOBODY,
@@ -57,13 +58,14 @@ from risk.kernel import (
     settle,
     settle_plain,
 )
+from risk.positions import row_of_exposure
 from risk.protection import next_tripped
 
 _ENTER, _CANCEL, _AMEND = code(CommandKind.ENTER), code(CommandKind.CANCEL), code(CommandKind.AMEND)
 _MASS_CANCEL, _MASS_CANCELED = code(CommandKind.MASS_CANCEL), code(EventKind.MASS_CANCELED)
 _FIRST_OPERATOR, _LAST_OPERATOR = code(CommandKind.PHASE), code(CommandKind.WINDOW)
 _ONE_SIDED, _TAKE = code(Mechanism.ONE_SIDED), code(CommandKind.TAKE)
-_AHEAD = 6                       # how many commands ahead to look
+_AHEAD, _FAR_AHEAD = 6, 48       # how many commands ahead to look
 
 _OK = code(Reason.NONE)
 _UNKNOWN_KIND, _UNKNOWN_ORDER = code(Reason.UNKNOWN_KIND), code(Reason.UNKNOWN_ORDER)
@@ -162,15 +164,22 @@ def process_amend(book, ledger, risk, events, at, command):
 
 
 @inlined
-def look_ahead(book, ledger, risk, commands, number):
-    """Fetch what a coming command will touch: memory is slow, and a batch says in advance where it will look."""
-    if number + _AHEAD < len(commands):
+def look_ahead(book, ledger, risk, commands, number, sequence):
+    """Fetch what coming commands will touch: memory is slow, and a batch says in advance where it will look.
+
+    In two steps, for to wait for a row in order to learn what it will touch is no better. sequence: of row `number`
+    """
+    if number & 15 == 0:                 # sixteen new ids share a line of buckets
+        prefetch(book.buckets, bucket_of(book, sequence + 16 + _AHEAD))
+    if number + _FAR_AHEAD < len(commands):
+        prefetch(commands, np.uint64(number + _FAR_AHEAD))
+        prefetch(commands, np.uint64(number + _FAR_AHEAD), CACHE_LINE)
         ahead = commands[np.uint64(number + _AHEAD)]
         prefetch(book.orders, np.uint64(book.buckets[bucket_of(book, ahead.order_id)]))
-        if ahead.sequence & 15 == 0:     # sixteen new ids share a line of buckets
-            prefetch(book.buckets, bucket_of(book, ahead.sequence + 16))
-        if risk and ahead.client_0 != 0:
-            prefetch(ledger.client_orders, np.uint64(first_client_order_row(ledger, ahead)))
+        if risk:
+            prefetch(ledger.exposures, row_of_exposure(ledger, ahead.account, ahead.instrument))
+            if ahead.client_0 != 0:
+                prefetch(ledger.client_orders, np.uint64(first_client_order_row(ledger, ahead)))
 
 
 @inlined
@@ -205,6 +214,7 @@ def process(commands, first, events, at, book, ledger):
     state = book.state[0]
     state.event_id -= at                         # events are numbered from the first row on
     number = sure = first
+    before = commands[0].sequence                # a row that does not continue it is not applied
     room = room_for_events(book, events)
     while ledger.hub[0].tripped == 0:
         if number == sure:
@@ -212,9 +222,11 @@ def process(commands, first, events, at, book, ledger):
             if number == sure:
                 break
         command = commands[np.uint64(number)]
-        if rarely(not is_for_plain_market(book, command)):
+        if rarely((command.sequence - number != before) | (not names_known(book, command))):
             break
-        look_ahead(book, ledger, risk, commands, number)
+        if rarely(book.instruments[np.uint64(command.instrument)].state != PLAIN_STATE):
+            break
+        look_ahead(book, ledger, risk, commands, number, command.sequence)
         kind = command.kind
         if kind == _CANCEL:
             at = process_cancel(book, ledger, risk, events, at, command)
@@ -325,7 +337,7 @@ def process_any(commands, first, events, at, book, ledger):
     while number < len(commands) and at + 2 * state.orders + state.extra_rows <= room and plain < _STEADY:
         command = commands[np.uint64(number)]
         kind = command.kind
-        if kind >= _FIRST_OPERATOR:
+        if kind >= _FIRST_OPERATOR or command.sequence - number != commands[0].sequence:
             break
         for_plain_lane = is_for_plain_market(book, command) and kind <= _AMEND and (kind != _ENTER or is_plain(ledger, command))
         plain = plain + 1 if for_plain_lane else 0
@@ -364,7 +376,7 @@ def process_operators(commands, first, events, at, book, ledger):
     while number < len(commands) and at + 2 * state.orders + state.extra_rows <= room:
         command = commands[np.uint64(number)]
         kind = command.kind
-        if kind < _FIRST_OPERATOR:
+        if kind < _FIRST_OPERATOR or command.sequence - number != commands[0].sequence:
             break
         if kind > _LAST_OPERATOR:
             at = refuse(book, events, at, command, _UNKNOWN_KIND, np.int64(kind), 0, 0)
@@ -379,15 +391,6 @@ def process_operators(commands, first, events, at, book, ledger):
         number += 1
     state.event_id += at
     return number, at
-
-
-@kernel
-def first_gap(commands, sequence):
-    """Number of the first row that does not continue `sequence`, the last one applied; -1: all do."""
-    for number in range(len(commands)):
-        if commands[number].sequence != sequence + number + 1:
-            return number
-    return -1
 
 
 # Reading the books ---------------------------------------------------------------------------------------------------------

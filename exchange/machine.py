@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from exchange.instruments import Instrument, daily_limits, largest_order
-from exchange.kernel import first_gap, list_depth, list_orders, locate, process, process_any, process_operators
+from exchange.kernel import list_depth, list_orders, locate, process, process_any, process_operators
 from matching.auction import indicative
 from matching.book import Book, new_book
 from matching.codes import CommandKind, Side
@@ -123,8 +123,8 @@ class Exchange:
         """Apply COMMAND[n] and return the EVENT[m] that came of them.
 
         The result is the caller's to keep. Any split of the same rows into batches gives the same events.
-        Errors    TypeError: rows are not COMMAND; ValueError: the sequence does not continue the last one.
-                  Nothing has been applied then.
+        Errors    TypeError: rows are not COMMAND; ValueError: the sequence does not continue the last one, and nothing
+                  has been applied then; but where first and last row are right and one between them is not, all before that one
         """
         if commands.dtype != COMMAND:
             raise TypeError(f"commands: dtype {commands.dtype}, must be matching.COMMAND")
@@ -134,14 +134,17 @@ class Exchange:
         if not (commands.flags.c_contiguous and commands.flags.writeable):
             commands = commands.copy()
         rows = commands.view(COMMAND_WORDS)
-        gap = first_gap(rows, self.sequence)
-        if gap >= 0:
-            raise ValueError(f"sequence of row {gap} is {commands['sequence'][gap]}, must be {self.sequence + gap + 1}")
+        if commands["sequence"][0] != self.sequence + 1 or commands["sequence"][-1] != self.sequence + len(commands):
+            raise self._gap(commands, int(np.argmax(commands["sequence"] - np.arange(len(commands)) != self.sequence + 1)))
         parts = []
         done = 0
         while done < len(rows):
-            buffer = self._free_buffer()
+            buffer, began = self._free_buffer(), done
             done, written = self._fill(rows, done, buffer)
+            if done == began:
+                gap = self._gap(commands, done)
+                self.sequence += done
+                raise gap
             if written <= _COPIED_ROWS:
                 parts.append(_copied(buffer[:written]).view(EVENT))
             else:
@@ -149,6 +152,9 @@ class Exchange:
         self.sequence += len(rows)
         self.time = int(commands["time"][-1])
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _gap(self, commands: np.ndarray, row: int) -> ValueError:
+        return ValueError(f"sequence of row {row} is {commands['sequence'][row]}, must be {self.sequence + row + 1}")
 
     def _fill(self, rows: np.ndarray, done: int, buffer: np.ndarray) -> tuple[int, int]:
         """Apply rows from `done` on until all are done or the buffer might not hold the events of the next.

@@ -11,8 +11,8 @@
   `previous`, oldest at `head`. Free slots form a list through `next`. Slot 0 is nobody, so that the ends of a list
   need no special case: what is written there is never read. `extras` has the rarer terms of the order in a slot.
 - `buckets` and `chain` resolve order ids: bucket of the id -> slot -> chain of slots with the same bucket. Sixteen
-  consecutive ids share a cache line, and lines are scattered by a multiplicative hash, so that young ids stay
-  together and no pattern of old survivors crowds one place. Memory follows live orders, not history.
+  consecutive ids share a cache line, and high bits are folded onto low ones, so that young ids stay together and no
+  regular pattern of old survivors crowds one place. Memory follows live orders, not history.
 
 What Python allocates as zeros costs nothing until it is touched, so a wide band or a large pool is cheap.
 """
@@ -22,11 +22,10 @@ import numpy as np
 
 from matching import bitmap
 from matching.codes import Phase
-from matching.jit import inlined, outlined
+from matching.jit import inlined, outlined, prefetch
 from matching.records import EXTRA, INSTRUMENT, LEVEL, LINKED, MEMBER, NOBODY, ORDER, PARKED, SIDE, STATE, new_rows
 
-_GOLDEN = 0x9E3779B1             # 2**32 / golden ratio: spreads consecutive blocks; its middle bits are the best mixed
-_ID_BITS = 0x7FFFFFFF            # keeps the product within int64
+_FOLD = 12                       # so many bits lower, the high bits of an id tell ids apart that are alike in the low ones
 _SECOND = np.uint32(1 << 31)     # mark in EXTRA.flag_bits, of no Flag
 
 
@@ -184,10 +183,8 @@ def lots_at(book, row):
 
 @inlined
 def bucket_of(book, order_id):
-    """Where the chain of an order id begins: sixteen consecutive ids are neighbours, blocks of them are scattered."""
-    blocks = len(book.buckets) >> 4
-    scattered = (((order_id >> 4) & _ID_BITS) * _GOLDEN) >> 16
-    return np.uint64(((scattered & (blocks - 1)) << 4) | (order_id & 15))
+    """Where the chain of an order id begins: sixteen consecutive ids are neighbours, and no two of a window share a bucket."""
+    return np.uint64((order_id ^ (order_id >> _FOLD)) & (len(book.buckets) - 1))
 
 
 @inlined
@@ -235,6 +232,7 @@ def new_slot(book):
         state.used += 1
     else:
         state.free = book.orders[slot].next
+        prefetch(book.orders, np.uint64(state.free))
     return slot
 
 

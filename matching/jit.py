@@ -144,12 +144,12 @@ def _rarely_compiled(condition):
     return lambda condition: _rarely(condition)
 
 
-def prefetch(array, row) -> None:
-    """Begin to load a row that will be needed soon. Changes nothing, may name any row; nothing when interpreted."""
+def prefetch(array, row, byte=0) -> None:
+    """Begin to load what a row has from `byte` on, as it will be needed soon. Changes nothing, may name any row."""
 
 
 @intrinsic
-def _prefetch(typing, array, row):
+def _prefetch(typing, array, row, byte):
     def generate(context, builder, signature, arguments):
         view = context.make_array(signature.args[0])(context, builder, arguments[0])
         pointer = cgutils.get_item_pointer(context, builder, signature.args[0], view, [arguments[1]])
@@ -157,12 +157,14 @@ def _prefetch(typing, array, row):
         function = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(ir.VoidType(), [byte, word, word, word]), "llvm.prefetch.p0")
         for_writing, keep, data = ir.Constant(word, 1), ir.Constant(word, 3), ir.Constant(word, 1)
-        builder.call(function, [builder.bitcast(pointer, byte), for_writing, keep, data])
+        line = builder.gep(builder.bitcast(pointer, byte), [arguments[2]])
+        builder.call(function, [line, for_writing, keep, data])
         return context.get_dummy_value()
 
-    return types.void(array, row), generate
+    return types.void(array, row, types.int64), generate
 
 
 @overload(prefetch, inline="always")
-def _prefetch_compiled(array, row):
-    return lambda array, row: _prefetch(array, row)
+def _prefetch_compiled(array, row, byte=0):
+    return lambda array, row, byte=0: _prefetch(array, row, byte)
+

@@ -244,6 +244,18 @@ def test_a_gap_or_a_repeat_among_the_rows_is_refused(sequence):
     refused(exchange, commands, ValueError, f"^sequence of row 1 is {sequence}, must be 4$")
 
 
+@pytest.mark.parametrize("kind", [CommandKind.ENTER, CommandKind.TAKE, CommandKind.WINDOW], ids=["plain", "any", "operators"])
+def test_rows_behind_one_out_of_order_between_first_and_last_are_not_applied(kind):
+    exchange, _ = two_sided()
+    commands = rows(*(enter(0, BUY, 98, 1) for _ in range(4)), start=3)
+    commands["sequence"] = 3, 5, 4, 6
+    commands["kind"][1:3] = kind
+    with pytest.raises(ValueError, match="^sequence of row 1 is 5, must be 4$"):
+        exchange.apply(commands)
+    assert exchange.sequence == 3
+    exchange.apply(rows(enter(0, BUY, 97, 1), start=4))
+
+
 def test_no_rows_give_no_events():
     exchange, _ = two_sided()
     before = exchange.digest()
