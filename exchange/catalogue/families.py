@@ -16,12 +16,12 @@ from exchange.calendar import Calendar, CalendarError
 from exchange.catalogue.venue import Profile, Session
 from exchange.entries import EntryError
 from matching.codes import Mechanism
-from matching.records import AUCTION_IMBALANCE, AUCTION_REFERENCE, AUCTION_SURPLUS
+from matching.records import AUCTION_IMBALANCE, AUCTION_REFERENCE
 
 # Stages of a contract's life, by which margin and position limits step (14.4).
 STAGES = ("general", "month_before", "delivery_month", "last_days")
 LAST_DAYS = 2                        # trading days before the last one, from which the stage last_days holds
-_AUCTIONS = {"imbalance": AUCTION_IMBALANCE, "surplus": AUCTION_SURPLUS, "reference": AUCTION_REFERENCE}
+_AUCTIONS = {"imbalance": AUCTION_IMBALANCE, "reference": AUCTION_REFERENCE}
 
 
 @dataclass(frozen=True)
