@@ -15,7 +15,7 @@ import hmac
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gateway.messages import Refused
 from gateway.requests import Auth as AuthRequest
@@ -200,8 +200,8 @@ class Auth:
         raise _wrong("the key does not exist or the secret, signature or header is wrong")
 
 
-def _wrong(text: str, **data: object) -> Refused:
-    return Refused(13004, "invalid_credentials", text, **data)  # type: ignore[arg-type]
+def _wrong(text: str, **data: Any) -> Refused:
+    return Refused(13004, "invalid_credentials", text, **data)
 
 
 def _require(**values: object) -> None:
