@@ -1,5 +1,6 @@
 """exchange/surveillance.py: conduct of members as RULEBOOK 9.7 counts it, and what is reported of it."""
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
@@ -305,7 +306,7 @@ def test_a_batch_that_does_not_continue_is_refused():
     exchange = Exchange([instrument()], accounts=2, risk=False)
     commands = rows(*(enter(0, BUY, 100, 1) for _ in range(4)))
     events = exchange.apply(commands)
-    new = lambda: Surveillance(exchange.instruments, exchange.accounts)      # noqa: E731
+    new = partial(Surveillance, exchange.instruments, exchange.accounts)
     with pytest.raises(ValueError, match="event 2 of command 2"):
         new().record(commands[1:], events[1:])
     with pytest.raises(ValueError, match="event 1 of command 1"):
