@@ -454,7 +454,7 @@ class Blotter:
     max_orders   most orders that can be open at once: the engine's max_orders
     history      finished orders kept at least
     trades       trades kept
-    Memory       about 190 bytes an order and 96 a trade, touched as the day fills it
+    Memory       about 200 bytes an order and 88 a trade, touched as the day fills it
     """
 
     def __init__(self, max_orders: int, history: int = 1 << 17, trades: int = 1 << 17) -> None:

@@ -3,8 +3,7 @@
 A recorded flow takes the way of every command from the runner on: a batch is appended to a journal, synced, and then
 applied; the recorded time is the command time. A hub's journal is only read and applied. As fast as possible, or at a
 multiple of the recorded time; the clock and the way to wait are arguments. (The runner itself stamps one time a batch,
-here every row keeps its own.) Equal commands give equal digests, whatever
-the speed and however they are cut into batches.
+here every row keeps its own.) Equal commands give equal digests, whatever the speed and however they are cut into batches.
 
     report = replay(flow, Exchange(flow.instruments, flow.accounts), journal)
     report = replay_journal("data", make_exchange, every=100_000)

@@ -189,7 +189,7 @@ class _Address:
 
 
 class Guard:
-    """The open connections of one server, and what was refused. `metrics()` is for /metrics."""
+    """The open connections of one server, and what was refused."""
 
     def __init__(self, bounds: Bounds, clock: Callable[[], float] = time.monotonic) -> None:
         self.bounds = bounds

@@ -1,7 +1,7 @@
 """Answers to questions: what a client may ask without changing anything. Each function answers one method, as JSON text.
 
 They read the projections (blotter, market data), which are as durable as the last batch, and the engine's positions.
-What changes something is in session.py.
+What changes something is in commands.py and operators.py.
 
     open_orders(session, read, "7", now)         # '[{"order_id":"12", ...}]'
 """

@@ -287,7 +287,6 @@ class Orders:
                 f'"timestamp":{event.time // 1_000_000},"label":{name},{client}"seq":{event.sequence},'
                 f'"self_trade":{_JSON[event.account == event.resting_account]},"contracts":{event.quantity},"api":true}}')
 
-
     def fee(self, event: Event) -> str:
         """What a trade costs either side at the present rates, in currency; charged when the instrument settles."""
         per_lot, rate, fen_per_tick = (int(column[event.instrument]) for column in self._fees)

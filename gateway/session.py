@@ -1,6 +1,7 @@
 """One client's session, without sockets: frames in; answers, command rows and closing out, through a Peer.
 
-Its life is here: requests, log-on, channels, heartbeat, the end. What methods do is in commands.py (orders) and questions.py.
+Its life is here: requests, log-on, channels, heartbeat, the end. What methods do is in commands.py (orders), questions.py and
+operators.py.
 
 Theory of operation. A session is in one State and moves by TRANSITIONS, nothing else. A frame is one request. A question
 is answered at once. An order becomes one or more COMMAND rows and a Ticket: both go to the peer, which submits them to the
