@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from exchange.calendar import CalendarError, moment
+from exchange.calendar import CalendarError, moment, yyyymmdd
 from exchange.catalogue import Catalogue, Contract, Kind
 from exchange.machine import Exchange
 from exchange.phases import MAY_FOLLOW
@@ -68,11 +68,6 @@ def _rows(rows: Iterable[Row]) -> np.ndarray:
 
 def _phase(instrument: int, phase: Phase) -> Row:
     return CommandKind.PHASE, instrument, int(phase), 0, 0
-
-
-def yyyymmdd(date: datetime.date) -> int:
-    """A date as BEGIN_DAY and GTD orders carry it."""
-    return 10_000 * date.year + 100 * date.month + date.day
 
 
 def follow(phases: np.ndarray, commands: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from gateway.messages import Refused
+from gateway.messages import Refused, invalid
 from gateway.requests import Auth as AuthRequest
 from matching.codes import ALL
 
@@ -207,7 +207,7 @@ def _wrong(text: str, **data: Any) -> Refused:
 def _require(**values: object) -> None:
     for name, value in values.items():
         if not value:
-            raise Refused(-32602, "Invalid params", f"{name} is missing", field=name, reason="value_required")
+            raise invalid(name, f"{name} is missing", reason="value_required")
 
 
 def _narrowed(credential: Credential, asked: str) -> Credential:

@@ -26,9 +26,10 @@ import numpy as np
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from msgspec.structs import astuple
 
+from exchange.calendar import yyyymmdd
 from exchange.instruments import Instrument
 from exchange.units import amount_to_lots, lots_to_amount, price_to_ticks, ticks_to_price
-from matching.codes import Flag, Phase, Reason
+from matching.codes import Flag, Phase, Reason, Side
 from matching.records import COMMAND, EVENT
 
 # Refusals ----------------------------------------------------------------------------------------------------------------
@@ -250,6 +251,7 @@ _UNITS: dict[Reason, str] = {
     Reason.MAX_SHORT: "amount", Reason.CREDIT: "money", Reason.MARGIN_CALLED: "amount", Reason.PROTECTION_TRIPPED: "count",
     Reason.BOOK_FULL: "count", Reason.POST_ONLY_WOULD_TRADE: "price"}
 OFFSETS = {"open": int(Flag.OPEN), "close": int(Flag.CLOSE), "close_today": int(Flag.CLOSE_TODAY)}
+DIRECTION = {int(Side.BUY): "buy", int(Side.SELL): "sell"}
 PHASES = {int(phase): phase.name.lower() for phase in Phase}
 
 
@@ -332,10 +334,9 @@ def date_number(text: str, field: str) -> int:
     try:
         if len(text) != 10:
             raise ValueError
-        day = datetime.date.fromisoformat(text)
+        return yyyymmdd(datetime.date.fromisoformat(text))
     except ValueError:
         raise invalid(field, f"{field}: {text} is not a date such as 2026-12-31", value=text) from None
-    return day.year * 10_000 + day.month * 100 + day.day
 
 
 # Requests ----------------------------------------------------------------------------------------------------------------

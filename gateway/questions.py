@@ -15,8 +15,8 @@ from exchange import statement_report
 from exchange.blotter import FILL
 from gateway import requests, terms
 from gateway.commands import protection_text
-from gateway.messages import Event, Refused, date_number, date_text, encode, invalid, layout, refusal
-from gateway.reports import DIRECTION, Order
+from gateway.messages import DIRECTION, Event, Refused, date_number, date_text, encode, invalid, layout, refusal
+from gateway.reports import Order
 from gateway.requests import order_number
 from matching.codes import EventKind, Phase, Reason
 from matching.records import EVENT

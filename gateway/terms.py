@@ -17,7 +17,7 @@ from exchange.instruments import Instrument
 from exchange.machine import Exchange
 from exchange.marketdata import MarketData
 from exchange.phases import REFUSES_ENTRY
-from gateway.messages import PHASES, Refused, Scale
+from gateway.messages import PHASES, Scale, invalid
 from matching.codes import Phase, Reason
 
 FUTURES = ("any", "all", "future")
@@ -43,8 +43,8 @@ def chosen(exchange: Exchange, currency: str, kind: str = "any") -> frozenset[in
     found = frozenset(index for index, instrument in enumerate(exchange.instruments) if wanted in (
         instrument.currency.upper(), instrument.product.upper(), base_of(instrument).upper()))
     if not found:
-        raise Refused(-32602, "Invalid params", f"currency: {currency} is no currency or product of this hub",
-                      field="currency", value=currency, bound=", ".join(codes(exchange)), reason="unknown_currency")
+        raise invalid("currency", f"currency: {currency} is no currency or product of this hub", value=currency,
+                      bound=", ".join(codes(exchange)), reason="unknown_currency")
     return found
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from exchange import Exchange
-from exchange.surveillance import CONDUCT, Behaviour, Notice, Step, Surveillance, Thresholds, order_to_trade
+from exchange.surveillance import CONDUCT, Behaviour, Notice, Step, Surveillance, Thresholds
 from matching.codes import ALL, CommandKind, EventKind, Flag, Limit, Reason, Side, TimeInForce
 from tests.build import account, amend, cancel, enter, instrument, operator, rows
 from tests.exchange.events import accepted, canceled, stream, traded
@@ -202,14 +202,6 @@ def test_the_figures_of_a_day_begin_anew_within_a_batch():
     hub.do(enter(0, BUY, 95, 5), begin_day(), enter(0, BUY, 95, 5), begin_day(20261106), cancel(0, 3), enter(1, BUY, 95, 1))
     assert (hub.counts(0), hub.counts(1)) == ({"cancels": 1}, {"orders": 1})
     assert hub.surveillance.trading_date == 20261106
-
-
-def test_messages_a_trade():
-    hub = Hub()
-    hub.do(enter(0, BUY, 95, 5), amend(0, 1, 94, 5), cancel(0, 1), enter(0, BUY, 95, 5))
-    assert order_to_trade(hub.surveillance.conduct(0)[0]) is None
-    hub.do(enter(1, SELL, 95, 1), enter(1, SELL, 95, 1))
-    assert order_to_trade(hub.surveillance.conduct(0)[0]) == 2.0
 
 
 # Against a plain replay, over a snapshot, and what is refused
