@@ -402,6 +402,13 @@ def test_9_3_a_limit_of_velocity_or_its_window_forgets_the_slices(venue, which, 
     assert book.do(at(enter(A, BUY, 105, 1, time_in_force=IOC), later))[-1] == ("traded", 11, 2, 105, 1)
 
 
+def test_11_7_liquidation_waits_for_the_end_of_a_call_auction(venue):
+    book = in_phase(venue, CALL_AUCTION)
+    assert book.do(operator(CommandKind.LIQUIDATE, account=0)) == [("rejected", "NOT_IN_AUCTION", CALL_AUCTION, 0)]
+    book.do(phase(CONTINUOUS))
+    assert book.do(operator(CommandKind.LIQUIDATE, account=0))[0] == ("canceled", 1, "LIQUIDATION", 5)
+
+
 def test_9_3_an_amended_order_is_held_up_too(venue):
     book = venue([instrument(**FAST)])
     offers(book, 104, 106)
