@@ -79,7 +79,7 @@ def measure_batches(flow: Flow, repeats: int) -> dict[str, Any]:
         return lambda: seconds_of(flow, batch=batch, rows=rows) / rows * 1e9
 
     return {str(batch): summary(nanoseconds) for batch, nanoseconds in alternate(
-        {batch: program(batch) for batch in BATCHES}, repeats).items()}  # type: ignore[misc]
+        {batch: program(batch) for batch in BATCHES}, repeats).items()}
 
 
 def measure_hard(flows: Sequence[Flow], repeats: int) -> list[dict[str, Any]]:

@@ -34,6 +34,11 @@ def moment(date: datetime.date, minutes: int) -> int:
     return ((date - _EPOCH).days * 1440 + minutes - 480) * _MINUTE
 
 
+def yyyymmdd(date: datetime.date) -> int:
+    """A date as BEGIN_DAY and GTD orders carry it."""
+    return 10_000 * date.year + 100 * date.month + date.day
+
+
 def beijing(moment_ns: int) -> datetime.datetime:
     """Date and time in Beijing of a moment in ns UTC."""
     return datetime.datetime.fromtimestamp(moment_ns // 1_000_000_000, BEIJING)

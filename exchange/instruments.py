@@ -5,6 +5,7 @@
 Sizes are Decimals in currency and volume; everything else counts ticks, lots or fen. exchange/units.py translates.
 """
 import datetime
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -82,8 +83,21 @@ class Instrument:
         for field in ("minimum_quantity", "quantity_increment", "price_increment", "max_order_quantity"):
             self._require(field, getattr(self, field), 1 <= getattr(self, field) <= _UNBOUNDED, f"1 to {_UNBOUNDED}")
         self._require("max_position", self.max_position, 0 <= self.max_position <= _UNBOUNDED, f"0 to {_UNBOUNDED}")
+        self._require("legs", ", ".join(self.legs) or "none",
+                      len(self.legs) == 1 if self.at_settlement else len(self.legs) <= 2,
+                      "one symbol" if self.at_settlement else "at most two symbols")
         if "." in self.symbol or not self.symbol.isascii() or not 0 < len(self.symbol) <= 32:
             self._require("symbol", self.symbol, False, "1 to 32 ASCII characters without a dot")
+
+    def check_legs(self, listed: Mapping[str, "Instrument"]) -> None:
+        """Raises InstrumentError where a leg is not listed, has legs itself, or differs in what both must share (12.6)."""
+        for symbol in self.legs:
+            self._require("legs", symbol, symbol in listed, "a symbol that is listed")
+            leg = listed[symbol]
+            self._require("legs", symbol, not leg.legs, "an instrument without legs")
+            for field in ("tick_size", "lot_size", "offset"):
+                self._require(field, getattr(self, field), getattr(self, field) == getattr(leg, field),
+                              f"{getattr(leg, field)}, that of the leg {symbol}")
 
     def _require(self, field: str, value: object, holds: bool, bound: str) -> None:
         if not holds:

@@ -103,7 +103,7 @@ class JournalUnreadable(JournalError):
     exit_code = 9
 
 
-_REFUSALS = {Decision.SUSPECT: JournalSuspect, Decision.CORRUPT: JournalCorrupt, Decision.TOO_NEW: JournalTooNew}
+REFUSALS = {Decision.SUSPECT: JournalSuspect, Decision.CORRUPT: JournalCorrupt, Decision.TOO_NEW: JournalTooNew}
 
 
 class Space(IntEnum):
@@ -170,8 +170,8 @@ class Journal:
             except OSError as error:
                 raise JournalUnreadable(f"cannot read the journal in {folder}: {error}") from error
             verdict = examination.verdict
-            if verdict.decision in _REFUSALS:
-                raise _REFUSALS[verdict.decision](str(verdict) + _advice(verdict))
+            if verdict.decision in REFUSALS:
+                raise REFUSALS[verdict.decision](str(verdict) + _advice(verdict))
             _check_headers(examination, config_hash, engine_version)
             journal = cls(folder, files, lock_fd, not durable, config_hash, engine_version, segment_bytes)
             return journal, journal._begin(examination, snapshot_sequence)

@@ -60,6 +60,7 @@ class Exchange:
     risk          False: matching alone (RULEBOOK 1 to 4 and 6)
     max_orders    capacity of resting orders
     max_client_order_ids   how many client order ids a day can be remembered
+    Errors    InstrumentError: legs that do not fit (RULEBOOK 12.6)
     """
 
     def __init__(self, instruments: Sequence[Instrument], accounts: Sequence[Account] | int = 1, risk: bool = True,
@@ -73,6 +74,9 @@ class Exchange:
         self.sequence = 0                            # of the last command
         self.time = 0                                # of the last command, ns
         self._index = {instrument.symbol: number for number, instrument in enumerate(self.instruments)}
+        listed = {instrument.symbol: instrument for instrument in self.instruments}
+        for instrument in self.instruments:
+            instrument.check_legs(listed)
         self._book = self._new_book(max_orders)
         self._ledger = self._new_ledger(max_client_order_ids)
         self._buffers: list[np.ndarray] = []

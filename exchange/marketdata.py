@@ -28,7 +28,7 @@ from exchange.instruments import Instrument, daily_limits
 from matching import bitmap
 from matching.codes import ALL, EventKind, Flag, Limit, Phase, Side
 from matching.jit import inlined, kernel
-from matching.records import EVENT, EVENT_WORDS, NIL
+from matching.records import EVENT, EVENT_WORDS, NIL, record
 
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)
 _ACCEPTED, _TRADED, _CANCELED = int(EventKind.ACCEPTED), int(EventKind.TRADED), int(EventKind.CANCELED)
@@ -45,12 +45,8 @@ CHECKSUM_DEPTH = 10              # levels of each side that a checksum covers
 _TEN, _ZERO = np.uint64(10), np.uint64(48)
 
 
-def _record(*fields: tuple[str, str]) -> np.dtype:
-    return np.dtype((np.record, np.dtype(list(fields), align=True)))
-
-
 # One change set: what one command did to the book of one instrument.
-BOOK_CHANGE = _record(
+BOOK_CHANGE = record(
     ("change_id", "<i8"),             # 1, 2, 3 ... without gap, per instrument
     ("sequence", "<i8"),              # of the command
     ("time", "<i8"),                  # of the command, ns
@@ -65,7 +61,7 @@ BOOK_CHANGE = _record(
     ("top", "u1"))                    # 1: the best bid or ask, or the quantity there, is not what it was
 
 # One level of one change set.
-LEVEL_CHANGE = _record(
+LEVEL_CHANGE = record(
     ("change_id", "<i8"), ("sequence", "<i8"), ("time", "<i8"),
     ("price", "<i8"),
     ("quantity", "<i8"),              # lots now open at the price
@@ -74,7 +70,7 @@ LEVEL_CHANGE = _record(
     ("side", "u1"),
     ("action", "u1"))                 # NEW, CHANGE or DELETE
 
-TRADE = _record(
+TRADE = record(
     ("trade_id", "<i8"),              # over all instruments
     ("trade_sequence", "<i8"),        # 1, 2, 3 ... per instrument
     ("sequence", "<i8"), ("time", "<i8"),
@@ -88,7 +84,7 @@ TRADE = _record(
     ("tick_direction", "u1"),         # 0 up, 1 unchanged after up, 2 down, 3 unchanged after down
     ("auction", "u1"))                # 1: in an auction; the buy stands for the taker
 
-STATISTICS = _record(
+STATISTICS = record(
     ("trades", "<i8"),                # since the first event; 0: no price below means anything
     ("last_price", "<i8"),
     ("tick_direction", "<i8"),        # of the last trade
@@ -107,15 +103,15 @@ STATISTICS = _record(
     ("daily_limit", "<i8"),           # 1/10,000 of the settlement price; 0: none
     ("locked_days", "<i8"))           # settled limit-locked in a row; negative: at the lower limit
 
-PRICE_LEVEL = _record(("price", "<i8"), ("quantity", "<i8"))
+PRICE_LEVEL = record(("price", "<i8"), ("quantity", "<i8"))
 
 # One level in a snapshot, and how far an instrument's changes had come.
-_LEVEL = _record(("instrument", "<i8"), ("side", "<i8"), ("price", "<i8"), ("quantity", "<i8"))
+_LEVEL = record(("instrument", "<i8"), ("side", "<i8"), ("price", "<i8"), ("quantity", "<i8"))
 _CHAIN_FIELDS = ("change_id", "sequence", "time")
-_CHAIN = _record(*((name, "<i8") for name in _CHAIN_FIELDS))
+_CHAIN = record(*((name, "<i8") for name in _CHAIN_FIELDS))
 
 # Where an instrument's ladder lies in the flat arrays, and its best levels.
-_LADDER = _record(
+_LADDER = record(
     ("floor", "<i8"), ("ceiling", "<i8"),
     ("bids", "<i8"), ("asks", "<i8"),               # row of the level at price 0
     ("bid_words", "<i8"), ("ask_words", "<i8"),     # its bitmaps
@@ -127,15 +123,15 @@ _LADDER = _record(
     ("checked", "<i8"))                             # 1: checksums are wanted
 
 # The order that is being processed, and what is left of it.
-_INCOMING = _record(
+_INCOMING = record(
     ("order_id", "<i8"),              # NIL: there is none
     ("instrument", "<i8"), ("side", "<i8"), ("price", "<i8"), ("leaves", "<i8"),
     ("auction", "<i8"))               # 1: it trades in an auction
 
 # A level that the present command has touched.
-_TOUCH = _record(("row", "<i8"), ("price", "<i8"), ("before", "<i8"), ("next", "<i8"), ("side", "<i8"))
+_TOUCH = record(("row", "<i8"), ("price", "<i8"), ("before", "<i8"), ("next", "<i8"), ("side", "<i8"))
 
-_COUNTERS = _record(
+_COUNTERS = record(
     ("event_id", "<i8"),              # of the last event recorded
     ("touches", "<i8"),               # levels touched by the present command
     ("touched", "<i8"),               # instruments touched by it
@@ -339,7 +335,7 @@ def _write_book_change(state, output, ladder, instrument, event, first):
 
 
 @inlined
-def _settle_instrument(state, output, instrument, event):
+def _tell_instrument(state, output, instrument, event):
     """Tell what the command of `event` did to an instrument. False: a level went below zero."""
     counters = state.counters[0]
     ladder = state.ladders[instrument]
@@ -576,7 +572,7 @@ def record_market(state, output, events):
         if at + 1 == count or events[at + 1].sequence != event.sequence:      # the command ends here
             sound &= _join(state, output)
             for row in range(counters.touched):
-                sound &= _settle_instrument(state, output, output.instruments[row], event)
+                sound &= _tell_instrument(state, output, output.instruments[row], event)
             counters.touches = 0
             counters.touched = 0
         if not sound:

@@ -24,6 +24,7 @@ from exchange.clearing import (
     settle_instrument,
 )
 from exchange.phases import change_phase, check_phase, phase_refusal, release_lock
+from matching.breaker import forget_slices
 from matching.codes import ALL, CommandKind, EventKind, Limit, Phase, Reason, Scope, TimeInForce
 from matching.jit import code, inlined, outlined
 from matching.kernel import tell
@@ -144,9 +145,11 @@ def set_instrument_limit(book, ledger, number, which, value):
         limit.fee_rate = value
     elif which == _L_I_VELOCITY:
         instrument.velocity = value
+        forget_slices(instrument)
         look_at(instrument)
     elif which == _L_I_VELOCITY_WINDOW:
         instrument.velocity_window = value * _MILLISECOND
+        forget_slices(instrument)            # they bear other numbers now
     elif which == _L_I_OPENING_CAP:
         limit.opening_cap = value
     elif which == _L_I_RESERVE:

@@ -3,8 +3,7 @@
 A recorded flow takes the way of every command from the runner on: a batch is appended to a journal, synced, and then
 applied; the recorded time is the command time. A hub's journal is only read and applied. As fast as possible, or at a
 multiple of the recorded time; the clock and the way to wait are arguments. (The runner itself stamps one time a batch,
-here every row keeps its own.) Equal commands give equal digests, whatever
-the speed and however they are cut into batches.
+here every row keeps its own.) Equal commands give equal digests, whatever the speed and however they are cut into batches.
 
     report = replay(flow, Exchange(flow.instruments, flow.accounts), journal)
     report = replay_journal("data", make_exchange, every=100_000)
@@ -26,9 +25,9 @@ from exchange import snapshot as snapshots
 from exchange.comparison import Comparison, compare
 from exchange.files import FILES
 from exchange.formats import Flow, LeftOut, bitstamp
-from exchange.journal import Journal, JournalCorrupt, JournalSuspect, JournalTooNew, JournalUnreadable, read
+from exchange.journal import REFUSALS, Journal, JournalCorrupt, JournalUnreadable, read
 from exchange.machine import Exchange
-from exchange.segments import Decision, examine
+from exchange.segments import examine
 from matching.codes import CommandKind, EventKind, Reason
 
 BATCH = 4_096                    # commands
@@ -184,17 +183,14 @@ def _paced(blocks: Iterable[np.ndarray], batch: int, speed: float | None, clock:
             at = end
 
 
-_REFUSALS = {Decision.SUSPECT: JournalSuspect, Decision.CORRUPT: JournalCorrupt, Decision.TOO_NEW: JournalTooNew}
-
-
 def _span(folder: str) -> tuple[int, int]:
     """First and last sequence in a journal; (1, 0): none. An unfinished end does not count. Errors: JournalError."""
     try:
         examination = examine(folder, FILES, snapshots.covered_sequence(folder))
     except OSError as error:
         raise JournalUnreadable(f"cannot read the journal in {folder}: {error}") from error
-    if examination.verdict.decision in _REFUSALS:
-        raise _REFUSALS[examination.verdict.decision](str(examination.verdict))
+    if examination.verdict.decision in REFUSALS:
+        raise REFUSALS[examination.verdict.decision](str(examination.verdict))
     return examination.first_sequence, examination.sequence
 
 

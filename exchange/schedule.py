@@ -4,17 +4,17 @@
     for step in schedule.day(datetime.date(2026, 12, 1)):
         print(beijing(step.time), step.description)              # step.commands: COMMAND rows, not stamped
 
-    driver = Compressed(schedule, schedule.opens, now_ns)        # 24 hours in five minutes
+    driver = Driver(schedule, schedule.opens, now_ns)            # 24 hours in five minutes
     for step in driver.due(now_ns):                              # or, by hand: driver.next()
         runner.submit(step.commands)
     runner.listeners.append(lambda commands, events: driver.heard(events))
 
-`Schedule` turns data into days: the same catalogue and date give the same steps. `Compressed` walks through the days and
+`Schedule` turns data into days: the same catalogue and date give the same steps. `Driver` walks through the days and
 reacts to what happens: it ends the short auctions that the hub began, leaves alone what an operator has halted, ends a
 one-sided auction when its countdown does, and keeps an instrument halted that closed limit-locked for three days.
 
 A step is submitted as one block, which the runner journals as a whole. So after a restart the exchange's own state says
-which step was the last, and `Compressed.resume` goes on with the next.
+which step was the last, and `Driver.resume` goes on with the next.
 """
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from exchange.calendar import CalendarError, moment
+from exchange.calendar import CalendarError, moment, yyyymmdd
 from exchange.catalogue import Catalogue, Contract, Kind
 from exchange.machine import Exchange
 from exchange.phases import MAY_FOLLOW
@@ -68,11 +68,6 @@ def _rows(rows: Iterable[Row]) -> np.ndarray:
 
 def _phase(instrument: int, phase: Phase) -> Row:
     return CommandKind.PHASE, instrument, int(phase), 0, 0
-
-
-def yyyymmdd(date: datetime.date) -> int:
-    """A date as BEGIN_DAY and GTD orders carry it."""
-    return 10_000 * date.year + 100 * date.month + date.day
 
 
 def follow(phases: np.ndarray, commands: np.ndarray) -> np.ndarray:
@@ -230,7 +225,7 @@ def _changes(instrument: int, before: Mapping[Limit, int], after: Mapping[Limit,
             if value != before[limit] and (limit in _AT_SETTLEMENT) == at_settlement]
 
 
-class Compressed:
+class Driver:
     """Walks through the days of a schedule, as fast as it is told.
 
     schedule    Schedule
@@ -268,7 +263,7 @@ class Compressed:
         self._by_hand: int | None = None     # market time of a step whose events will tell the hub's time
 
     @classmethod
-    def resume(cls, schedule: Schedule, exchange: Exchange, start_ns: int, **options: Any) -> "Compressed":
+    def resume(cls, schedule: Schedule, exchange: Exchange, start_ns: int, **options: Any) -> "Driver":
         """Go on where an exchange stands: after the last step that it has seen. An exchange that has seen none begins.
 
         options   factor, market_ns and idle_ns as above; market_ns None: the time of that last step

@@ -23,9 +23,10 @@ Every part of that has an accident it answers:
   crash (nobody was told of it: drop it) or a frame that has rotted (somebody may have been: refuse).
 - `durable` is the watermark: a later frame that says "all to 700 is synced" proves that a damaged frame at 650 was
   acknowledged. A checksum alone cannot tell that.
-- Headers and rows are multiples of 32 bytes, so no header straddles two disk sectors.
+- Headers and rows are multiples of 16 bytes, so one frame header in 32 straddles two disk sectors. Where a power cut keeps
+  its first half only, the end is SUSPECT instead of torn: safe, but an operator has to say so.
 - The rows of a frame are counted in 16 bits and ROWS_PER_FRAME is 32,768, so a damaged length can never make the reader
-  ask for more than 6 MiB. (3 MiB a full frame: one frame is one batch of the runner, tens of thousands of rows under load,
+  ask for more than 7 MiB. (3.5 MiB a full frame: one frame is one batch of the runner, tens of thousands of rows under load,
   and one fsync; splitting such a batch into frames of 64 KiB would buy nothing but headers.)
 
 What `examine` finds where the good frames end, together with what proves that more was once there, selects a row of

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from exchange.calendar import BEIJING
 from exchange.instruments import Instrument
 from exchange.units import fen_to_money, ticks_to_price
 from matching.codes import Side
@@ -28,7 +29,6 @@ COLUMNS = ("record", "trading_date", "account", "opening_equity", "paid_in", "re
            "available", "margin_call", "instrument", "position", "volume", "settlement_price", "floor", "ceiling",
            "locked_days", "trade_id", "order_id", "time", "side", "lots", "price", "counterparty")
 _SECOND = 1_000_000_000
-_BEIJING = datetime.timezone(datetime.timedelta(hours=8))
 
 
 def date_text(date: int) -> str:
@@ -239,7 +239,7 @@ def _page(title: str, subtitle: str, facts: Sequence[tuple[str, str]], body: str
 
 
 def _by_beijing_time(row: dict[str, Any], trade: Any) -> dict[str, Any]:
-    return row | {"time": time_text(trade.time, _BEIJING, 3).replace("T", " ")}
+    return row | {"time": time_text(trade.time, BEIJING, 3).replace("T", " ")}
 
 
 def account_html(statement: Statement, instruments: Sequence[Instrument], accounts: Sequence[Account]) -> str:

@@ -368,9 +368,3 @@ class Surveillance:
                 self._state.members[f"occasions_{behaviour.name.lower()}"][account] += 1
         self._state.conduct.view(np.int64)[:] = 0
         self._state.members["bursts"] = 0
-
-
-def order_to_trade(conduct: np.record) -> float | None:
-    """Orders, amendments and cancels a trade, of a CONDUCT row; None: nothing has traded."""
-    messages = int(conduct["orders"] + conduct["amendments"] + conduct["cancels"])
-    return messages / int(conduct["trades"]) if conduct["trades"] else None

@@ -20,7 +20,7 @@ import numpy as np
 from fastapi import FastAPI, WebSocket
 from starlette.responses import JSONResponse, Response
 
-from gateway.binary import serve_binary
+from gateway.binary import HUB_STOPS, serve_binary
 from gateway.commands import Ticket
 from gateway.desk import Desk
 from gateway.guard import Connection as Guarded
@@ -33,7 +33,6 @@ from matching.records import COMMAND
 __all__ = ["Hub", "Limits", "create_app"]
 
 _TICK_SECONDS = 0.02
-_HUB_STOPS = (1001, 1012)        # close codes of a server that stops: no cancel on disconnect
 log = logging.getLogger(__name__)
 
 
@@ -171,7 +170,7 @@ class Gateway:
         await websocket.accept()
         connection = Connection(self, connection_of(websocket.scope))
         self.connections.add(connection)
-        code = _HUB_STOPS[0]                     # when this task is canceled, it is the server that stops
+        code = HUB_STOPS[0]                      # when this task is canceled, it is the server that stops
         closer = asyncio.create_task(self._close_when_told(websocket, connection))
         try:
             connection.read()
@@ -179,7 +178,7 @@ class Gateway:
         finally:
             closer.cancel()
             self.connections.discard(connection)
-            connection.session.lost(self.hub.clock(), cancel=code not in _HUB_STOPS)
+            connection.session.lost(self.hub.clock(), cancel=code not in HUB_STOPS)
 
     async def _disconnected(self, websocket: WebSocket) -> int:
         """Returns the close code, when it is all over. Messages do not come this way."""

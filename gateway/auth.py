@@ -15,9 +15,9 @@ import hmac
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from gateway.messages import Refused
+from gateway.messages import Refused, invalid
 from gateway.requests import Auth as AuthRequest
 from matching.codes import ALL
 
@@ -200,14 +200,14 @@ class Auth:
         raise _wrong("the key does not exist or the secret, signature or header is wrong")
 
 
-def _wrong(text: str, **data: object) -> Refused:
-    return Refused(13004, "invalid_credentials", text, **data)  # type: ignore[arg-type]
+def _wrong(text: str, **data: Any) -> Refused:
+    return Refused(13004, "invalid_credentials", text, **data)
 
 
 def _require(**values: object) -> None:
     for name, value in values.items():
         if not value:
-            raise Refused(-32602, "Invalid params", f"{name} is missing", field=name, reason="value_required")
+            raise invalid(name, f"{name} is missing", reason="value_required")
 
 
 def _narrowed(credential: Credential, asked: str) -> Credential:

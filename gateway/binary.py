@@ -34,14 +34,14 @@ from exchange.machine import Exchange
 from gateway.auth import Credential
 from gateway.guard import connection_of
 from gateway.hub import Condition, disk_is_low
-from gateway.messages import Refused
+from gateway.messages import Refused, invalid
 from gateway.requests import Auth
 from gateway.rows import Check, Dealer, stamp
 from matching.codes import ALL, CommandKind
 from matching.records import COMMAND, EVENT
 
 MAX_ROWS = 4_096                     # in one frame, either way
-HUB_STOPS = (1001, 1012)             # close codes of our own stop
+HUB_STOPS = (1001, 1012)             # close codes of our own stop: no cancel on disconnect
 _NEEDS_ROOM = np.isin(np.arange(256), [CommandKind.ENTER, CommandKind.AMEND, CommandKind.TAKE])
 
 
@@ -201,8 +201,8 @@ def _refusal(rows: np.ndarray, row: int, check: Check) -> Refused:
     """Names row, field, value and bound of a row that cannot be submitted."""
     value = rows[check.field][row]
     shown = value.decode("latin-1") if isinstance(value, bytes) else int(value)
-    return Refused(-32602, "Invalid params", f"row {row}: {check.field} is {shown!r}, must be {check.bound}",
-                   field=check.field, value=shown, bound=check.bound, reason="invalid_row", row=row)
+    return invalid(check.field, f"row {row}: {check.field} is {shown!r}, must be {check.bound}", value=shown, bound=check.bound,
+                   reason="invalid_row", row=row)
 
 
 def _text(message: dict[str, Any]) -> Send:

@@ -1,9 +1,9 @@
-"""`qiee`: the composition root. Configuration -> clock, journal, exchange, runner, app; and the operator's tools.
+"""`qiee`: the command line. The hub that `serve` starts is put together in gateway/serving.py.
 
     qiee serve      qiee replay      qiee bench      qiee journal verify|dump|repair      qiee keys list|add|remove
 
-Exit codes: 0 done, 1 unforeseen, 2 wrong argument or configuration, 3 data folder in use, 4 the journal failed while
-running, 5 journal suspect, 6 corrupt, 7 from a newer version, 8 of another configuration, 9 unreadable, 10 cannot
+Exit codes: 0 done, 1 unforeseen, 2 wrong argument or configuration (of verify: torn), 3 data folder in use, 4 the journal
+failed while running, 5 journal suspect, 6 corrupt, 7 from a newer version, 8 of another configuration, 9 unreadable, 10 cannot
 listen, 11 cannot start, 12 bad catalogue, 13 capture missing or bad.
 """
 import sys
@@ -25,6 +25,7 @@ app.add_typer(keys_app, name="keys")
 
 Folder = Annotated[Path, typer.Option(help="The hub's data folder.")]
 DATA = Path("data")
+BENCHMARKS = ("kernel", "auction", "day", "recovery", "gateway")
 
 
 def _fail(error: Exception | str, exit_code: int) -> NoReturn:
@@ -76,10 +77,10 @@ def replay(
 
 
 @app.command()
-def bench(what: Annotated[str, typer.Argument(help="kernel, recovery or gateway")] = "kernel") -> None:
+def bench(what: Annotated[str, typer.Argument(help=", ".join(BENCHMARKS))] = "kernel") -> None:
     """Run a benchmark of a source checkout."""
-    if what not in ("kernel", "recovery", "gateway"):
-        _fail(f"benchmark is {what}, must be kernel, recovery or gateway", config.EXIT_CONFIGURATION)
+    if what not in BENCHMARKS:
+        _fail(f"benchmark is {what}, must be one of {', '.join(BENCHMARKS)}", config.EXIT_CONFIGURATION)
     import runpy
 
     sys.argv = [f"benchmarks.{what}"]

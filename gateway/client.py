@@ -1,14 +1,14 @@
 """The Python client of the hub: JSON-RPC for people and strategies, binary rows for volume; sync and async.
 
-    with Client("ws://127.0.0.1:8000", "demo", "secret") as hub:
+    with Client("ws://127.0.0.1:8080", "demo", "secret") as hub:
         print(hub.buy("SC2701", amount=1000, price="520.5")["order"]["order_id"])
         for channel, data in hub.subscribe("book.SC2701.raw", "user.trades.SC2701.raw"):
             print(channel, data)
 
-    async with AsyncClient("ws://127.0.0.1:8000", "demo", "secret") as hub:
+    async with AsyncClient("ws://127.0.0.1:8080", "demo", "secret") as hub:
         summary = await hub.call("private/get_account_summary", currency="CNY")
 
-    with BinaryClient("ws://127.0.0.1:8000", "demo", "secret") as hub:
+    with BinaryClient("ws://127.0.0.1:8080", "demo", "secret") as hub:
         rows = np.zeros(256, COMMAND)                    # instrument: hub.instruments["SC2701"]["index"] ...
         hub.send(rows)
         events = hub.receive()                           # EVENT rows of the account

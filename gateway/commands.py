@@ -8,20 +8,19 @@ ticket names the function that answers. Questions that change nothing are in que
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from gateway import requests, terms
 from gateway.hub import Hub, disk_is_low
 from gateway.messages import (
     OFFSETS,
-    REASONS,
     Command,
     Event,
-    Refused,
     Scale,
     date_number,
     encode,
     invalid,
+    refusal,
     refused_by_rule,
 )
 from gateway.reports import TIME_IN_FORCE, Batch, Order, entered
@@ -93,7 +92,7 @@ def _enter(session: "Session", read: requests.Enter, side: int, request_id: str,
         flags |= OFFSETS[read.offset]
     _refuse_repricing(read.reject_post_only)
     session.submit(session.row(
-        _ENTER, instrument=index, price=scale.ticks(read.price) if priced else 0,  # type: ignore[arg-type]
+        _ENTER, instrument=index, price=0 if read.price is UNSET else scale.ticks(read.price),
         quantity=scale.lots(read.amount), client_order_id=name, side=side, order_type=_TYPE[kind],
         time_in_force=time_in_force, flags=flags | _SELF_MATCH[read.self_match], **_special(session, read, scale)),
         Ticket(_answer_entry, request_id, now))
@@ -178,7 +177,7 @@ def _changed(session: "Session", order: Order, events: list[Event]) -> str:
     return f'{{"order":{text},"trades":[{texts}]}}'
 
 
-def _name_and_flag(client_order_id: Any, label: Any) -> tuple[bytes, int]:
+def _name_and_flag(client_order_id: str | UnsetType, label: str | UnsetType) -> tuple[bytes, int]:
     """The 20 bytes that name an order, and whether they are only a tag. Errors: Refused naming label."""
     if client_order_id is not UNSET:
         if label is not UNSET and label != client_order_id:
@@ -188,7 +187,7 @@ def _name_and_flag(client_order_id: Any, label: Any) -> tuple[bytes, int]:
     return (b"", 0) if label is UNSET else (label.encode(), _LABEL)
 
 
-def _refuse_repricing(reject_post_only: Any) -> None:
+def _refuse_repricing(reject_post_only: bool | UnsetType) -> None:
     if reject_post_only is False:
         raise invalid("reject_post_only", "reject_post_only: a post_only order that would trade is refused here, never "
                       "repriced", value=False, bound=True)
@@ -202,7 +201,7 @@ def take(session: "Session", read: requests.Take, request_id: str, now: int) -> 
     number = order_number(read.order_id)
     offer = session.orders.find(number)
     if offer is None or not offer.open:
-        raise _not_open(number, "" if offer is None else f"order {number} is {offer.state}")
+        raise refusal(Reason.UNKNOWN_ORDER, "" if offer is None else f"order {number} is {offer.state}", value=str(number))
     name, flags = _name_and_flag(read.client_order_id, read.label)
     session.submit(session.row(
         _TAKE, instrument=offer.instrument, order_id=number, flags=flags, client_order_id=name,
@@ -219,8 +218,8 @@ def edit_by_label(session: "Session", read: requests.EditByLabel, request_id: st
     index = session.instrument(read.instrument_name)
     found = session.orders.open_of(session.account, frozenset({index}), read.label)
     if len(found) != 1:
-        raise Refused(10004, "order_not_found", f"{len(found)} open orders have the label {read.label}, must be one",
-                      field="label", value=read.label, reason="unknown_order", fix=REASONS[Reason.UNKNOWN_ORDER].fix)
+        raise refusal(Reason.UNKNOWN_ORDER, f"{len(found)} open orders have the label {read.label}, must be one", field="label",
+                      value=read.label)
     _amend(session, found[0], read, request_id, now)
 
 
@@ -379,15 +378,11 @@ def _no_answer(session: "Session", ticket: Ticket, commands: list[Command], even
 def _own_open(session: "Session", number: int) -> Order:
     """The order that a cancel or edit means. Errors: Refused as the engine would, with what became of it."""
     order = session.orders.find(number)
-    if order is not None and order.account == session.account and order.open:
-        return order
-    raise _not_open(number, "" if order is None or order.account != session.account else f"order {number} is {order.state}")
-
-
-def _not_open(number: int, what: str) -> Refused:
-    told = REASONS[Reason.UNKNOWN_ORDER]
-    return Refused(told.code, told.message, what or told.text.format(value=number), field="order_id", value=str(number),
-                   reason="unknown_order", fix=told.fix)
+    if order is None or order.account != session.account:
+        raise refusal(Reason.UNKNOWN_ORDER, value=str(number))
+    if not order.open:
+        raise refusal(Reason.UNKNOWN_ORDER, f"order {number} is {order.state}", value=str(number))
+    return order
 
 
 def _scale_of(session: "Session", order_id: int) -> Scale | None:

@@ -1,6 +1,6 @@
 """The trading day of a running hub: takes what the schedule is due and hands it to the runner like anybody's commands.
 
-    day = TradingDay("compressed", schedule, Compressed.resume(schedule, exchange, clock(), factor=288), clock)
+    day = TradingDay("compressed", schedule, Driver.resume(schedule, exchange, clock(), factor=288), clock)
     runner.listeners.append(day.heard)
     await day.run(runner, say)                   # for ever; by hand instead: day.next() for each operator/next_step
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from exchange.machine import Exchange
 from exchange.runner import Runner
-from exchange.schedule import Compressed, Schedule, Step
+from exchange.schedule import Driver, Schedule, Step
 from matching.codes import EventKind, Reason
 
 Mode = Literal["real", "compressed", "by_hand"]
@@ -28,7 +28,7 @@ class TradingDay:
     mode       real: the market lives in the hub's time; compressed: faster; by_hand: a step when an operator says so
     """
 
-    def __init__(self, mode: Mode, schedule: Schedule, driver: Compressed, clock: Callable[[], int]) -> None:
+    def __init__(self, mode: Mode, schedule: Schedule, driver: Driver, clock: Callable[[], int]) -> None:
         self.mode, self.profile = mode, schedule.profile.name
         self._schedule, self._driver, self._clock = schedule, driver, clock
 
@@ -42,7 +42,7 @@ class TradingDay:
             options = {"factor": _MINUTES_OF_A_DAY / minutes}
         elif mode == "real":
             options = {"factor": 1, "market_ns": now, "idle_ns": None}
-        return cls(mode, schedule, Compressed.resume(schedule, exchange, now, **options), clock)
+        return cls(mode, schedule, Driver.resume(schedule, exchange, now, **options), clock)
 
     def heard(self, commands: np.ndarray, events: np.ndarray) -> None:
         """The runner's listener: the driver reacts to what happens, whoever commanded it."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from gateway import questions
 from gateway.hub import Hub
-from gateway.messages import PHASES, REASONS, Refused, encode, notification
+from gateway.messages import PHASES, Refused, encode, notification, refusal
 from gateway.reports import Orders, Reports
 from matching.codes import EventKind, Reason
 
@@ -63,15 +63,16 @@ class Desk:
         """Whether the engine knows more than is durable."""
         return self._hub.exchange.sequence != self._durable
 
-    def account(self, named: int | str, field: str) -> int:
+    def account(self, named: int | str, field: str = "account") -> int:
         """Index of an account by its name or number. Errors: Refused naming the field."""
-        number = self._accounts.get(named) if isinstance(named, str) else named       # type: ignore[arg-type]
-        if number is None and isinstance(named, str) and named.isascii() and named.isdigit() and len(named) < 10:
-            number = int(named)
+        number: int | None
+        if isinstance(named, int):
+            number = named
+        else:
+            digits = named.isascii() and named.isdigit() and len(named) < 10
+            number = self._accounts.get(named, int(named) if digits else None)
         if number is None or number >= len(self._accounts):
-            told = REASONS[Reason.UNKNOWN_ACCOUNT]
-            raise Refused(told.code, told.message, f"{field} {named} is no account", field=field, value=named,
-                          bound=len(self._accounts) - 1, reason="unknown_account", fix=told.fix)
+            raise refusal(Reason.UNKNOWN_ACCOUNT, field=field, value=named, bound=len(self._accounts) - 1)
         return number
 
     def wait(self, question: Callable[[], None]) -> None:

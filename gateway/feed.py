@@ -59,7 +59,7 @@ from exchange.instruments import Instrument
 from exchange.machine import Exchange
 from exchange.marketdata import BOOK_CHANGE, CHANGE, DELETE, LEVEL_CHANGE, NEW, TRADE, MarketData, net_changes
 from gateway import terms
-from gateway.messages import PHASES, Scale, encode, notification
+from gateway.messages import DIRECTION, PHASES, Scale, encode, notification
 from matching.codes import ALL, EventKind, Phase, Reason, Side
 
 INTERVAL = 100_000_000               # ns, of the channels named 100ms
@@ -74,7 +74,6 @@ _MOVES = np.isin(np.arange(256), [_PHASE, _AUCTION, _SETTLED, _LISTED, _DAY_BEGU
 _FOLDED = 1 << 16                    # rows of pending changes from which they are folded before more are kept
 _BUY = int(Side.BUY)
 _ACTIONS = {NEW: "new", CHANGE: "change", DELETE: "delete"}
-_DIRECTIONS = {int(Side.BUY): "buy", int(Side.SELL): "sell"}
 
 
 class ChannelError(ValueError):
@@ -580,7 +579,7 @@ def _trade(scale: Scale, trade: tuple) -> str:
     return (f'{{"trade_seq":{trade[_TRADE["trade_sequence"]]},"trade_id":"{trade[_TRADE["trade_id"]]}",'
             f'"timestamp":{trade[_TRADE["time"]] // 1_000_000},"tick_direction":{trade[_TRADE["tick_direction"]]},'
             f'"price":{scale.price(trade[_TRADE["price"]])},"amount":{scale.amount(trade[_TRADE["quantity"]])},'
-            f'"direction":"{_DIRECTIONS[trade[_TRADE["side"]]]}","instrument_name":"{scale.instrument.symbol}",'
+            f'"direction":"{DIRECTION[trade[_TRADE["side"]]]}","instrument_name":"{scale.instrument.symbol}",'
             f'"seq":{trade[_TRADE["sequence"]]}}}')
 
 

@@ -189,7 +189,7 @@ class _Address:
 
 
 class Guard:
-    """The open connections of one server, and what was refused. `metrics()` is for /metrics."""
+    """The open connections of one server, and what was refused."""
 
     def __init__(self, bounds: Bounds, clock: Callable[[], float] = time.monotonic) -> None:
         self.bounds = bounds
@@ -328,10 +328,11 @@ def _acknowledged(transport: asyncio.Transport, queued: int) -> int:
 class GuardedHttp(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 protocol within bounds. Every connection begins here, websockets too."""
 
+    connection: Connection            # from connection_made on
+
     def __init__(self, guard: Guard, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.guard = guard
-        self.connection: Connection = None  # type: ignore[assignment]
         self.refusal: str | None = None                    # of the request being read
         self.head_bytes = 0
         self.body_bytes = 0
@@ -361,7 +362,7 @@ class GuardedHttp(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["extensions"] = {"guard": self.connection}  # type: ignore[dict-item,typeddict-item]
+        self.scope["extensions"] = {"guard": self.connection}  # type: ignore[dict-item]
         self.in_head, self.head_bytes, self.body_bytes = True, 0, 0
         if self.connection.deadline is None:
             self.connection.expect(self.guard.bounds.handshake_seconds, "handshake_timeout")
@@ -440,6 +441,8 @@ _TEXT, _BINARY, _CONT = Opcode.TEXT, Opcode.BINARY, Opcode.CONT
 class _Frames(ServerProtocol):
     """The websocket parser, counting what the RFC leaves unlimited: fragments, control frames, messages a read."""
 
+    max_message_size: int             # bytes; not None here
+
     def __init__(self, guard: Guard, **settings: Any) -> None:
         super().__init__(**settings)
         self.guard = guard
@@ -502,12 +505,12 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
     everything that the hub computes for it. Nothing waits for a Receiver, so reading need not be paused either.
     """
 
+    connection: Connection            # from connection_made on
     conn: _Frames
 
     def __init__(self, guard: Guard, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.guard = guard
-        self.connection: Connection = None  # type: ignore[assignment]
         self.conn = _Frames(guard, max_size=guard.bounds.message_bytes_before_authentication, logger=self.logger)
         self.close_timeout = guard.bounds.linger_seconds
         self.discarding = False
@@ -576,7 +579,7 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
             elif length > 126:
                 length = -1
             longest = self.conn.max_message_size if kind == _WHOLE_TEXT else 125 if kind in _CONTROLS else -1
-            if not 0 <= length <= longest:  # type: ignore[operator]
+            if not 0 <= length <= longest:
                 self.whole_frames = False
                 return data[at:]
             stop = start + length
@@ -611,7 +614,7 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
         if self.handshake_initiated and not self.handshake_complete:
-            self.scope["extensions"]["guard"] = self.connection  # type: ignore[index,assignment]
+            self.scope["extensions"]["guard"] = self.connection  # type: ignore[assignment]
 
     def start_keepalive(self) -> None:
         """The application has accepted: the handshake is over."""
@@ -629,8 +632,8 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
 
     def take(self, message: bytes | str) -> None:
         """The application by way of ASGI, as the receiver where there is no other."""
-        kind = "text" if isinstance(message, str) else "bytes"
-        self.queue.put_nowait({"type": "websocket.receive", kind: message})  # type: ignore[arg-type]
+        self.queue.put_nowait({"type": "websocket.receive", "text": message} if isinstance(message, str)
+                              else {"type": "websocket.receive", "bytes": message})
         if not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()

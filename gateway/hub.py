@@ -1,4 +1,4 @@
-"""What a gateway needs to know of the hub it is the gate of: the parts, put together by gateway/cli.py.
+"""What a gateway needs to know of the hub it is the gate of: the parts, put together by gateway/serving.py.
 
     hub = Hub(exchange, runner, blotter, market_data, feed, auth, clock, name="QIEE Hub")
 """

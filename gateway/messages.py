@@ -19,16 +19,17 @@ import re
 import struct
 from collections.abc import Iterator
 from decimal import Context, Decimal
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, SupportsInt
 
 import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from msgspec.structs import astuple
 
+from exchange.calendar import yyyymmdd
 from exchange.instruments import Instrument
 from exchange.units import amount_to_lots, lots_to_amount, price_to_ticks, ticks_to_price
-from matching.codes import Flag, Phase, Reason
+from matching.codes import Flag, Phase, Reason, Side
 from matching.records import COMMAND, EVENT
 
 # Refusals ----------------------------------------------------------------------------------------------------------------
@@ -250,6 +251,7 @@ _UNITS: dict[Reason, str] = {
     Reason.MAX_SHORT: "amount", Reason.CREDIT: "money", Reason.MARGIN_CALLED: "amount", Reason.PROTECTION_TRIPPED: "count",
     Reason.BOOK_FULL: "count", Reason.POST_ONLY_WOULD_TRADE: "price"}
 OFFSETS = {"open": int(Flag.OPEN), "close": int(Flag.CLOSE), "close_today": int(Flag.CLOSE_TODAY)}
+DIRECTION = {int(Side.BUY): "buy", int(Side.SELL): "sell"}
 PHASES = {int(phase): phase.name.lower() for phase in Phase}
 
 
@@ -276,19 +278,25 @@ def invalid(field: str, text: str, **data: Any) -> Refused:
     return Refused(-32602, "Invalid params", text, field=field, reason=data.pop("reason", "invalid_value"), **data)
 
 
+def refusal(reason: Reason, text: str = "", *, field: str = "", value: Any = None, bound: Any = None, **more: Any) -> Refused:
+    """The error of a broken rule. `text`, `field`: where they are not the usual ones."""
+    told = REASONS[reason]
+    if not text:
+        text = told.text.format(value=value, bound=bound)
+        if field and told.field and text.startswith(told.field + " "):
+            text = field + text[len(told.field):]
+    return Refused(told.code, told.message, text, field=field or told.field, value=value, bound=bound,
+                   reason=reason.name.lower(), fix=told.fix, **more)
+
+
 def refused_by_rule(event: "Event", scale: "Scale | None", field: str = "", unit: str = "") -> Refused:
     """The error of a REJECTED event; its numbers in the instrument's units.
 
     `field`, `unit`: where the parameter has another name, and is counted in something else
     """
     reason = Reason(event.reason)
-    told = REASONS[reason]
     value, bound = _numbers(reason, event, scale, unit or _UNITS.get(reason, ""))
-    text = told.text.format(value=value, bound=bound)
-    if field and told.field and text.startswith(told.field + " "):
-        text = field + text[len(told.field):]
-    return Refused(told.code, told.message, text, field=field or told.field, value=value, bound=bound,
-                   reason=reason.name.lower(), fix=told.fix, seq=event.sequence)
+    return refusal(reason, field=field, value=value, bound=bound, seq=event.sequence)
 
 
 def _numbers(reason: Reason, event: "Event", scale: "Scale | None", unit: str) -> tuple[Any, Any]:
@@ -310,8 +318,8 @@ def _numbers(reason: Reason, event: "Event", scale: "Scale | None", unit: str) -
         return "+".join(name for name, flag in OFFSETS.items() if value & flag) or "none", None
     if not unit or scale is None:
         return (value, None) if reason < Reason.HUB_KILLED else (None, None)
-    convert = scale.price if unit == "price" else scale.amount
-    return Decimal(convert(value)), Decimal(convert(bound))
+    convert = scale.decimal_price if unit == "price" else scale.decimal_amount
+    return convert(value), convert(bound)
 
 
 # Dates -------------------------------------------------------------------------------------------------------------------
@@ -326,10 +334,9 @@ def date_number(text: str, field: str) -> int:
     try:
         if len(text) != 10:
             raise ValueError
-        day = datetime.date.fromisoformat(text)
+        return yyyymmdd(datetime.date.fromisoformat(text))
     except ValueError:
         raise invalid(field, f"{field}: {text} is not a date such as 2026-12-31", value=text) from None
-    return day.year * 10_000 + day.month * 100 + day.day
 
 
 # Requests ----------------------------------------------------------------------------------------------------------------
@@ -505,6 +512,14 @@ class Scale:
         known = self._amounts.get(lots)
         return known if known is not None else _remember(self._amounts, lots, plain(lots_to_amount(self.instrument, lots)))
 
+    def decimal_price(self, ticks: SupportsInt) -> Decimal:
+        """A price as a number that `encode` writes with the digits it has."""
+        return Decimal(self.price(int(ticks)))
+
+    def decimal_amount(self, lots: SupportsInt) -> Decimal:
+        """An amount likewise."""
+        return Decimal(self.amount(int(lots)))
+
     def average(self, notional: int, lots: int) -> str:
         """The average price of so many ticks x lots, to 12 digits."""
         if lots == 0:
@@ -557,8 +572,7 @@ _CODES = {"<i8": "q", "<i4": "i", "|u1": "B", "<u2": "H", "<u4": "I", "|S20": "2
 def layout(row: np.dtype) -> struct.Struct:
     """The bytes of a record dtype, for single rows: ten times faster than reading a record field by field."""
     code, at = "<", 0
-    for name in row.names or ():
-        field, offset = row.fields[name][:2]  # type: ignore[index]
+    for field, offset, *_ in (row.fields or {}).values():
         code += "x" * (offset - at) + _CODES[field.str]
         at = offset + field.itemsize
     return struct.Struct(code + "x" * (row.itemsize - at))

@@ -36,8 +36,6 @@ Tag = Annotated[StrictStr, Field(min_length=1, max_length=20), AfterValidator(_a
 Name = Annotated[StrictStr, Field(max_length=64)]
 OrderId = (Annotated[StrictStr, Field(min_length=1, max_length=20)]
            | Annotated[StrictInt, Field(ge=1, le=(1 << 63) - 1)])
-
-
 Date = Annotated[StrictStr, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
 AccountName = Name | Annotated[StrictInt, Field(ge=0, le=(1 << 31) - 1)]
 _ABSENT: Any = None              # may be left out, may not be null

@@ -17,7 +17,6 @@ from gateway import requests, terms
 from gateway.commands import Ticket
 from gateway.messages import (
     PHASES,
-    REASONS,
     Command,
     Event,
     Refused,
@@ -27,8 +26,10 @@ from gateway.messages import (
     decimal,
     encode,
     invalid,
+    refusal,
     refused_by_rule,
 )
+from gateway.questions import kept
 from gateway.reports import Batch
 from matching.codes import ALL, CommandKind, EventKind, Limit, Phase, Reason, Scope, SettlementRule, Side
 
@@ -76,40 +77,42 @@ def _move(session: "Session", name: str, present: tuple[Phase, ...], phase: Phas
 # Switches, limits, money ----------------------------------------------------------------------------------------------
 
 def kill_switch(session: "Session", read: requests.KillSwitch, request_id: str, now: int) -> None:
-    given = {"firm": read.firm, "account": read.account, "instrument": read.instrument_name}
-    for name, value in given.items():
-        field = "instrument_name" if name == "instrument" else name
-        if name == read.scope and value is UNSET:
-            raise invalid(field, f"{field} is missing: the scope is {read.scope}", reason="value_required")
-        if name != read.scope and value is not UNSET:
-            raise invalid(field, f"{field}: the scope is {read.scope}", value=value)
-    account = 0 if read.firm is UNSET else read.firm
-    if read.account is not UNSET:
-        account = session.desk.account(read.account, "account")
-    instrument = 0 if read.instrument_name is UNSET else session.instrument(read.instrument_name)
-    _submit(session, [_row(session, CommandKind.KILL_SWITCH, instrument=instrument, account=account,
-                           order_type=int(Scope[read.scope.upper()]), quantity=int(read.on))], request_id, now,
-            field="firm" if read.scope == "firm" else "")
+    _only({"hub": "", "instrument": "instrument_name"}.get(read.scope, read.scope), f"the scope is {read.scope}",
+          firm=read.firm, account=read.account, instrument_name=read.instrument_name)
+    place = _place(session, read) if read.firm is UNSET else {"account": read.firm}
+    _submit(session, [_row(session, CommandKind.KILL_SWITCH, order_type=int(Scope[read.scope.upper()]), quantity=int(read.on),
+                           **place)], request_id, now, field="firm" if read.scope == "firm" else "")
 
 
 def set_limit(session: "Session", read: requests.SetLimit, request_id: str, now: int) -> None:
     which = _LIMIT.get(read.limit)
     if which is None:
         raise invalid("limit", f"limit: {read.limit} does not exist", value=read.limit, bound=", ".join(_LIMIT))
-    of_instrument = which >= _OF_INSTRUMENT
-    wanted, other = ("instrument_name", "account") if of_instrument else ("account", "instrument_name")
-    if getattr(read, wanted) is UNSET:
-        raise invalid(wanted, f"{wanted} is missing: {read.limit} is a limit of one", reason="value_required")
-    if getattr(read, other) is not UNSET:
-        raise invalid(other, f"{other}: {read.limit} is a limit of an {'instrument' if of_instrument else 'account'}",
-                      value=getattr(read, other))
-    place = ({"instrument": session.instrument(read.instrument_name)} if of_instrument  # type: ignore[arg-type]
-             else {"account": session.desk.account(read.account, "account")})  # type: ignore[arg-type]
-    _submit(session, [_row(session, CommandKind.LIMIT, order_type=which, quantity=read.value, **place)], request_id, now)
+    whose = "instrument" if which >= _OF_INSTRUMENT else "account"
+    _only("instrument_name" if whose == "instrument" else whose, f"{read.limit} is a limit of an {whose}",
+          account=read.account, instrument_name=read.instrument_name)
+    _submit(session, [_row(session, CommandKind.LIMIT, order_type=which, quantity=read.value, **_place(session, read))],
+            request_id, now)
+
+
+def _only(wanted: str, why: str, **given: Any) -> None:
+    """Of these parameters the wanted one is given (empty: none), and no other. Errors: Refused naming the field."""
+    if wanted and given[wanted] is UNSET:
+        raise invalid(wanted, f"{wanted} is missing: {why}", reason="value_required")
+    for field, value in given.items():
+        if field != wanted and value is not UNSET:
+            raise invalid(field, f"{field}: {why}", value=value)
+
+
+def _place(session: "Session", read: requests.KillSwitch | requests.SetLimit) -> dict[str, int]:
+    """The account or the instrument that is named, as columns of a row."""
+    if read.account is not UNSET:
+        return {"account": session.desk.account(read.account)}
+    return {} if read.instrument_name is UNSET else {"instrument": session.instrument(read.instrument_name)}
 
 
 def cash(session: "Session", read: requests.Cash, request_id: str, now: int) -> None:
-    account = session.desk.account(read.account, "account")
+    account = session.desk.account(read.account)
     amount = decimal(bytes(read.amount), "amount") * 100
     if amount != int(amount) or abs(amount) >= 1 << 63:
         raise invalid("amount", f"amount: {amount / 100} is no whole number of fen that can be counted", value=amount / 100,
@@ -119,7 +122,7 @@ def cash(session: "Session", read: requests.Cash, request_id: str, now: int) -> 
 
 
 def mass_cancel(session: "Session", read: requests.MassCancel, request_id: str, now: int) -> None:
-    account = ALL if read.account == _ANY else session.desk.account(read.account, "account")
+    account = ALL if read.account == _ANY else session.desk.account(read.account)
     side = 0 if read.direction is UNSET else int(Side[read.direction.upper()])
     _submit(session, [_row(session, CommandKind.MASS_CANCEL, instrument=_instrument(session, read.instrument_name),
                            account=account, side=side)], request_id, now)
@@ -153,7 +156,7 @@ def settle(session: "Session", read: requests.Settle, request_id: str, now: int)
     if given is (read.price is UNSET):
         raise invalid("price", "price is missing" if given else f"price: {read.rule} finds it itself",
                       reason="value_required" if given else "invalid_value")
-    price = session.orders.scales[index].ticks(read.price) if given else 0  # type: ignore[arg-type]
+    price = 0 if read.price is UNSET else session.orders.scales[index].ticks(read.price)
     _submit(session, [_row(session, CommandKind.SETTLE, instrument=index, price=price,
                            order_type=int(SettlementRule[read.rule.upper()]))], request_id, now, field="price", unit="price")
 
@@ -165,7 +168,7 @@ def expire(session: "Session", read: requests.OneInstrument, request_id: str, no
 
 def liquidate(session: "Session", read: requests.Liquidate, request_id: str, now: int) -> None:
     _submit(session, [_row(session, CommandKind.LIQUIDATE, instrument=session.instrument(read.instrument_name),
-                           account=session.desk.account(read.account, "account"))], request_id, now)
+                           account=session.desk.account(read.account))], request_id, now)
 
 
 def next_step(session: "Session", read: Any, request_id: str, now: int) -> None:
@@ -191,11 +194,9 @@ def schedule(session: "Session", read: Any, request_id: str, now: int) -> str:
 
 def surveillance(session: "Session", read: requests.ForAccount, request_id: str, now: int) -> str:
     """Conduct of the day, and which thresholds were reached (RULEBOOK 9.7)."""
-    watch = session.hub.surveillance
-    if watch is None:
-        raise Refused(11030, "other_reject", "this hub keeps no surveillance", reason="not_kept")
+    watch = kept(session.hub.surveillance, "surveillance")
     exchange = session.hub.exchange
-    chosen = None if read.account == _ANY else session.desk.account(read.account, "account")
+    chosen = None if read.account == _ANY else session.desk.account(read.account)
     names = (CONDUCT.names or ())[2:]
     conduct = [{"account": exchange.accounts[int(row["account"])].name,
                 "instrument_name": exchange.instruments[int(row["instrument"])].symbol} | {name: int(row[name]) for name in names}
@@ -209,7 +210,7 @@ def surveillance(session: "Session", read: requests.ForAccount, request_id: str,
 
 def accounts(session: "Session", read: requests.ForAccount, request_id: str, now: int) -> str:
     exchange, scales = session.hub.exchange, session.orders.scales
-    chosen = range(len(exchange.accounts)) if read.account == _ANY else [session.desk.account(read.account, "account")]
+    chosen = range(len(exchange.accounts)) if read.account == _ANY else [session.desk.account(read.account)]
     told = []
     for number in chosen:
         row = exchange.account(number)
@@ -221,8 +222,8 @@ def accounts(session: "Session", read: requests.ForAccount, request_id: str, now
 
 # Rows out, events back ------------------------------------------------------------------------------------------------
 
-def _row(session: "Session", kind: CommandKind, account: int = 0, **fields: int) -> bytes:
-    return command_row(int(kind), account, session.number, **fields)  # type: ignore[arg-type]
+def _row(session: "Session", kind: CommandKind, account: int = 0, **fields: Any) -> bytes:
+    return command_row(int(kind), account, session.number, **fields)
 
 
 def _instrument(session: "Session", name: str) -> int:
@@ -255,9 +256,8 @@ def _refused(session: "Session", event: Event, field: str, unit: str) -> Refused
         about_account = event.reason == Reason.UNKNOWN_ACCOUNT
         return refused_by_rule(event, scale, field if about_account else "")
     if unit == "settled":
-        told = REASONS[Reason.INVALID_VALUE]
-        return Refused(told.code, told.message, "the instrument has not been settled since the day began", fix=told.fix,
-                       field="instrument_name", value="not settled", bound="settled", reason="invalid_value", seq=event.sequence)
+        return refusal(Reason.INVALID_VALUE, "the instrument has not been settled since the day began", field="instrument_name",
+                       value="not settled", bound="settled", seq=event.sequence)
     return refused_by_rule(event, scale, field, unit)
 
 
@@ -284,11 +284,11 @@ def _on_instrument(desk: "Desk", event: Event, **figures: Any) -> dict[str, Any]
 
 
 def _price(desk: "Desk", event: Event, ticks: int) -> Decimal:
-    return Decimal(desk.orders.scales[event.instrument].price(ticks))
+    return desk.orders.scales[event.instrument].decimal_price(ticks)
 
 
 def _units(desk: "Desk", event: Event, lots: int) -> Decimal:
-    return Decimal(desk.orders.scales[event.instrument].amount(lots))
+    return desk.orders.scales[event.instrument].decimal_amount(lots)
 
 
 def _told_phase(desk: "Desk", event: Event) -> dict[str, Any]:
@@ -303,9 +303,12 @@ def _told_auction(desk: "Desk", event: Event) -> dict[str, Any]:
 
 def _told_switch(desk: "Desk", event: Event) -> dict[str, Any]:
     scope = Scope(event.side)
-    about = {Scope.HUB: {}, Scope.FIRM: {"firm": event.account}, Scope.INSTRUMENT: _on_instrument(desk, event)}
-    return {"scope": scope.name.lower(), "on": bool(event.quantity)} | (
-        {"account": _name(desk, event.account)} if scope is Scope.ACCOUNT else about[scope])  # type: ignore[operator]
+    told = {"scope": scope.name.lower(), "on": bool(event.quantity)}
+    if scope is Scope.FIRM:
+        return told | {"firm": event.account}
+    if scope is Scope.ACCOUNT:
+        return told | {"account": _name(desk, event.account)}
+    return told if scope is Scope.HUB else told | _on_instrument(desk, event)
 
 
 def _told_limit(desk: "Desk", event: Event) -> dict[str, Any]:

@@ -1,12 +1,11 @@
 """Answers to questions: what a client may ask without changing anything. Each function answers one method, as JSON text.
 
 They read the projections (blotter, market data), which are as durable as the last batch, and the engine's positions.
-What changes something is in session.py.
+What changes something is in commands.py and operators.py.
 
     open_orders(session, read, "7", now)         # '[{"order_id":"12", ...}]'
 """
 from collections.abc import Callable
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +15,8 @@ from exchange import statement_report
 from exchange.blotter import FILL
 from gateway import requests, terms
 from gateway.commands import protection_text
-from gateway.messages import REASONS, Event, Refused, date_number, date_text, encode, invalid, layout
-from gateway.reports import DIRECTION, Order
+from gateway.messages import DIRECTION, Event, Refused, date_number, date_text, encode, invalid, layout, refusal
+from gateway.reports import Order
 from gateway.requests import order_number
 from matching.codes import EventKind, Phase, Reason
 from matching.records import EVENT
@@ -62,9 +61,7 @@ def order_state(session: "Session", read: requests.OneOrder, request_id: str, no
 def _own(session: "Session", number: int) -> Order:
     order = session.orders.find(number)
     if order is None or order.account != session.account:
-        told = REASONS[Reason.UNKNOWN_ORDER]
-        raise Refused(told.code, told.message, f"order {number} is unknown", field="order_id", value=str(number),
-                      reason="unknown_order", fix=told.fix)
+        raise refusal(Reason.UNKNOWN_ORDER, f"order {number} is unknown", value=str(number))
     return order
 
 
@@ -166,13 +163,13 @@ def protection(session: "Session", read: requests.Protection, request_id: str, n
 def settlements(session: "Session", read: requests.Settlements, request_id: str, now: int) -> str:
     """Prices of each day; delivery: the last one of an instrument that has expired."""
     index = session.instrument(read.instrument_name)
-    kept, scale = _kept(session.hub.settlements, "settlements"), session.orders.scales[index]
-    expired = kept.expiry(index)
-    rows = kept.of_instrument(index)
+    stored, scale = kept(session.hub.settlements, "settlements"), session.orders.scales[index]
+    expired = stored.expiry(index)
+    rows = stored.of_instrument(index)
     last = int(expired["event_id"][0]) if len(expired) else None
     deliveries = rows[:1] if last is not None else rows[:0]
     wanted = rows if read.type in (UNSET, "settlement") else deliveries if read.type == "delivery" else rows[:0]
-    price, amount = (lambda ticks: Decimal(scale.price(int(ticks)))), (lambda lots: Decimal(scale.amount(int(lots))))
+    price, amount = scale.decimal_price, scale.decimal_amount
     return _page(read, wanted, lambda row: {
         "type": "delivery" if len(deliveries) and row["event_id"] == deliveries["event_id"][0] else "settlement",
         "timestamp": int(row["time"]) // 1_000_000, "instrument_name": read.instrument_name,
@@ -184,8 +181,8 @@ def settlements(session: "Session", read: requests.Settlements, request_id: str,
 
 def own_settlements(session: "Session", read: requests.Settlements, request_id: str, now: int) -> str:
     index = session.instrument(read.instrument_name)
-    kept, scale = _kept(session.hub.settlements, "settlements"), session.orders.scales[index]
-    price, amount = (lambda ticks: Decimal(scale.price(int(ticks)))), (lambda lots: Decimal(scale.amount(int(lots))))
+    stored, scale = kept(session.hub.settlements, "settlements"), session.orders.scales[index]
+    price, amount = scale.decimal_price, scale.decimal_amount
 
     def told(row: np.record) -> dict[str, Any]:
         common = {"timestamp": int(row["time"]) // 1_000_000, "instrument_name": read.instrument_name,
@@ -202,9 +199,9 @@ def own_settlements(session: "Session", read: requests.Settlements, request_id: 
 
     parts = []
     if read.type in (UNSET, "settlement"):
-        parts.append(kept.of_account(session.account, index))
+        parts.append(stored.of_account(session.account, index))
     if read.type in (UNSET, "delivery"):
-        parts.append(kept.deliveries(index, session.account))
+        parts.append(stored.deliveries(index, session.account))
     rows = np.concatenate(parts) if parts else np.zeros(0, EVENT)
     return _page(read, rows[np.argsort(rows["event_id"])[::-1]], told)
 
@@ -225,11 +222,11 @@ def statement(session: "Session", read: requests.Statement, request_id: str, now
 
 def any_statement(session: "Session", read: requests.OperatorStatement, request_id: str, now: int) -> str:
     """For operators: of an account, or the hub's own."""
-    return _statement(session, None if read.account == "any" else session.desk.account(read.account, "account"), read)
+    return _statement(session, None if read.account == "any" else session.desk.account(read.account), read)
 
 
 def _statement(session: "Session", account: int | None, read: requests.Statement | requests.OperatorStatement) -> str:
-    statements = _kept(session.hub.statements, "statements")
+    statements = kept(session.hub.statements, "statements")
     date = statements.date
     if date is None:
         raise Refused(11030, "other_reject", "no day has ended yet: there is no statement", reason="no_statement")
@@ -251,7 +248,7 @@ def _statement(session: "Session", account: int | None, read: requests.Statement
     return encode(told)
 
 
-def _kept(projection: Any, what: str) -> Any:
+def kept(projection: Any, what: str) -> Any:
     """Errors: Refused where this hub does not keep it."""
     if projection is None:
         raise Refused(11030, "other_reject", f"this hub keeps no {what}", reason="not_kept")
@@ -301,7 +298,7 @@ def order_book(session: "Session", read: requests.GetOrderBook, request_id: str,
     index = session.instrument(read.instrument_name)
     scale = session.orders.scales[index]
     bids, asks, change_id = session.hub.market_data.book(index, read.depth)
-    sides = {name: [[Decimal(scale.price(int(row["price"]))), Decimal(scale.amount(int(row["quantity"])))] for row in rows]
+    sides = {name: [[scale.decimal_price(row["price"]), scale.decimal_amount(row["quantity"])] for row in rows]
              for name, rows in (("bids", bids), ("asks", asks))}
     return encode(_ticker_of(session, index, now) | sides | {"change_id": change_id})
 
@@ -327,8 +324,8 @@ def last_trades(session: "Session", read: requests.GetTrades, request_id: str, n
     return encode({"trades": [{
         "trade_id": str(trade["trade_id"]), "trade_seq": int(trade["trade_sequence"]),
         "instrument_name": read.instrument_name, "timestamp": int(trade["time"]) // 1_000_000,
-        "direction": DIRECTION[int(trade["side"])], "price": Decimal(scale.price(int(trade["price"]))),
-        "amount": Decimal(scale.amount(int(trade["quantity"]))), "contracts": int(trade["quantity"]),
+        "direction": DIRECTION[int(trade["side"])], "price": scale.decimal_price(trade["price"]),
+        "amount": scale.decimal_amount(trade["quantity"]), "contracts": int(trade["quantity"]),
         "tick_direction": int(trade["tick_direction"]), "mark_price": last, "index_price": last,
     } for trade in trades[:read.count]], "has_more": len(trades) > read.count})
 

@@ -22,6 +22,7 @@ from msgspec import Struct
 from exchange.blotter import ENTRY, Blotter, OrderState
 from exchange.machine import Exchange
 from gateway.messages import (
+    DIRECTION,
     OFFSETS,
     Command,
     Event,
@@ -35,7 +36,7 @@ from gateway.messages import (
     notification,
     plain,
 )
-from matching.codes import CommandKind, EventKind, Flag, OrderType, Reason, Side, TimeInForce
+from matching.codes import CommandKind, EventKind, Flag, OrderType, Reason, TimeInForce
 
 _ACCEPTED, _TRADED, _CANCELED = int(EventKind.ACCEPTED), int(EventKind.TRADED), int(EventKind.CANCELED)
 _AMENDED, _REJECTED, _TRIGGERED = int(EventKind.AMENDED), int(EventKind.REJECTED), int(EventKind.TRIGGERED)
@@ -51,7 +52,6 @@ _OFFSETS = sum(OFFSETS.values())
 _TOLD = np.isin(np.arange(256), [_ACCEPTED, _TRADED, _CANCELED, _AMENDED, _TRIGGERED])
 _TOUCHES_FUNDS = np.isin(np.arange(256), [EventKind.BALANCE, EventKind.CASH, EventKind.MARGIN_CALL])
 
-DIRECTION = {int(Side.BUY): "buy", int(Side.SELL): "sell"}
 ORDER_TYPE = {_MARKET: "market", _LIMIT: "limit", _STOP: "stop_market", _STOP_LIMIT: "stop_limit"}
 TIME_IN_FORCE = {int(TimeInForce.DAY): "good_til_day", int(TimeInForce.GTC): "good_til_cancelled",
                  int(TimeInForce.OPENING): "at_the_opening", int(TimeInForce.IOC): "immediate_or_cancel",
@@ -286,7 +286,6 @@ class Orders:
                 f'"liquidity":"{"T" if taker else "M"}","fee":{self.fee(event)},"fee_currency":"{scale.instrument.currency}",'
                 f'"timestamp":{event.time // 1_000_000},"label":{name},{client}"seq":{event.sequence},'
                 f'"self_trade":{_JSON[event.account == event.resting_account]},"contracts":{event.quantity},"api":true}}')
-
 
     def fee(self, event: Event) -> str:
         """What a trade costs either side at the present rates, in currency; charged when the instrument settles."""

@@ -17,11 +17,11 @@ from matching.records import COMMAND, EVENT
 _PRIMITIVES = {"<i8": "int64", "<i4": "int32", "<u4": "uint32", "<u2": "uint16", "|u1": "uint8"}
 
 # Fields whose values have names. Numbers that are not listed are refused by the book, so plain integers carry them all.
-_TYPES: dict[str, dict[str, type[IntEnum]]] = {
+_TYPES: dict[str, dict[str, type[IntEnum | IntFlag]]] = {
     "COMMAND": {"kind": codes.CommandKind, "side": codes.Side, "order_type": codes.OrderType,
-                "time_in_force": codes.TimeInForce, "flags": codes.Flag},   # type: ignore[dict-item]
+                "time_in_force": codes.TimeInForce, "flags": codes.Flag},
     "EVENT": {"kind": codes.EventKind, "side": codes.Side, "reason": codes.Reason,
-              "flags": codes.Flag}}                                         # type: ignore[dict-item]
+              "flags": codes.Flag}}
 
 
 def schema() -> str:

@@ -134,7 +134,7 @@ def warm_up(instruments: tuple[Instrument, ...], accounts: list[Account]) -> Non
     with _step(f"{doing} the surveillance"):
         hub.surveillance.record(rows, events)
         new_projections(instruments, accounts, 1 << 10).restore(hub.state())
-    with _step("compiling the binary endpoint"):
+    with _step(f"{doing} the binary endpoint"):
         warm_up_rows()
     with _step(f"{doing} what operators command"):
         if beside is not None:

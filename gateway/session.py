@@ -1,6 +1,7 @@
 """One client's session, without sockets: frames in; answers, command rows and closing out, through a Peer.
 
-Its life is here: requests, log-on, channels, heartbeat, the end. What methods do is in commands.py (orders) and questions.py.
+Its life is here: requests, log-on, channels, heartbeat, the end. What methods do is in commands.py (orders), questions.py and
+operators.py.
 
 Theory of operation. A session is in one State and moves by TRANSITIONS, nothing else. A frame is one request. A question
 is answered at once. An order becomes one or more COMMAND rows and a Ticket: both go to the peer, which submits them to the
@@ -28,7 +29,6 @@ from gateway.desk import Bucket, Desk, platform_state
 from gateway.feed import ChannelError
 from gateway.hub import Hub
 from gateway.messages import (
-    REASONS,
     Refused,
     command_row,
     commands_of,
@@ -39,6 +39,7 @@ from gateway.messages import (
     id_text,
     invalid,
     notification,
+    refusal,
     result,
 )
 from gateway.reports import Batch, Channel, Order
@@ -260,9 +261,7 @@ class Session:
         try:
             return self.hub.exchange.index(name)
         except KeyError:
-            told = REASONS[Reason.UNKNOWN_INSTRUMENT]
-            raise Refused(told.code, told.message, told.text.format(value=name), field=told.field, value=name,
-                          reason="unknown_instrument", fix=told.fix) from None
+            raise refusal(Reason.UNKNOWN_INSTRUMENT, value=name) from None
 
     def remember(self, order: Order, now: int) -> None:
         """For cancel on disconnect."""
@@ -332,11 +331,12 @@ class Session:
     def _subscribe(self, read: requests.Subscribe, request_id: str, now: int) -> str:
         """Check all channels first: one that does not exist refuses the request."""
         private = {name: channel for name in read.channels if (channel := self._private(name)) is not None}
-        if private and self.credential is None:
-            raise Refused(13009, "unauthorized", "user channels need public/auth first", field="channels",
-                          value=next(iter(private)))
-        if private and not self.credential.may("trade:read"):  # type: ignore[union-attr]
-            raise Refused(13021, "forbidden", "the key lacks the scope trade:read", field="scope", bound="trade:read")
+        if private:
+            if self.credential is None:
+                raise Refused(13009, "unauthorized", "user channels need public/auth first", field="channels",
+                              value=next(iter(private)))
+            if not self.credential.may("trade:read"):
+                raise Refused(13021, "forbidden", "the key lacks the scope trade:read", field="scope", bound="trade:read")
         for name in read.channels:
             if name not in private and name != "platform_state":
                 _check_public(self.hub, name)

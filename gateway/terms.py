@@ -17,7 +17,7 @@ from exchange.instruments import Instrument
 from exchange.machine import Exchange
 from exchange.marketdata import MarketData
 from exchange.phases import REFUSES_ENTRY
-from gateway.messages import PHASES, Refused, Scale
+from gateway.messages import PHASES, Scale, invalid
 from matching.codes import Phase, Reason
 
 FUTURES = ("any", "all", "future")
@@ -43,8 +43,8 @@ def chosen(exchange: Exchange, currency: str, kind: str = "any") -> frozenset[in
     found = frozenset(index for index, instrument in enumerate(exchange.instruments) if wanted in (
         instrument.currency.upper(), instrument.product.upper(), base_of(instrument).upper()))
     if not found:
-        raise Refused(-32602, "Invalid params", f"currency: {currency} is no currency or product of this hub",
-                      field="currency", value=currency, bound=", ".join(codes(exchange)), reason="unknown_currency")
+        raise invalid("currency", f"currency: {currency} is no currency or product of this hub", value=currency,
+                      bound=", ".join(codes(exchange)), reason="unknown_currency")
     return found
 
 
@@ -71,7 +71,7 @@ def describe(exchange: Exchange, market: MarketData, index: int) -> dict[str, An
     """One entry of public/get_instruments."""
     instrument, limit = exchange.instruments[index], exchange.ledger.limits[index]
     scale, now = Scale(instrument), market.statistics(index)
-    price, amount = (lambda ticks: Decimal(scale.price(int(ticks)))), (lambda lots: Decimal(scale.amount(int(lots))))
+    price, amount = scale.decimal_price, scale.decimal_amount
     commission = Decimal(int(limit.fee_rate)) / 1_000_000
     return {
         "instrument_name": instrument.symbol, "instrument_id": index, "kind": "future", "instrument_type": "linear",
@@ -101,7 +101,7 @@ def settlement_of(now: np.record) -> int:
 def ticker(exchange: Exchange, market: MarketData, scale: Scale, index: int, now_ns: int) -> dict[str, Any]:
     """public/ticker and the channel ticker. Nothing here is ahead of market data, but open interest, which is the engine's."""
     instrument, top, day = exchange.instruments[index], market.top(index), market.statistics(index)
-    price, amount = (lambda ticks: Decimal(scale.price(int(ticks)))), (lambda lots: Decimal(scale.amount(int(lots))))
+    price, amount = scale.decimal_price, scale.decimal_amount
     traded, before = bool(day.day_trades), int(day.previous_settlement)
     last = price(day.last_price if day.trades else before)
     change = round(Decimal(100 * (int(day.last_price) - before)) / abs(before), 4) if traded and before else None
@@ -150,13 +150,13 @@ def position(exchange: Exchange, account: int, scale: Scale, index: int) -> dict
     last = exchange.last_price(instrument.symbol)
     profit = scale.money(lots * last - cost)
     held, worst = lots_held(exchange, row, index), int(exposure.worst)
-    amount = lambda lots: Decimal(scale.amount(int(lots)))  # noqa: E731
+    price, amount = scale.decimal_price, scale.decimal_amount
     told = {
         "instrument_name": instrument.symbol, "kind": "future",
         "direction": "buy" if lots > 0 else "sell" if lots < 0 else "zero", "size": amount(lots),
         "size_currency": scale.money(abs(lots) * last), "average_price": Decimal(scale.average(cost, lots)),
-        "mark_price": Decimal(scale.price(last)), "index_price": Decimal(scale.price(last)),
-        "settlement_price": Decimal(scale.price(int(limit.settlement))),
+        "mark_price": price(last), "index_price": price(last),
+        "settlement_price": price(limit.settlement),
         "floating_profit_loss": profit if lots else Decimal(0), "realized_profit_loss": Decimal(0) if lots else profit,
         "total_profit_loss": profit, "initial_margin": fen(worst * margin),
         "maintenance_margin": maintenance(exchange, held * margin), "open_orders_margin": fen((worst - held) * margin),

@@ -7,7 +7,7 @@ An index that is cast to np.uint64 spares the compiled code a test: a signed one
 
 Numba stamps a cached kernel with its own file only, so a change to a helper in another file would go unnoticed.
 Therefore the cache lives in a folder named by a digest of every source that kernels are made of, and an edited
-kernel never meets an old binary.
+kernel never meets an old binary. Numba finds a kernel by the path of its file, too: each checkout has a folder of its own.
 """
 import hashlib
 import os
@@ -42,8 +42,9 @@ def _cache_folder() -> str:
     """The first place where compiled kernels can be kept: NUMBA_CACHE_DIR, the user's cache, the temporary folder."""
     places = [os.environ.get("NUMBA_CACHE_DIR"), os.environ.get("XDG_CACHE_HOME"), os.path.expanduser("~/.cache"),
               tempfile.gettempdir()]
+    of_checkout = hashlib.blake2b(f"{_ROOT} {source_digest()}".encode(), digest_size=10).hexdigest()
     for place in filter(None, places):
-        folder = pathlib.Path(place) / "qiee-hub" / source_digest()
+        folder = pathlib.Path(place) / "qiee-hub" / of_checkout
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError:
@@ -88,7 +89,7 @@ def compilations() -> int:
 
 
 def is_cached() -> bool:
-    """Whether kernels of just these sources have been compiled on this machine before."""
+    """Whether kernels of just these sources, at this place, have been compiled on this machine before."""
     return INTERPRETED or any(pathlib.Path(config.CACHE_DIR).rglob("*.nbc"))
 
 

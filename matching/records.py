@@ -207,7 +207,7 @@ STATE = record(
     ("used", "<i8"),                  # slots ever handed out; those beyond are untouched memory
     ("pairs", "<i8"))                 # pairs of linked orders that both rest in the book
 
-AUCTION_IMBALANCE, AUCTION_SURPLUS, AUCTION_REFERENCE = 1, 2, 4     # tie-breaks that INSTRUMENT.auction selects (8.5)
+AUCTION_IMBALANCE, AUCTION_REFERENCE = 1, 4     # tie-breaks that INSTRUMENT.auction selects (8.5)
 ICEBERG_ROWS, PARKED_ROWS = 204, 8    # what such an order takes of the room for events
 SPARE_EXTRA_ROWS = 1024               # what the second allowance has beyond the capacity of orders (RULEBOOK 2.8)
 SPARE_ROWS = 16                       # events of a command beside those of its orders, accounts and instruments

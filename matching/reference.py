@@ -584,7 +584,9 @@ class ReferenceBook:
         return None
 
     def auction_takes(self, command: Command) -> bool:
-        """5.3 (214): LIMIT orders that rest or are OPENING, and parked ones, without POST_ONLY."""
+        """5.3 (214): LIMIT orders that rest or are OPENING, and parked ones, without POST_ONLY; 11.7: no LIQUIDATE."""
+        if command.kind == CommandKind.LIQUIDATE:
+            return False
         if command.kind in (CommandKind.ENTER, CommandKind.AMEND) and command.flags & POST_ONLY:
             return False
         return command.kind != CommandKind.ENTER or command.order_type in STOPS or (

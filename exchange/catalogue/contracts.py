@@ -11,7 +11,7 @@ import datetime
 import functools
 import pathlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -165,11 +165,9 @@ def _always_open(contract: Contract) -> Instrument:
     entry = contract.terms[0]
     floor, ceiling = daily_limits(terms, terms.reference_price, entry.daily_limit)
     fen = abs(terms.reference_price) * terms.fen_per_tick
-    replaced = {
-        "price_floor": floor, "price_ceiling": ceiling, "daily_limit": 0, "max_position": entry.max_position[0],
-        "margin_rate": entry.margin_rate[0], "margin": -(-fen * entry.margin_rate[0] // _SCALE), "velocity": 0,
-        "phase": Phase.CONTINUOUS}
-    return Instrument(**{field: getattr(terms, field) for field in Instrument.__dataclass_fields__} | replaced)
+    return replace(terms, price_floor=floor, price_ceiling=ceiling, daily_limit=0, max_position=entry.max_position[0],
+                   margin_rate=entry.margin_rate[0], margin=-(-fen * entry.margin_rate[0] // _SCALE), velocity=0,
+                   phase=Phase.CONTINUOUS)
 
 
 def read_catalogue(path: pathlib.Path = CATALOGUE, profile: str | None = None, until: datetime.date | None = None) -> Catalogue:

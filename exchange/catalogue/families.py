@@ -16,12 +16,12 @@ from exchange.calendar import Calendar, CalendarError
 from exchange.catalogue.venue import Profile, Session
 from exchange.entries import EntryError
 from matching.codes import Mechanism
-from matching.records import AUCTION_IMBALANCE, AUCTION_REFERENCE, AUCTION_SURPLUS
+from matching.records import AUCTION_IMBALANCE, AUCTION_REFERENCE
 
 # Stages of a contract's life, by which margin and position limits step (14.4).
 STAGES = ("general", "month_before", "delivery_month", "last_days")
 LAST_DAYS = 2                        # trading days before the last one, from which the stage last_days holds
-_AUCTIONS = {"imbalance": AUCTION_IMBALANCE, "surplus": AUCTION_SURPLUS, "reference": AUCTION_REFERENCE}
+_AUCTIONS = {"imbalance": AUCTION_IMBALANCE, "reference": AUCTION_REFERENCE}
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Month:
 
 
 @dataclass(frozen=True)
-class Side:
+class Derived:
     """TAS or calendar spreads of a family: prices reach so many ticks to either side."""
 
     reach: int
@@ -126,8 +126,8 @@ class Family:
     reference_price: int             # ticks
     seasonal: tuple[int, ...]        # ticks on top, January to December
     session: str
-    tas: Side | None
-    spreads: Side | None
+    tas: Derived | None
+    spreads: Derived | None
     spot: tuple[Spot, ...]
     terms: tuple[Terms, ...]
 
@@ -221,8 +221,8 @@ def read_family(content: object, profile: Profile, sessions: Mapping[str, Sessio
         reference_price=_ticks(read["reference_price"], tick, f"{code}: reference_price"),
         seasonal=tuple(_ticks(price, tick, f"{code}: seasonal") for price in read["seasonal"]),
         session=_session(read["session"], profile, sessions, f"{code}: session"),
-        tas=_side(read.get("tas"), profile, sessions, f"{code}: tas"),
-        spreads=_side(read.get("spreads"), profile, sessions, f"{code}: spreads"),
+        tas=_derived(read.get("tas"), profile, sessions, f"{code}: tas"),
+        spreads=_derived(read.get("spreads"), profile, sessions, f"{code}: spreads"),
         spot=tuple(_spot(entry, profile, sessions, f"{code}: spot {number}")
                    for number, entry in enumerate(read.get("spot", ()), 1)),
         terms=_terms(read["terms"], code))
@@ -240,13 +240,13 @@ def _session(name: str, profile: Profile, sessions: Mapping[str, Session], what:
     return profile.session(name)
 
 
-def _side(content: object, profile: Profile, sessions: Mapping[str, Session], name: str) -> Side | None:
+def _derived(content: object, profile: Profile, sessions: Mapping[str, Session], name: str) -> Derived | None:
     if content is None:
         return None
     read = entries.read(content, {"reach": entries.count, "session": entries.text}, name)
     if read["reach"] < 1:
         raise EntryError(f"{name}: reach is {read['reach']}, must be 1 tick or more")
-    return Side(read["reach"], _session(read["session"], profile, sessions, f"{name}: session"))
+    return Derived(read["reach"], _session(read["session"], profile, sessions, f"{name}: session"))
 
 
 def _spot(content: object, profile: Profile, sessions: Mapping[str, Session], name: str) -> Spot:

@@ -231,7 +231,10 @@ def test_trades_are_listed_newest_first_for_either_side_an_instrument_or_an_orde
     hub = Hub(instruments=2, trades=6)
     for number in range(8):
         hub.do(enter(number % 3, SELL, 100, 1, instrument=number % 2), enter(3, BUY, 100, 1, instrument=number % 2))
-    ids = lambda **query: hub.blotter.trades(**query)["trade_id"].tolist()     # noqa: E731
+
+    def ids(**query):
+        return hub.blotter.trades(**query)["trade_id"].tolist()
+
     assert ids() == [8, 7, 6, 5, 4, 3]
     assert ids(account=3, count=2) == [8, 7]
     assert ids(account=0) == [7, 4]
@@ -288,7 +291,10 @@ def test_a_pair_is_linked_both_ways_until_one_of_it_is_canceled():
     """2.14"""
     hub = Hub()
     hub.do(enter(0, BUY, 95, 5), enter(0, BUY, 96, 5, order_id=1))
-    linked = lambda: [int(hub.blotter.order(number).linked_order_id) for number in (1, 2)]     # noqa: E731
+
+    def linked():
+        return [int(hub.blotter.order(number).linked_order_id) for number in (1, 2)]
+
     assert linked() == [2, 1]
     hub.do(cancel(0, 2))
     assert linked() == [0, 1]

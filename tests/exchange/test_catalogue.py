@@ -12,7 +12,7 @@ from exchange.catalogue import CATALOGUE, Kind, load_catalogue, read_catalogue
 from exchange.entries import GRADES
 from exchange.instruments import InstrumentError, daily_limits, largest_order
 from matching.codes import Limit, Mechanism, Phase
-from matching.records import AUCTION_IMBALANCE, AUCTION_REFERENCE, AUCTION_SURPLUS
+from matching.records import AUCTION_IMBALANCE, AUCTION_REFERENCE
 
 DATE = datetime.date
 FAMILIES = ("SC", "LU", "FU", "BU", "PG", "LN", "NG")
@@ -189,7 +189,7 @@ def test_the_profiles_replace_fields_of_every_family():
     assert {(terms.price_rule, terms.offset, terms.auction, terms.velocity > 0) for terms in chinese} == {
         ("median", True, AUCTION_REFERENCE, False)}
     assert {(terms.price_rule, terms.offset, terms.auction) for terms in international} == {
-        ("resting", False, AUCTION_IMBALANCE | AUCTION_SURPLUS | AUCTION_REFERENCE)}
+        ("resting", False, AUCTION_IMBALANCE | AUCTION_REFERENCE)}
     assert all(terms.velocity > 0 for terms in international if not terms.legs)
     assert [terms.symbol for terms in chinese] == [terms.symbol for terms in international]
     assert WHOLE.profile.name == "international"

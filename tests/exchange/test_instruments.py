@@ -3,6 +3,7 @@ from decimal import Decimal
 
 import pytest
 
+from exchange import Exchange
 from exchange.instruments import Instrument, InstrumentError, daily_limits, largest_order
 from tests.build import instrument
 
@@ -15,10 +16,29 @@ from tests.build import instrument
     ({"reference_price": 111}, "reference_price", "90 to 110"),
     ({"price_increment": 0}, "price_increment", "1 to 1099511627776"),
     ({"margin": -1}, "margin", "0 to 1099511627776"),
+    ({"legs": ("A", "B", "C")}, "legs", "at most two symbols"),
+    ({"legs": ("A", "B"), "at_settlement": True}, "legs", "one symbol"),
+    ({"at_settlement": True}, "legs", "one symbol"),
 ])
 def test_terms_that_contradict_each_other_are_refused_with_field_value_and_bound(terms, field, bound):
     with pytest.raises(InstrumentError, match=f"^instrument SC2701: {field} is .*, must be {bound}$"):
         instrument(**terms)
+
+
+@pytest.mark.parametrize(("terms", "told"), [
+    ({"legs": ("NEAR", "LATER")}, "legs is LATER, must be a symbol that is listed"),
+    ({"legs": ("NEAR", "SPREAD")}, "legs is SPREAD, must be an instrument without legs"),
+    ({"legs": ("TIMES",)}, "legs is TIMES, must be an instrument without legs"),
+    ({"offset": True}, "offset is True, must be False, that of the leg NEAR"),
+    ({"legs": ("NEAR", "APART")}, "offset is False, must be True, that of the leg APART"),
+    ({"tick_size": Decimal(1)}, "tick_size is 1, must be 0.01, that of the leg NEAR"),
+    ({"lot_size": Decimal(10)}, "lot_size is 10, must be 1, that of the leg NEAR")])
+def test_legs_that_do_not_fit_are_refused_with_field_value_and_bound(terms, told):
+    """RULEBOOK 12.6"""
+    legs = [instrument("NEAR"), instrument("FAR"), instrument("APART", offset=True),
+            instrument("SPREAD", legs=("NEAR", "FAR"))]
+    with pytest.raises(InstrumentError, match=f"^instrument TIMES: {told}$"):
+        Exchange([*legs, instrument("TIMES", **{"legs": ("NEAR", "FAR")} | terms)])
 
 
 def test_without_a_reference_price_it_is_the_middle_of_the_band():

@@ -373,9 +373,12 @@ def test_settlement_and_the_band_of_the_next_day():
 def test_the_band_of_an_instrument_that_is_listed_follows_from_its_reference_price():
     """9.1, 11.9: with the daily limit that holds then"""
     market = MarketData([instrument(floor=50, ceiling=120, phase=Phase.UNLISTED, daily_limit=1000)])
-    band = lambda: tuple(int(market.statistics(0)[name]) for name in ("floor", "ceiling"))      # noqa: E731
     limit = {"kind": EventKind.LIMIT, "side": Limit.INSTRUMENT_DAILY_LIMIT}
     listed = {"kind": EventKind.LISTED, "price": 80}
+
+    def band():
+        return tuple(int(market.statistics(0)[name]) for name in ("floor", "ceiling"))
+
     market.record(stream([listed]))
     assert band() == (72, 88)
     market.record(stream([limit | {"quantity": 5000}], [listed], start=2, event_id=1))

@@ -25,7 +25,7 @@ from exchange.participants.scenario import (
     is_plain,
 )
 from exchange.runner import Runner
-from exchange.schedule import Compressed, Schedule
+from exchange.schedule import Driver, Schedule
 from matching.codes import ALL, CommandKind, EventKind, Flag, OrderType, Phase, Reason, Scope, Side, TimeInForce
 from matching.invariants import check_book
 from matching.records import COMMAND
@@ -444,7 +444,7 @@ def test_members_live_through_two_compressed_days_and_every_auction_has_a_price(
     schedule = Schedule(read_catalogue(profile=profile))
     exchange = Exchange(schedule.catalogue.instruments, demo_accounts(), max_orders=1 << 14)
     market = Market(exchange=exchange)
-    driver = Compressed(schedule, schedule.opens, START)
+    driver = Driver(schedule, schedule.opens, START)
     market.runner.listeners.append(lambda commands, events: driver.heard(events))
     while driver.day < schedule.calendar.next_trading_day(schedule.calendar.next_trading_day(schedule.opens)):
         for step in driver.due(market.now):

@@ -11,7 +11,7 @@ from exchange import Exchange
 from exchange.calendar import CalendarError, beijing
 from exchange.catalogue import Kind, read_catalogue
 from exchange.phases import FOLLOWS
-from exchange.schedule import Compressed, Schedule, follow
+from exchange.schedule import Driver, Schedule, follow
 from matching.codes import ALL, CommandKind, EventKind, Limit, Phase, Reason, SettlementRule
 from matching.records import COMMAND, EVENT
 
@@ -246,7 +246,7 @@ def walk(driver, until):
 
 
 def test_by_hand_the_days_follow_each_other():
-    driver = Compressed(CHINESE, OPENS, start_ns=0)
+    driver = Driver(CHINESE, OPENS, start_ns=0)
     for day in DAYS[:3]:
         for expected in CHINESE.day(day):
             assert driver.upcoming == (expected.time, expected.description) and driver.day == day
@@ -257,14 +257,14 @@ def test_by_hand_the_days_follow_each_other():
 
 def test_a_driver_is_finished_when_the_calendar_is():
     last = CHINESE.calendar.trading_days(DATE(2027, 12, 1), DATE(2027, 12, 31))[-1]
-    driver = Compressed(CHINESE, last, start_ns=0)
+    driver = Driver(CHINESE, last, start_ns=0)
     steps = [driver.next() for _ in CHINESE.day(last)]
     assert all(step is not None for step in steps) and driver.next() is None and driver.due(10**18) == []
     assert driver.finished and driver.upcoming is None
 
 
 def test_24_hours_pass_in_five_minutes_and_idle_hours_faster():
-    driver = Compressed(CHINESE, FRIDAY, start_ns=10**18)
+    driver = Driver(CHINESE, FRIDAY, start_ns=10**18)
     steps = CHINESE.day(FRIDAY)
     seen, now = [], 10**18
     while driver.day == FRIDAY:
@@ -285,7 +285,7 @@ def test_24_hours_pass_in_five_minutes_and_idle_hours_faster():
 def test_in_real_time_nothing_is_skipped_and_what_is_overdue_comes_at_once():
     steps = CHINESE.day(FRIDAY)
     noon = steps[11].time + MINUTE
-    driver = Compressed(CHINESE, FRIDAY, noon, factor=1, market_ns=noon, idle_ns=None)
+    driver = Driver(CHINESE, FRIDAY, noon, factor=1, market_ns=noon, idle_ns=None)
     assert [step.time for step in driver.due(noon)] == [step.time for step in steps[:12]]
     assert driver.due(steps[12].time - 1) == [] and driver.market_time(noon + 7) == noon + 7
     assert [step.time for step in driver.due(steps[12].time)] == [steps[12].time]
@@ -293,12 +293,12 @@ def test_in_real_time_nothing_is_skipped_and_what_is_overdue_comes_at_once():
 
 def test_time_does_not_stand_still_or_run_back():
     with pytest.raises(ValueError, match="factor is 0, must be above 0"):
-        Compressed(CHINESE, FRIDAY, 0, factor=0)
+        Driver(CHINESE, FRIDAY, 0, factor=0)
 
 
 def test_a_short_auction_lasts_two_minutes_of_market_time():
     """RULEBOOK 8.8, 14.7"""
-    driver = Compressed(INTERNATIONAL, FRIDAY, start_ns=0)
+    driver = Driver(INTERNATIONAL, FRIDAY, start_ns=0)
     begun = walk(driver, ("06:00", "continuous")).time
     driver.heard(event(EventKind.PHASE, SC1, Phase.CALL_AUCTION, Reason.VELOCITY, time=10 * MINUTE // 288))
     step = driver.next()
@@ -312,7 +312,7 @@ def test_a_short_auction_lasts_two_minutes_of_market_time():
 ])
 def test_a_short_auction_trades_before_the_break_or_the_close(before, minutes, following, way):
     """RULEBOOK 14.7: begun a minute before, it would end a minute after."""
-    driver = Compressed(CHINESE, FRIDAY, start_ns=0)
+    driver = Driver(CHINESE, FRIDAY, start_ns=0)
     walk(driver, before)
     due, _ = driver.upcoming
     driver.heard(event(EventKind.PHASE, SC2, Phase.CONTINUOUS))
@@ -329,7 +329,7 @@ def test_a_short_auction_trades_before_the_break_or_the_close(before, minutes, f
 
 def test_an_auction_that_the_break_came_too_early_for_ends_in_the_break():
     """RULEBOOK 14.7: the hub was quicker than the command, which it refused."""
-    driver = Compressed(CHINESE, FRIDAY, start_ns=0)
+    driver = Driver(CHINESE, FRIDAY, start_ns=0)
     walk(driver, ("10:15", "break"))
     driver.heard(event(EventKind.PHASE, SC1, Phase.CALL_AUCTION, Reason.VELOCITY, time=0))
     step = driver.next()
@@ -339,7 +339,7 @@ def test_an_auction_that_the_break_came_too_early_for_ends_in_the_break():
 
 
 def test_an_auction_that_somebody_else_has_ended_is_left_alone():
-    driver = Compressed(CHINESE, FRIDAY, start_ns=0)
+    driver = Driver(CHINESE, FRIDAY, start_ns=0)
     walk(driver, ("09:00", "continuous"))
     driver.heard(event(EventKind.PHASE, SC1, Phase.CALL_AUCTION, Reason.VELOCITY, time=0))
     driver.heard(event(EventKind.PHASE, SC1, Phase.CONTINUOUS))
@@ -348,7 +348,7 @@ def test_an_auction_that_somebody_else_has_ended_is_left_alone():
 
 def test_what_an_operator_has_halted_stays_halted_until_the_close():
     """RULEBOOK 9.5, 14.7"""
-    driver = Compressed(CHINESE, FRIDAY, start_ns=0)
+    driver = Driver(CHINESE, FRIDAY, start_ns=0)
     walk(driver, ("09:00", "continuous"))
     driver.heard(event(EventKind.PHASE, SC1, Phase.HALTED))
     for time, text, takes_part in (("10:15", "break", False), ("10:30", "continuous", False), ("15:00", "closing", True)):
@@ -357,7 +357,7 @@ def test_what_an_operator_has_halted_stays_halted_until_the_close():
 
 def test_what_an_operator_has_resumed_follows_the_timetable_again():
     """RULEBOOK 9.5, 14.7"""
-    driver = Compressed(CHINESE, FRIDAY, start_ns=0)
+    driver = Driver(CHINESE, FRIDAY, start_ns=0)
     walk(driver, ("09:00", "continuous"))
     driver.heard(event(EventKind.PHASE, SC1, Phase.HALTED))
     driver.heard(event(EventKind.PHASE, SC1, Phase.CONTINUOUS))
@@ -367,7 +367,7 @@ def test_what_an_operator_has_resumed_follows_the_timetable_again():
 @pytest.mark.parametrize(("days", "halted"), [(2, False), (3, True)])
 def test_after_three_locked_days_an_instrument_is_halted_for_a_day(days, halted):
     """RULEBOOK 9.4, 14.7"""
-    driver = Compressed(CHINESE, FRIDAY, start_ns=0)
+    driver = Driver(CHINESE, FRIDAY, start_ns=0)
     walk(driver, ("15:10", "settlement"))
     driver.heard(event(EventKind.SETTLED, SC1, price=5600, leaves=days))
     walk(driver, ("15:30", "ends"))
@@ -383,7 +383,7 @@ def test_after_three_locked_days_an_instrument_is_halted_for_a_day(days, halted)
 @pytest.mark.parametrize("minutes", [(2, 5), (14, 17)])
 def test_a_countdown_ends_the_one_sided_auction_and_not_the_timetable(minutes):
     """RULEBOOK 13.2, 14.7: a better bid begins it anew; it may end before or after the auction would have."""
-    driver = Compressed(CHINESE, FRIDAY, start_ns=0)
+    driver = Driver(CHINESE, FRIDAY, start_ns=0)
     start = walk(driver, ("13:30", "call auction LN-AUCTION")).time
     for minute in minutes:
         driver.heard(event(EventKind.COUNTDOWN, AUCTION, quantity=minute * MINUTE // 288))
@@ -397,7 +397,7 @@ def test_a_countdown_ends_the_one_sided_auction_and_not_the_timetable(minutes):
 
 def test_months_are_listed_at_what_was_settled():
     """RULEBOOK 14.2"""
-    driver = Compressed(CHINESE, DATE(2026, 12, 31), start_ns=0)
+    driver = Driver(CHINESE, DATE(2026, 12, 31), start_ns=0)
     walk(driver, ("15:10", "settlement"))
     driver.heard(event(EventKind.SETTLED, INDEX["SC2704"], price=5469))
     walk(driver, ("15:30", "ends"))
@@ -429,7 +429,7 @@ def test_after_a_restart_the_next_step_follows_and_no_trading_time_is_lost(profi
     total = len(schedule.day(FRIDAY))
     for place in range(total - 1):
         exchange, steps = standing(schedule, FRIDAY, place)
-        driver = Compressed.resume(schedule, exchange, start_ns=5)
+        driver = Driver.resume(schedule, exchange, start_ns=5)
         time, _ = driver.upcoming
         assert driver.day == FRIDAY and time <= steps[place + 1].time
         assert driver.market_time(5) < time
@@ -444,7 +444,7 @@ def test_the_steps_of_a_chinese_day_are_recognised(time):
     steps = CHINESE.day(FRIDAY)
     place = [number for number, step in enumerate(steps) if f"{beijing(step.time):%H:%M}" == time][0]
     exchange, _ = standing(CHINESE, FRIDAY, place)
-    driver = Compressed.resume(CHINESE, exchange, start_ns=0)
+    driver = Driver.resume(CHINESE, exchange, start_ns=0)
     assert driver.upcoming == (steps[place + 1].time, steps[place + 1].description)
 
 
@@ -453,14 +453,14 @@ def test_a_day_that_has_ended_is_followed_by_the_next():
     exchange, steps = standing(CHINESE, FRIDAY, len(CHINESE.day(FRIDAY)) - 1)
     exchange.book.instruments["locked_days"][LU1] = -3
     exchange.ledger.limits["settlement"][SC1] = 5300
-    driver = Compressed.resume(CHINESE, exchange, start_ns=0)
+    driver = Driver.resume(CHINESE, exchange, start_ns=0)
     first = driver.next()
     assert driver.day == DATE(2026, 12, 7) and first.commands[0]["quantity"] == 20261207
     assert (LU1, Phase.HALTED) in first.commands[["instrument", "order_type"]].tolist()
 
 
 def test_an_exchange_that_has_seen_nothing_begins_with_the_first_day():
-    driver = Compressed.resume(CHINESE, Exchange(CHINESE.catalogue.instruments, 1), start_ns=0)
+    driver = Driver.resume(CHINESE, Exchange(CHINESE.catalogue.instruments, 1), start_ns=0)
     assert driver.day == OPENS and driver.next().commands[0]["quantity"] == 20261201
 
 
@@ -471,7 +471,7 @@ def test_halts_short_auctions_and_countdowns_survive_a_restart():
     exchange, _ = standing(CHINESE, FRIDAY, place)
     exchange.book.instruments["phase"][[SC1, SC2]] = Phase.HALTED, Phase.CALL_AUCTION
     exchange.book.instruments["deadline"][AUCTION] = 3 * MINUTE // 288
-    driver = Compressed.resume(CHINESE, exchange, start_ns=0)
+    driver = Driver.resume(CHINESE, exchange, start_ns=0)
     first, second = driver.next(), driver.next()
     assert first.commands[["instrument", "order_type"]].tolist() == [(SC2, Phase.CONTINUOUS)]
     assert second.commands[["instrument", "order_type"]].tolist() == [(AUCTION, Phase.AUCTION_MATCH), (AUCTION, Phase.CLOSED)]
@@ -483,5 +483,5 @@ def test_in_real_time_a_restart_catches_up():
     steps = CHINESE.day(FRIDAY)
     exchange, _ = standing(CHINESE, FRIDAY, 6)
     now = steps[9].time + MINUTE
-    driver = Compressed.resume(CHINESE, exchange, now, factor=1, market_ns=now, idle_ns=None)
+    driver = Driver.resume(CHINESE, exchange, now, factor=1, market_ns=now, idle_ns=None)
     assert [step.time for step in driver.due(now)] == [step.time for step in steps[7:10]]

@@ -1,11 +1,12 @@
 """exchange/surveillance.py: conduct of members as RULEBOOK 9.7 counts it, and what is reported of it."""
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
 
 from exchange import Exchange
-from exchange.surveillance import CONDUCT, Behaviour, Notice, Step, Surveillance, Thresholds, order_to_trade
+from exchange.surveillance import CONDUCT, Behaviour, Notice, Step, Surveillance, Thresholds
 from matching.codes import ALL, CommandKind, EventKind, Flag, Limit, Reason, Side, TimeInForce
 from tests.build import account, amend, cancel, enter, instrument, operator, rows
 from tests.exchange.events import accepted, canceled, stream, traded
@@ -203,14 +204,6 @@ def test_the_figures_of_a_day_begin_anew_within_a_batch():
     assert hub.surveillance.trading_date == 20261106
 
 
-def test_messages_a_trade():
-    hub = Hub()
-    hub.do(enter(0, BUY, 95, 5), amend(0, 1, 94, 5), cancel(0, 1), enter(0, BUY, 95, 5))
-    assert order_to_trade(hub.surveillance.conduct(0)[0]) is None
-    hub.do(enter(1, SELL, 95, 1), enter(1, SELL, 95, 1))
-    assert order_to_trade(hub.surveillance.conduct(0)[0]) == 2.0
-
-
 # Against a plain replay, over a snapshot, and what is refused
 
 
@@ -305,7 +298,7 @@ def test_a_batch_that_does_not_continue_is_refused():
     exchange = Exchange([instrument()], accounts=2, risk=False)
     commands = rows(*(enter(0, BUY, 100, 1) for _ in range(4)))
     events = exchange.apply(commands)
-    new = lambda: Surveillance(exchange.instruments, exchange.accounts)      # noqa: E731
+    new = partial(Surveillance, exchange.instruments, exchange.accounts)
     with pytest.raises(ValueError, match="event 2 of command 2"):
         new().record(commands[1:], events[1:])
     with pytest.raises(ValueError, match="event 1 of command 1"):

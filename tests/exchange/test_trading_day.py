@@ -6,7 +6,7 @@ import pytest
 
 from exchange import Account, Exchange
 from exchange.catalogue import read_catalogue
-from exchange.schedule import Compressed, Schedule
+from exchange.schedule import Driver, Schedule
 from matching.codes import CommandKind, EventKind, Flag, Limit, OrderType, Phase, Reason, Side, TimeInForce
 from tests.build import enter, rows
 
@@ -24,7 +24,7 @@ class Hub:
         self.schedule = SCHEDULES[profile]
         self.exchange = Exchange(self.schedule.catalogue.instruments,
                                  [Account(name=f"A{number}", equity=10**12) for number in range(accounts)], max_orders=1 << 10)
-        self.driver = Compressed(self.schedule, date or self.schedule.opens, 0)
+        self.driver = Driver(self.schedule, date or self.schedule.opens, 0)
         self.index = {contract.symbol: number for number, contract in enumerate(self.schedule.contracts)}
 
     def apply(self, block, time):
@@ -87,7 +87,7 @@ def test_after_a_restart_the_steps_that_follow_are_the_same(profile):
     hub = Hub(profile, DATE(2026, 12, 30))
     for _ in range(60):
         step, _ = hub.step()
-        resumed = Compressed.resume(hub.schedule, hub.exchange, 0)
+        resumed = Driver.resume(hub.schedule, hub.exchange, 0)
         following, expected = resumed.upcoming, hub.driver.upcoming
         assert resumed.day == hub.driver.day and following[0] <= expected[0]
         if step.description == "settlement" or "ends" in step.description or "begins" in step.description:

@@ -45,7 +45,7 @@ class Floor:
         exchange = Exchange(instruments or [instrument(), instrument("FU2701")],
                             accounts or [account("alice"), account("bob"), account("carol")], max_orders=4096, **settings)
         market, blotter = MarketData(exchange.instruments), Blotter(4096)
-        self.hub = Hub(exchange, None, blotter, market,  # type: ignore[arg-type]
+        self.hub = Hub(exchange, None, blotter, market,
                        Feed(exchange.instruments, market, exchange), Auth(KEYS), lambda: self.now, "floor", limits or Limits(),
                        surveillance=Surveillance(exchange.instruments, exchange.accounts),
                        statements=Statements(exchange.instruments, exchange.accounts, blotter), settlements=Settlements(),

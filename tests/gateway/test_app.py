@@ -275,8 +275,9 @@ async def test_an_operator_halts_an_instrument_and_everybody_hears_of_it(served)
 
 
 def test_operators_work_over_http_too_and_traders_do_not(served):
-    ask = lambda key, **params: httpx.get(f"http://{served}/api/v2/operator/set_phase", params=params, timeout=20,  # noqa: E731
-                                          auth=(key, f"{key}-secret"))
+    def ask(key, **params):
+        return httpx.get(f"http://{served}/api/v2/operator/set_phase", params=params, timeout=20, auth=(key, f"{key}-secret"))
+
     refused = ask("alice", instrument_name="PG2701", phase="break")
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, 13021)
     for phase in ("break", "continuous"):

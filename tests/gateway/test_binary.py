@@ -562,7 +562,10 @@ def test_a_wrong_key_and_silence_are_closed_with_1008(hub_of_sockets):
 
 def test_a_lost_connection_cancels_and_a_logout_does_not(hub_of_sockets):
     hub = hub_of_sockets
-    resting = lambda: len(hub.hub.exchange.orders("SC2701"))  # noqa: E731
+
+    def resting():
+        return len(hub.hub.exchange.orders("SC2701"))
+
     with BinaryClient(hub.url, "carol", "carol-secret") as carol:
         carol.send(rows(buy(91, 1), buy(92, 1)))
         receive(carol, 2)
@@ -592,7 +595,10 @@ def test_many_frames_at_once_are_all_answered_in_order(hub_of_sockets):
 def test_a_client_that_sends_and_never_reads_is_stopped_from_sending_and_then_cut(hub_of_sockets):
     """Its frames wait in its own socket, not in the hub; and in the end its resting order is canceled."""
     hub = hub_of_sockets
-    resting = lambda: len(hub.hub.exchange.orders("FU2701"))  # noqa: E731
+
+    def resting():
+        return len(hub.hub.exchange.orders("FU2701"))
+
     assert hub.inside(resting) == 0
     before = hub.inside(lambda: hub.hub.exchange.sequence)
     client = by_hand(hub.url, "bob", cancel_on_disconnect=True, max_queue=1)

@@ -37,7 +37,7 @@ class Process:
                 break
         else:
             raise AssertionError("".join(self.said))
-        self.at = re.search(r"ws://([\d.:]+)/ws/api/v2", "".join(self.said)).group(1)    # type: ignore[union-attr]
+        self.at = re.search(r"ws://([\d.:]+)/ws/api/v2", "".join(self.said)).group(1)
 
     def ask(self, method: str, key: str = "demo", **params: object) -> dict:
         """One request over HTTP, as the greeting shows it. Errors come back as the answer."""
@@ -79,7 +79,7 @@ def test_the_greeting_shows_keys_and_an_order_that_works_when_pasted(folder):
     try:
         said = "".join(hub.said)
         assert "demo / demo-secret" in said
-        command = re.search(r"curl .*'", said).group(0)                                    # type: ignore[union-attr]
+        command = re.search(r"curl .*'", said).group(0)
         answer = json.loads(subprocess.run(command, shell=True, capture_output=True, text=True, timeout=30).stdout)
         assert answer["result"]["order"]["order_state"] == "open"
     finally:
@@ -183,7 +183,7 @@ def test_a_journal_that_cannot_be_written_stops_the_hub_and_the_next_start_has_a
 
 def test_a_hub_that_nobody_listens_to_still_stops_in_order(folder):
     hub = Process(folder, "--no-members")
-    hub.process.stdout.close()                                                             # type: ignore[union-attr]
+    hub.process.stdout.close()
     hub.process.send_signal(signal.SIGTERM)
     assert hub.process.wait(timeout=30) == 0
 

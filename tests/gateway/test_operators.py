@@ -6,6 +6,7 @@ and that what came of it is read back in names, currency and units.
 import asyncio
 import time
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
@@ -136,7 +137,7 @@ def test_an_auction_is_answered_with_its_price_and_the_number_of_its_trades(op, 
     ({"scope": "firm", "firm": 0}, "firm_killed")])
 def test_a_kill_switch_stops_what_its_scope_says_until_it_is_off(op, alice, scope, reason):
     """RULEBOOK 7.2."""
-    buy = lambda: alice.ask("private/buy", instrument_name="SC2701", amount=10, price=10)  # noqa: E731
+    buy = partial(alice.ask, "private/buy", instrument_name="SC2701", amount=10, price=10)
     (event,) = op.ask("operator/kill_switch", on=True, **scope)["events"]
     assert (event["event"], event["scope"], event["on"]) == ("kill_switch", scope["scope"], True)
     assert {name: event[name] for name in scope if name != "account"} == {
@@ -322,7 +323,7 @@ def test_an_instrument_expires_after_its_settlement_and_delivers():
 def test_settlements_come_page_by_page(floor, op, alice):
     for _ in range(5):
         op.ask("operator/settle", instrument_name="SC2701", rule="given", price=10)
-    ask = lambda **more: alice.ask("public/get_last_settlements_by_instrument", instrument_name="SC2701", count=2, **more)  # noqa: E731
+    ask = partial(alice.ask, "public/get_last_settlements_by_instrument", instrument_name="SC2701", count=2)
     seen, page = [], ask()
     while True:
         seen += [entry["seq"] for entry in page["settlements"]]

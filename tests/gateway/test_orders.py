@@ -277,7 +277,10 @@ def test_of_two_linked_orders_one_cancels_the_other(alice, bob):
 def test_the_other_of_a_pair_is_told_anew_when_the_first_is_gone(alice):
     """What was asked for before is not told as it was then."""
     first = order(alice, "sell", 2, "1.03")["order"]["order_id"]
-    ask = lambda: alice.ask("private/get_order_state", order_id=first).get("linked_order_id")  # noqa: E731
+
+    def ask():
+        return alice.ask("private/get_order_state", order_id=first).get("linked_order_id")
+
     assert ask() is None
     second = order(alice, "sell", 2, "1.04", linked_order_id=first)["order"]["order_id"]
     assert ask() == second

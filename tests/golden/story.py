@@ -24,7 +24,7 @@ from exchange.calendar import beijing
 from exchange.catalogue import Catalogue, read_catalogue
 from exchange.marketdata import MarketData
 from exchange.projections import Projections
-from exchange.schedule import Compressed, Schedule, Step
+from exchange.schedule import Driver, Schedule, Step
 from exchange.surveillance import Surveillance
 from matching.codes import ALL, Phase, SelfMatch
 from tests.golden.grammar import Grammar, StoryError
@@ -159,7 +159,7 @@ class Stage:
         self.hub = new_hub(schedule.catalogue)
         begin = schedule.day(schedule.opens)[0].time
         self._schedule = schedule
-        self._driver = Compressed(schedule, schedule.opens, begin, factor=1, market_ns=begin, idle_ns=None)
+        self._driver = Driver(schedule, schedule.opens, begin, factor=1, market_ns=begin, idle_ns=None)
         names = [account.name for account in ACCOUNTS]
         self._grammar = Grammar(instruments, names)
         self._telling = Telling(instruments, names, self._name)

@@ -21,7 +21,8 @@ PROGRAM = """
 import json
 import numba, numpy as np
 from matching import jit, probe
-print(json.dumps({"answer": int(probe.ask(4)), "compiled": jit.compilations(),
+cached = jit.is_cached()
+print(json.dumps({"cached": cached, "answer": int(probe.ask(4)), "compiled": jit.compilations(),
                   "hits": sum(probe.ask.stats.cache_hits.values()), "folder": numba.config.CACHE_DIR}))
 """
 PROBE = """
@@ -42,38 +43,45 @@ def step(number):
 """
 
 
-@pytest.fixture
-def copy(tmp_path):
-    """A copy of the matching package with a small kernel in it, and a function that runs it in a new process."""
-    shutil.copytree(ROOT / "matching", tmp_path / "matching", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "matching" / "probe.py").write_text(PROBE)
-    (tmp_path / "matching" / "probe_step.py").write_text(STEP)
-
-    def run():
-        done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=tmp_path, capture_output=True, text=True,
-                              env={**os.environ, "PYTHONPATH": str(tmp_path),
-                                   "NUMBA_CACHE_DIR": str(tmp_path / "cache")})
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    return tmp_path / "matching", run
+def checkout(root):
+    """A copy of the matching package with a small kernel in it."""
+    shutil.copytree(ROOT / "matching", root / "matching", ignore=shutil.ignore_patterns("__pycache__"))
+    (root / "matching" / "probe.py").write_text(PROBE)
+    (root / "matching" / "probe_step.py").write_text(STEP)
+    return root
 
 
-def test_a_second_process_takes_the_kernel_from_the_cache_and_compiles_nothing(copy):
-    _, run = copy
-    first, second = run(), run()
-    assert (first["answer"], first["compiled"], first["hits"]) == (21, 1, 0)
-    assert (second["answer"], second["compiled"], second["hits"]) == (21, 0, 1)
+def run(root, cache):
+    """What PROGRAM says of the checkout in a new process."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=root, capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(root), "NUMBA_CACHE_DIR": str(cache), "NUMBA_DISABLE_JIT": "0"})
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_second_process_takes_the_kernel_from_the_cache_and_compiles_nothing(tmp_path):
+    root, cache = checkout(tmp_path / "first"), tmp_path / "cache"
+    first, second = run(root, cache), run(root, cache)
+    assert (first["cached"], first["answer"], first["compiled"], first["hits"]) == (False, 21, 1, 0)
+    assert (second["cached"], second["answer"], second["compiled"], second["hits"]) == (True, 21, 0, 1)
     assert first["folder"] == second["folder"]
 
 
+def test_another_checkout_of_the_same_sources_is_not_cached_because_the_first_one_is(tmp_path):
+    """Numba would not find the kernels of the first: it looks for the path of their file."""
+    first, second = (run(checkout(tmp_path / name), tmp_path / "cache") for name in ("first", "second"))
+    assert (first["cached"], first["compiled"]) == (False, 1)
+    assert (second["cached"], second["compiled"]) == (False, 1)
+    assert first["folder"] != second["folder"]
+
+
 @pytest.mark.parametrize("old, new, answer", [("number + 3", "number + 5", 27), ("FACTOR = 3", "FACTOR = 4", 28)])
-def test_an_edited_helper_or_constant_in_another_file_is_never_answered_from_the_old_cache(copy, old, new, answer):
-    package, run = copy
-    before = run()
-    step = package / "probe_step.py"
+def test_an_edited_helper_or_constant_in_another_file_is_never_answered_from_the_old_cache(tmp_path, old, new, answer):
+    root, cache = checkout(tmp_path / "first"), tmp_path / "cache"
+    before = run(root, cache)
+    step = root / "matching" / "probe_step.py"
     step.write_text(step.read_text().replace(old, new))
-    after = run()
+    after = run(root, cache)
     assert (before["answer"], after["answer"]) == (21, answer)
     assert (after["compiled"], after["hits"]) == (1, 0)
     assert after["folder"] != before["folder"]

@@ -11,6 +11,7 @@ from matching.codes import (
     CommandKind,
     EventKind,
     Flag,
+    Limit,
     Mechanism,
     OrderType,
     Phase,
@@ -386,6 +387,26 @@ def test_9_3_a_phase_to_continuous_forgets_the_slices(venue):
     assert book.do(at(enter(A, BUY, 105, 1, time_in_force=IOC), 0))[-1] == ("canceled", 9, "VELOCITY", 1)
     assert book.do(at(phase(HALTED), 0), at(phase(CONTINUOUS), 0), at(enter(A, BUY, 105, 1, time_in_force=IOC), 0))[-1] == (
         "traded", 12, 2, 105, 1)
+
+
+@pytest.mark.parametrize("which, value, later", [
+    (Limit.INSTRUMENT_VELOCITY, 3, 0), (Limit.INSTRUMENT_VELOCITY_WINDOW, 4000, 10_000)])
+def test_9_3_a_limit_of_velocity_or_its_window_forgets_the_slices(venue, which, value, later):
+    """Second 10 is slice 10; with the longer window second 20 is."""
+    book = venue([instrument(**FAST)], risk=True)
+    offers(book, 102, 105, 106)
+    book.do(at(enter(A, BUY, 102, 1), 0), at(enter(B, BUY, 101, 1), 0), at(enter(B, SELL, 101, 1), 0))
+    book.do(at(enter(A, BUY, 102, 1), 0), at(enter(B, SELL, 102, 1), 0))
+    assert book.do(at(enter(A, BUY, 105, 1, time_in_force=IOC), 0))[-1] == ("canceled", 9, "VELOCITY", 1)
+    book.do(at(operator(CommandKind.LIMIT, which, quantity=value), 0))
+    assert book.do(at(enter(A, BUY, 105, 1, time_in_force=IOC), later))[-1] == ("traded", 11, 2, 105, 1)
+
+
+def test_11_7_liquidation_waits_for_the_end_of_a_call_auction(venue):
+    book = in_phase(venue, CALL_AUCTION)
+    assert book.do(operator(CommandKind.LIQUIDATE, account=0)) == [("rejected", "NOT_IN_AUCTION", CALL_AUCTION, 0)]
+    book.do(phase(CONTINUOUS))
+    assert book.do(operator(CommandKind.LIQUIDATE, account=0))[0] == ("canceled", 1, "LIQUIDATION", 5)
 
 
 def test_9_3_an_amended_order_is_held_up_too(venue):

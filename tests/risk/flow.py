@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 
 from exchange import Instrument
-from matching.codes import CommandKind, Flag, Limit, OrderType, SettlementRule, Side, TimeInForce
+from matching.codes import ALL, CommandKind, Flag, Limit, OrderType, Phase, SettlementRule, Side, TimeInForce
 from tests.build import instrument
 from tests.matching.flow import Flow, random_flow
 
@@ -20,6 +20,7 @@ LIMITS = {Limit.PROTECTION_RESET: (0,), Limit.PROTECTION_LOTS: (0, 20, 60), Limi
           Limit.INSTRUMENT_OPENING_CAP: (0, 40, 400), Limit.INSTRUMENT_MARGIN: (0, 0, 5, 60),
           Limit.INSTRUMENT_MAX_POSITION: (20, FAR), Limit.INSTRUMENT_FEE_PER_LOT: (0, 3),
           Limit.INSTRUMENT_FEE_RATE: (0, 999, 1_000_000), Limit.INSTRUMENT_MARGIN_RATE: (0, 700)}
+BREAKER_LIMITS = {Limit.INSTRUMENT_VELOCITY: (0, 1, 2, 4), Limit.INSTRUMENT_VELOCITY_WINDOW: (0, 1, 2, 50, 4000)}
 OPERATORS = {CommandKind.LIMIT: 0.6, CommandKind.CASH: 0.15, CommandKind.LIQUIDATE: 0.1, CommandKind.END_DAY: 0.15}
 
 
@@ -54,6 +55,19 @@ def special_flow(seed: int, count: int, risk: bool = True) -> Flow:
     _flags(rng, commands, instruments)
     _operators(rng, commands, len(instruments), len(accounts))
     return Flow(seed, instruments, accounts, int(rng.choice((60, 500))), commands, True, 1 << 10)
+
+
+def breaker_flow(seed: int, count: int) -> Flow:
+    """The special flow of a seed in which limits set the circuit breaker, and instead of CASH trading goes on everywhere."""
+    rng = np.random.default_rng((seed, 11))
+    flow = special_flow(seed, count)
+    for row in np.flatnonzero(flow.commands["kind"] == CommandKind.LIMIT):
+        limit = rng.choice(list(BREAKER_LIMITS))
+        _write(flow.commands[row], {"kind": CommandKind.LIMIT, "instrument": int(flow.commands["instrument"][row]),
+                                    "order_type": limit, "quantity": rng.choice(BREAKER_LIMITS[limit])})
+    for row in np.flatnonzero(flow.commands["kind"] == CommandKind.CASH):
+        _write(flow.commands[row], {"kind": CommandKind.PHASE, "instrument": ALL, "order_type": Phase.CONTINUOUS})
+    return flow
 
 
 def _instruments(rng: np.random.Generator) -> tuple[Instrument, ...]:

@@ -715,3 +715,5 @@ class RiskOracle:
         elif limit == Limit.PROTECTION_RESET:                                              # 9.6
             account = self.accounts[command.account]
             account.counted, account.tripped = 0, False
+        if limit in {Limit.INSTRUMENT_VELOCITY, Limit.INSTRUMENT_VELOCITY_WINDOW}:         # 9.3
+            self.book.markets[command.instrument].slices.clear()

@@ -9,11 +9,12 @@ from matching.codes import EventKind, Reason
 from matching.invariants import check_book
 from tests.matching.divergence import first_difference
 from tests.matching.flow import engine, random_flow, reference
-from tests.risk.flow import special_flow
+from tests.risk.flow import breaker_flow, special_flow
 
 FLOWS, LENGTH = 100, 1500
 AT_LEAST = 30
 SPECIAL_FLOWS, SPECIAL_AT_LEAST = 60, 10
+BREAKER_FLOWS = 30
 REASONS = {reason for reason in Reason if reason // 100 in (1, 5) or Reason.HUB_KILLED <= reason <= Reason.INSTRUMENT_HALTED
            or Reason.PRICE_OFF_TICK <= reason <= Reason.MAX_ORDER_NOTIONAL} - {Reason.INVALID_COUNTERPARTY}
 REASONS |= {Reason.UNKNOWN_ORDER, Reason.BOOK_FULL, Reason.POST_ONLY_WOULD_TRADE}
@@ -51,3 +52,9 @@ def test_every_accept_and_reject_is_the_one_that_the_oracle_predicts_and_every_r
 def test_offsets_legs_protection_and_clearing_are_those_of_the_oracle():
     kinds, reasons = what_occurs(special_flow(seed, LENGTH) for seed in range(SPECIAL_FLOWS))
     assert rare(reasons, OF_POSITIONS, SPECIAL_AT_LEAST) | rare(kinds, KINDS, SPECIAL_AT_LEAST) == {}
+
+
+def test_circuit_breakers_that_come_and_go_are_those_of_the_oracle():
+    """9.3; 11.7 in a call auction"""
+    _, reasons = what_occurs(breaker_flow(seed, LENGTH) for seed in range(BREAKER_FLOWS))
+    assert rare(reasons, {Reason.VELOCITY, Reason.NOT_IN_AUCTION}, SPECIAL_AT_LEAST) == {}
