@@ -25,7 +25,7 @@ from exchange.operators import check_operator, done, operate
 from exchange.phases import release_lock
 from matching.book import bucket_of, find, next_row, own, price_of
 from matching.codes import ALL, CommandKind, EventKind, Mechanism, Reason
-from matching.jit import code, inlined, kernel, outlined, prefetch, rarely
+from matching.jit import code, inlined, kernel, outlined, prefetch, rarely, read_anew
 from matching.kernel import amend, enter, rejected, resting_order, withdraw
 from matching.records import (
     CACHE_LINE,
@@ -56,6 +56,7 @@ from risk.kernel import (
     names_client_order,
     remember,
     settle,
+    settle_enter,
     settle_plain,
 )
 from risk.positions import row_of_exposure
@@ -118,6 +119,7 @@ def is_for_plain_market(book, command):
 @outlined
 def refuse_enter(book, ledger, risk, events, at, command):
     """A plain order does not pass: find the first rule that it breaks, and say so."""
+    read_anew()
     reason, value, bound, first, _ = check_enter_any(book, ledger, risk, command)
     return rejected(book, events, at, command, reason, value, bound, first)
 
@@ -130,12 +132,11 @@ def process_enter(book, ledger, risk, events, at, command):
         return refuse_enter(book, ledger, risk, events, at, command)
     if not risk:
         return enter(book, events, at, command, price)
-    hold_plain(ledger, command.account, command.instrument, command.side, command.quantity, 1)
     count_message(ledger.accounts[np.uint64(command.account)], command.time)
     if names_client_order(command):
         remember(ledger, command)
     end = enter(book, events, at, command, price)
-    settle_plain(ledger, events, at + 1, end)    # behind ACCEPTED, for which the order is held already
+    settle_enter(ledger, command, events, at + 1, end)
     return end
 
 

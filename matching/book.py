@@ -245,8 +245,7 @@ def rest(book, side, slot, row):
     order = book.orders[slot]
     tail = level.tail
     order.level = row
-    order.next = NOBODY
-    order.previous = tail
+    order.links = np.int64(tail) << 32           # next NOBODY, previous the tail
     book.orders[tail].next = slot
     level.tail = slot
     level.quantity += order.leaves_quantity

@@ -145,6 +145,27 @@ def _rarely_compiled(condition):
     return lambda condition: _rarely(condition)
 
 
+def read_anew() -> None:
+    """At the beginning of a way that is rarely taken: what it needs is read from memory again.
+
+    Else the compiler would keep on the way of the many, in registers or on the stack, all that the rare one might use.
+    """
+
+
+@intrinsic
+def _read_anew(typing):
+    def generate(context, builder, signature, arguments):
+        builder.call(ir.InlineAsm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", side_effect=True), [])
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@overload(read_anew, inline="always")
+def _read_anew_compiled():
+    return lambda: _read_anew()
+
+
 def prefetch(array, row, byte=0) -> None:
     """Begin to load what a row has from `byte` on, as it will be needed soon. Changes nothing, may name any row."""
 
@@ -169,3 +190,57 @@ def _prefetch(typing, array, row, byte):
 def _prefetch_compiled(array, row, byte=0):
     return lambda array, row, byte=0: _prefetch(array, row, byte)
 
+
+
+def copy_fields(target, source, first, last):
+    """Copy all fields from `first` to `last`, which lie alike in both records. One or two moves when compiled."""
+    names = source.dtype.names
+    for name in names[names.index(first):names.index(last) + 1]:
+        target[name] = source[name]
+
+
+def clear_fields(target, first, last):
+    """Set all fields from `first` to `last` of a record to zero. One or two moves when compiled."""
+    names = target.dtype.names
+    for name in names[names.index(first):names.index(last) + 1]:
+        target[name] = 0
+
+
+def _span(record, first, last):
+    """(offset, bytes) of the fields from `first` to `last` of a record type."""
+    end = record.offset(last) + record.typeof(last).bitwidth // 8
+    return record.offset(first), end - record.offset(first)
+
+
+def _move(builder, target, source, width):
+    """Copy `width` bytes, or clear them: source None. As one number, for those are what registers are for."""
+    word = ir.IntType(8 * width)
+    value = ir.Constant(word, 0) if source is None else builder.load(builder.bitcast(source, word.as_pointer()), align=1)
+    builder.store(value, builder.bitcast(target, word.as_pointer()), align=1)
+
+
+if not INTERPRETED:
+    @intrinsic(prefer_literal=True)
+    def copy_fields(typing, target, source, first, last):
+        first, last = first.literal_value, last.literal_value
+        offset, width = _span(source, first, last)
+
+        def generate(context, builder, signature, arguments):
+            to = builder.gep(builder.bitcast(arguments[0], ir.IntType(8).as_pointer()), [ir.Constant(ir.IntType(64), signature.args[0].offset(first))])
+            of = builder.gep(builder.bitcast(arguments[1], ir.IntType(8).as_pointer()), [ir.Constant(ir.IntType(64), offset)])
+            _move(builder, to, of, width)
+            return context.get_dummy_value()
+
+        return types.void(target, source, types.literal(first), types.literal(last)), generate
+
+    @intrinsic(prefer_literal=True)
+    def clear_fields(typing, target, first, last):
+        first, last = first.literal_value, last.literal_value
+        offset, width = _span(target, first, last)
+
+        def generate(context, builder, signature, arguments):
+            to = builder.gep(builder.bitcast(arguments[0], ir.IntType(8).as_pointer()), [ir.Constant(ir.IntType(64), offset)])
+            _move(builder, to, None, width)
+            return context.get_dummy_value()
+
+        return types.void(target, types.literal(first), types.literal(last)), generate

@@ -19,7 +19,7 @@ from matching.codes import (
     Side,
     TimeInForce,
 )
-from matching.jit import code, inlined, rarely
+from matching.jit import clear_fields, code, copy_fields, inlined, rarely
 from matching.records import NOBODY
 
 _BUY = code(Side.BUY)
@@ -35,6 +35,7 @@ _ACCEPTED, _REJECTED, _TRADED = code(EventKind.ACCEPTED), code(EventKind.REJECTE
 _CANCEL, _AMEND, _TAKE = code(CommandKind.CANCEL), code(CommandKind.AMEND), code(CommandKind.TAKE)
 _CANCELED, _AMENDED = code(EventKind.CANCELED), code(EventKind.AMENDED)
 _NO_FLAGS, _NO_LOTS = code(0), code(0)
+_LOW = code(0xFFFFFFFF)
 _NO_REASON, _IOC_REMAINDER = code(Reason.NONE), code(Reason.IOC_REMAINDER)
 _FOK_NOT_FILLED, _AMENDED_TO_FILLED = code(Reason.FOK_NOT_FILLED), code(Reason.AMENDED_TO_FILLED)
 _SELF_MATCH_INCOMING, _SELF_MATCH_RESTING = code(Reason.SELF_MATCH_INCOMING), code(Reason.SELF_MATCH_RESTING)
@@ -51,30 +52,17 @@ def tell(book, events, at, command, owner, kind, reason, instrument, account, si
     Everything is read before anything is written: the compiler cannot know that the rows do not overlap.
     """
     event = events[np.uint64(at)]
-    event_id = book.state[0].event_id + at + 1
-    sequence, time = command.sequence, command.time
-    client_0, client_1, client_2 = owner.client_0, owner.client_1, owner.client_2
-    event.event_id = event_id
-    event.sequence = sequence
-    event.time = time
+    event.event_id = book.state[0].event_id + at + 1
+    copy_fields(event, command, "sequence", "time")
     event.order_id = order_id
     event.price = price
     event.quantity = quantity
     event.leaves_quantity = leaves
-    event.trade_id = 0
-    event.resting_order_id = 0
-    event.resting_leaves_quantity = 0
-    event.resting_price = 0
-    event.client_0 = client_0
-    event.client_1 = client_1
-    event.client_2 = client_2
-    event.instrument = instrument
-    event.account = account
-    event.resting_account = 0
-    event.kind = kind
-    event.side = side
-    event.reason = reason
-    event.flag_bits = flags
+    clear_fields(event, "trade_id", "resting_price")
+    copy_fields(event, owner, "client_0", "client_1")
+    event.client_2_and_instrument = (np.int64(owner.client_2) & _LOW) | (np.int64(instrument) << 32)
+    event.accounts = np.int64(account) & _LOW
+    event.about = np.int64(kind) | np.int64(side) << 8 | np.int64(reason) << 16 | np.int64(flags) << 32
     return event
 
 
@@ -263,20 +251,14 @@ def execute(book, events, at, command, owner, number, account, order_id, side, l
 
 @inlined
 def keep(order, command, leaves):
-    """Write what an order that rests is remembered by. Reads before it writes, as tell does."""
-    sequence, quantity, account, instrument = command.sequence, command.quantity, command.account, command.instrument
-    client_0, client_1, client_2 = command.client_0, command.client_1, command.client_2
-    side, time_in_force = command.side, command.time_in_force
-    order.order_id = sequence
-    order.quantity = quantity
+    """Write what an order that rests is remembered by."""
+    order.order_id = command.sequence
+    order.quantity = command.quantity
     order.leaves_quantity = leaves
-    order.client_0 = client_0
-    order.client_1 = client_1
-    order.client_2 = client_2
-    order.account = account
-    order.instrument = instrument
-    order.side = side
-    order.terms = time_in_force
+    copy_fields(order, command, "client_0", "client_1")
+    order.client_2_and_terms = np.int64(command.client_2) & _LOW | np.int64(command.instrument) << 32 | (
+        np.int64(command.side) << 48 | np.int64(command.time_in_force) << 56)
+    order.account = command.account
 
 
 @inlined

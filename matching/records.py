@@ -106,7 +106,9 @@ def _event(flags, *client):
 COMMAND = _command("flags", ("client_order_id", CLIENT_ORDER_ID))
 COMMAND_WORDS = _command("flag_bits", *_WORDS)
 EVENT = _event("flags", ("client_order_id", CLIENT_ORDER_ID))
-EVENT_WORDS = _event("flag_bits", *_WORDS)
+# Neighbours once more as one number, for an event costs as much as it takes stores to write.
+EVENT_WORDS = overlaid(overlaid(overlaid(
+    _event("flag_bits", *_WORDS), "client_2_and_instrument", "<i8", "client_2"), "accounts", "<i8", "account"), "about", "<i8", "kind")
 
 # A resting order: one cache line. Slot 0 of the pool is nobody: a link that leads to 0 leads nowhere.
 ORDER = record(
@@ -114,13 +116,14 @@ ORDER = record(
     ("quantity", "<i8"),              # lots, total including what has filled
     ("leaves_quantity", "<i8"),       # lots still open
     *_WORDS,
+    ("instrument", "<u2"),
+    ("side", "u1"),
+    ("terms", "u1"),                  # time in force, and the TRAITs below
     ("next", "<u4"),                  # slot of the next younger order of the level; free slots: the next free one
     ("previous", "<u4"),              # slot of the next older order
     ("level", "<u4"),                 # row of Book.levels
-    ("account", "<i4"),
-    ("instrument", "<u2"),
-    ("side", "u1"),
-    ("terms", "u1"))                  # time in force, and the TRAITs below
+    ("account", "<i4"))
+ORDER = overlaid(overlaid(ORDER, "client_2_and_terms", "<i8", "client_2"), "links", "<i8", "next")
 
 # Bits of ORDER.terms above the time in force. MARKED: the order has a row of EXTRA; who has another bit has this one too.
 TIME_IN_FORCE = 15

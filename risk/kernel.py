@@ -23,6 +23,7 @@ _ACCEPTED, _TRADED = code(EventKind.ACCEPTED), code(EventKind.TRADED)
 _CANCELED, _AMENDED = code(EventKind.CANCELED), code(EventKind.AMENDED)
 _LABEL, _REDUCE_ONLY = code(Flag.LABEL), code(Flag.REDUCE_ONLY)
 _OK = code(Reason.NONE)
+_PIECE = code(0xFFFFFFFF)
 _PRICE_OFF_TICK, _QUANTITY_OFF_LOT = code(Reason.PRICE_OFF_TICK), code(Reason.QUANTITY_OFF_LOT)
 _QUANTITY_BELOW_MINIMUM = code(Reason.QUANTITY_BELOW_MINIMUM)
 _PRICE_OUTSIDE_COLLAR = code(Reason.PRICE_OUTSIDE_COLLAR)
@@ -106,13 +107,12 @@ def check_rate(account, time):
 @inlined
 def first_client_order_row(ledger, command):
     """Row of the table where the search for this account's client order id begins."""
-    words = 0x811C9DC5
     first, second, third = np.int64(command.client_0), np.int64(command.client_1), np.int64(command.client_2)
-    for piece in (first & 0xFFFFFFFF, (first >> 32) & 0xFFFFFFFF, second & 0xFFFFFFFF, (second >> 32) & 0xFFFFFFFF,
-                  third & 0xFFFFFFFF, np.int64(command.account)):
-        words = ((words ^ piece) * 0x01000193) & 0xFFFFFFFF      # FNV-1a over 32-bit pieces
-    words = ((words ^ (words >> 15)) * 0x2C1B3C6D) & 0xFFFFFFFF
-    return (words ^ (words >> 13)) & (len(ledger.client_orders) - 1)
+    # pieces of 32 bits by factors of 28 bits: no sum of six leaves int64
+    words = ((first & _PIECE) * 0x9E3779B + ((first >> 32) & _PIECE) * 0xC2B2AE3 + (second & _PIECE) * 0x85EBCA7
+             + ((second >> 32) & _PIECE) * 0xD6E8FEB + (third & _PIECE) * 0xA3B1955 + np.int64(command.account) * 0xB5297A5)
+    words ^= words >> 27
+    return (words ^ (words >> 17)) & (len(ledger.client_orders) - 1)
 
 
 @inlined
@@ -204,11 +204,13 @@ def breaks_limits(ledger, command, price, last_price):
     limit = ledger.limits[np.uint64(command.instrument)]
     exposure = ledger.exposures[row_of_exposure(ledger, command.account, command.instrument)]
     quantity, side = command.quantity, command.side
-    breaks = (limit.refusal != _OK) | (account.refusal != _OK) | (account.tripped != 0) | (quantity < limit.minimum_quantity) | (
-        quantity > account.max_order_quantity) | (quantity > limit.max_order_quantity) | (
+    unfit = limit.refusal | np.int64(account.refusal | account.tripped)
+    breaks = (unfit != 0) | (quantity < limit.minimum_quantity) | (
+        quantity > min(account.max_order_quantity, limit.max_order_quantity)) | (
         abs(price) * quantity * limit.fen_per_tick > account.max_order_notional) | (
-        account.open_orders >= account.max_open_orders) | (
-        (account.message_interval != 0) & (command.time < earliest_message(account)))
+        account.open_orders >= account.max_open_orders)
+    if account.message_interval != 0:
+        breaks |= command.time < earliest_message(account)
     if limit.price_increment > 1:
         breaks |= command.order_type != _MARKET and price % limit.price_increment != 0
     if limit.quantity_increment > 1:
@@ -221,10 +223,11 @@ def breaks_limits(ledger, command, price, last_price):
     long = exposure.position + exposure.open_buy + buys
     short = exposure.open_sell + (quantity - buys) - exposure.position
     more = max(abs(long), abs(short)) - exposure.worst
-    reach = long if side == _BUY else short
-    breaks |= (reach > (account.max_long if side == _BUY else account.max_short)) | (reach > limit.max_position) | (
-        reach > limit.largest_position) | (more > 0) & (account.margin_used + more * limit.margin > account.equity) | (
-        command.flag_bits & _REDUCE_ONLY != 0) & (reach > 0)
+    reach, most = (long, account.max_long) if side == _BUY else (short, account.max_short)
+    breaks |= (reach > min(most, limit.max_position, limit.largest_position)) | (
+        (more > 0) & (account.margin_used + more * limit.margin > account.equity))
+    if command.flag_bits & _REDUCE_ONLY:
+        breaks |= reach > 0
     return breaks
 
 
@@ -311,6 +314,39 @@ def settle(ledger, events, first, last):
     """Bring exposures up to date with the events of rows first to last - 1."""
     for row in range(first, last):
         apply_event(ledger, events[np.uint64(row)])
+
+
+@inlined
+def settle_enter(ledger, command, events, first, last):
+    """Bring exposures up to date with the ENTER of a plain order, whose events behind ACCEPTED are rows first to last - 1.
+
+    The incoming order moves its exposure once, by all that it has come to.
+    """
+    side, leaves = command.side, command.quantity
+    filled, turnover, value = np.int64(0), np.int64(0), np.int64(0)
+    for row in range(first, last):
+        event = events[np.uint64(row)]
+        if event.kind == _TRADED:
+            traded = event.price * event.quantity
+            filled += event.quantity
+            turnover += traded
+            value += abs(traded)
+            leaves -= event.quantity
+            fill_plain(ledger, event.resting_account, command.instrument, 3 - side, event.quantity, event.price,
+                       event.resting_leaves_quantity)
+            protect(ledger, event)
+        elif event.order_id == command.sequence:         # what is left of it is canceled
+            leaves = np.int64(0)
+        else:                                            # a resting order goes instead of trading with its own kind
+            hold_plain(ledger, event.account, command.instrument, 3 - side, -event.quantity, -1)
+    bought, buying = filled * (2 - side), leaves * (2 - side)
+    exposure = move(ledger, command.account, command.instrument, 2 * bought - filled, buying, leaves - buying,
+                    1 if leaves != 0 else 0)
+    if filled != 0:
+        exposure.cost += turnover if side == _BUY else -turnover
+        exposure.volume += filled
+        exposure.turnover += turnover
+        exposure.value += value
 
 
 @inlined
