@@ -78,6 +78,7 @@ _MOST_GROWTH = 3                 # see sure_of_room
 @outlined
 def refuse(book, events, at, command, reason, value, bound, first_order):
     """Write the REJECTED event of a command. Returns the next free row of events."""
+    read_anew()
     return rejected(book, events, at, command, reason, value, bound, first_order)
 
 

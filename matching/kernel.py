@@ -19,7 +19,7 @@ from matching.codes import (
     Side,
     TimeInForce,
 )
-from matching.jit import clear_fields, code, copy_fields, inlined, rarely
+from matching.jit import clear_fields, code, copy_fields, inlined, rarely, read_anew
 from matching.records import NOBODY
 
 _BUY = code(Side.BUY)
@@ -231,6 +231,7 @@ def execute(book, events, at, command, owner, number, account, order_id, side, l
         slot = book.levels[np.uint64(against.best)].head
         order = book.orders[slot]
         if rarely(mode != _TRADE and is_self_match(book, account, order.account)):
+            read_anew()
             if mode != _CANCEL_INCOMING:
                 at = withdraw(book, events, at, command, slot, _SELF_MATCH_RESTING)
             if mode != _CANCEL_RESTING:

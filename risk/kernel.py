@@ -12,7 +12,7 @@ Checks return (reason, value, bound); reason 0 means that the order passes.
 import numpy as np
 
 from matching.codes import RESTING_OFFSET, EventKind, Flag, OrderType, Reason, Side
-from matching.jit import code, inlined
+from matching.jit import code, inlined, read_anew
 from risk.legs import check_special_exposure, fill_special, hold_special
 from risk.positions import OFFSET, check_offset_flags, move, row_of_exposure, worst_case
 from risk.protection import count_resting_fill
@@ -281,6 +281,7 @@ def fill(ledger, account, instrument, side, quantity, price, leaves, flags):
 def protect(ledger, event):
     """Count a trade for the protection of the resting account (RULEBOOK 9.6), if it has any."""
     if ledger.accounts[np.uint64(event.resting_account)].protection_lots != 0:
+        read_anew()
         count_resting_fill(ledger, np.int64(event.resting_account), event.quantity, event.time)
 
 
