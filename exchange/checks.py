@@ -214,7 +214,7 @@ def passes(book, ledger, risk, command, price):
         book.state[0].orders >= len(book.orders) - 1)
     if risk:
         breaks |= breaks_limits(ledger, command, price, instrument.last_price)
-    if command.flag_bits != 0:
+    if rarely(command.flag_bits != 0):
         breaks |= not sound_flags(command) or (
             command.flag_bits & _POST_ONLY != 0 and crosses(book, command.instrument, command.side, price))
     return not breaks

@@ -171,7 +171,7 @@ def look_ahead(book, ledger, risk, commands, number, sequence):
 
     In two steps, for to wait for a row in order to learn what it will touch is no better. sequence: of row `number`
     """
-    if number & 15 == 0:                 # sixteen new ids share a line of buckets
+    if rarely(number & 15 == 0):                 # sixteen new ids share a line of buckets
         prefetch(book.buckets, bucket_of(book, sequence + 16 + _AHEAD))
     if number + _FAR_AHEAD < len(commands):
         prefetch(commands, np.uint64(number + _FAR_AHEAD))
@@ -219,9 +219,9 @@ def process(commands, first, events, at, book, ledger):
     before = commands[0].sequence                # a row that does not continue it is not applied
     room = room_for_events(book, events)
     while ledger.hub[0].tripped == 0:
-        if number == sure:
+        if rarely(number == sure):
             sure = min(number + sure_of_room(book, at, room), len(commands))
-            if number == sure:
+            if rarely(number == sure):
                 break
         command = commands[np.uint64(number)]
         if rarely((command.sequence - number != before) | (not names_known(book, command))):

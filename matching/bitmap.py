@@ -7,7 +7,7 @@ empty over half its band finds its next price as fast as any other.
 """
 import numpy as np
 
-from matching.jit import inlined, leading_zeros, trailing_zeros
+from matching.jit import inlined, leading_zeros, rarely, trailing_zeros
 from matching.records import NIL
 
 MAX_LEVELS = 64 * 64 * 64
@@ -33,7 +33,7 @@ def mark(words, base, level):
     row = level >> 6
     word = words[np.uint64(base + _BOTTOM + row)]
     words[np.uint64(base + _BOTTOM + row)] = word | _bit(level)
-    if word == _NONE:
+    if rarely(word == _NONE):
         words[np.uint64(base + _MIDDLE + (row >> 6))] |= _bit(row)
         words[np.uint64(base)] |= _bit(row >> 6)
 
@@ -44,7 +44,7 @@ def clear(words, base, level):
     row = level >> 6
     word = words[np.uint64(base + _BOTTOM + row)] & ~_bit(level)
     words[np.uint64(base + _BOTTOM + row)] = word
-    if word == _NONE:
+    if rarely(word == _NONE):
         group = row >> 6
         middle = words[np.uint64(base + _MIDDLE + group)] & ~_bit(row)
         words[np.uint64(base + _MIDDLE + group)] = middle
@@ -59,7 +59,7 @@ def first_from(words, base, level):
         return NIL
     row = level >> 6
     word = words[np.uint64(base + _BOTTOM + row)] >> np.uint64(level & 63)
-    if word != _NONE:
+    if not rarely(word == _NONE):
         return level + trailing_zeros(word)
     row += 1
     group = row >> 6

@@ -22,7 +22,7 @@ import numpy as np
 
 from matching import bitmap
 from matching.codes import Phase
-from matching.jit import inlined, outlined, prefetch
+from matching.jit import inlined, outlined, prefetch, rarely
 from matching.records import EXTRA, INSTRUMENT, LEVEL, LINKED, MEMBER, NOBODY, ORDER, PARKED, SIDE, STATE, new_rows
 
 _FOLD = 12                       # so many bits lower, the high bits of an id tell ids apart that are alike in the low ones
@@ -191,7 +191,7 @@ def bucket_of(book, order_id):
 def find(book, order_id):
     """Slot of a resting order, or NOBODY."""
     slot = book.buckets[bucket_of(book, order_id)]
-    while slot != NOBODY and book.orders[slot].order_id != order_id:
+    while rarely(slot != NOBODY and book.orders[slot].order_id != order_id):
         slot = book.chain[slot]
     return slot
 
@@ -209,7 +209,7 @@ def forget(book, slot):
     """Give an order's slot and id back."""
     bucket = bucket_of(book, book.orders[slot].order_id)
     at = book.buckets[bucket]
-    if at == slot:
+    if not rarely(at != slot):
         book.buckets[bucket] = book.chain[slot]
     else:
         while book.chain[at] != slot:
@@ -227,7 +227,7 @@ def new_slot(book):
     state = book.state[0]
     state.orders += 1
     slot = np.uint32(state.free)
-    if slot == NOBODY:
+    if rarely(slot == NOBODY):
         slot = np.uint32(state.used)
         state.used += 1
     else:

@@ -149,7 +149,7 @@ def crosses(book, instrument, side, limit):
 @inlined
 def limit_price(book, number, order_type, side, price, collar):
     """The limit of an order, ticks: its own, or for a MARKET order the one RULEBOOK 2.2 gives it. collar 0: none."""
-    if order_type != _MARKET:
+    if not rarely(order_type == _MARKET):
         return price
     instrument = book.instruments[number]
     against = opposite(book, number, side)
@@ -194,7 +194,7 @@ def trade(book, events, at, command, owner, number, account, order_id, side, lim
     level = book.levels[np.uint64(order.level)]
     resting_price = price_of(opposite(book, number, side), np.int64(order.level))
     price = resting_price
-    if instrument.median != 0:
+    if rarely(instrument.median != 0):
         price = middle(limit, resting_price, instrument.last_price)
     traded = min(leaves, most)
     order.leaves_quantity -= traded
@@ -275,14 +275,14 @@ def enter(book, events, at, command, limit):
     at += 1
     if crosses(book, number, side, limit):
         mode = self_match_mode(book, account, command.flag_bits)
-        if command.time_in_force == _FOK and not can_fill(
+        if rarely(command.time_in_force == _FOK) and not can_fill(
                 book, number, side, limit, leaves, mode, book.members[np.uint64(account)].group):
             return incoming_canceled(book, events, at, command, command, number, account, command.sequence, side, limit, leaves,
                                      _FOK_NOT_FILLED, _NO_FLAGS)
         at, leaves = execute(book, events, at, command, command, number, account, command.sequence, side, limit, leaves, mode)
     if leaves == 0:
         return at
-    if command.time_in_force == _IOC or command.time_in_force == _FOK:
+    if rarely(command.time_in_force == _IOC or command.time_in_force == _FOK):
         reason = _IOC_REMAINDER if command.time_in_force == _IOC else _FOK_NOT_FILLED
         return incoming_canceled(book, events, at, command, command, number, account, command.sequence, side, limit, leaves,
                                  reason, _NO_FLAGS)

@@ -12,7 +12,7 @@ Checks return (reason, value, bound); reason 0 means that the order passes.
 import numpy as np
 
 from matching.codes import RESTING_OFFSET, EventKind, Flag, OrderType, Reason, Side
-from matching.jit import code, inlined, read_anew
+from matching.jit import code, inlined, rarely, read_anew
 from risk.legs import check_special_exposure, fill_special, hold_special
 from risk.positions import OFFSET, check_offset_flags, move, row_of_exposure, worst_case
 from risk.protection import count_resting_fill
@@ -88,7 +88,7 @@ def earliest_message(account):
 @inlined
 def count_message(account, time):
     """A message that keeps to the rate has come."""
-    if account.message_interval != 0:
+    if rarely(account.message_interval != 0):
         account.message_arrival = max(account.message_arrival, time) + account.message_interval
 
 
@@ -209,13 +209,13 @@ def breaks_limits(ledger, command, price, last_price):
         quantity > min(account.max_order_quantity, limit.max_order_quantity)) | (
         abs(price) * quantity * limit.fen_per_tick > account.max_order_notional) | (
         account.open_orders >= account.max_open_orders)
-    if account.message_interval != 0:
+    if rarely(account.message_interval != 0):
         breaks |= command.time < earliest_message(account)
-    if limit.price_increment > 1:
+    if rarely(limit.price_increment > 1):
         breaks |= command.order_type != _MARKET and price % limit.price_increment != 0
-    if limit.quantity_increment > 1:
+    if rarely(limit.quantity_increment > 1):
         breaks |= quantity % limit.quantity_increment != 0
-    if limit.collar != 0:
+    if rarely(limit.collar != 0):
         breaks |= (price > last_price + limit.collar) | (price < last_price - limit.collar)
     if names_client_order(command):
         breaks |= first_holder(ledger, command) != 0 or ledger.hub[0].client_orders >= ledger.hub[0].max_client_orders
@@ -226,7 +226,7 @@ def breaks_limits(ledger, command, price, last_price):
     reach, most = (long, account.max_long) if side == _BUY else (short, account.max_short)
     breaks |= (reach > min(most, limit.max_position, limit.largest_position)) | (
         (more > 0) & (account.margin_used + more * limit.margin > account.equity))
-    if command.flag_bits & _REDUCE_ONLY:
+    if rarely(command.flag_bits & _REDUCE_ONLY != 0):
         breaks |= reach > 0
     return breaks
 
@@ -280,7 +280,7 @@ def fill(ledger, account, instrument, side, quantity, price, leaves, flags):
 @inlined
 def protect(ledger, event):
     """Count a trade for the protection of the resting account (RULEBOOK 9.6), if it has any."""
-    if ledger.accounts[np.uint64(event.resting_account)].protection_lots != 0:
+    if rarely(ledger.accounts[np.uint64(event.resting_account)].protection_lots != 0):
         read_anew()
         count_resting_fill(ledger, np.int64(event.resting_account), event.quantity, event.time)
 
