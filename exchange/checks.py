@@ -206,18 +206,20 @@ def sound_flags(command):
 def passes(book, ledger, risk, command, price):
     """Does a plain order in a plain market pass every rule of check_enter_any? price: its limit, ticks.
 
-    All rules are looked at together, which is faster than one by one as long as nearly every order passes.
+    Returns (whether it does, lots that margin is held for then). All rules are looked at together, which is faster than one by one as long as nearly every order passes.
     """
     instrument = book.instruments[np.uint64(command.instrument)]
     quantity = command.quantity
     breaks = (quantity <= 0) | (quantity > MAX_QUANTITY) | (price < instrument.floor) | (price > instrument.ceiling) | (
         book.state[0].orders >= len(book.orders) - 1)
+    worst = np.int64(0)
     if risk:
-        breaks |= breaks_limits(ledger, command, price, instrument.last_price)
+        breaks_any, worst = breaks_limits(ledger, command, price, instrument.last_price)
+        breaks |= breaks_any
     if rarely(command.flag_bits != 0):
         breaks |= not sound_flags(command) or (
             command.flag_bits & _POST_ONLY != 0 and crosses(book, command.instrument, command.side, price))
-    return not breaks
+    return not breaks, worst
 
 
 # May anybody trade this now? RULEBOOK 5.1 to 5.3 -------------------------------------------------------------------------

@@ -52,6 +52,7 @@ from matching.triggers import fire
 from risk.kernel import (
     count_message,
     first_client_order_row,
+    hold_passed,
     hold_plain,
     names_client_order,
     remember,
@@ -129,15 +130,18 @@ def refuse_enter(book, ledger, risk, events, at, command):
 def process_enter(book, ledger, risk, events, at, command):
     """ENTER of a plain order in a plain market: the way of most orders."""
     price = limit_of(book, ledger, risk, command)
-    if rarely(not passes(book, ledger, risk, command, price)):
+    fine, worst = passes(book, ledger, risk, command, price)
+    if rarely(not fine):
         return refuse_enter(book, ledger, risk, events, at, command)
     if not risk:
         return enter(book, events, at, command, price)
+    hold_passed(ledger, command, worst)
     count_message(ledger.accounts[np.uint64(command.account)], command.time)
     if names_client_order(command):
         remember(ledger, command)
     end = enter(book, events, at, command, price)
-    settle_enter(ledger, command, events, at + 1, end)
+    if end != at + 1:
+        settle_enter(ledger, command, events, at + 1, end)
     return end
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from matching.codes import RESTING_OFFSET, EventKind, Flag, OrderType, Reason, Side
 from matching.jit import code, inlined, rarely, read_anew
 from risk.legs import check_special_exposure, fill_special, hold_special
-from risk.positions import OFFSET, check_offset_flags, move, row_of_exposure, worst_case
+from risk.positions import OFFSET, check_offset_flags, move, row_of_exposure, weigh, worst_case
 from risk.protection import count_resting_fill
 from risk.records import SPECIAL_OFFSET
 
@@ -199,6 +199,7 @@ def breaks_limits(ledger, command, price, last_price):
     positions in its instrument are net and its own.
 
     The same as check_increments, check_size, check_rate, check_exposure and so on, but not in order and without saying which.
+    Returns (whether it does, lots that margin is held for if it does not).
     """
     account = ledger.accounts[np.uint64(command.account)]
     limit = ledger.limits[np.uint64(command.instrument)]
@@ -222,13 +223,14 @@ def breaks_limits(ledger, command, price, last_price):
     buys = quantity * (2 - side)         # a side is 1 or 2: arithmetic instead of a branch nobody can predict
     long = exposure.position + exposure.open_buy + buys
     short = exposure.open_sell + (quantity - buys) - exposure.position
-    more = max(abs(long), abs(short)) - exposure.worst
+    worst = max(long, short)
+    more = worst - exposure.worst
     reach, most = (long, account.max_long) if side == _BUY else (short, account.max_short)
     breaks |= (reach > min(most, limit.max_position, limit.largest_position)) | (
         (more > 0) & (account.margin_used + more * limit.margin > account.equity))
     if rarely(command.flag_bits & _REDUCE_ONLY != 0):
         breaks |= reach > 0
-    return breaks
+    return breaks, worst
 
 
 # Hold, release, fill (RULEBOOK 5.14) ------------------------------------------------------------------------------------
@@ -245,6 +247,18 @@ def hold(ledger, account, instrument, side, quantity, orders, flags):
     else:
         bought = quantity * (2 - side)
         move(ledger, account, instrument, 0, bought, quantity - bought, orders)
+
+
+@inlined
+def hold_passed(ledger, command, worst):
+    """Hold a plain order that breaks_limits has let pass. worst: what that said."""
+    account = ledger.accounts[np.uint64(command.account)]
+    exposure = ledger.exposures[row_of_exposure(ledger, command.account, command.instrument)]
+    buys = command.quantity * (2 - command.side)
+    exposure.open_buy += buys
+    exposure.open_sell += command.quantity - buys
+    account.open_orders += 1
+    weigh(ledger, account, exposure, command.instrument, worst)
 
 
 @inlined
@@ -319,7 +333,7 @@ def settle(ledger, events, first, last):
 
 @inlined
 def settle_enter(ledger, command, events, first, last):
-    """Bring exposures up to date with the ENTER of a plain order, whose events behind ACCEPTED are rows first to last - 1.
+    """Bring exposures up to date with what a plain order that is held has met: rows first to last - 1, behind its ACCEPTED.
 
     The incoming order moves its exposure once, by all that it has come to.
     """
@@ -340,14 +354,14 @@ def settle_enter(ledger, command, events, first, last):
             leaves = np.int64(0)
         else:                                            # a resting order goes instead of trading with its own kind
             hold_plain(ledger, event.account, command.instrument, 3 - side, -event.quantity, -1)
-    bought, buying = filled * (2 - side), leaves * (2 - side)
-    exposure = move(ledger, command.account, command.instrument, 2 * bought - filled, buying, leaves - buying,
-                    1 if leaves != 0 else 0)
-    if filled != 0:
-        exposure.cost += turnover if side == _BUY else -turnover
-        exposure.volume += filled
-        exposure.turnover += turnover
-        exposure.value += value
+    gone = command.quantity - leaves
+    bought, no_longer_buying = filled * (2 - side), gone * (2 - side)
+    exposure = move(ledger, command.account, command.instrument, 2 * bought - filled, -no_longer_buying, no_longer_buying - gone,
+                    -1 if leaves == 0 else 0)
+    exposure.cost += turnover if side == _BUY else -turnover
+    exposure.volume += filled
+    exposure.turnover += turnover
+    exposure.value += value
 
 
 @inlined

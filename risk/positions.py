@@ -29,8 +29,11 @@ def row_of_exposure(ledger, account, instrument):
 
 @inlined
 def worst_case(position, open_buy, open_sell):
-    """Lots of the larger side if all buys, or all sells, were to fill."""
-    return max(abs(position + open_buy), abs(position - open_sell))
+    """Lots of the larger side if all buys, or all sells, were to fill: max(|position + open_buy|, |position - open_sell|).
+
+    No signs are needed, for where one of the two is on its other side, the other one is farther from zero.
+    """
+    return max(position + open_buy, open_sell - position)
 
 
 @inlined
@@ -170,7 +173,7 @@ def reach_and_worst(ledger, account, instrument, side, growth, flags):
     sells = growth - buys
     long = exposure.position + exposure.open_buy + buys
     short = exposure.open_sell + sells - exposure.position
-    return long if side == _BUY else short, max(abs(long), abs(short))
+    return long if side == _BUY else short, max(long, short)
 
 
 @inlined
