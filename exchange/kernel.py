@@ -184,6 +184,7 @@ def look_ahead(book, ledger, risk, commands, number, sequence):
         prefetch(book.orders, np.uint64(book.buckets[bucket_of(book, ahead.order_id)]))
         if risk:
             prefetch(ledger.exposures, row_of_exposure(ledger, ahead.account, ahead.instrument))
+            prefetch(ledger.accounts, np.uint64(ahead.account))
             if ahead.client_0 != 0:
                 prefetch(ledger.client_orders, np.uint64(first_client_order_row(ledger, ahead)))
 
