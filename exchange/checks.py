@@ -1,8 +1,9 @@
 """What a command must pass before it changes anything, rule by rule in the order of codes.Reason. RULEBOOK 1.5 and 5.
 
-One function a kind of command: `check_enter_plain` for the many, `check_enter_any` for every other new order, `check_amend`,
-`check_cancel`, `check_taking`, `check_mass_cancel`. Checks return (reason, value, bound) and what they found; reason 0 means
-that the command passes. What operators command is checked in operators.py.
+One function a kind of command: `check_enter_any` for new orders, `check_amend`, `check_cancel`, `check_taking`,
+`check_mass_cancel`. Checks return (reason, value, bound) and what they found; reason 0 means that the command passes.
+Plain orders are first asked whether they pass all rules at once (`passes`); only one that does not is asked rule by rule.
+What operators command is checked in operators.py.
 """
 import numpy as np
 
@@ -206,7 +207,8 @@ def sound_flags(command):
 def passes(book, ledger, risk, command, price):
     """Does a plain order in a plain market pass every rule of check_enter_any? price: its limit, ticks.
 
-    Returns (whether it does, lots that margin is held for then). All rules are looked at together, which is faster than one by one as long as nearly every order passes.
+    All rules are looked at together, which is faster than one by one as long as nearly every order passes.
+    Returns   (whether it does, lots that margin is held for then)
     """
     instrument = book.instruments[np.uint64(command.instrument)]
     quantity = command.quantity

@@ -192,55 +192,56 @@ def _prefetch_compiled(array, row, byte=0):
 
 
 
+
 def copy_fields(target, source, first, last):
-    """Copy all fields from `first` to `last`, which lie alike in both records. One or two moves when compiled."""
-    names = source.dtype.names
-    for name in names[names.index(first):names.index(last) + 1]:
+    """Copy the fields from `first` to `last`, which are literal and lie alike in both records. One move when compiled."""
+    for name in _between(source.dtype.names, first, last):
         target[name] = source[name]
 
 
 def clear_fields(target, first, last):
-    """Set all fields from `first` to `last` of a record to zero. One or two moves when compiled."""
-    names = target.dtype.names
-    for name in names[names.index(first):names.index(last) + 1]:
+    """Set the fields from `first` to `last`, which are literal, of a record to zero. One move when compiled."""
+    for name in _between(target.dtype.names, first, last):
         target[name] = 0
 
 
-def _span(record, first, last):
-    """(offset, bytes) of the fields from `first` to `last` of a record type."""
-    end = record.offset(last) + record.typeof(last).bitwidth // 8
-    return record.offset(first), end - record.offset(first)
+def _between(names, first, last):
+    return names[names.index(first):names.index(last) + 1]
 
 
-def _move(builder, target, source, width):
-    """Copy `width` bytes, or clear them: source None. As one number, for those are what registers are for."""
-    word = ir.IntType(8 * width)
-    value = ir.Constant(word, 0) if source is None else builder.load(builder.bitcast(source, word.as_pointer()), align=1)
-    builder.store(value, builder.bitcast(target, word.as_pointer()), align=1)
+def _place(builder, pointer, record, first, last):
+    """Pointer to the fields from `first` to `last` of a record, seen as one number: that is what registers are for."""
+    bits = 8 * (record.offset(last) - record.offset(first)) + record.typeof(last).bitwidth
+    start = builder.gep(builder.bitcast(pointer, ir.IntType(8).as_pointer()), [ir.Constant(ir.IntType(64), record.offset(first))])
+    return builder.bitcast(start, ir.IntType(bits).as_pointer())
 
 
-if not INTERPRETED:
-    @intrinsic(prefer_literal=True)
-    def copy_fields(typing, target, source, first, last):
-        first, last = first.literal_value, last.literal_value
-        offset, width = _span(source, first, last)
+@intrinsic(prefer_literal=True)
+def _copy_fields(typing, target, source, first, last):
+    def generate(context, builder, signature, arguments):
+        to, of = (_place(builder, pointer, record, first.literal_value, last.literal_value)
+                  for pointer, record in zip(arguments[:2], signature.args[:2], strict=True))
+        builder.store(builder.load(of, align=1), to, align=1)
+        return context.get_dummy_value()
 
-        def generate(context, builder, signature, arguments):
-            to = builder.gep(builder.bitcast(arguments[0], ir.IntType(8).as_pointer()), [ir.Constant(ir.IntType(64), signature.args[0].offset(first))])
-            of = builder.gep(builder.bitcast(arguments[1], ir.IntType(8).as_pointer()), [ir.Constant(ir.IntType(64), offset)])
-            _move(builder, to, of, width)
-            return context.get_dummy_value()
+    return types.void(target, source, first, last), generate
 
-        return types.void(target, source, types.literal(first), types.literal(last)), generate
 
-    @intrinsic(prefer_literal=True)
-    def clear_fields(typing, target, first, last):
-        first, last = first.literal_value, last.literal_value
-        offset, width = _span(target, first, last)
+@intrinsic(prefer_literal=True)
+def _clear_fields(typing, target, first, last):
+    def generate(context, builder, signature, arguments):
+        to = _place(builder, arguments[0], signature.args[0], first.literal_value, last.literal_value)
+        builder.store(ir.Constant(to.type.pointee, 0), to, align=1)
+        return context.get_dummy_value()
 
-        def generate(context, builder, signature, arguments):
-            to = builder.gep(builder.bitcast(arguments[0], ir.IntType(8).as_pointer()), [ir.Constant(ir.IntType(64), offset)])
-            _move(builder, to, None, width)
-            return context.get_dummy_value()
+    return types.void(target, first, last), generate
 
-        return types.void(target, types.literal(first), types.literal(last)), generate
+
+@overload(copy_fields, prefer_literal=True)
+def _copy_fields_compiled(target, source, first, last):
+    return lambda target, source, first, last: _copy_fields(target, source, first, last)
+
+
+@overload(clear_fields, prefer_literal=True)
+def _clear_fields_compiled(target, first, last):
+    return lambda target, first, last: _clear_fields(target, first, last)

@@ -49,7 +49,7 @@ def tell(book, events, at, command, owner, kind, reason, instrument, account, si
 
     command   its cause; owner: the row whose client order id it bears, the ENTER command or the ORDER
     STATE.event_id is the last event of the batch before: it moves on once a batch (exchange/kernel.py).
-    Everything is read before anything is written: the compiler cannot know that the rows do not overlap.
+    Neighbours are written together, see EVENT_WORDS.
     """
     event = events[np.uint64(at)]
     event.event_id = book.state[0].event_id + at + 1
@@ -60,7 +60,7 @@ def tell(book, events, at, command, owner, kind, reason, instrument, account, si
     event.leaves_quantity = leaves
     clear_fields(event, "trade_id", "resting_price")
     copy_fields(event, owner, "client_0", "client_1")
-    event.client_2_and_instrument = (np.int64(owner.client_2) & _LOW) | (np.int64(instrument) << 32)
+    event.name_end = (np.int64(owner.client_2) & _LOW) | (np.int64(instrument) << 32)
     event.accounts = np.int64(account) & _LOW
     event.about = np.int64(kind) | np.int64(side) << 8 | np.int64(reason) << 16 | np.int64(flags) << 32
     return event
@@ -257,7 +257,7 @@ def keep(order, command, leaves):
     order.quantity = command.quantity
     order.leaves_quantity = leaves
     copy_fields(order, command, "client_0", "client_1")
-    order.client_2_and_terms = np.int64(command.client_2) & _LOW | np.int64(command.instrument) << 32 | (
+    order.name_end = np.int64(command.client_2) & _LOW | np.int64(command.instrument) << 32 | (
         np.int64(command.side) << 48 | np.int64(command.time_in_force) << 56)
     order.account = command.account
 

@@ -106,9 +106,10 @@ def _event(flags, *client):
 COMMAND = _command("flags", ("client_order_id", CLIENT_ORDER_ID))
 COMMAND_WORDS = _command("flag_bits", *_WORDS)
 EVENT = _event("flags", ("client_order_id", CLIENT_ORDER_ID))
-# Neighbours once more as one number, for an event costs as much as it takes stores to write.
-EVENT_WORDS = overlaid(overlaid(overlaid(
-    _event("flag_bits", *_WORDS), "client_2_and_instrument", "<i8", "client_2"), "accounts", "<i8", "account"), "about", "<i8", "kind")
+# Neighbours once more as one number, for what an event costs is the stores that it takes to write: client_2 and instrument;
+# account and resting_account; kind, side, reason and flag_bits.
+EVENT_WORDS = overlaid(_event("flag_bits", *_WORDS), "name_end", "<i8", "client_2")
+EVENT_WORDS = overlaid(overlaid(EVENT_WORDS, "accounts", "<i8", "account"), "about", "<i8", "kind")
 
 # A resting order: one cache line. Slot 0 of the pool is nobody: a link that leads to 0 leads nowhere.
 ORDER = record(
@@ -123,7 +124,8 @@ ORDER = record(
     ("previous", "<u4"),              # slot of the next older order
     ("level", "<u4"),                 # row of Book.levels
     ("account", "<i4"))
-ORDER = overlaid(overlaid(ORDER, "client_2_and_terms", "<i8", "client_2"), "links", "<i8", "next")
+# Neighbours once more as one number: client_2, instrument, side and terms; next and previous.
+ORDER = overlaid(overlaid(ORDER, "name_end", "<i8", "client_2"), "links", "<i8", "next")
 
 # Bits of ORDER.terms above the time in force. MARKED: the order has a row of EXTRA; who has another bit has this one too.
 TIME_IN_FORCE = 15

@@ -28,8 +28,7 @@ _PRICE_OFF_TICK, _QUANTITY_OFF_LOT = code(Reason.PRICE_OFF_TICK), code(Reason.QU
 _QUANTITY_BELOW_MINIMUM = code(Reason.QUANTITY_BELOW_MINIMUM)
 _PRICE_OUTSIDE_COLLAR = code(Reason.PRICE_OUTSIDE_COLLAR)
 _MAX_ORDER_QUANTITY, _MAX_ORDER_NOTIONAL = code(Reason.MAX_ORDER_QUANTITY), code(Reason.MAX_ORDER_NOTIONAL)
-_MESSAGE_RATE, _MAX_OPEN_ORDERS = code(Reason.MESSAGE_RATE), code(Reason.MAX_OPEN_ORDERS)
-_DUPLICATE, _CAPACITY = code(Reason.DUPLICATE_CLIENT_ORDER_ID), code(Reason.CLIENT_ORDER_ID_CAPACITY)
+_MESSAGE_RATE = code(Reason.MESSAGE_RATE)
 _REDUCE = code(Reason.REDUCE_ONLY_WOULD_INCREASE)
 _MAX_LONG, _MAX_SHORT, _CREDIT = code(Reason.MAX_LONG), code(Reason.MAX_SHORT), code(Reason.CREDIT)
 
@@ -195,11 +194,11 @@ def check_exposure(ledger, account_index, instrument_index, side, growth, flags)
 
 @inlined
 def breaks_limits(ledger, command, price, last_price):
-    """Does a plain order break any rule of 5.1, 5.2, 5.5 to 5.13 or 9.6? price: its limit, ticks. Margin of its account is not called, and
-    positions in its instrument are net and its own.
+    """Does a plain order break any rule of 5.1, 5.2, 5.5, 5.7 to 5.13 or 9.6? price: its limit, ticks.
 
     The same as check_increments, check_size, check_rate, check_exposure and so on, but not in order and without saying which.
-    Returns (whether it does, lots that margin is held for if it does not).
+    Margin of the account is not called, and positions in the instrument are net and its own.
+    Returns   (whether it does, lots that margin is held for if it does not)
     """
     account = ledger.accounts[np.uint64(command.account)]
     limit = ledger.limits[np.uint64(command.instrument)]

@@ -63,11 +63,6 @@ def set_account(ledger: Ledger, index: int, account: Account) -> None:
     row.refusal = Reason.NONE if account.enabled else Reason.ACCOUNT_DISABLED
 
 
-def limit_range(limit: Limit) -> tuple[int, int]:
-    """Lowest and highest value that a LIMIT command may set."""
-    return int(LIMIT_LOW[limit]), int(LIMIT_HIGH[limit])
-
-
 # By number, as the kernel reads them. A Limit that does not exist has an empty range.
 _RANGES = {
     Limit.MAX_ORDER_QUANTITY: (0, FAR), Limit.MAX_ORDER_NOTIONAL: (0, FAR_MONEY), Limit.MAX_LONG: (0, FAR),

@@ -244,7 +244,7 @@ def test_a_gap_or_a_repeat_among_the_rows_is_refused(sequence):
     refused(exchange, commands, ValueError, f"^sequence of row 1 is {sequence}, must be 4$")
 
 
-@pytest.mark.parametrize("kind", [CommandKind.ENTER, CommandKind.TAKE, CommandKind.WINDOW], ids=["plain", "any", "operators"])
+@pytest.mark.parametrize("kind", [Kind.ENTER, Kind.TAKE, Kind.WINDOW], ids=["plain", "any", "operators"])
 def test_rows_behind_one_out_of_order_between_first_and_last_are_not_applied(kind):
     exchange, _ = two_sided()
     commands = rows(*(enter(0, BUY, 98, 1) for _ in range(4)), start=3)
