@@ -172,7 +172,7 @@ class Journal:
             verdict = examination.verdict
             if verdict.decision in REFUSALS:
                 raise REFUSALS[verdict.decision](str(verdict) + _advice(verdict))
-            _check_headers(examination, config_hash, engine_version)
+            check_headers(examination, config_hash, engine_version)
             journal = cls(folder, files, lock_fd, not durable, config_hash, engine_version, segment_bytes)
             return journal, journal._begin(examination, snapshot_sequence)
         except BaseException:
@@ -477,12 +477,14 @@ def _advice(verdict: Verdict) -> str:
     return ""
 
 
-def _check_headers(examination: Examination, config_hash: bytes, engine_version: int) -> None:
+def check_headers(examination: Examination, config_hash: bytes, engine_version: int = ENGINE_VERSION) -> None:
+    """Refuse a journal that another configuration or another engine has written. Errors: JournalMismatch."""
     for segment in examination.segments:
         header = segment.header
         if header.config_hash != config_hash:
             raise JournalMismatch(f"{segment.path}: written under configuration {header.config_hash.hex()[:16]}, "
-                                  f"opened under {config_hash.hex()[:16]}; the same commands would give other events")
+                                  f"opened under {config_hash.hex()[:16]}; the same commands would give other events: "
+                                  "catalogue, profile, day (off or not) and max_orders must be those of its hub")
         if header.engine_version != engine_version:
             raise JournalMismatch(f"{segment.path}: written by version {header.engine_version} of the engine's rules, "
                                   f"this is {engine_version}; the same commands would give other events")

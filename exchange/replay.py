@@ -6,7 +6,7 @@ multiple of the recorded time; the clock and the way to wait are arguments. (The
 here every row keeps its own.) Equal commands give equal digests, whatever the speed and however they are cut into batches.
 
     report = replay(flow, Exchange(flow.instruments, flow.accounts), journal)
-    report = replay_journal("data", make_exchange, every=100_000)
+    report = replay_journal("data", make_exchange, config_hash, every=100_000)
     report = run()                              # the sample capture, through a journal in a temporary folder
 
 How a report is shown to people: exchange/replay_report.py.
@@ -25,7 +25,7 @@ from exchange import snapshot as snapshots
 from exchange.comparison import Comparison, compare
 from exchange.files import FILES
 from exchange.formats import Flow, LeftOut, bitstamp
-from exchange.journal import REFUSALS, Journal, JournalCorrupt, JournalUnreadable, read
+from exchange.journal import NO_CONFIGURATION, REFUSALS, Journal, JournalCorrupt, JournalUnreadable, check_headers, read
 from exchange.machine import Exchange
 from exchange.segments import examine
 from matching.codes import CommandKind, EventKind, Reason
@@ -102,20 +102,21 @@ def replay(flow: Flow, exchange: Exchange, journal: Journal | None = None, *, ba
     return tally.report(compare(flow, exchange, tally.trades(), tally.refusals), flow.left_out)
 
 
-def replay_journal(folder: str, make_exchange: Callable[[], Exchange], *, every: int = 0, batch: int = BATCH,
-                   speed: float | None = None, progress: Progress | None = None,
+def replay_journal(folder: str, make_exchange: Callable[[], Exchange], config_hash: bytes = NO_CONFIGURATION, *,
+                   every: int = 0, batch: int = BATCH, speed: float | None = None, progress: Progress | None = None,
                    told: Callable[[int, str], None] | None = None, clock: Callable[[], float] = time.perf_counter,
                    sleep: Callable[[float], None] = time.sleep) -> Report:
     """Apply a hub's journal again, from its first command that is there. Takes no lock and changes nothing on disk.
 
     Where the first segments are gone, the oldest snapshot that the rest of the journal continues is the beginning.
     make_exchange  gives an exchange like the hub's that has seen no command
+    config_hash    32 bytes; must be those that the hub opened the journal with
     every          tell the digest after each so many sequences, in the report and through `told`; 0: only at the end
     Errors         ValueError for every, batch or speed; JournalError
     """
     if every < 0:
         raise ValueError(f"every is {every}, must be 0 or more")
-    first, last = _span(folder)
+    first, last = _span(folder, config_hash)
     exchange = make_exchange()
     if first > 1:
         _restore(exchange, folder, first)
@@ -133,19 +134,20 @@ def replay_journal(folder: str, make_exchange: Callable[[], Exchange], *, every:
     return tally.report(None, (), tuple(digests))
 
 
-def run(journal: str | None = None, make_exchange: Callable[[], Exchange] | None = None, *, every: int = 100_000,
-        speed: float | None = None, batch: int = BATCH, progress: Progress | None = None,
-        told: Callable[[int, str], None] | None = None) -> Report:
+def run(journal: str | None = None, make_exchange: Callable[[], Exchange] | None = None,
+        config_hash: bytes = NO_CONFIGURATION, *, every: int = 100_000, speed: float | None = None, batch: int = BATCH,
+        progress: Progress | None = None, told: Callable[[int, str], None] | None = None) -> Report:
     """What `qiee replay` does: the sample capture through a durable journal in a temporary folder, or a hub's journal.
 
     journal        folder of a hub's journal; None: the sample capture
     make_exchange  needed for a journal: gives the hub's own exchange, new
+    config_hash    of a journal: that of the hub
     Errors         CaptureError if the capture is not installed, JournalError: both with exit_code; ValueError
     """
     if journal is not None:
         if make_exchange is None:
             raise ValueError("make_exchange: none given, a journal needs the exchange that it was written for")
-        return replay_journal(journal, make_exchange, every=every, batch=batch, speed=speed, progress=progress,
+        return replay_journal(journal, make_exchange, config_hash, every=every, batch=batch, speed=speed, progress=progress,
                               told=told)
     flow = bitstamp.load()
     # Kernels are loaded (the first time: compiled) before the clock runs.
@@ -183,14 +185,18 @@ def _paced(blocks: Iterable[np.ndarray], batch: int, speed: float | None, clock:
             at = end
 
 
-def _span(folder: str) -> tuple[int, int]:
-    """First and last sequence in a journal; (1, 0): none. An unfinished end does not count. Errors: JournalError."""
+def _span(folder: str, config_hash: bytes) -> tuple[int, int]:
+    """First and last sequence in a journal of this configuration; (1, 0): none. An unfinished end does not count.
+
+    Errors    JournalError
+    """
     try:
         examination = examine(folder, FILES, snapshots.covered_sequence(folder))
     except OSError as error:
         raise JournalUnreadable(f"cannot read the journal in {folder}: {error}") from error
     if examination.verdict.decision in REFUSALS:
         raise REFUSALS[examination.verdict.decision](str(examination.verdict))
+    check_headers(examination, config_hash)
     return examination.first_sequence, examination.sequence
 
 

@@ -1,7 +1,7 @@
 """A replay's report for people: the table that an operator can publish, and what `qiee replay` does on a terminal.
 
     exit_code = main()                                   # the sample capture
-    exit_code = main("data", make_exchange, every=50_000)
+    exit_code = main("data", make_exchange, config_hash, every=50_000)
 """
 import json
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from rich.table import Table
 
 from exchange.comparison import Comparison, Difference
 from exchange.formats import CaptureError
-from exchange.journal import JournalError
+from exchange.journal import NO_CONFIGURATION, JournalError
 from exchange.machine import Exchange
 from exchange.replay import BATCH, Report, run
 from matching.codes import Reason
@@ -29,12 +29,12 @@ _SHOWN = 20                      # differences of a kind that the table lists; t
 _WRONG_ARGUMENT = 2
 
 
-def main(journal: str | None = None, make_exchange: Callable[[], Exchange] | None = None, *, speed: float | None = None,
-         batch: int = BATCH, every: int = 100_000, json_file: str | None = None, console: Console | None = None,
-         errors: Console | None = None) -> int:
+def main(journal: str | None = None, make_exchange: Callable[[], Exchange] | None = None,
+         config_hash: bytes = NO_CONFIGURATION, *, speed: float | None = None, batch: int = BATCH, every: int = 100_000,
+         json_file: str | None = None, console: Console | None = None, errors: Console | None = None) -> int:
     """`qiee replay`: a progress bar, then the report. A user's mistake is one line on `errors`, by default stderr.
 
-    journal, make_exchange, speed, batch, every    as in replay.run
+    journal, make_exchange, config_hash, speed, batch, every    as in replay.run
     json_file    where the report is also written, as JSON; None: nowhere
     Returns      the exit code: 0, or that of the error
     """
@@ -45,7 +45,7 @@ def main(journal: str | None = None, make_exchange: Callable[[], Exchange] | Non
                       transient=True) as bar:
             task = bar.add_task("", total=None)
             report = run(
-                journal, make_exchange, speed=speed, batch=batch, every=every,
+                journal, make_exchange, config_hash, speed=speed, batch=batch, every=every,
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
                 told=lambda sequence, digest: bar.console.print(f"{sequence:>12,}  {digest}"))
         render(report, console)

@@ -24,7 +24,9 @@ Every part of that has an accident it answers:
 - `durable` is the watermark: a later frame that says "all to 700 is synced" proves that a damaged frame at 650 was
   acknowledged. A checksum alone cannot tell that.
 - Headers and rows are multiples of 16 bytes, so one frame header in 32 straddles two disk sectors. Where a power cut keeps
-  its first half only, the end is SUSPECT instead of torn: safe, but an operator has to say so.
+  its first half only, that half still names the frame before, and behind it all is zero, the sequence too. No good frame has
+  the sequence 0, nor has any of its rows, so that is an end that was never written. Where a power cut keeps all but the last
+  sector, with less than a row in it, the end is SUSPECT instead of torn: safe, but an operator has to say so.
 - The rows of a frame are counted in 16 bits and ROWS_PER_FRAME is 32,768, so a damaged length can never make the reader
   ask for more than 7 MiB. (3.5 MiB a full frame: one frame is one batch of the runner, tens of thousands of rows under load,
   and one fsync; splitting such a batch into frames of 64 KiB would buy nothing but headers.)
@@ -105,7 +107,8 @@ class Finding(Enum):
 
     Two deliberate differences from "anything valid later means corrupt": a later frame without a covering watermark
     is LOST_UNSYNCED, because a power cut may keep the second of two unsynced frames and lose the first; and zeros count
-    as unwritten only if they cover a whole row, so that no single flipped byte can turn a rotten frame into a torn one.
+    as unwritten only if they cover a whole row or the sequence in the header, so that no single flipped byte can turn a
+    frame that has rotted into a torn one.
     """
 
     EMPTY = Found.NOTHING, (Proof.NONE,), Decision.CLEAN, "a new journal"
@@ -311,7 +314,9 @@ def follow(content: np.ndarray, path: str) -> tuple[Segment, Found, str]:
         crc, body_crc, link, kind, rows, first, _ = FRAME_HEADER.unpack_from(view, offset)
         actual = crc32c(view[offset + 4:offset + head])
         if actual != crc:
-            found = Found.DAMAGED if content[offset:].any() else Found.ZEROS
+            middle = offset + head // 2             # behind it the sequence
+            begun = middle % SECTOR == 0 and link == segment.link and _sensible(kind, rows)
+            found = Found.DAMAGED if content[middle if begun else offset:].any() else Found.ZEROS
             return segment, found, f"frame header's CRC-32C is {crc:#010x}, expected {actual:#010x}"
         if (link, first) != (segment.link, segment.sequence + 1) or not _sensible(kind, rows):
             return segment, Found.MISPLACED, (f"kind {kind:#06x}, {rows} rows from sequence {first}, link {link:#010x}; expected "

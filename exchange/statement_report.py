@@ -1,7 +1,7 @@
 """Statements as text: CSV for programs, HTML for people. exchange/statement.py knows what is in them.
 
 CSV: one header for every kind of row, the first column says which kind; what a kind does not have is empty. Money is in
-currency with two decimals, prices and volumes in the instrument's units, times UTC with nanoseconds.
+currency with two decimals, prices in the instrument's units, positions and volumes in lots, times UTC with nanoseconds.
 
 HTML: one self-contained page that prints on A4: no scripts, nothing loaded from elsewhere. Times are Beijing time.
 """
@@ -139,8 +139,8 @@ _LABELS = {
     "opening_equity": ("期初权益", "Opening equity"), "paid_in": ("出入金", "Paid in or out"),
     "result": ("盯市盈亏", "Result"), "fees": ("手续费", "Fees"), "closing_equity": ("期末权益", "Closing equity"),
     "margin": ("保证金", "Margin"), "available": ("可用资金", "Available"), "margin_call": ("追加保证金", "Margin call"),
-    "account": ("账户", "Account"), "instrument": ("合约", "Instrument"), "position": ("持仓", "Position"),
-    "volume": ("成交量", "Volume"), "settlement_price": ("结算价", "Settlement"), "floor": ("次日跌停", "Next floor"),
+    "account": ("账户", "Account"), "instrument": ("合约", "Instrument"), "position": ("持仓(手)", "Position, lots"),
+    "volume": ("成交量(手)", "Volume, lots"), "settlement_price": ("结算价", "Settlement"), "floor": ("次日跌停", "Next floor"),
     "ceiling": ("次日涨停", "Next ceiling"), "locked_days": ("单边市天数", "Days locked"), "trade_id": ("成交编号", "Trade"),
     "order_id": ("委托编号", "Order"), "time": ("时间", "Time (Beijing)"), "side": ("方向", "Side"), "lots": ("手数", "Lots"),
     "price": ("价格", "Price"), "counterparty": ("交割对手", "Counterparty")}
@@ -151,7 +151,8 @@ _FIGURES = ("opening_equity", "paid_in", "result", "fees", "closing_equity", "ma
 _STYLE = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
-body { margin: 2rem auto; max-width: 62rem; padding: 0 1.5rem; color: #1b2430; background: #fff;
+body { margin: 2rem auto; width: fit-content; min-width: min(62rem, 100%); max-width: 100%; padding: 0 1.5rem;
+  color: #1b2430; background: #fff;
   font: 14px/1.5 system-ui, "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", sans-serif; }
 header { display: flex; flex-wrap: wrap; justify-content: space-between; align-items: end; gap: 1rem;
   border-bottom: 3px solid #0b4f6c; padding-bottom: .75rem; }
@@ -172,11 +173,12 @@ thead small { display: block; font-weight: 400; color: #627d98; }
 .loss { color: #0a7d33; }
 .gain { color: #c0182b; }
 tfoot th, tfoot td, .total th, .total td { border-top: 2px solid #334e68; border-bottom: 0; font-weight: 650; }
+.call, footer { width: 0; min-width: 100%; }
 .call { margin: 1.25rem 0 0; padding: .7rem 1rem; border: 2px solid #c0182b; border-radius: 4px; }
-footer { margin-top: 2rem; padding-top: .6rem; border-top: 1px solid #d9e2ec; color: #52606d; font-size: .85rem; }
+footer { margin-top: 2rem; padding-top: .6rem; border-top: 1px solid #d9e2ec; color: #52606d; font-size: .9em; }
 @page { size: A4; margin: 15mm; }
 @media print {
-  body { margin: 0; padding: 0; max-width: none; font-size: 10px; }
+  body { margin: 0; padding: 0; width: auto; min-width: 0; font-size: 10px; }
   .wide { overflow: visible; }
   thead { display: table-header-group; }
   tr { break-inside: avoid; }
@@ -254,7 +256,7 @@ def account_html(statement: Statement, instruments: Sequence[Instrument], accoun
     body = _money_table(money)
     if statement.margin_call:
         body = (f'<p class="call"><strong>追加保证金通知 Margin call.</strong> '
-                f"{money['margin_call']:,} {CURRENCY} are missing to the initial margin. Until they are paid in, "
+                f"Equity is {money['margin_call']:,} {CURRENCY} short of the initial margin. Until that is paid in, "
                 f"only orders that reduce positions pass.</p>\n" + body)
     body += _table("持仓与盈亏 Positions and result",
                    ("instrument", "position", "volume", "settlement_price", "result", "fees", "margin"), positions, total)
@@ -263,8 +265,9 @@ def account_html(statement: Statement, instruments: Sequence[Instrument], accoun
     return _page("结算单 Settlement statement", VENUE,
                  (("交易日 Trading day", date_text(statement.date)), ("账户 Account", accounts[statement.account].name),
                   ("币种 Currency", CURRENCY)), body,
-                 "Positions are marked to the settlement price; the result has been paid into or out of equity. "
-                 "Margin is as of settlement. Gains are red, losses green.")
+                 "Closing equity is opening equity, plus what was paid in and the result of marking positions to the settlement "
+                 "price, less fees. Margin is the initial margin at settlement. Times are of the hub's clock, also on days that "
+                 "are not lived in real time. Gains are red, losses green.")
 
 
 def hub_html(summary: Summary, instruments: Sequence[Instrument], accounts: Sequence[Account]) -> str:

@@ -9,7 +9,7 @@ listen, 11 cannot start, 12 bad catalogue, 13 capture missing or bad.
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -24,6 +24,11 @@ app.add_typer(journal_app, name="journal")
 app.add_typer(keys_app, name="keys")
 
 Folder = Annotated[Path, typer.Option(help="The hub's data folder.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file; default hub.toml where it exists.")]
+CatalogueFolder = Annotated[Path | None, typer.Option(help="Catalogue of instruments; default the built-in one.")]
+Day = Annotated[str | None, typer.Option(
+    help="off: all trades all the time; real, compressed, by_hand: by the schedule. [default: off]")]
+Profile = Annotated[str | None, typer.Option(help="Venue profile; default the catalogue's own.")]
 DATA = Path("data")
 BENCHMARKS = ("kernel", "auction", "day", "recovery", "gateway")
 
@@ -35,18 +40,17 @@ def _fail(error: Exception | str, exit_code: int) -> NoReturn:
 
 @app.command()
 def serve(
-    config_file: Annotated[Path | None, typer.Option("--config", help="TOML file; default hub.toml where it exists.")] = None,
+    config_file: ConfigFile = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one. [default: 8080]")] = None,
     data: Annotated[Path | None, typer.Option(help="Data folder. [default: data]")] = None,
-    catalogue: Annotated[Path | None, typer.Option(help="Catalogue of instruments; default the built-in one.")] = None,
+    catalogue: CatalogueFolder = None,
     members: Annotated[bool | None, typer.Option("--members/--no-members", help="Simulated members.")] = None,
     durable: Annotated[bool | None, typer.Option("--durable/--volatile",
                                                  help="Volatile: no fsync, for benchmarks only.")] = None,
-    day: Annotated[str | None, typer.Option(
-        help="off: all trades all the time; real, compressed, by_hand: by the schedule. [default: off]")] = None,
+    day: Day = None,
     day_minutes: Annotated[float | None, typer.Option(help="What 24 compressed hours take. [default: 5]")] = None,
-    profile: Annotated[str | None, typer.Option(help="Venue profile; default the catalogue's own.")] = None,
+    profile: Profile = None,
 ) -> None:
     """Start the hub. Ctrl-C stops it; the next start finds every order where it was."""
     try:
@@ -66,14 +70,33 @@ def replay(
     batch: Annotated[int, typer.Option(help="Commands a batch.")] = 4096,
     every: Annotated[int, typer.Option(help="With --journal: print a digest every so many commands.")] = 100_000,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the report here.")] = None,
+    config_file: ConfigFile = None,
+    catalogue: CatalogueFolder = None,
+    day: Day = None,
+    profile: Profile = None,
 ) -> None:
-    """Replay recorded order flow through the whole machine and report what came of it."""
-    from exchange.replay_report import main as report
-    from gateway.serving import fresh_exchange
+    """Replay recorded order flow through the whole machine and report what came of it.
 
-    make_exchange = None if journal is None else fresh_exchange
-    raise typer.Exit(report(None if journal is None else str(journal), make_exchange, speed=speed, batch=batch,
-                            every=every, json_file=None if json_file is None else str(json_file)))
+    A journal is replayed with the settings of its hub: --config, --catalogue, --day and --profile as given to serve.
+    """
+    given = {"catalogue": catalogue, "day": day, "profile": profile}
+    for name, value in ({"config": config_file} | given).items():
+        if journal is None and value is not None:
+            _fail(f"{name} is {value}, may be given only with --journal: the recorded flow has its own instruments",
+                  config.EXIT_CONFIGURATION)
+    from exchange.instruments import InstrumentError
+    from exchange.replay_report import main as report
+
+    hub: tuple[Any, ...] = ()
+    if journal is not None:
+        from gateway.serving import before_any_command
+
+        try:
+            hub = str(journal), *before_any_command(config.load(config_file, **given))
+        except (ConfigurationError, InstrumentError) as error:
+            _fail(error, error.exit_code)
+    raise typer.Exit(report(*hub, speed=speed, batch=batch, every=every,
+                            json_file=None if json_file is None else str(json_file)))
 
 
 @app.command()

@@ -30,7 +30,7 @@ from exchange.calendar import yyyymmdd
 from exchange.instruments import Instrument
 from exchange.units import amount_to_lots, lots_to_amount, price_to_ticks, ticks_to_price
 from matching.codes import Flag, Phase, Reason, Side
-from matching.records import COMMAND, EVENT
+from matching.records import COMMAND, EVENT, Command, Event
 
 # Refusals ----------------------------------------------------------------------------------------------------------------
 
@@ -576,54 +576,6 @@ def layout(row: np.dtype) -> struct.Struct:
         code += "x" * (offset - at) + _CODES[field.str]
         at = offset + field.itemsize
     return struct.Struct(code + "x" * (row.itemsize - at))
-
-
-class Command(NamedTuple):
-    """One COMMAND row as Python numbers."""
-
-    sequence: int
-    time: int
-    order_id: int
-    price: int
-    trigger_price: int
-    quantity: int
-    display_quantity: int
-    minimum_quantity: int
-    client_order_id: bytes
-    instrument: int
-    account: int
-    expire_date: int
-    counterparty: int
-    kind: int
-    side: int
-    order_type: int
-    time_in_force: int
-    flags: int
-    session: int
-
-
-class Event(NamedTuple):
-    """One EVENT row as Python numbers."""
-
-    event_id: int
-    sequence: int
-    time: int
-    order_id: int
-    price: int
-    quantity: int
-    leaves_quantity: int
-    trade_id: int
-    resting_order_id: int
-    resting_leaves_quantity: int
-    resting_price: int
-    client_order_id: bytes
-    instrument: int
-    account: int
-    resting_account: int
-    kind: int
-    side: int
-    reason: int
-    flags: int
 
 
 _COMMAND, _EVENT = layout(COMMAND), layout(EVENT)

@@ -15,11 +15,11 @@ from exchange import statement_report
 from exchange.blotter import FILL
 from gateway import requests, terms
 from gateway.commands import protection_text
-from gateway.messages import DIRECTION, Event, Refused, date_number, date_text, encode, invalid, layout, refusal
+from gateway.messages import DIRECTION, Refused, date_number, date_text, encode, invalid, layout, refusal
 from gateway.reports import Order
 from gateway.requests import order_number
 from matching.codes import EventKind, Phase, Reason
-from matching.records import EVENT
+from matching.records import EVENT, Event
 
 if TYPE_CHECKING:
     from gateway.hub import Hub

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,11 +84,6 @@ def _step(text: str) -> Iterator[None]:
     finally:
         done.set()
         teller.join()
-
-
-def fresh_exchange() -> Exchange:
-    """The exchange that `qiee serve` starts with, before any command."""
-    return Exchange(load_catalogue(), demo_accounts(), max_orders=Settings().max_orders)
 
 
 def new_projections(instruments: tuple[Instrument, ...], accounts: list[Account], max_orders: int) -> Projections:
@@ -188,6 +183,16 @@ def _market(settings: Settings) -> tuple[tuple[Instrument, ...], Schedule | None
         return load_catalogue(path, settings.profile), None
     catalogue = read_catalogue(path, settings.profile)
     return catalogue.instruments, Schedule(catalogue)
+
+
+def before_any_command(settings: Settings) -> tuple[Callable[[], Exchange], bytes]:
+    """What gives the exchange that a hub of these settings starts with, and its configuration hash.
+
+    Errors    InstrumentError
+    """
+    instruments, accounts, max_orders = _market(settings)[0], demo_accounts(), settings.max_orders
+    return (lambda: Exchange(instruments, accounts, max_orders=max_orders),
+            configuration_hash(instruments, accounts, max_orders))
 
 
 async def _serve(settings: Settings) -> int:

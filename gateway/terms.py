@@ -19,6 +19,7 @@ from exchange.marketdata import MarketData
 from exchange.phases import REFUSES_ENTRY
 from gateway.messages import PHASES, Scale, invalid
 from matching.codes import Phase, Reason
+from risk.records import SPECIAL_AT_SETTLEMENT
 
 FUTURES = ("any", "all", "future")
 _NEVER = 32_503_708_800_000      # ms, the year 3000: clients want a date even where nothing expires
@@ -146,9 +147,10 @@ def position(exchange: Exchange, account: int, scale: Scale, index: int) -> dict
     instrument, ledger = exchange.instruments[index], exchange.ledger
     row = account * len(exchange.instruments) + index
     exposure, limit = ledger.exposures[row], ledger.limits[index]
-    lots, cost, margin = int(exposure.position), int(exposure.cost), int(limit.margin)
+    lots, margin = int(exposure.position), int(limit.margin)
     last = exchange.last_price(instrument.symbol)
-    profit = scale.money(lots * last - cost)
+    cost = paid(exchange, account, index, last)
+    profit = scale.money(0 if instrument.at_settlement else lots * last - cost)      # of those the leg's position tells it
     held, worst = lots_held(exchange, row, index), int(exposure.worst)
     price, amount = scale.decimal_price, scale.decimal_amount
     told = {
@@ -165,6 +167,17 @@ def position(exchange: Exchange, account: int, scale: Scale, index: int) -> dict
         gross = ledger.gross[row]
         told |= {name: amount(gross[name]) for name in ("long", "short", "long_today", "short_today")}
     return told
+
+
+def paid(exchange: Exchange, account: int, index: int, settlement: int) -> int:
+    """Ticks times lots that a position has cost if today's settlement price is `settlement`.
+
+    Lots traded at settlement are in the position, but without a price until then (RULEBOOK 12.1).
+    """
+    limits, count = exchange.ledger.limits, len(exchange.instruments)
+    exposures = exchange.ledger.exposures[account * count:(account + 1) * count]
+    late = exposures[(limits["leg_near"] == index) & (limits["special"] & SPECIAL_AT_SETTLEMENT != 0)]
+    return int(exposures[index].cost) + settlement * int(late["position"].sum()) + int(late["cost"].sum())
 
 
 def lots_held(exchange: Exchange, row: int, index: int) -> int:

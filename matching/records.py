@@ -46,7 +46,7 @@ Both are `np.record` dtypes, so `row.price` works in compiled and in plain Pytho
 The engine reads the client order id as three integers, and `flags` under a name that np.record does not use itself:
 COMMAND_WORDS and EVENT_WORDS are the same bytes so named.
 """
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -110,6 +110,57 @@ EVENT = _event("flags", ("client_order_id", CLIENT_ORDER_ID))
 # account and resting_account; kind, side, reason and flag_bits.
 EVENT_WORDS = overlaid(_event("flag_bits", *_WORDS), "name_end", "<i8", "client_2")
 EVENT_WORDS = overlaid(overlaid(EVENT_WORDS, "accounts", "<i8", "account"), "about", "<i8", "kind")
+
+
+class Command(NamedTuple):
+    """A COMMAND row as Python values."""
+
+    sequence: int
+    time: int
+    order_id: int
+    price: int
+    trigger_price: int
+    quantity: int
+    display_quantity: int
+    minimum_quantity: int
+    client_order_id: bytes
+    instrument: int
+    account: int
+    expire_date: int
+    counterparty: int
+    kind: int
+    side: int
+    order_type: int
+    time_in_force: int
+    flags: int
+    session: int
+
+
+class Event(NamedTuple):
+    """An EVENT row as Python values. A field that has no meaning for the event is 0."""
+
+    event_id: int
+    sequence: int
+    time: int
+    order_id: int = 0
+    price: int = 0
+    quantity: int = 0
+    leaves_quantity: int = 0
+    trade_id: int = 0
+    resting_order_id: int = 0
+    resting_leaves_quantity: int = 0
+    resting_price: int = 0
+    client_order_id: bytes = b""
+    instrument: int = 0
+    account: int = 0
+    resting_account: int = 0
+    kind: int = 0
+    side: int = 0
+    reason: int = 0
+    flags: int = 0
+
+
+assert Command._fields == COMMAND.names and Event._fields == EVENT.names
 
 # A resting order: one cache line. Slot 0 of the pool is nobody: a link that leads to 0 leads nowhere.
 ORDER = record(

@@ -21,7 +21,7 @@ from calendar import monthrange
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from sortedcontainers import SortedDict
@@ -45,64 +45,14 @@ from matching.codes import (
 from matching.records import (
     AUCTION_IMBALANCE,
     AUCTION_REFERENCE,
-    COMMAND,
     EVENT,
     ICEBERG_ROWS,
     MAX_QUANTITY,
     MOST_REFILLS,
     PARKED_ROWS,
+    Command,
+    Event,
 )
-
-
-class Command(NamedTuple):
-    """A COMMAND row as Python values."""
-
-    sequence: int
-    time: int
-    order_id: int
-    price: int
-    trigger_price: int
-    quantity: int
-    display_quantity: int
-    minimum_quantity: int
-    client_order_id: bytes
-    instrument: int
-    account: int
-    expire_date: int
-    counterparty: int
-    kind: int
-    side: int
-    order_type: int
-    time_in_force: int
-    flags: int
-    session: int
-
-
-class Event(NamedTuple):
-    """An EVENT row as Python values. A field that has no meaning for the event is 0."""
-
-    event_id: int
-    sequence: int
-    time: int
-    order_id: int = 0
-    price: int = 0
-    quantity: int = 0
-    leaves_quantity: int = 0
-    trade_id: int = 0
-    resting_order_id: int = 0
-    resting_leaves_quantity: int = 0
-    resting_price: int = 0
-    client_order_id: bytes = b""
-    instrument: int = 0
-    account: int = 0
-    resting_account: int = 0
-    kind: int = 0
-    side: int = 0
-    reason: int = 0
-    flags: int = 0
-
-
-assert Command._fields == COMMAND.names and Event._fields == EVENT.names
 
 
 @dataclass(slots=True, eq=False)

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from exchange import Exchange, snapshot
 from exchange.formats import Flow
-from exchange.journal import Journal, JournalCorrupt, JournalUnreadable
+from exchange.journal import NO_CONFIGURATION, Journal, JournalCorrupt, JournalMismatch, JournalUnreadable
 from exchange.replay import Report, replay, replay_journal, run
 from exchange.replay_report import main, render
 from matching.codes import Reason
@@ -250,6 +250,15 @@ def test_a_journal_that_is_not_there_or_damaged_is_refused(tmp_path):
     path.write_bytes(content)
     with pytest.raises(JournalCorrupt):
         replay_journal(str(tmp_path), lambda: machine(rebuilt(*OPENING)))
+
+
+def test_a_journal_of_another_configuration_is_refused_before_its_first_row(tmp_path):
+    flow = rebuilt(*OPENING)
+    expected = journaled(tmp_path, flow, config_hash=b"a" * 32)
+    assert replay_journal(str(tmp_path), lambda: machine(flow), b"a" * 32).digest == expected.digest
+    for config_hash in (b"b" * 32, NO_CONFIGURATION):
+        with pytest.raises(JournalMismatch, match="written under configuration 61616161"):
+            replay_journal(str(tmp_path), lambda: pytest.fail("an exchange was made"), config_hash)
 
 
 def test_a_journal_needs_its_exchange():

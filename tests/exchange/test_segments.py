@@ -28,6 +28,7 @@ BLOCKS = [1, 7, 2, 30, 5, 1, 16, 3, 9, 12, 1, 40, 4, 20, 6, 2, 1]
 # Where each frame of BLOCKS begins, and where the last ends.
 EDGES = [HEAD + at for at in itertools.accumulate((FRAME + ROW * count for count in BLOCKS), initial=0)]
 SEQUENCES = list(itertools.accumulate(BLOCKS, initial=0))
+STRADDLING = HEAD + FRAME + 31 * ROW           # where a frame begins whose header lies in two sectors
 
 
 def judge(content: bytes | dict[str, bytes], snapshot_sequence: int = 0):
@@ -150,13 +151,65 @@ def test_of_two_frames_written_in_one_breath_the_second_does_not_prove_the_first
 
 
 def test_zeros_from_a_sector_edge_on_are_an_unwritten_end(killed):
-    content = killed[:EDGES[11]] + frame(killed, 11)            # ends with 40 rows: 3,872 bytes
+    content = killed[:EDGES[11]] + frame(killed, 11)            # ends with 40 rows: 4,512 bytes
     for edge in range(EDGES[11] // SECTOR * SECTOR + SECTOR, len(content) - ROW, SECTOR):
         verdict = judge(content[:edge] + bytes(len(content) - edge))
         assert (verdict.finding, verdict.offset) == (Finding.UNWRITTEN, EDGES[11])
         assert judge(content[:edge - 9] + b"\xee" + content[edge - 8:]).finding is Finding.DAMAGED_END
     assert judge(content[:EDGES[11]] + bytes(len(content) - EDGES[11])).finding is Finding.UNWRITTEN
     assert judge(content + bytes(100_000)).finding is Finding.UNWRITTEN
+
+
+@pytest.fixture(scope="module")
+def straddling(tmp_path_factory) -> bytes:
+    """31 rows and 7, killed: the header of the second frame lies in two sectors, one half in each."""
+    folder = tmp_path_factory.mktemp("straddling")
+    filled(folder, [31, 7]).close()
+    assert (STRADDLING + FRAME // 2) % SECTOR == 0
+    return contents(folder)[NAME][:-FRAME]
+
+
+def test_half_a_header_with_nothing_behind_it_is_an_unwritten_end_at_a_sector_edge(straddling, killed, tmp_path):
+    middle, size = STRADDLING + FRAME // 2, len(straddling)
+    for zeros in (FRAME // 2, FRAME, size - middle, 100_000):
+        verdict = judge(straddling[:middle] + bytes(zeros))
+        assert (verdict.finding, verdict.offset, verdict.sequence) == (Finding.UNWRITTEN, STRADDLING, 32)
+        assert judge(straddling[:middle] + bytes(zeros), 31).finding is Finding.UNWRITTEN
+        assert judge(straddling[:middle] + bytes(zeros), 32).finding is Finding.ZEROED_DURABLE
+        link_and_kind, behind = range(STRADDLING + 8, STRADDLING + 14), range(middle, middle + zeros, 1 if zeros < size else 997)
+        for at in (*link_and_kind, *behind):                    # half of another frame, or not all that was written
+            spoilt = bytearray(straddling[:middle] + bytes(zeros))
+            spoilt[at] ^= 0x81
+            assert judge(spoilt).finding is Finding.DAMAGED_END, at
+    for length in range(STRADDLING + 1, size):
+        cut = straddling[:middle][:length] + bytes(max(0, length - middle))
+        assert judge(cut).decision is Decision.TORN, length
+    assert judge(killed[:EDGES[3] + FRAME // 2] + bytes(1_000)).finding is Finding.DAMAGED_END         # no edge is there
+    filled(tmp_path, [31]).close()                              # a close marker in that place
+    closed = contents(tmp_path)[NAME]
+    assert judge(closed).finding is Finding.STOPPED
+    assert judge(closed[:middle] + bytes(FRAME // 2)).finding is Finding.UNWRITTEN
+
+
+@pytest.mark.parametrize("mask", [0xFF, 0x01])
+def test_no_flipped_byte_makes_a_header_in_two_sectors_an_unwritten_end(straddling, mask):
+    """Not even in a frame of one row that says nothing but its sequence."""
+    rows = np.zeros(1, COMMAND)
+    rows["sequence"] = 32
+    link = int.from_bytes(straddling[HEAD:HEAD + 4], "little")
+    packed, _ = pack_frame(COMMANDS, rows.tobytes(), 1, link, 32, 0)
+    for content in (straddling, straddling[:STRADDLING] + packed + rows.tobytes()):
+        assert judge(content).finding is Finding.KILLED
+        for at in range(STRADDLING, len(content)):
+            assert judge(changed(content, at, bytes([content[at] ^ mask]))).finding is Finding.DAMAGED_END, at
+
+
+def test_a_power_cut_that_keeps_the_sectors_before_some_edge_is_suspect_only_where_less_than_a_row_is_missing(killed):
+    for number in range(len(BLOCKS)):
+        begin, end = EDGES[number], EDGES[number + 1]
+        for edge in range(begin // SECTOR * SECTOR + SECTOR, end, SECTOR):
+            expected = Finding.UNWRITTEN if edge < begin + FRAME or end - edge >= ROW else Finding.DAMAGED_END
+            assert judge(killed[:edge] + bytes(end - edge)).finding is expected, (number, edge)
 
 
 def test_zeros_that_do_not_cover_a_row_are_not_taken_for_unwritten():

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from exchange.catalogue import CATALOGUE
+from exchange.snapshot import newest
 from gateway.client import Client, ConnectionLost, HubError
 from gateway.config import ConfigurationError, configuration_hash, credentials, load, new_key, read_keys, write_keys
 from risk.limits import Account
@@ -196,6 +198,40 @@ def test_the_journal_can_be_verified_and_dumped(folder):
     assert verified.returncode == 0 and "CLEAN" in verified.stdout
     rows = [json.loads(line) for line in run("journal", "dump", "--data", str(folder)).stdout.splitlines()]
     assert [row["client_order_id"] for row in rows if row["kind"] == "ENTER"] == ["mine"]
+
+
+@pytest.mark.parametrize(("options", "replayed", "wrong"), [
+    (("--day", "compressed", "--day-minutes", "0.1", "--profile", "chinese"), ("--day", "real", "--profile", "chinese"),
+     ("--day", "real", "--profile", "international")),
+    (("--day", "by_hand", "--profile", "international"), ("--day", "by_hand", "--profile", "international"),
+     ("--profile", "international")),
+    (("--catalogue", str(CATALOGUE / "ng.json")), ("--catalogue", str(CATALOGUE / "ng.json")), ()),
+    ((), (), ("--day", "by_hand"))])
+def test_a_journal_is_replayed_under_the_configuration_of_its_hub_and_under_no_other(folder, options, replayed, wrong):
+    hub = Process(folder, *options)
+    for _ in range(300):
+        if "by_hand" in options:
+            hub.ask("operator/next_step", key="operator")
+        trades = hub.ask("public/get_last_trades_by_instrument", instrument_name="NG2702")["result"]["trades"]
+        if trades and ("--day" not in options or "result" in hub.ask("private/get_statement")):     # traded and settled
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("nothing was traded or settled")
+    assert hub.stop()[0] == 0
+    stopped, report = newest(str(folder)), folder / "report.json"
+    assert run("replay", "--journal", str(folder), "--json", str(report), *replayed).returncode == 0
+    told = json.loads(report.read_text())
+    assert (told["commands"], told["digest"]) == (stopped.sequence, stopped.digest) and told["trades"] > 0
+    refused(run("replay", "--journal", str(folder), *wrong), 8, "written under configuration", "profile")
+
+
+def test_a_replay_s_wrong_option_is_refused_by_name(folder):
+    journal = ("replay", "--journal", str(folder))
+    refused(run(*journal, "--profile", "lunar"), 12, "lunar")
+    refused(run(*journal, "--day", "sometimes"), 2, "sometimes")
+    refused(run(*journal, "--catalogue", str(folder / "none.json")), 12, "none.json")
+    refused(run("replay", "--profile", "chinese"), 2, "profile is chinese", "--journal")
 
 
 def test_keys_are_made_listed_and_removed_and_the_secret_is_shown_once(folder):

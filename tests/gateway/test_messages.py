@@ -14,7 +14,6 @@ from pydantic import ValidationError as ModelError
 from gateway import requests
 from gateway.messages import (
     REASONS,
-    Event,
     Reader,
     Refused,
     Scale,
@@ -30,7 +29,7 @@ from gateway.models import DOCUMENTED
 from gateway.requests import METHODS, from_query
 from gateway.session import HANDLERS
 from matching.codes import Reason
-from matching.records import COMMAND, EVENT
+from matching.records import COMMAND, EVENT, Event
 from tests.build import instrument
 
 PROTOCOL = pathlib.Path(__file__).parents[2] / "docs" / "PROTOCOL.md"

@@ -213,6 +213,28 @@ def test_a_mass_cancel_of_an_account_or_a_side(op, alice, bob):
 
 # The day --------------------------------------------------------------------------------------------------------------
 
+def test_profit_told_before_settlement_is_what_settlement_at_the_last_price_pays():
+    """Also of lots traded at settlement, which are a position of the leg at once and have no price before (RULEBOOK 12.1)."""
+    floor = Floor(instruments=[instrument(tick_size=Decimal("0.1"), lot_size=Decimal(10)),
+                               instrument("SC2701-TAS", tick_size=Decimal("0.1"), lot_size=Decimal(10), legs=("SC2701",),
+                                          at_settlement=True, price_floor=-50, price_ceiling=50, reference_price=0)],
+                  accounts=[account(name, equity=1_000_000 * CNY) for name in ("alice", "bob", "carol")])
+    op, alice, bob = floor.session("operator"), floor.session("alice"), floor.session("bob")
+    deal(alice, bob, "10.2", 30)
+    for client, side in ((alice, "sell"), (bob, "buy")):
+        assert "order" in client.ask(f"private/{side}", instrument_name="SC2701-TAS", amount=20, price="0.2")
+    deal(alice, bob, "10.3", 10)
+    leg, tas = bob.ask("private/get_positions")
+    assert (leg["size"], leg["average_price"], leg["total_profit_loss"]) == (60, Decimal("10.3166666667"), -1)
+    assert (tas["instrument_name"], tas["size"], tas["total_profit_loss"]) == ("SC2701-TAS", 20, 0)
+    for client, profit in ((alice, 1), (bob, -1)):
+        assert client.ask("private/get_account_summary", currency="CNY")["session_upl"] == profit
+    op.ask("operator/settle", instrument_name="SC2701", rule="given", price="10.3")
+    for client, profit in ((alice, 1), (bob, -1)):
+        summary = client.ask("private/get_account_summary", currency="CNY")
+        assert (summary["result"], summary["session_upl"]) == (profit, 0)
+
+
 def test_a_day_is_settled_and_everybody_reads_what_came_of_it(floor, op, alice, bob):
     """RULEBOOK 11: mark to market, fees, the band of the next day, statements."""
     deal(alice, bob, "10.2", 30)

@@ -30,8 +30,8 @@ from matching.codes import (
     Side,
     TimeInForce,
 )
-from matching.records import EVENT
-from matching.reference import STOPS, WIDER, Command, Event, Market, Order, ReferenceBook, Refusal
+from matching.records import EVENT, Command, Event
+from matching.reference import STOPS, WIDER, Market, Order, ReferenceBook, Refusal
 
 SECOND, MILLISECOND = 1_000_000_000, 1_000_000
 LARGEST_EQUITY = 1 << 61         # fen (7.4)
