@@ -8,7 +8,8 @@ Exchange owns the memory of matching and risk, and names it for people; the path
 """
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from exchange.kernel import list_depth, list_orders, locate, process, process_an
 from matching.auction import indicative
 from matching.book import Book, new_book
 from matching.codes import CommandKind, Side
+from matching.jit import direct
 from matching.records import (
     COMMAND,
     COMMAND_WORDS,
@@ -80,6 +82,7 @@ class Exchange:
         self._book = self._new_book(max_orders)
         self._ledger = self._new_ledger(max_client_order_ids)
         self._buffers: list[np.ndarray] = []
+        self._lanes: dict[Any, Callable] = {}       # what each of the three is called by
 
     def _new_book(self, max_orders: int) -> Book:
         book = new_book(
@@ -134,8 +137,8 @@ class Exchange:
             raise TypeError(f"commands: dtype {commands.dtype}, must be matching.COMMAND")
         if not len(commands):
             return np.empty(0, EVENT)
-        # the compiled call knows one kind of array only: contiguous and writable
-        if not (commands.flags.c_contiguous and commands.flags.writeable):
+        # the compiled call knows one kind of array only: contiguous, writable, aligned
+        if not (commands.flags.c_contiguous and commands.flags.behaved):
             commands = commands.copy()
         rows = commands.view(COMMAND_WORDS)
         if commands["sequence"][0] != self.sequence + 1 or commands["sequence"][-1] != self.sequence + len(commands):
@@ -165,14 +168,21 @@ class Exchange:
 
         Returns (next row, rows of events written)
         """
-        book, ledger, at, began = self._book, self._ledger, 0, -1
+        at, began = 0, -1
         while done < len(rows) and done != began:
             began = done
-            done, at, unfinished = process(rows, done, buffer, at, book, ledger)
+            done, at, unfinished = self._run(process, rows, done, buffer, at)
             if unfinished or done < len(rows):
                 operators = not unfinished and rows[done]["kind"] >= CommandKind.PHASE
-                done, at = (process_operators if operators else process_any)(rows, done, buffer, at, book, ledger)
+                done, at = self._run(process_operators if operators else process_any, rows, done, buffer, at)
         return done, at
+
+    def _run(self, lane: Any, rows: np.ndarray, done: int, buffer: np.ndarray, at: int) -> Any:
+        """One call of a lane. All of its arguments have been made here, always of the same types."""
+        arguments = rows, done, buffer, at, self._book, self._ledger
+        if lane not in self._lanes:
+            self._lanes[lane] = direct(lane, *arguments)
+        return self._lanes[lane](*arguments)
 
     def _free_buffer(self) -> np.ndarray:
         """An event buffer that nobody looks at any more, else a new one.
