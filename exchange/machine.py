@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from exchange.instruments import Instrument, daily_limits, largest_order
-from exchange.kernel import list_depth, list_orders, locate, process, process_any, process_operators
+from exchange.kernel import list_depth, list_orders, locate, process, process_alone, process_any, process_operators
 from matching.auction import indicative
 from matching.book import Book, new_book
 from matching.codes import CommandKind, Side
@@ -171,7 +171,7 @@ class Exchange:
         at, began = 0, -1
         while done < len(rows) and done != began:
             began = done
-            done, at, unfinished = self._run(process, rows, done, buffer, at)
+            done, at, unfinished = self._run(process if self.risk else process_alone, rows, done, buffer, at)
             if unfinished or done < len(rows):
                 operators = not unfinished and rows[done]["kind"] >= CommandKind.PHASE
                 done, at = self._run(process_operators if operators else process_any, rows, done, buffer, at)

@@ -8,15 +8,15 @@ import pytest
 
 from exchange import snapshot
 from exchange.files import FILES
-from exchange.snapshot import HEADER, SnapshotFailed, SnapshotInvalid
-from matching.records import COMMAND, LEVEL, ORDER
+from exchange.snapshot import FORMAT_VERSION, HEADER, SnapshotFailed, SnapshotInvalid
+from matching.records import COMMAND, EXTRA, LEVEL
 from tests.exchange.journals import commands
 
 ARRAYS = {
     "rows": commands(1, 7),
     "levels": np.zeros((3, 2), LEVEL),
     "orders": np.full(4, 9, np.int64).view(np.int64),
-    "empty": np.empty((0, 5), ORDER),
+    "empty": np.empty((0, 5), EXTRA),
     "bytes": np.arange(5, dtype=np.uint8),
     "flags": np.array([[True, False]]),
     "nested": np.zeros(2, np.dtype([("a", "<i4", (3,)), ("b", [("c", "S3"), ("d", "<f8")])], align=True)),
@@ -78,7 +78,7 @@ def test_a_newer_format_is_refused_with_both_versions(two):
     _, path, content = two
     with open(path, "wb") as file:
         file.write(content[:8] + (7).to_bytes(4, "little") + content[12:])
-    with pytest.raises(SnapshotInvalid, match="format 7; this program reads 1"):
+    with pytest.raises(SnapshotInvalid, match=f"format 7; this program reads {FORMAT_VERSION}"):
         snapshot.load(path)
 
 
@@ -89,8 +89,8 @@ def test_a_newer_format_is_refused_with_both_versions(two):
     b'{"arrays":[{"name":"a","dtype":[["x"]],"shape":[1],"at":0,"bytes":8,"record":true}]}'])
 def test_a_directory_that_makes_no_sense_is_invalid_even_with_a_good_checksum(tmp_path, directory):
     body = directory.ljust(200) + bytes(64)
-    rest = HEADER.pack(snapshot.MAGIC, 1, 0, HEADER.size + len(body), 200, 0)[16:] + body
-    header = HEADER.pack(snapshot.MAGIC, 1, snapshot.crc32c(rest), HEADER.size + len(body), 200, 0)
+    rest = HEADER.pack(snapshot.MAGIC, FORMAT_VERSION, 0, HEADER.size + len(body), 200, 0)[16:] + body
+    header = HEADER.pack(snapshot.MAGIC, FORMAT_VERSION, snapshot.crc32c(rest), HEADER.size + len(body), 200, 0)
     path = tmp_path / "000000000001.snapshot"
     path.write_bytes(header + body)
     with pytest.raises(SnapshotInvalid, match="makes no sense"):
