@@ -147,7 +147,7 @@ def process_enter(book, ledger, risk, events, at, command):
 
 @inlined
 def process_cancel(book, ledger, risk, events, at, command):
-    """CANCEL in a plain market."""
+    """CANCEL in a plain market, where nothing else can be wrong with it (check_cancel)."""
     slot = resting_order(book, command)
     if rarely(slot == NOBODY):
         return refuse(book, events, at, command, _UNKNOWN_ORDER, command.order_id, 0, 0)
@@ -173,7 +173,8 @@ def process_amend(book, ledger, risk, events, at, command):
 def look_ahead(book, ledger, risk, commands, number, sequence):
     """Fetch what coming commands will touch: memory is slow, and a batch says in advance where it will look.
 
-    In two steps, for to wait for a row in order to learn what it will touch is no better. sequence: of row `number`
+    First the rows themselves, far ahead, since waiting for them would cost as much as it saves; then what they name.
+    sequence  of row `number`
     """
     if rarely(number & 15 == 0):                 # sixteen new ids share a line of buckets
         prefetch(book.buckets, bucket_of(book, sequence + 16 + _AHEAD))
@@ -223,9 +224,7 @@ def process_plain(commands, first, events, at, book, ledger, risk):
             if rarely(number == sure):
                 break
         command = commands[np.uint64(number)]
-        if rarely((command.sequence - number != before) | (not names_known(book, command))):
-            break
-        if rarely(book.instruments[np.uint64(command.instrument)].state != PLAIN_STATE):
+        if rarely(command.sequence - number != before or not is_for_plain_market(book, command)):
             break
         look_ahead(book, ledger, risk, commands, number, command.sequence)
         kind = command.kind

@@ -14,7 +14,7 @@ import numpy as np
 from matching.codes import RESTING_OFFSET, EventKind, Flag, OrderType, Reason, Side
 from matching.jit import code, inlined, rarely, read_anew
 from risk.legs import check_special_exposure, fill_special, hold_special
-from risk.positions import OFFSET, check_offset_flags, move, row_of_exposure, weigh, worst_case
+from risk.positions import OFFSET, check_offset_flags, move, row_of_exposure, weigh
 from risk.protection import count_resting_fill
 from risk.records import SPECIAL_OFFSET
 
@@ -176,7 +176,6 @@ def check_exposure(ledger, account_index, instrument_index, side, growth, flags)
     exposure = ledger.exposures[row_of_exposure(ledger, account_index, instrument_index)]
     buys = growth * (2 - side)           # a side is 1 or 2: arithmetic instead of a branch nobody can predict
     sells = growth - buys
-    after = worst_case(exposure.position, exposure.open_buy + buys, exposure.open_sell + sells)
     long = exposure.position + exposure.open_buy + buys
     short = exposure.open_sell + sells - exposure.position
     reach = long if side == _BUY else short
@@ -185,7 +184,7 @@ def check_exposure(ledger, account_index, instrument_index, side, growth, flags)
         return _REDUCE, reach, 0
     if reach > bound:
         return _MAX_LONG if side == _BUY else _MAX_SHORT, reach, bound
-    more = after - exposure.worst
+    more = max(long, short) - exposure.worst         # as in worst_case
     margin = account.margin_used + more * limit.margin
     if more > 0 and margin > account.equity:
         return _CREDIT, margin, account.equity
@@ -222,7 +221,7 @@ def breaks_limits(ledger, command, price, last_price):
     buys = quantity * (2 - side)         # a side is 1 or 2: arithmetic instead of a branch nobody can predict
     long = exposure.position + exposure.open_buy + buys
     short = exposure.open_sell + (quantity - buys) - exposure.position
-    worst = max(long, short)
+    worst = max(long, short)             # as in worst_case
     more = worst - exposure.worst
     reach, most = (long, account.max_long) if side == _BUY else (short, account.max_short)
     breaks |= (reach > min(most, limit.max_position, limit.largest_position)) | (
@@ -235,6 +234,13 @@ def breaks_limits(ledger, command, price, last_price):
 # Hold, release, fill (RULEBOOK 5.14) ------------------------------------------------------------------------------------
 
 @inlined
+def hold_plain(ledger, account, instrument, side, quantity, orders):
+    """hold, where the instrument is known to be plain."""
+    bought = quantity * (2 - side)
+    move(ledger, account, instrument, 0, bought, quantity - bought, orders)
+
+
+@inlined
 def hold(ledger, account, instrument, side, quantity, orders, flags):
     """Hold `quantity` more open lots of one side and `orders` more open orders; negative: release them.
 
@@ -244,8 +250,7 @@ def hold(ledger, account, instrument, side, quantity, orders, flags):
         hold_special(ledger, np.int64(account), np.int64(instrument), np.int64(side), np.int64(quantity), np.int64(orders),
                      np.int64(flags))
     else:
-        bought = quantity * (2 - side)
-        move(ledger, account, instrument, 0, bought, quantity - bought, orders)
+        hold_plain(ledger, account, instrument, side, quantity, orders)
 
 
 @inlined
@@ -261,10 +266,12 @@ def hold_passed(ledger, command, worst):
 
 
 @inlined
-def hold_plain(ledger, account, instrument, side, quantity, orders):
-    """hold, where the instrument is known to be plain."""
-    bought = quantity * (2 - side)
-    move(ledger, account, instrument, 0, bought, quantity - bought, orders)
+def count_traded(exposure, side, quantity, turnover, value):
+    """What `quantity` traded lots cost, and what fees and average prices are reckoned of. See EXPOSURE."""
+    exposure.cost += turnover if side == _BUY else -turnover
+    exposure.volume += quantity
+    exposure.turnover += turnover
+    exposure.value += value
 
 
 @inlined
@@ -273,11 +280,7 @@ def fill_plain(ledger, account, instrument, side, quantity, price, leaves):
     bought = quantity * (2 - side)
     sold = quantity - bought
     exposure = move(ledger, account, instrument, bought - sold, -bought, -sold, -1 if leaves == 0 else 0)
-    turnover = price * quantity
-    exposure.cost += turnover if side == _BUY else -turnover
-    exposure.volume += quantity
-    exposure.turnover += turnover
-    exposure.value += abs(turnover)
+    count_traded(exposure, side, quantity, price * quantity, abs(price * quantity))
 
 
 @inlined
@@ -357,10 +360,7 @@ def settle_enter(ledger, command, events, first, last):
     bought, no_longer_buying = filled * (2 - side), gone * (2 - side)
     exposure = move(ledger, command.account, command.instrument, 2 * bought - filled, -no_longer_buying, no_longer_buying - gone,
                     -1 if leaves == 0 else 0)
-    exposure.cost += turnover if side == _BUY else -turnover
-    exposure.volume += filled
-    exposure.turnover += turnover
-    exposure.value += value
+    count_traded(exposure, side, filled, turnover, value)
 
 
 @inlined
