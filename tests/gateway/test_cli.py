@@ -26,11 +26,13 @@ QIEE = [sys.executable, "-c", "from gateway.cli import main; main()"]
 
 class Process:
     """A hub started with `qiee serve` on a free port."""
+    running: list[subprocess.Popen] = []
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
         self.process = subprocess.Popen([*QIEE, "serve", "--data", str(folder), "--port", "0", *options],
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.running.append(self.process)
         self.said: list[str] = []
         assert self.process.stdout is not None
         for line in self.process.stdout:
@@ -60,7 +62,12 @@ class Process:
 
 @pytest.fixture
 def folder(tmp_path):
-    return tmp_path / "data"
+    """Where a hub keeps its data. A hub that a failed test left behind ends with the test."""
+    yield tmp_path / "data"
+    while Process.running:
+        process = Process.running.pop()
+        process.kill()
+        process.wait()
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -209,15 +216,22 @@ def test_the_journal_can_be_verified_and_dumped(folder):
     ((), (), ("--day", "by_hand"))])
 def test_a_journal_is_replayed_under_the_configuration_of_its_hub_and_under_no_other(folder, options, replayed, wrong):
     hub = Process(folder, *options)
-    for _ in range(300):
+    gas, = [each for each in hub.ask("public/get_instruments")["result"] if each["instrument_name"] == "NG2702"]
+    order = {"instrument_name": "NG2702", "amount": gas["contract_size"], "price": gas["settlement_price"]}
+    order |= {"offset": "open"} if gas["offset"] else {}
+    traded = False
+    for _ in range(150):
         if "by_hand" in options:
             hub.ask("operator/next_step", key="operator")
-        trades = hub.ask("public/get_last_trades_by_instrument", instrument_name="NG2702")["result"]["trades"]
-        if trades and ("--day" not in options or "result" in hub.ask("private/get_statement")):     # traded and settled
+        if not traded:                                   # a pair that crosses, whatever the members do in so short a day
+            hub.ask("private/buy", **order)
+            sold = hub.ask("private/sell", key="trader", **order)
+            traded = bool(sold.get("result", {}).get("trades"))
+        elif "--day" not in options or "result" in hub.ask("private/get_statement"):      # settled, too
             break
-        time.sleep(0.1)
+        time.sleep(0.2)                                  # a connection a request: more would be too many from one address
     else:
-        pytest.fail("nothing was traded or settled")
+        pytest.fail(f"nothing was traded or settled: {sold}")
     assert hub.stop()[0] == 0
     stopped, report = newest(str(folder)), folder / "report.json"
     assert run("replay", "--journal", str(folder), "--json", str(report), *replayed).returncode == 0
