@@ -50,7 +50,7 @@ _DAY, _GTC, _OPENING = code(TimeInForce.DAY), code(TimeInForce.GTC), code(TimeIn
 _IOC, _FOK, _GTD, _SESSION = code(TimeInForce.IOC), code(TimeInForce.FOK), code(TimeInForce.GTD), code(TimeInForce.SESSION)
 _CALL_AUCTION = code(Phase.CALL_AUCTION)
 _ORDER_BOOK, _LISTING = code(Mechanism.ORDER_BOOK), code(Mechanism.LISTING)
-_POST_ONLY = code(Flag.POST_ONLY)
+_POST_ONLY, _OPEN_QUANTITY = code(Flag.POST_ONLY), code(Flag.OPEN_QUANTITY)
 _RARE_FLAGS = code(Flag.OPEN | Flag.CLOSE | Flag.CLOSE_TODAY | Flag.PARKED)
 _ANY_FLAG = code(sum(Flag) - Flag.PARKED)
 _SMP = code(Flag.SMP_CANCEL_INCOMING | Flag.SMP_CANCEL_RESTING | Flag.SMP_CANCEL_BOTH)
@@ -216,11 +216,34 @@ def passes(book, ledger, risk, command, price):
         book.state[0].orders >= len(book.orders) - 1)
     worst = np.int64(0)
     if risk:
-        breaks_any, worst = breaks_limits(ledger, command, price, instrument.last_price)
+        breaks_any, worst = breaks_limits(
+            ledger, command, command.side, price, instrument.last_price, quantity, quantity, quantity, 1)
         breaks |= breaks_any
+        if names_client_order(command):
+            breaks |= first_holder(ledger, command) != 0 or ledger.hub[0].client_orders >= ledger.hub[0].max_client_orders
     if rarely(command.flag_bits != 0):
         breaks |= not sound_flags(command) or (
             command.flag_bits & _POST_ONLY != 0 and crosses(book, command.instrument, command.side, price))
+    return not breaks, worst
+
+
+@inlined
+def passes_amend(book, ledger, risk, command, slot, leaves):
+    """Does an AMEND in a plain market pass every rule of check_amend for sure? It may pass though this says no.
+
+    slot, leaves    of the order that it means, or NOBODY; lots that it would leave open
+    Returns         as passes
+    """
+    instrument, order = book.instruments[np.uint64(command.instrument)], book.orders[slot]
+    quantity, price = command.quantity, command.price
+    breaks = (slot == NOBODY) | (leaves <= 0) | (quantity <= 0) | (quantity > MAX_QUANTITY) | (price < instrument.floor) | (
+        price > instrument.ceiling) | (command.trigger_price != 0) | (np.int64(command.flag_bits) & ~_OPEN_QUANTITY != 0)
+    worst = np.int64(0)
+    if risk:
+        growth = leaves - order.leaves_quantity
+        breaks_any, worst = breaks_limits(
+            ledger, command, order.side, price, instrument.last_price, order.quantity + growth, leaves, growth, 0)
+        breaks |= breaks_any | (ledger.accounts[np.uint64(command.account)].called != 0)
     return not breaks, worst
 
 

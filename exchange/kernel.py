@@ -20,13 +20,14 @@ from exchange.checks import (
     limit_of,
     names_known,
     passes,
+    passes_amend,
 )
 from exchange.operators import check_operator, done, operate
 from exchange.phases import release_lock
 from matching.book import bucket_of, find, next_row, own, price_of
 from matching.codes import ALL, CommandKind, EventKind, Mechanism, Reason
 from matching.jit import code, inlined, kernel, outlined, prefetch, rarely, read_anew
-from matching.kernel import amend, enter, rejected, resting_order, withdraw
+from matching.kernel import amend, enter, open_after_amend, rejected, resting_order, withdraw
 from matching.records import (
     CACHE_LINE,
     ICEBERG,
@@ -50,14 +51,13 @@ from matching.terms import (
 )
 from matching.triggers import fire
 from risk.kernel import (
-    count_message,
     first_client_order_row,
     hold_passed,
     hold_plain,
     names_client_order,
     remember,
     settle,
-    settle_enter,
+    settle_incoming,
     settle_plain,
 )
 from risk.positions import row_of_exposure
@@ -135,13 +135,12 @@ def process_enter(book, ledger, risk, events, at, command):
         return refuse_enter(book, ledger, risk, events, at, command)
     if not risk:
         return enter(book, events, at, command, price)
-    hold_passed(ledger, command, worst)
-    count_message(ledger.accounts[np.uint64(command.account)], command.time)
     if names_client_order(command):
         remember(ledger, command)
+    hold_passed(ledger, command, command.side, command.quantity, 1, worst)
     end = enter(book, events, at, command, price)
     if end != at + 1:
-        settle_enter(ledger, command, events, at + 1, end)
+        settle_incoming(ledger, command, command.sequence, command.side, command.quantity, events, at + 1, end)
     return end
 
 
@@ -157,15 +156,35 @@ def process_cancel(book, ledger, risk, events, at, command):
     return withdraw(book, events, at, command, slot, _OK)
 
 
-@inlined
-def process_amend(book, ledger, risk, events, at, command):
-    """AMEND in a plain market."""
+@outlined
+def process_amend_in_order(book, ledger, risk, events, at, command):
+    """AMEND in a plain market, one rule after the other: it breaks one, or is of the few that passes_amend does not know."""
+    read_anew()
     reason, value, bound, slot = check_amend(book, ledger, risk, command)
-    if rarely(reason != _OK):
-        return refuse(book, events, at, command, reason, value, bound, 0)
+    if reason != _OK:
+        return rejected(book, events, at, command, reason, value, bound, 0)
     end = amend(book, events, at, command, slot)
     if risk:
         settle_plain(ledger, events, at, end)
+    return end
+
+
+@inlined
+def process_amend(book, ledger, risk, events, at, command):
+    """AMEND in a plain market."""
+    slot = resting_order(book, command)
+    order = book.orders[slot]
+    order_id, side, leaves = order.order_id, np.int64(order.side), open_after_amend(order, command)
+    growth = leaves - order.leaves_quantity
+    fine, worst = passes_amend(book, ledger, risk, command, slot, leaves)
+    if rarely(not fine):
+        return process_amend_in_order(book, ledger, risk, events, at, command)
+    if not risk:
+        return amend(book, events, at, command, slot)
+    hold_passed(ledger, command, side, growth, 0, worst)
+    end = amend(book, events, at, command, slot)
+    if end != at + 1:
+        settle_incoming(ledger, command, order_id, side, leaves, events, at + 1, end)
     return end
 
 

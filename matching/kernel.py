@@ -36,6 +36,7 @@ _CANCEL, _AMEND, _TAKE = code(CommandKind.CANCEL), code(CommandKind.AMEND), code
 _CANCELED, _AMENDED = code(EventKind.CANCELED), code(EventKind.AMENDED)
 _NO_FLAGS, _NO_LOTS = code(0), code(0)
 _LOW = code(0xFFFFFFFF)
+_NAME_END = code((1 << 48) - 1)   # of ORDER.name_end: client_2 and instrument
 _NO_REASON, _IOC_REMAINDER = code(Reason.NONE), code(Reason.IOC_REMAINDER)
 _FOK_NOT_FILLED, _AMENDED_TO_FILLED = code(Reason.FOK_NOT_FILLED), code(Reason.AMENDED_TO_FILLED)
 _SELF_MATCH_INCOMING, _SELF_MATCH_RESTING = code(Reason.SELF_MATCH_INCOMING), code(Reason.SELF_MATCH_RESTING)
@@ -48,6 +49,15 @@ def tell(book, events, at, command, owner, kind, reason, instrument, account, si
     """Write an event row; what only trades, amendments and rejects fill is zero. Returns the row.
 
     command   its cause; owner: the row whose client order id it bears, the ENTER command or the ORDER
+    """
+    return tell_named(book, events, at, command, owner, (np.int64(owner.client_2) & _LOW) | (np.int64(instrument) << 32), kind,
+                      reason, account, side, flags, order_id, price, quantity, leaves)
+
+
+@inlined
+def tell_named(book, events, at, command, owner, name_end, kind, reason, account, side, flags, order_id, price, quantity, leaves):
+    """tell, for the two that have the end of the name and the instrument side by side as an event has them.
+
     STATE.event_id is the last event of the batch before: it moves on once a batch (exchange/kernel.py).
     Neighbours are written together, see EVENT_WORDS.
     """
@@ -60,7 +70,7 @@ def tell(book, events, at, command, owner, kind, reason, instrument, account, si
     event.leaves_quantity = leaves
     clear_fields(event, "trade_id", "resting_price")
     copy_fields(event, owner, "client_0", "client_1")
-    event.name_end = (np.int64(owner.client_2) & _LOW) | (np.int64(instrument) << 32)
+    event.name_end = name_end
     event.accounts = np.int64(account) & _LOW
     event.about = np.int64(kind) | np.int64(side) << 8 | np.int64(reason) << 16 | np.int64(flags) << 32
     return event
@@ -69,8 +79,8 @@ def tell(book, events, at, command, owner, kind, reason, instrument, account, si
 @inlined
 def tell_order(book, events, at, command, order, kind, reason, flags, price, quantity, leaves):
     """The event of an order of the pool. Returns the row."""
-    return tell(book, events, at, command, order, kind, reason, np.int64(order.instrument), np.int64(order.account),
-                np.int64(order.side), flags, order.order_id, price, quantity, leaves)
+    return tell_named(book, events, at, command, order, order.name_end & _NAME_END, kind, reason, np.int64(order.account),
+                      np.int64(order.side), flags, order.order_id, price, quantity, leaves)
 
 
 @inlined
@@ -257,8 +267,7 @@ def keep(order, command, leaves):
     order.quantity = command.quantity
     order.leaves_quantity = leaves
     copy_fields(order, command, "client_0", "client_1")
-    order.name_end = np.int64(command.client_2) & _LOW | np.int64(command.instrument) << 32 | (
-        np.int64(command.side) << 48 | np.int64(command.time_in_force) << 56)
+    order.name_end = command.name_end | np.int64(command.side) << 48 | np.int64(command.time_in_force) << 56
     order.account = command.account
 
 
@@ -270,8 +279,8 @@ def enter(book, events, at, command, limit):
     """
     number, account, side = np.int64(command.instrument), np.int64(command.account), np.int64(command.side)
     leaves = command.quantity
-    tell(book, events, at, command, command, _ACCEPTED, _NO_REASON, number, account, side, np.int64(command.flag_bits),
-         command.sequence, limit, leaves, leaves)
+    tell_named(book, events, at, command, command, command.name_end, _ACCEPTED, _NO_REASON, account, side,
+               np.int64(command.flag_bits), command.sequence, limit, leaves, leaves)
     at += 1
     if crosses(book, number, side, limit):
         mode = self_match_mode(book, account, command.flag_bits)

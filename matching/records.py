@@ -104,10 +104,10 @@ def _event(flags, *client):
 
 
 COMMAND = _command("flags", ("client_order_id", CLIENT_ORDER_ID))
-COMMAND_WORDS = _command("flag_bits", *_WORDS)
+COMMAND_WORDS = overlaid(_command("flag_bits", *_WORDS), "name_end", "<i8", "client_2")
 EVENT = _event("flags", ("client_order_id", CLIENT_ORDER_ID))
 # Neighbours once more as one number, for what an event costs is the stores that it takes to write: client_2 and instrument;
-# account and resting_account; kind, side, reason and flag_bits.
+# account and resting_account; kind, side, reason and flag_bits. And in COMMAND_WORDS: client_2 and instrument.
 EVENT_WORDS = overlaid(_event("flag_bits", *_WORDS), "name_end", "<i8", "client_2")
 EVENT_WORDS = overlaid(overlaid(EVENT_WORDS, "accounts", "<i8", "account"), "about", "<i8", "kind")
 

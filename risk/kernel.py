@@ -11,7 +11,7 @@ Checks return (reason, value, bound); reason 0 means that the order passes.
 """
 import numpy as np
 
-from matching.codes import RESTING_OFFSET, EventKind, Flag, OrderType, Reason, Side
+from matching.codes import RESTING_OFFSET, CommandKind, EventKind, Flag, OrderType, Reason, Side
 from matching.jit import code, inlined, rarely, read_anew
 from risk.legs import check_special_exposure, fill_special, hold_special
 from risk.positions import OFFSET, check_offset_flags, move, row_of_exposure, weigh
@@ -20,6 +20,7 @@ from risk.records import SPECIAL_OFFSET
 
 _BUY, _MARKET = code(Side.BUY), code(OrderType.MARKET)
 _ACCEPTED, _TRADED = code(EventKind.ACCEPTED), code(EventKind.TRADED)
+_AMEND = code(CommandKind.AMEND)
 _CANCELED, _AMENDED = code(EventKind.CANCELED), code(EventKind.AMENDED)
 _LABEL, _REDUCE_ONLY = code(Flag.LABEL), code(Flag.REDUCE_ONLY)
 _OK = code(Reason.NONE)
@@ -192,35 +193,37 @@ def check_exposure(ledger, account_index, instrument_index, side, growth, flags)
 
 
 @inlined
-def breaks_limits(ledger, command, price, last_price):
-    """Does a plain order break any rule of 5.1, 5.2, 5.5, 5.7 to 5.13 or 9.6? price: its limit, ticks.
+def breaks_limits(ledger, command, side, price, last_price, total, leaves, growth, orders):
+    """Would an order break any rule of 5.1, 5.2, 5.5, 5.7 to 5.9, 5.11 to 5.13 or 9.6?
 
     The same as check_increments, check_size, check_rate, check_exposure and so on, but not in order and without saying which.
-    Margin of the account is not called, and positions in the instrument are net and its own.
-    Returns   (whether it does, lots that margin is held for if it does not)
+    Margin of the account is not called, and positions in the instrument are net and its own. An order that does not grow may
+    be told to break a position limit that was broken before.
+
+    command         ENTER or AMEND; side, price: of the order from then on, its limit in ticks
+    total, leaves   lots of the order from then on, and of these open
+    growth, orders  how many lots and orders more are open then
+    Returns         (whether it does, lots that margin is held for if it does not)
     """
     account = ledger.accounts[np.uint64(command.account)]
     limit = ledger.limits[np.uint64(command.instrument)]
     exposure = ledger.exposures[row_of_exposure(ledger, command.account, command.instrument)]
-    quantity, side = command.quantity, command.side
     unfit = limit.refusal | np.int64(account.refusal | account.tripped)
-    breaks = (unfit != 0) | (quantity < limit.minimum_quantity) | (
-        quantity > min(account.max_order_quantity, limit.max_order_quantity)) | (
-        abs(price) * quantity * limit.fen_per_tick > account.max_order_notional) | (
-        account.open_orders >= account.max_open_orders)
+    breaks = (unfit != 0) | (total < limit.minimum_quantity) | (
+        total > min(account.max_order_quantity, limit.max_order_quantity)) | (
+        abs(price) * leaves * limit.fen_per_tick > account.max_order_notional) | (
+        account.open_orders + orders > account.max_open_orders)
     if rarely(account.message_interval != 0):
         breaks |= command.time < earliest_message(account)
     if rarely(limit.price_increment > 1):
-        breaks |= command.order_type != _MARKET and price % limit.price_increment != 0
+        breaks |= (command.kind == _AMEND or command.order_type != _MARKET) and price % limit.price_increment != 0
     if rarely(limit.quantity_increment > 1):
-        breaks |= quantity % limit.quantity_increment != 0
+        breaks |= total % limit.quantity_increment != 0
     if rarely(limit.collar != 0):
         breaks |= (price > last_price + limit.collar) | (price < last_price - limit.collar)
-    if names_client_order(command):
-        breaks |= first_holder(ledger, command) != 0 or ledger.hub[0].client_orders >= ledger.hub[0].max_client_orders
-    buys = quantity * (2 - side)         # a side is 1 or 2: arithmetic instead of a branch nobody can predict
+    buys = growth * (2 - side)           # a side is 1 or 2: arithmetic instead of a branch nobody can predict
     long = exposure.position + exposure.open_buy + buys
-    short = exposure.open_sell + (quantity - buys) - exposure.position
+    short = exposure.open_sell + (growth - buys) - exposure.position
     worst = max(long, short)             # as in worst_case
     more = worst - exposure.worst
     reach, most = (long, account.max_long) if side == _BUY else (short, account.max_short)
@@ -254,14 +257,15 @@ def hold(ledger, account, instrument, side, quantity, orders, flags):
 
 
 @inlined
-def hold_passed(ledger, command, worst):
-    """Hold a plain order that breaks_limits has let pass. worst: what that said."""
+def hold_passed(ledger, command, side, growth, orders, worst):
+    """Count and hold what breaks_limits has let pass. growth, orders: as there; worst: what that said."""
     account = ledger.accounts[np.uint64(command.account)]
     exposure = ledger.exposures[row_of_exposure(ledger, command.account, command.instrument)]
-    buys = command.quantity * (2 - command.side)
+    buys = growth * (2 - side)
+    count_message(account, command.time)
     exposure.open_buy += buys
-    exposure.open_sell += command.quantity - buys
-    account.open_orders += 1
+    exposure.open_sell += growth - buys
+    account.open_orders += orders
     weigh(ledger, account, exposure, command.instrument, worst)
 
 
@@ -334,12 +338,13 @@ def settle(ledger, events, first, last):
 
 
 @inlined
-def settle_enter(ledger, command, events, first, last):
-    """Bring exposures up to date with what a plain order that is held has met: rows first to last - 1, behind its ACCEPTED.
+def settle_incoming(ledger, command, order_id, side, quantity, events, first, last):
+    """Bring exposures up to date with what a plain order that is held has met: rows first to last - 1, behind that it came in.
 
     The incoming order moves its exposure once, by all that it has come to.
+    order_id, side, quantity    of the order that the ENTER or AMEND is about; lots open when it came in
     """
-    side, leaves = command.side, command.quantity
+    leaves = quantity
     filled, turnover, value = np.int64(0), np.int64(0), np.int64(0)
     for row in range(first, last):
         event = events[np.uint64(row)]
@@ -352,11 +357,11 @@ def settle_enter(ledger, command, events, first, last):
             fill_plain(ledger, event.resting_account, command.instrument, 3 - side, event.quantity, event.price,
                        event.resting_leaves_quantity)
             protect(ledger, event)
-        elif event.order_id == command.sequence:         # what is left of it is canceled
+        elif event.order_id == order_id:         # what is left of it is canceled
             leaves = np.int64(0)
         else:                                            # a resting order goes instead of trading with its own kind
             hold_plain(ledger, event.account, command.instrument, 3 - side, -event.quantity, -1)
-    gone = command.quantity - leaves
+    gone = quantity - leaves
     bought, no_longer_buying = filled * (2 - side), gone * (2 - side)
     exposure = move(ledger, command.account, command.instrument, 2 * bought - filled, -no_longer_buying, no_longer_buying - gone,
                     -1 if leaves == 0 else 0)
