@@ -17,7 +17,7 @@ from matching.codes import CommandKind as Kind
 from matching.codes import EventKind, Flag, Limit, Mechanism, OrderType, Phase, Reason, Scope, SelfMatch, Side, TimeInForce
 from matching.codes import SettlementRule as Rule
 from matching.invariants import check_book
-from tests.build import account, enter, fields, instrument, operator, rows
+from tests.build import account, amend, enter, fields, instrument, operator, rows
 from tests.venue import Venue
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -486,6 +486,9 @@ def test_a_called_account_may_only_reduce():
     book.do(limit(Limit.INSTRUMENT_MARGIN, 1))
     assert book.do(enter(0, BUY, 92, 1)) == [("rejected", "MARGIN_CALLED", 6, 5)]
     assert book.do(enter(0, SELL, 92, 5))[0][0] == "accepted"
+    order = book.machine.sequence
+    assert book.do(amend(0, order, 93, 11)) == [("rejected", "MARGIN_CALLED", 6, 5)]
+    assert book.do(amend(0, order, 93, 10))[0][0] == "amended"
 
 
 def test_cash_ends_the_call_when_it_covers_the_initial_margin():
