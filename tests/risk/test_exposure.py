@@ -8,10 +8,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from matching.codes import CommandKind, EventKind, Flag, Side
+from matching.codes import CommandKind, EventKind, Flag, SelfMatch, Side
 from matching.records import COMMAND
+from tests.build import account, amend, enter
 from tests.matching.flow import engine, random_flow, reference
 from tests.risk.flow import special_flow
+from tests.venue import Venue
 
 LENGTH = 1500
 MOVING = (CommandKind.LIMIT, CommandKind.CASH, CommandKind.LIST, CommandKind.SETTLE, CommandKind.EXPIRE, CommandKind.LIQUIDATE)
@@ -43,6 +45,18 @@ def test_5_14_exposures_equal_a_recomputation_and_what_is_won_is_lost(make, firs
             assert not by_instrument["position"].sum(axis=0).any() and not by_instrument["cost"].sum(axis=0).any()
             assert sum(map(int, ledger.accounts["equity"])) + int(ledger.hub[0].fees) == paid_in
     assert held > 100
+
+
+@pytest.mark.parametrize("mode, buys, sells", [
+    (SelfMatch.CANCEL_INCOMING, 0, 5), (SelfMatch.CANCEL_RESTING, 4, 0), (SelfMatch.CANCEL_BOTH, 0, 0)])
+def test_5_14_an_amended_order_that_meets_its_own_kind_releases_what_goes(mode, buys, sells):
+    """4.3: whichever of the two it is."""
+    book = Venue("engine", accounts=[account("A", self_match=mode), account("B")], risk=True)
+    book.do(enter(0, Side.SELL, 101, 5), enter(0, Side.BUY, 99, 4))
+    assert book.do(amend(0, 2, 101, 4))[0][0] == "amended"
+    held = figures(book.machine, 0, 0)
+    assert (held["open_buy"], held["open_sell"], held["worst"]) == (buys, sells, max(buys, sells))
+    assert book.machine.account(0).open_orders == (buys > 0) + (sells > 0)
 
 
 def figures(exchange, account, instrument):
