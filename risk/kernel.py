@@ -357,7 +357,7 @@ def settle_incoming(ledger, command, order_id, side, quantity, events, first, la
             fill_plain(ledger, event.resting_account, command.instrument, 3 - side, event.quantity, event.price,
                        event.resting_leaves_quantity)
             protect(ledger, event)
-        elif event.order_id == order_id:         # what is left of it is canceled
+        elif event.order_id == order_id:                 # what is left of it is canceled
             leaves = np.int64(0)
         else:                                            # a resting order goes instead of trading with its own kind
             hold_plain(ledger, event.account, command.instrument, 3 - side, -event.quantity, -1)
