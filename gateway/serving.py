@@ -55,6 +55,7 @@ DEMO_KEYS = [
     *(StoredKey(client_id=name, client_secret=f"{name}-secret", account=name) for name in ("demo", "refinery", "trader")),
     StoredKey(client_id=OPERATOR, client_secret=f"{OPERATOR}-secret", account=OPERATOR, scope="operator")]
 _MEMBERS_EVERY = 0.1             # seconds
+_QUOTES_WITHIN = 2.0             # seconds after the start, or the hub greets without
 _SPACE_EVERY = 1.0
 _SAY_AFTER = 1.0                 # seconds that a step may take in silence
 
@@ -224,8 +225,7 @@ async def _serve(settings: Settings) -> int:
         for name in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(name, stop.set)
         await server.start()
-        _greet(running, keys, time.monotonic() - started)
-        await _until_stopped(running, stop)
+        await _until_stopped(running, stop, lambda: _greet(running, keys, time.monotonic() - started))
     finally:
         recovery.journal.close()
     if running.failure is not None:
@@ -265,7 +265,7 @@ Ctrl-C stops the hub
 """)
 
 
-async def _until_stopped(running: _Running, stop: asyncio.Event) -> None:
+async def _until_stopped(running: _Running, stop: asyncio.Event, greet: Callable[[], None]) -> None:
     """Run the loop, the members and the watchers until a signal comes or the loop fails; then stop in order."""
     engine = asyncio.create_task(running.runner.run())
     engine.add_done_callback(lambda _: stop.set())
@@ -276,6 +276,9 @@ async def _until_stopped(running: _Running, stop: asyncio.Event) -> None:
         besides.append(asyncio.create_task(running.hub.day.run(running.runner, say), name="the trading day"))
     for task in besides:
         task.add_done_callback(_say_if_failed)
+    await _until_quoted(running, stop)
+    if not stop.is_set():
+        greet()
     await stop.wait()
     say("\nstopping")
     for task in besides:
@@ -302,6 +305,17 @@ async def _act(scenario: Scenario, hub: Hub) -> None:
             for rows in scenario.step(time.time_ns()):
                 hub.runner.submit(rows, scenario.heard)
         await asyncio.sleep(_MEMBERS_EVERY)
+
+
+async def _until_quoted(running: _Running, stop: asyncio.Event) -> None:
+    """Wait for the members' first quotes in the instrument of the greeting, so that an order pasted at once meets a
+    market. A trading day may begin with it closed, and greets at once."""
+    exchange: Exchange = running.hub.exchange
+    symbol = exchange.instruments[0].symbol
+    until = time.monotonic() + _QUOTES_WITHIN
+    while (running.scenario is not None and running.hub.day is None and not stop.is_set()
+           and time.monotonic() < until and not all(len(side) for side in exchange.depth(symbol, 1))):
+        await asyncio.sleep(_MEMBERS_EVERY / 10)
 
 
 async def _watch(running: _Running, stop: asyncio.Event) -> None:

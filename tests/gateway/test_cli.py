@@ -114,6 +114,15 @@ def test_after_any_end_the_next_start_finds_every_order_where_it_was(folder, end
         again.stop()
 
 
+def test_an_order_sent_as_soon_as_the_hub_greets_meets_a_market(folder):
+    hub = Process(folder)
+    try:
+        answer = hub.ask("private/buy", instrument_name="SC2701", amount=1000, type="market")["result"]
+        assert answer["order"]["order_state"] == "filled", answer
+    finally:
+        hub.stop()
+
+
 def test_simulated_members_move_the_market_and_carry_on_after_a_restart(folder):
     for _ in range(2):
         hub = Process(folder)
