@@ -100,8 +100,10 @@ def warm_up(instruments: tuple[Instrument, ...], accounts: list[Account]) -> Non
         doing = "compiling"
         say("first start: compiling the kernels, which takes a minute or two and happens once")
         # the other core compiles what operators need; the cache on disk brings it here
-        beside = multiprocessing.get_context("spawn").Process(target=_warm_up_operators, args=(instruments, accounts))
+        beside = multiprocessing.get_context("spawn").Process(target=_warm_up_beside, args=(instruments, accounts))
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)    # else Ctrl-C while it starts would show its traceback
         beside.start()
+        signal.signal(signal.SIGINT, before)
     hub = new_projections(instruments, accounts, 1 << 10)
     rows = np.zeros(4, COMMAND)              # three plain orders, and one that is not
     rows["sequence"] = np.arange(1, 5)
@@ -137,6 +139,12 @@ def warm_up(instruments: tuple[Instrument, ...], accounts: list[Account]) -> Non
             beside.join()
         _warm_up_operators(instruments, accounts)
     seal()
+
+
+def _warm_up_beside(instruments: tuple[Instrument, ...], accounts: list[Account]) -> None:
+    """In a process of its own, which ends with Ctrl-C like that which started it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _warm_up_operators(instruments, accounts)
 
 
 def _warm_up_operators(instruments: tuple[Instrument, ...], accounts: list[Account]) -> None:
@@ -198,6 +206,8 @@ def before_any_command(settings: Settings) -> tuple[Callable[[], Exchange], byte
 
 async def _serve(settings: Settings) -> int:
     started = time.monotonic()
+    # Python would look at Ctrl-C when the compiler is done. Until the sockets are open there is nothing to put in order.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     instruments, schedule = _market(settings)
     accounts = demo_accounts()
     keys = _keys_of(settings)

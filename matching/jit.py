@@ -102,8 +102,14 @@ def compilations() -> int:
 
 
 def is_cached() -> bool:
-    """Whether kernels of just these sources, at this place, have been compiled on this machine before."""
-    return INTERPRETED or any(pathlib.Path(config.CACHE_DIR).rglob("*.nbc"))
+    """Whether all that a process runs before `seal` has been compiled before: of just these sources, at this place, on
+    this machine."""
+    return INTERPRETED or _complete().exists()
+
+
+def _complete() -> pathlib.Path:
+    """The file that says that the folder lacks no kernel."""
+    return pathlib.Path(config.CACHE_DIR) / "complete"
 
 
 def seal() -> None:
@@ -112,6 +118,7 @@ def seal() -> None:
     Call it when every kernel has run once.
     """
     if not INTERPRETED:
+        _complete().touch()
         for compiled in _kernels:
             if compiled.signatures:
                 compiled.disable_compile()

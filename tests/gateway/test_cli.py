@@ -95,6 +95,19 @@ def test_the_greeting_shows_keys_and_an_order_that_works_when_pasted(folder):
         assert hub.stop()[0] == 0
 
 
+def test_ctrl_c_while_the_first_start_compiles_ends_the_hub_at_once_and_leaves_nothing_running(folder, tmp_path):
+    hub = subprocess.Popen([*QIEE, "serve", "--data", str(folder), "--port", "0"], stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, text=True, start_new_session=True,
+                           env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "NUMBA_DISABLE_JIT": "0"})
+    Process.running.append(hub)
+    assert "compiling the kernels" in hub.stdout.readline()
+    assert "compiling the matching engine" in hub.stdout.readline()
+    time.sleep(3)                            # the process beside it is compiling, too
+    os.killpg(hub.pid, signal.SIGINT)        # as a terminal does
+    said, _ = hub.communicate(timeout=5)     # ends when the last of them has closed its output
+    assert hub.returncode == -signal.SIGINT and "Traceback" not in said
+
+
 @pytest.mark.parametrize(("end", "exit_code"), [(signal.SIGINT, 0), (signal.SIGTERM, 0), (signal.SIGKILL, -9)])
 def test_after_any_end_the_next_start_finds_every_order_where_it_was(folder, end, exit_code):
     hub = Process(folder, "--no-members")
