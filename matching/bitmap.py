@@ -40,9 +40,15 @@ def mark(words, base, level):
 
 @inlined
 def clear(words, base, level):
-    """Note that `level` is empty."""
+    """Note that `level`, which was occupied, is empty."""
+    clear_if(words, base, level, True)
+
+
+@inlined
+def clear_if(words, base, level, empty):
+    """Note whether `level`, which was occupied, is empty now: without a branch, where nobody can foresee it."""
     row = level >> 6
-    word = words[np.uint64(base + _BOTTOM + row)] & ~_bit(level)
+    word = words[np.uint64(base + _BOTTOM + row)] & ~(np.uint64(empty) << np.uint64(level & 63))
     words[np.uint64(base + _BOTTOM + row)] = word
     if rarely(word == _NONE):
         group = row >> 6

@@ -257,19 +257,30 @@ def rest(book, side, slot, row):
 
 
 @inlined
+def _ones_if_nobody(slot):
+    """Every bit of an int64 set for NOBODY, none for an order."""
+    return np.int64(slot) - 1 >> 63
+
+
+@inlined
 def unlink(book, side, slot):
-    """Take an order out of its level. The slot and the id stay the order's."""
+    """Take an order out of its level. The slot and the id stay the order's.
+
+    Whether an order is the oldest of its level, or the youngest, or both, is the toss of a coin. So masks choose here: a
+    processor that guesses a branch wrong waits as long as all of this takes.
+    """
     order = book.orders[slot]
     row = order.level
     level = book.levels[row]
+    links, ends = order.links, level.ends
     older, younger = order.previous, order.next
     book.orders[older].next = younger
     book.orders[younger].previous = older
-    level.head = younger if older == NOBODY else level.head
-    level.tail = older if younger == NOBODY else level.tail
+    oldest, youngest = _ones_if_nobody(older), _ones_if_nobody(younger)
+    level.ends = ends ^ ((ends ^ links) & (oldest & 0xFFFF_FFFF | youngest << 32))   # head the next one, tail the previous
     level.quantity -= order.leaves_quantity
     side.orders -= 1
-    if level.head == NOBODY:
-        bitmap.clear(book.words, side.words, np.int64(row) - side.first)
-        if row == side.best:
-            side.best = next_row(book, side, np.int64(row))
+    empty = links == 0
+    bitmap.clear_if(book.words, side.words, np.int64(row) - side.first, empty)
+    if rarely(empty and row == side.best):
+        side.best = next_row(book, side, np.int64(row))

@@ -201,6 +201,7 @@ LEVEL = record(
     ("quantity", "<i8"),              # lots, sum of leaves_quantity
     ("head", "<u4"),                  # slot of the oldest order
     ("tail", "<u4"))                  # slot of the youngest order
+LEVEL = overlaid(LEVEL, "ends", "<i8", "head")     # head and tail once more as one number
 
 # One side of one instrument: a ladder of levels, best price first on both sides, so that buying and selling are the
 # same walk. Row of a price: origin + slope * price.
