@@ -30,6 +30,7 @@ _ENTER, _TAKE = int(CommandKind.ENTER), int(CommandKind.TAKE)
 _MARKET, _LIMIT = int(OrderType.MARKET), int(OrderType.LIMIT)
 _IOC, _FOK = int(TimeInForce.IOC), int(TimeInForce.FOK)
 _PARKED = int(Flag.PARKED)
+_MAX_INSTRUMENTS = 1 << 16                           # as many as COMMAND.instrument can name
 _CLIENT = struct.Struct("<qqi")                      # a client order id as the three integers that kernels compare
 
 
@@ -76,7 +77,9 @@ ENTRY_WORDS = _entry(("client_0", "<i8"), ("client_1", "<i8"), ("client_2", "<i4
 
 # One trade, with both its sides.
 FILL = record(
-    ("trade_id", "<i8"), ("sequence", "<i8"), ("time", "<i8"), ("price", "<i8"), ("quantity", "<i8"),
+    ("trade_id", "<i8"),
+    ("trade_sequence", "<i8"),                                               # 1, 2, 3 ... per instrument
+    ("sequence", "<i8"), ("time", "<i8"), ("price", "<i8"), ("quantity", "<i8"),
     ("order_id", "<i8"), ("resting_order_id", "<i8"),                        # taker, maker
     ("leaves_quantity", "<i8"), ("resting_leaves_quantity", "<i8"),          # what stayed open of each
     ("instrument", "<i4"), ("account", "<i4"), ("resting_account", "<i4"),
@@ -104,6 +107,7 @@ class _State(NamedTuple):
     client_buckets: np.ndarray        # int32, slot + 1: first of the list of a client order id, newest first
     links: np.ndarray                 # _LINK (c)
     fills: np.ndarray                 # FILL, a ring
+    traded: np.ndarray                # int64 (instruments), trades ever recorded of each
     counters: np.ndarray              # _COUNTERS (1)
 
 
@@ -311,7 +315,9 @@ def _keep_fill(state, event):
     counters = state.counters[0]
     fill = state.fills[counters.trades % len(state.fills)]
     counters.trades += 1
+    state.traded[event.instrument] += 1
     fill.trade_id = event.trade_id
+    fill.trade_sequence = state.traded[event.instrument]
     fill.sequence = event.sequence
     fill.time = event.time
     fill.price = event.price
@@ -452,7 +458,7 @@ class Blotter:
     max_orders   most orders that can be open at once: the engine's max_orders
     history      finished orders kept at least
     trades       trades kept
-    Memory       about 200 bytes an order and 88 a trade, touched as the day fills it
+    Memory       about 200 bytes an order and 96 a trade, touched as the day fills it
     """
 
     def __init__(self, max_orders: int, history: int = 1 << 17, trades: int = 1 << 17) -> None:
@@ -464,7 +470,8 @@ class Blotter:
         self._state = _State(
             np.zeros(capacity, ENTRY_WORDS), np.zeros(capacity, np.int32), np.zeros(capacity, np.int32),
             np.zeros(size, np.int32), np.zeros(capacity, np.int32), np.zeros(size, np.int32),
-            np.zeros(capacity, _LINK), np.zeros(trades, FILL), np.zeros(1, _COUNTERS))
+            np.zeros(capacity, _LINK), np.zeros(trades, FILL), np.zeros(_MAX_INSTRUMENTS, np.int64),
+            np.zeros(1, _COUNTERS))
         self._entries = self._state.entries.view(ENTRY)
 
     def record(self, commands: np.ndarray, events: np.ndarray) -> None:
@@ -509,6 +516,10 @@ class Blotter:
         found = select_fills(self._state, _or_all(account), _or_all(instrument), int(order_id or 0), rows)
         return self._state.fills[rows[:found]]
 
+    def traded(self, instruments: np.ndarray) -> np.ndarray:
+        """How many trades of each of these instruments have ever been recorded."""
+        return self._state.traded[instruments]
+
     @property
     def event_id(self) -> int:
         """Of the last event recorded."""
@@ -523,7 +534,8 @@ class Blotter:
         trades = np.arange(max(0, counters.trades - len(state.fills)), counters.trades) % len(state.fills)
         return {"blotter_event_id": np.array([counters.event_id], "<i8"),
                 "blotter_entries": self._entries[:counters.used].copy(),
-                "blotter_finished": state.finished[finished].astype("<i8"), "blotter_fills": state.fills[trades]}
+                "blotter_finished": state.finished[finished].astype("<i8"), "blotter_fills": state.fills[trades],
+                "blotter_traded": np.trim_zeros(state.traded, "b").copy()}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Take what `state` gave; other arrays are left alone. Only into a Blotter that has recorded nothing.
@@ -532,7 +544,7 @@ class Blotter:
                  Nothing has changed then.
         """
         state, counters = self._state, self._state.counters[0]
-        for name in ("event_id", "entries", "finished", "fills"):
+        for name in ("event_id", "entries", "finished", "fills", "traded"):
             if f"blotter_{name}" not in arrays:
                 raise ValueError(f"snapshot array blotter_{name}: missing")
         if counters.event_id:
@@ -544,6 +556,7 @@ class Blotter:
         self._entries[:len(entries)] = entries
         state.finished[:len(finished)] = finished
         state.fills[:len(fills)] = fills
+        state.traded[:len(arrays["blotter_traded"])] = arrays["blotter_traded"]
         counters.event_id = arrays["blotter_event_id"][0]
         counters.used, counters.finished, counters.trades = len(entries), len(finished), len(fills)
         index_orders(state, np.argsort(entries["order_id"]))

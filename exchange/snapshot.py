@@ -29,7 +29,7 @@ from crc32c import crc32c
 from exchange.files import FILES, Files, write_atomically
 
 MAGIC = b"QIEESNAP"
-FORMAT_VERSION = 2               # raise it when arrays of the same names mean something else
+FORMAT_VERSION = 3               # raise it when arrays of the same names mean something else
 HEADER = struct.Struct("<8sIIQII")
 _CRC_END = 16                   # the checksum covers the bytes of the file from here
 _ALIGNMENT = 64

@@ -131,7 +131,7 @@ def _answer_entry(session: "Session", ticket: Ticket, commands: list[Command], e
             return _answer_repeat(session, command, first, batch)
         raise refused_by_rule(first, session.orders.scales[command.instrument], _field_meant(command, first))
     order = entered(command, first)
-    body = _changed(session, order, events)
+    body = _changed(session, order, events, batch)
     if order.leaves > 0:
         session.remember(order, batch.now)
     return body
@@ -158,7 +158,7 @@ def _answer_repeat(session: "Session", command: Command, rejected: Event, batch:
     return f'{{"order":{session.orders.text(order, dup=True)},"trades":[]}}'
 
 
-def _changed(session: "Session", order: Order, events: list[Event]) -> str:
+def _changed(session: "Session", order: Order, events: list[Event], batch: Batch) -> str:
     """The answer of buy, sell, take and edit: bring the order up to its events, list its trades.
 
     It may be the resting side of some: its trade may have triggered a stop that trades with what was left of it.
@@ -173,7 +173,8 @@ def _changed(session: "Session", order: Order, events: list[Event]) -> str:
     text = session.orders.text(order)
     if not trades:
         return f'{{"order":{text},"trades":[]}}'
-    texts = ",".join(session.orders.trade_text(order, event, event.order_id == number) for event in trades)
+    texts = ",".join(session.orders.trade_text(order, event, event.order_id == number, batch.trade_sequence(event))
+                     for event in trades)
     return f'{{"order":{text},"trades":[{texts}]}}'
 
 
@@ -251,7 +252,7 @@ def _answer_edit(session: "Session", ticket: Ticket, commands: list[Command], ev
         raise refused_by_rule(first, _scale_of(session, ticket.order_id), _field_meant(commands[0], first))
     order = batch.order(ticket.order_id, first.sequence - 1)
     assert order is not None, f"order {ticket.order_id} was amended, but the blotter does not know it"
-    return _changed(session, order, events)
+    return _changed(session, order, events, batch)
 
 
 # Market-maker protection (RULEBOOK 9.6) -------------------------------------------------------------------------------

@@ -114,7 +114,7 @@ def _fill_texts(session: "Session", fills: np.ndarray, order_id: int = 0) -> lis
     """Trades as JSON, once for each of the account's sides (of the order, if one is named)."""
     texts = []
     for fill in fills:
-        (trade_id, sequence, time, price, quantity, taker, maker, leaves, resting_leaves, instrument, account,
+        (trade_id, trade_sequence, sequence, time, price, quantity, taker, maker, leaves, resting_leaves, instrument, account,
          resting_account, side) = _FILL.unpack(fill.tobytes())
         event = Event(0, sequence, time, taker, price, quantity, leaves, trade_id, maker, resting_leaves, 0, b"",
                       instrument, account, resting_account, _TRADED, side, 0, 0)
@@ -122,7 +122,7 @@ def _fill_texts(session: "Session", fills: np.ndarray, order_id: int = 0) -> lis
             if owner == session.account and order_id in (0, number):
                 order = session.orders.find(number)
                 if order is not None:
-                    texts.append(session.orders.trade_text(order, event, number == taker))
+                    texts.append(session.orders.trade_text(order, event, number == taker, trade_sequence))
     return texts
 
 

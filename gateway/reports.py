@@ -274,12 +274,12 @@ class Orders:
                 more += f',"offset":"{name}"'
         return more
 
-    def trade_text(self, order: Order, event: Event, taker: bool) -> str:
+    def trade_text(self, order: Order, event: Event, taker: bool, trade_sequence: int) -> str:
         """Trade as JSON, from the side of one of its orders, which is as the trade left it."""
         scale = self.scales[event.instrument]
         name = encode(order.client_order_id.decode("latin-1")) if order.client_order_id else '""'
         client = "" if order.flags & _LABEL or not order.client_order_id else f'"client_order_id":{name},'
-        return (f'{{"trade_id":"{event.trade_id}","trade_seq":{event.trade_id},"instrument_name":"{scale.instrument.symbol}",'
+        return (f'{{"trade_id":"{event.trade_id}","trade_seq":{trade_sequence},"instrument_name":"{scale.instrument.symbol}",'
                 f'"order_id":"{order.order_id}","order_type":"{ORDER_TYPE[order.order_type]}",'
                 f'"direction":"{DIRECTION[order.side]}","state":"{order.state}",'
                 f'"price":{scale.price(event.price)},"amount":{scale.amount(event.quantity)},'
@@ -306,6 +306,7 @@ class Batch:
         self.now = now
         self.first = int(commands["sequence"][0]) if len(commands) else 0
         self._ids, self._makers = events["order_id"].copy(), events["resting_order_id"].copy()     # contiguous
+        self._trade_sequences: dict[int, int] | None = None
 
     def order(self, order_id: int, sequence: int) -> Order | None:
         """The order as the command `sequence` left it; None if it was never accepted or is forgotten."""
@@ -321,6 +322,17 @@ class Batch:
             elif order is not None:
                 order.apply(event)
         return order
+
+    def trade_sequence(self, trade: Event) -> int:
+        """The number of a trade of this batch among all of its instrument."""
+        if self._trade_sequences is None:
+            trades = self.events[self.events["kind"] == _TRADED]
+            trades = trades[np.argsort(trades["instrument"], kind="stable")]
+            instruments = trades["instrument"]
+            here = np.arange(1, len(trades) + 1) - np.searchsorted(instruments, instruments)
+            sequences = self.orders.blotter.traded(instruments) + here
+            self._trade_sequences = dict(zip(trades["event_id"].tolist(), sequences.tolist(), strict=True))
+        return self._trade_sequences[trade.event_id]
 
     def entered(self, accepted: Event) -> Order:
         """The order that an ACCEPTED event of this batch began."""
@@ -395,7 +407,7 @@ class Reports:
         sequence = 0
         for event in events_of(events[wanted]):
             if event.sequence != sequence:
-                self._send(told)
+                self._send(batch, told)
                 told, sequence = [], event.sequence
             for order_id, account, maker in ((event.order_id, event.account, False),
                                              (event.resting_order_id, event.resting_account, True)):
@@ -409,7 +421,7 @@ class Reports:
                 order.apply(event)
                 moved.add(account)
                 told.append((order, event if event.kind == _TRADED else None, not maker))
-        self._send(told)
+        self._send(batch, told)
         for account in moved:
             self._tell_portfolio(account)
 
@@ -420,7 +432,7 @@ class Reports:
                 if channel.kind == "portfolio":
                     watcher.notify(notification(name, watcher.portfolio()))
 
-    def _send(self, told: list[tuple[Order, Event | None, bool]]) -> None:
+    def _send(self, batch: Batch, told: list[tuple[Order, Event | None, bool]]) -> None:
         """The changes of one command, to every watcher of their accounts."""
         orders = {order.order_id: order for order, _, _ in told}
         texts: dict[int, str] = {}
@@ -432,7 +444,7 @@ class Reports:
                     if channel.kind == "portfolio":
                         continue
                     if channel.kind == "trades":
-                        chosen = [self.orders.trade_text(*trade) for trade in trades
+                        chosen = [self.orders.trade_text(*trade, batch.trade_sequence(trade[1])) for trade in trades
                                   if trade[1].instrument in channel.instruments]
                         if chosen:
                             watcher.notify(notification(name, f"[{','.join(chosen)}]"))

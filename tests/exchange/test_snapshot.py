@@ -9,12 +9,12 @@ import pytest
 from exchange import snapshot
 from exchange.files import FILES
 from exchange.snapshot import FORMAT_VERSION, HEADER, SnapshotFailed, SnapshotInvalid
-from matching.records import COMMAND, EXTRA, LEVEL
+from matching.records import COMMAND, EXTRA, SIDE
 from tests.exchange.journals import commands
 
 ARRAYS = {
     "rows": commands(1, 7),
-    "levels": np.zeros((3, 2), LEVEL),
+    "levels": np.zeros((3, 2), SIDE),
     "orders": np.full(4, 9, np.int64).view(np.int64),
     "empty": np.empty((0, 5), EXTRA),
     "bytes": np.arange(5, dtype=np.uint8),

@@ -122,7 +122,10 @@ def test_after_any_end_the_next_start_finds_every_order_where_it_was(folder, end
         assert again.ask("private/get_open_orders")["result"] == before
         positions = again.ask("private/get_positions", key="trader")["result"]
         assert [position["size"] for position in positions] == [-1000]
-        assert again.ask("private/get_user_trades_by_instrument", instrument_name="SC2701")["result"]["trades"]
+        assert again.ask("private/sell", key="trader", instrument_name="SC2701", amount=1000, price=516)["result"]
+        for method in ("private/get_user_trades_by_instrument", "public/get_last_trades_by_instrument"):
+            trades = again.ask(method, instrument_name="SC2701")["result"]["trades"]
+            assert [(trade["trade_seq"], trade["price"]) for trade in trades] == [(2, 516), (1, 517)]
     finally:
         again.stop()
 

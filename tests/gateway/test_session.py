@@ -402,6 +402,27 @@ def test_trades_are_told_from_the_own_side(alice, bob):
     assert [(trade["amount"], trade["direction"]) for trade in public["trades"]] == [(3, "sell"), (2, "sell")]
 
 
+def test_a_trade_has_the_same_number_of_its_instrument_wherever_it_is_told(floor, alice, bob):
+    """Also where one batch trades several instruments by turns, and after trades that nobody was told of."""
+    symbols = ("SC2701", "FU2701")
+    for symbol in symbols:
+        alice.ask("private/buy", instrument_name=symbol, amount=20, price=1)
+    bob.ask("private/sell", instrument_name="FU2701", amount=1, price=1)
+    for client in (alice, bob):
+        client.ask("private/subscribe", channels=["user.trades.any.any.raw"])
+    with floor.one_batch():
+        for symbol in symbols * 3:
+            bob.ask("private/sell", instrument_name=symbol, amount=1, price=1)
+    answers = [trade for message in bob.messages if "result" in message for trade in message["result"]["trades"]]
+    told = [[trade for data in client.notified("user.trades.any.any.raw") for trade in data] for client in (alice, bob)]
+    public, mine = ({trade["trade_id"]: trade["trade_seq"] for symbol in symbols
+                     for trade in alice.ask(method, instrument_name=symbol)["trades"]}
+                    for method in ("public/get_last_trades_by_instrument", "private/get_user_trades_by_instrument"))
+    assert mine == public and sorted(public.values()) == [1, 1, 2, 2, 3, 3, 4]
+    for trades in (answers, *told):
+        assert len(trades) == 6 and all(public[trade["trade_id"]] == trade["trade_seq"] for trade in trades)
+
+
 def test_a_trade_with_oneself_has_two_sides(alice):
     buy(alice, 1, 1)
     sell(alice, 1, 1)
