@@ -270,7 +270,7 @@ QIEE Hub is ready after {seconds:.1f} s: {len(exchange.instruments)} instruments
     if keys[0] in DEMO_KEYS and running.hub.day is None:
         say(f"""your first order, in another terminal:
   curl -s -u {keys[0].client_id}:{keys[0].client_secret} 'http://{at}/api/v2/private/buy?instrument_name={instrument.symbol}"""
-            f"""&amount={instrument.lot_size}&price={price}'
+            f"""&amount={instrument.lot_size}&price={price}{'&offset=open' if instrument.offset else ''}'
 Ctrl-C stops the hub
 """)
 

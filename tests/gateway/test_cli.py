@@ -83,8 +83,9 @@ def refused(result: subprocess.CompletedProcess, exit_code: int, *words: str) ->
         assert word in result.stderr
 
 
-def test_the_greeting_shows_keys_and_an_order_that_works_when_pasted(folder):
-    hub = Process(folder, "--no-members")
+@pytest.mark.parametrize("profile", ["international", "chinese"])
+def test_the_greeting_shows_keys_and_an_order_that_works_when_pasted(folder, profile):
+    hub = Process(folder, "--no-members", "--profile", profile)
     try:
         said = "".join(hub.said)
         assert "demo / demo-secret" in said
