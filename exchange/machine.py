@@ -81,7 +81,7 @@ class Exchange:
             instrument.check_legs(listed)
         self._book = self._new_book(max_orders)
         self._ledger = self._new_ledger(max_client_order_ids)
-        self._buffers: list[np.ndarray] = []
+        self._buffers: list[tuple[np.ndarray, np.ndarray]] = []
         self._lanes: dict[Any, Callable] = {}       # what each of the three is called by
 
     def _new_book(self, max_orders: int) -> Book:
@@ -146,14 +146,14 @@ class Exchange:
         parts = []
         done = 0
         while done < len(rows):
-            buffer, began = self._free_buffer(), done
+            (buffer, octets), began = self._free_buffer(), done
             done, written = self._fill(rows, done, buffer)
             if done == began:
                 gap = self._gap(commands, done)
                 self.sequence += done
                 raise gap
             if written <= _COPIED_ROWS:
-                parts.append(_copied(buffer[:written]).view(EVENT))
+                parts.append(octets[:written * EVENT.itemsize].copy().view(EVENT))
             else:
                 parts.append(buffer[:written].view(EVENT))
         self.sequence += len(rows)
@@ -184,21 +184,21 @@ class Exchange:
             self._lanes[lane] = direct(lane, *arguments)
         return self._lanes[lane](*arguments)
 
-    def _free_buffer(self) -> np.ndarray:
-        """An event buffer that nobody looks at any more, else a new one.
+    def _free_buffer(self) -> tuple[np.ndarray, np.ndarray]:
+        """An event buffer that nobody looks at any more, else a new one: its rows, and its octets.
 
         Fresh memory halves the speed of the machine, so buffers are reused; and a result must stay the caller's. A
         result is a view that refers to its buffer, so a buffer that only this list refers to is free.
         """
         for buffer in self._buffers:
-            if sys.getrefcount(buffer.base) == 2:    # the buffer and the argument; a lent view would be one more
+            if sys.getrefcount(buffer[0].base) == 3:     # rows, octets and the argument; a lent view would be one more
                 return buffer
         self._buffers = self._buffers[-3:]           # those lent for long are left to their holders
         book = self._book
         most = 3 * len(book.orders) + 2 * (len(book.members) + len(book.instruments)) + SPARE_EXTRA_ROWS + SPARE_ROWS
-        buffer = new_rows(most + _SPARE_ROWS, EVENT_WORDS)
-        self._buffers.append(buffer)
-        return buffer
+        rows = new_rows(most + _SPARE_ROWS, EVENT_WORDS)
+        self._buffers.append((rows, rows.view(np.uint8)))
+        return self._buffers[-1]
 
     @property
     def event_id(self) -> int:
