@@ -68,7 +68,9 @@ def _entry(*client: tuple[str, str]) -> np.dtype:
         ("flags", "<u4"),                            # of the command that entered it
         ("reason", "<u2"),                           # CANCELED: why
         ("side", "u1"), ("order_type", "u1"), ("time_in_force", "u1"),
-        ("state", "u1"))                             # OrderState
+        ("state", "u1"),                             # OrderState
+        ("changed_by", "u1"),                        # EventKind of the last event that changed it
+        ("amended", "u1"), ("triggered", "u1"))      # 1: it has been, ever
 
 
 # One order. ENTRY and ENTRY_WORDS are the same bytes; kernels read the client order id as three integers.
@@ -215,6 +217,7 @@ def _finish(state, slot, order_state):
 def _stamp(entry, event):
     entry.updated = event.time
     entry.sequence = event.sequence
+    entry.changed_by = event.kind
 
 
 @inlined
@@ -260,6 +263,8 @@ def _open(state, slot, command, event):
     entry.instrument = event.instrument
     entry.account = event.account
     entry.reason = 0
+    entry.amended = 0
+    entry.triggered = 0
     entry.side = event.side
     entry.state = _UNTRIGGERED if event.flag_bits & _PARKED else _OPEN
     _stamp(entry, event)
@@ -381,8 +386,11 @@ def record_orders(state, commands, events):
                 entry.leaves_quantity = event.leaves_quantity
                 _stamp(entry, event)
                 _amend(entry, event)
+            if kind == _AMENDED:
+                entry.amended = 1
             if kind == _TRIGGERED:
                 entry.state = _OPEN
+                entry.triggered = 1
         counters.event_id = event.event_id
     return NIL
 

@@ -196,11 +196,8 @@ class Gateway:
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         ticking = asyncio.create_task(self.tick())
         ticking.add_done_callback(_told_if_failed)
-        try:
-            yield
-        finally:
-            self.desk.tell_platform(maintenance=True)
-            ticking.cancel()
+        yield
+        ticking.cancel()
 
 
 def _told_if_failed(task: asyncio.Task[None]) -> None:

@@ -12,6 +12,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from gateway.messages import Refused, invalid
 from gateway.requests import Auth as AuthRequest
 from matching.codes import ALL
 
+_ALIASES = {"account:read_write": "account:read"}               # of Deribit, whose accounts can be changed
+_OF_DERIBIT = re.compile(r"(session|wallet|custody|block_trade|block_rfq):|(connection|mainaccount)$")
 SCOPES = ("account:read", "trade:read", "trade:read_write", "operator")
 _SECOND = 1_000_000_000
 
@@ -40,6 +43,9 @@ class Credential:
                 raise ValueError(f"key {self.client_id}: scope is {scope}, must be one of {', '.join(SCOPES)}")
         if self.account == ALL and self.scope not in ("", "operator"):
             raise ValueError(f"key {self.client_id}: scope is {self.scope}, must be operator: the key has no account")
+        if self.account != ALL and "operator" in self.scope.split():
+            raise ValueError(f"key {self.client_id}: scope is {self.scope}, but an operator's key belongs to no account; "
+                             "name the account operator")
 
     def may(self, scope: str) -> bool:
         """Whether a method of this scope is open; who may write may read."""
@@ -104,6 +110,11 @@ class Auth:
             _require(refresh_token=request.refresh_token)
             credential = self._by_token(request.refresh_token, now, refresh=True)
         return self._grant(_narrowed(credential, request.scope), now)
+
+    def revoke(self, grant: Grant) -> None:
+        """Its tokens are worth nothing any more."""
+        for token in (grant.access_token, grant.refresh_token):
+            self._tokens.pop(_digest(token), None)
 
     def _grant(self, credential: Credential, now: int) -> Grant:
         """Two new tokens; the refresh token lives twice as long."""
@@ -211,11 +222,20 @@ def _require(**values: object) -> None:
 
 
 def _narrowed(credential: Credential, asked: str) -> Credential:
-    """The credential with no more than the scopes asked for; words that are no scope of ours (session:...) are ignored."""
-    wanted = [scope for scope in asked.replace(",", " ").split() if scope in SCOPES]
+    """The credential with no more than the scopes asked for. What Deribit has beside ours (session:...) is ignored.
+
+    Errors    Refused: a word is no scope, or the key has none of those asked for
+    """
+    wanted = [_ALIASES.get(word, word) for word in asked.replace(",", " ").split() if not _OF_DERIBIT.match(word)]
+    for scope in wanted:
+        if scope not in SCOPES:
+            raise invalid("scope", f"scope: {scope} does not exist", value=scope, bound=" ".join(SCOPES))
     if not wanted:
         return credential
-    granted = " ".join(scope for scope in wanted if credential.may(scope))
+    granted = " ".join(scope for scope in dict.fromkeys(wanted) if credential.may(scope))
+    if not granted:
+        raise Refused(13021, "forbidden", f"the key has none of the scopes {asked}", field="scope", value=asked,
+                      bound=credential.scope)
     return Credential(credential.client_id, credential.client_secret, credential.account, granted)
 
 

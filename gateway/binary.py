@@ -78,7 +78,7 @@ Action = Send | Submit | Close
 class _LogOn(msgspec.Struct, forbid_unknown_fields=True, tag_field="method", tag="auth"):
     client_id: str
     client_secret: str
-    cancel_on_disconnect: bool = True
+    cancel_on_disconnect: bool = False
 
 
 class _LogOut(msgspec.Struct, forbid_unknown_fields=True, tag_field="method", tag="logout"):

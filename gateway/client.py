@@ -469,7 +469,7 @@ class AsyncBinaryClient:
     client that does not read its events, so a client that did not would stand still with the hub, each waiting.
     """
 
-    def __init__(self, url: str, client_id: str, client_secret: str, cancel_on_disconnect: bool = True) -> None:
+    def __init__(self, url: str, client_id: str, client_secret: str, cancel_on_disconnect: bool = False) -> None:
         self._url = url.rstrip("/") + _BINARY_PATH
         self._log_on = _log_on(client_id, client_secret, cancel_on_disconnect)
         self._stack = contextlib.AsyncExitStack()
@@ -520,7 +520,7 @@ class BinaryClient:
     """As AsyncBinaryClient, for programs without an event loop: it runs one in a thread of its own, so that events are
     read while rows are sent. `send` and `receive` may be called from two threads."""
 
-    def __init__(self, url: str, client_id: str, client_secret: str, cancel_on_disconnect: bool = True) -> None:
+    def __init__(self, url: str, client_id: str, client_secret: str, cancel_on_disconnect: bool = False) -> None:
         self._client = AsyncBinaryClient(url, client_id, client_secret, cancel_on_disconnect)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="qiee-binary-client", daemon=True)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _REJECTED, _TRADED = int(EventKind.REJECTED), int(EventKind.TRADED)
 _CANCELED, _MASS_CANCELED = int(EventKind.CANCELED), int(EventKind.MASS_CANCELED)
 _DUPLICATE = int(Reason.DUPLICATE_CLIENT_ORDER_ID)
+_OFFER_IS_GONE = (int(Reason.UNKNOWN_ORDER), int(Reason.INVALID_QUANTITY))      # or less is left of it
 _TYPE = {"limit": int(OrderType.LIMIT), "market": int(OrderType.MARKET), UNSET: int(OrderType.LIMIT),
          "stop_limit": int(OrderType.STOP_LIMIT), "stop_market": int(OrderType.STOP)}
 _PRICED = ("limit", "stop_limit", UNSET)
@@ -127,7 +128,8 @@ def refuse_without_room(hub: Hub) -> None:
 def _answer_entry(session: "Session", ticket: Ticket, commands: list[Command], events: list[Event], batch: Batch) -> str:
     command, first = commands[0], events[0]
     if first.kind == _REJECTED:
-        if first.reason == _DUPLICATE:
+        if first.reason == _DUPLICATE or (command.kind == _TAKE and first.reason in _OFFER_IS_GONE and command.client_order_id
+                                          and not command.flags & _LABEL):
             return _answer_repeat(session, command, first, batch)
         raise refused_by_rule(first, session.orders.scales[command.instrument], _field_meant(command, first))
     order = entered(command, first)
@@ -146,16 +148,22 @@ def _field_meant(command: Command, rejected: Event) -> str:
 
 def _answer_repeat(session: "Session", command: Command, rejected: Event, batch: Batch) -> str:
     """RULEBOOK 5.10 for clients: the same order again is answered with the first one, another is refused."""
-    order = batch.order(rejected.resting_order_id, rejected.sequence)
-    if order is None or command.kind != _ENTER or not (
-            order.instrument == command.instrument and order.side == command.side
+    order = (batch.order(rejected.resting_order_id, rejected.sequence) if rejected.reason == _DUPLICATE
+             else batch.named(command.account, command.client_order_id.rstrip(b"\0"), rejected.sequence))
+    if order is None or not (_is_repeat(order, command) if command.kind == _ENTER else (
+            order.quantity == command.quantity and batch.offer_taken_by(order.order_id) == command.order_id)):
+        raise refused_by_rule(rejected, session.orders.scales[command.instrument])
+    return f'{{"order":{session.orders.text(order, dup=True)},"trades":[]}}'
+
+
+def _is_repeat(order: Order, command: Command) -> bool:
+    """Whether an ENTER says what the order was entered with."""
+    return (order.instrument == command.instrument and order.side == command.side and order.flags == command.flags
             and order.quantity == command.quantity and order.order_type == command.order_type
             and order.time_in_force == command.time_in_force and order.expire_date == command.expire_date
             and order.trigger_price == command.trigger_price and order.display_quantity == command.display_quantity
             and order.minimum_quantity == command.minimum_quantity
-            and (order.price == command.price or command.order_type in _HUB_S_PRICE)):
-        raise refused_by_rule(rejected, session.orders.scales[command.instrument])
-    return f'{{"order":{session.orders.text(order, dup=True)},"trades":[]}}'
+            and (order.price == command.price or command.order_type in _HUB_S_PRICE))
 
 
 def _changed(session: "Session", order: Order, events: list[Event], batch: Batch) -> str:
@@ -201,7 +209,8 @@ def take(session: "Session", read: requests.Take, request_id: str, now: int) -> 
     refuse_without_room(session.hub)
     number = order_number(read.order_id)
     offer = session.orders.find(number)
-    if offer is None or not offer.open:
+    # who names the order may be asking again: whether it is the same is seen when the engine has refused it
+    if offer is None or not (offer.open or read.client_order_id):
         raise refusal(Reason.UNKNOWN_ORDER, "" if offer is None else f"order {number} is {offer.state}", value=str(number))
     name, flags = _name_and_flag(read.client_order_id, read.label)
     session.submit(session.row(

@@ -100,9 +100,9 @@ class Desk:
             if moved or (events["kind"] == _KILL_SWITCH).any():
                 self._to_platform(platform_state(self._hub, moved))
 
-    def tell_platform(self, maintenance: bool = False) -> None:
-        """A message to all who subscribed to platform_state."""
-        self._to_platform(MAINTENANCE if maintenance else platform_state(self._hub, []))
+    def tell_platform(self) -> None:
+        """How the hub is now, to all who subscribed to platform_state."""
+        self._to_platform(MAINTENANCE if self._hub.condition.stopping else platform_state(self._hub, []))
 
     def _to_platform(self, message: bytes) -> None:
         for session in list(self.platform):

@@ -36,18 +36,27 @@ class Limits:
 
 
 class Condition:
-    """What the machine around the hub asks of it. Whoever watches it calls `told`."""
+    """What the machine around the hub asks of it. Whoever watches it calls `told`, whoever stops the hub `stop`."""
 
     def __init__(self) -> None:
         self.disk_low = False            # the journal has little room left: new orders are refused, cancels pass
+        self.stopping = False            # in a moment every connection will be closed
         self.listeners: list[Callable[[], None]] = []
 
     def told(self, disk_low: bool) -> None:
         """How it is now; listeners hear of a change."""
         if disk_low != self.disk_low:
             self.disk_low = disk_low
-            for listener in self.listeners:
-                listener()
+            self._tell()
+
+    def stop(self) -> None:
+        """The hub is about to close its connections."""
+        self.stopping = True
+        self._tell()
+
+    def _tell(self) -> None:
+        for listener in self.listeners:
+            listener()
 
 
 def disk_is_low(where: str = "", **data: Any) -> Refused:

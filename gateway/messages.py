@@ -615,6 +615,21 @@ def encode(value: Any) -> str:
     return _encoder.encode(value).decode()
 
 
+class _WithId(Struct):
+    id: Id | UnsetType = UNSET
+
+
+_id = msgspec.json.Decoder(_WithId)
+
+
+def id_of_refused(frame: bytes | str) -> str:
+    """The id as JSON of a frame that is no request, if it can be read all the same; else null."""
+    try:
+        return id_text(_id.decode(frame).id)
+    except (ValueError, RecursionError):
+        return "null"
+
+
 def id_text(request_id: Id | UnsetType) -> str:
     """The id of a request as JSON."""
     return str(request_id) if type(request_id) is int else encode(None if request_id is UNSET else request_id)

@@ -59,6 +59,7 @@ TIME_IN_FORCE = {int(TimeInForce.DAY): "good_til_day", int(TimeInForce.GTC): "go
                  int(TimeInForce.SESSION): "good_for_session"}
 _REASON = {int(reason): reason.name.lower() for reason in Reason}
 _JSON = {True: "true", False: "false"}
+_EXEC_TYPES = {_ACCEPTED: "new", _TRADED: "trade", _CANCELED: "canceled", _AMENDED: "replaced", _TRIGGERED: "triggered"}
 _REMEMBERED = 4096               # orders found, and events of a batch up to which it pays to say which of them it changed
 
 
@@ -89,7 +90,7 @@ class Order(Struct, gc=False):
     linked_order_id: int = 0
     expire_date: int = 0
     parked: bool = False         # waits for its trigger
-    triggered: bool | None = None        # None: it is over, and nobody knows any more
+    triggered: bool = False
     replaced: bool = False
 
     @property
@@ -117,19 +118,19 @@ class Order(Struct, gc=False):
             self.notional += event.quantity * event.price
             mine = event.order_id == self.order_id
             self.leaves = event.leaves_quantity if mine else event.resting_leaves_quantity
-            self.exec_type = "trade"
+            self.exec_type = _EXEC_TYPES[kind]
         elif kind == _CANCELED:
             self.leaves = 0
             self.reason = event.reason
-            self.exec_type = "expired" if event.reason in _EXPIRED else "canceled"
+            self.exec_type = "expired" if event.reason in _EXPIRED else _EXEC_TYPES[kind]
         elif kind == _AMENDED:
             self.price, self.quantity, self.leaves = event.price, event.quantity, event.leaves_quantity
-            self.exec_type, self.replaced = "replaced", True
+            self.exec_type, self.replaced = _EXEC_TYPES[kind], True
             if event.flags & _PARKED:
                 self.trigger_price = event.resting_price
         elif kind == _TRIGGERED:
             self.price, self.leaves = event.price, event.leaves_quantity
-            self.parked, self.triggered, self.exec_type = False, True, "triggered"
+            self.parked, self.triggered, self.exec_type = False, True, _EXEC_TYPES[kind]
         else:
             return
         self.sequence, self.updated = event.sequence, event.time
@@ -139,12 +140,12 @@ def entered(command: Command, accepted: Event) -> Order:
     """The order that an ACCEPTED event began. TAKE and LIQUIDATE give orders too, whose terms are in RULEBOOK 13.1 and 11.7."""
     order = Order(accepted.order_id, accepted.account, accepted.instrument, accepted.side, command.order_type,
                   command.time_in_force, command.flags, accepted.price, accepted.quantity, accepted.leaves_quantity, 0, 0,
-                  0, accepted.client_order_id.rstrip(b"\0"), accepted.time, accepted.time, accepted.sequence, "new")
+                  0, accepted.client_order_id.rstrip(b"\0"), accepted.time, accepted.time, accepted.sequence,
+                  _EXEC_TYPES[_ACCEPTED])
     if command.kind == _ENTER:
         order.trigger_price, order.display_quantity = command.trigger_price, command.display_quantity
         order.minimum_quantity, order.linked_order_id = command.minimum_quantity, command.order_id
         order.expire_date, order.parked = command.expire_date, accepted.flags & _PARKED != 0
-        order.triggered = False
     else:
         order.flags = accepted.flags
         order.order_type, order.time_in_force = (_LIMIT, _FOK) if command.kind == _TAKE else (_MARKET, _IOC)
@@ -155,19 +156,15 @@ _ENTRY = layout(ENTRY)
 
 
 def _of_entry(row: bytes) -> Order:
-    """An ENTRY of the blotter; its flags are the entering command's, its last change is not told apart."""
+    """An ENTRY of the blotter; its flags are the entering command's."""
     (order_id, price, trigger_price, quantity, leaves, filled, display_quantity, minimum_quantity, notional, created, updated,
      linked_order_id, client, instrument, account, expire_date, sequence, flags, reason, side, order_type, time_in_force,
-     state) = _ENTRY.unpack(row)
-    exec_type = (("expired" if reason in _EXPIRED else "canceled") if state == OrderState.CANCELED
-                 else "trade" if filled else "new")
-    parked = state == OrderState.UNTRIGGERED
-    triggered: bool | None = not parked
-    if not (parked or leaves or filled):         # a STOP has no price until it is triggered; of a STOP_LIMIT nothing tells
-        triggered = None if order_type == _STOP_LIMIT else price != 0
+     state, changed_by, amended, triggered) = _ENTRY.unpack(row)
+    exec_type = "expired" if changed_by == _CANCELED and reason in _EXPIRED else _EXEC_TYPES[changed_by]
     return Order(order_id, account, instrument, side, order_type, time_in_force, flags, price, quantity, leaves, filled,
                  notional, reason, client.rstrip(b"\0"), created, updated, sequence, exec_type, trigger_price,
-                 display_quantity, minimum_quantity, linked_order_id, expire_date, parked, triggered)
+                 display_quantity, minimum_quantity, linked_order_id, expire_date,
+                 state == OrderState.UNTRIGGERED, triggered != 0, amended != 0)
 
 
 class Orders:
@@ -258,8 +255,7 @@ class Orders:
         if order.order_type > _LIMIT:
             trigger = scale.price(order.trigger_price)
             more += f',"trigger":"last_price","trigger_price":{trigger},"stop_price":{trigger}'
-            if order.triggered is not None:
-                more += f',"triggered":{_JSON[order.triggered]}'
+            more += f',"triggered":{_JSON[order.triggered]}'
         if order.display_quantity:
             shown = scale.amount(order.display_quantity)
             more += f',"display_amount":{shown},"refresh_amount":{shown}'
@@ -322,6 +318,21 @@ class Batch:
             elif order is not None:
                 order.apply(event)
         return order
+
+    def named(self, account: int, client_order_id: bytes, sequence: int) -> Order | None:
+        """The newest order of the account with this client order id, as of the command `sequence`."""
+        mine = (self.events["kind"] == _ACCEPTED) & (self.events["account"] == account) & (
+            self.events["client_order_id"] == client_order_id) & (self.events["sequence"] < sequence)
+        if mine.any():
+            return self.order(int(self._ids[mine][-1]), sequence)
+        entry = self.orders.blotter.order_of(account, client_order_id)
+        return None if entry is None else self.order(int(entry["order_id"]), sequence)
+
+    def offer_taken_by(self, order_id: int) -> int:
+        """Id of the offer that the order of a TAKE traded with; 0: it is not one, or forgotten."""
+        here = self._makers[(self._ids == order_id) & (self.events["kind"] == _TRADED)]
+        known = here if len(here) else self.orders.blotter.trades(order_id=order_id, count=1)["resting_order_id"]
+        return int(known[0]) if len(known) else 0
 
     def trade_sequence(self, trade: Event) -> int:
         """The number of a trade of this batch among all of its instrument."""

@@ -294,6 +294,8 @@ async def _until_stopped(running: _Running, stop: asyncio.Event, greet: Callable
     for task in besides:
         task.cancel()
     await asyncio.gather(*besides, return_exceptions=True)
+    running.hub.condition.stop()
+    await asyncio.sleep(0)               # what that told the connections leaves before they are closed
     await running.server.stop()
     await running.runner.stop()
     try:

@@ -15,6 +15,7 @@ The HTTP side makes a session for one request with a peer that keeps the answer.
     session = Session(hub, desk, peer, number=7, address="127.0.0.1")
     session.receive(frame, now)                  # -> peer.send(bytes), peer.submit(rows, ticket), peer.close(code, reason)
 """
+from collections import deque
 from collections.abc import Callable
 from enum import Enum
 from itertools import islice
@@ -23,7 +24,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gateway import commands, operators, questions, requests, terms
-from gateway.auth import SCOPES, Credential
+from gateway.auth import SCOPES, Credential, Grant
 from gateway.commands import Ticket
 from gateway.desk import Bucket, Desk, platform_state
 from gateway.feed import ChannelError
@@ -36,6 +37,7 @@ from gateway.messages import (
     encode,
     error,
     events_of,
+    id_of_refused,
     id_text,
     invalid,
     notification,
@@ -47,6 +49,7 @@ from gateway.requests import METHODS
 from matching.codes import ALL, Reason
 
 _SECOND = 1_000_000_000
+_GRANTS = 16                     # of a connection that are revoked when it logs out
 
 
 class State(Enum):
@@ -95,6 +98,7 @@ class Session:
         self.admit = admit
         self.state = State.CONNECTED
         self.credential: Credential | None = None
+        self._grants: deque[Grant] = deque(maxlen=_GRANTS)
         self._permitted: frozenset[str] = frozenset()    # scopes of its methods
         self.account = ALL
         self.bucket = bucket or Bucket(hub.limits.public_per_second, hub.limits.public_burst)
@@ -122,7 +126,7 @@ class Session:
 
     def _serve(self, frame: bytes | str, now: int, again: bool = False) -> None:
         """`again`: the request has waited for the engine's last batch to become durable."""
-        request_id = "null"
+        request, request_id = None, "null"
         try:
             request = decode(frame)
             request_id = id_text(request.id)
@@ -141,6 +145,8 @@ class Session:
             read = method.reader.read(request, frame)
             body = HANDLERS[request.method](self, read, request_id, now)
         except Refused as refused:
+            if request is None:
+                request_id = id_of_refused(frame)
             self.peer.send(error(request_id, refused, now, self.hub.clock()))
             if refused.code in (-32700, -32600):
                 self.bad_requests += 1
@@ -284,6 +290,7 @@ class Session:
             raise Refused(10047, "too_many_connections", "the key has all the connections that it may have")
         if self.websocket:
             self.log_on(grant.credential)
+        self._grants.append(grant)
         body = {"access_token": grant.access_token, "refresh_token": grant.refresh_token, "expires_in": grant.expires_in,
                 "token_type": "bearer", "scope": grant.credential.scope, "enabled_features": []}
         return encode(body | ({"state": read.state} if read.state else {}))
@@ -302,6 +309,9 @@ class Session:
         self._move("logged_on")
 
     def _logout(self, read: requests.Logout, request_id: str, now: int) -> str:
+        if read.invalidate_token:
+            for grant in self._grants:
+                self.hub.auth.revoke(grant)
         return '"ok"'
 
     def _set_heartbeat(self, read: requests.SetHeartbeat, request_id: str, now: int) -> str:

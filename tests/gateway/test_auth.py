@@ -112,12 +112,34 @@ def test_a_scope_may_be_narrowed_and_never_widened(auth):
     reader = auth.log_on(secret("other", "reader", scope="trade:read_write trade:read"), NOW, HERE).credential
     assert reader.scope == "trade:read"
     assert auth.log_on(secret(scope="connection"), NOW, HERE).credential.may("trade:read_write")
+    assert auth.log_on(secret(scope="account:read_write,trade:read"), NOW, HERE).credential.scope == "account:read trade:read"
+
+
+@pytest.mark.parametrize(("scope", "code", "bound"), [
+    ("trade:reed", -32602, "account:read trade:read trade:read_write operator"),
+    ("trade:read read_only", -32602, "account:read trade:read trade:read_write operator"),
+    ("operator", 13021, "account:read trade:read_write")])
+def test_who_asks_for_a_scope_that_cannot_be_had_gets_no_token(auth, scope, code, bound):
+    """Least of all one with all that the key may do."""
+    with pytest.raises(Refused) as refused:
+        auth.log_on(secret(scope=scope), NOW, HERE)
+    assert (refused.value.code, refused.value.data["field"], refused.value.data["bound"]) == (code, "scope", bound)
 
 
 # Tokens ---------------------------------------------------------------------------------------------------------------
 
 def bearer(auth, token, now):
     return auth.of_header(f"Bearer {token}", "GET", b"/", b"", now, HERE)
+
+
+def test_a_revoked_grant_opens_nothing(auth):
+    kept, revoked = (auth.log_on(secret(), NOW, HERE) for _ in range(2))
+    auth.revoke(revoked)
+    assert bearer(auth, kept.access_token, NOW).account == 3
+    with pytest.raises(Refused):
+        bearer(auth, revoked.access_token, NOW)
+    with pytest.raises(Refused):
+        auth.log_on(Request(grant_type="refresh_token", refresh_token=revoked.refresh_token), NOW, HERE)
 
 
 def test_a_token_lives_fifteen_minutes(auth):

@@ -150,7 +150,7 @@ def test_the_first_answer_tells_account_instruments_layouts_and_sequence(hub):
     assert told["instruments"][1] == {
         "index": 1, "symbol": "FU2701", "tick_size": "0.1", "lot_size": "1000", "price_floor": 0, "price_ceiling": 1000,
         "currency": "CNY", "unit": "unit"}
-    assert told["cancel_on_disconnect"] is True
+    assert told["cancel_on_disconnect"] is False
 
 
 def test_rows_before_logging_on_close_the_connection(hub):
@@ -488,7 +488,7 @@ def test_frames_of_events_are_of_bounded_length(hub):
 
 
 def test_losing_the_connection_cancels_all_orders_of_the_account(hub):
-    alice, bob = Member(hub, "alice", number=5), Member(hub, "bob")
+    alice, bob = Member(hub, "alice", number=5, cancel_on_disconnect=True), Member(hub, "bob", cancel_on_disconnect=True)
     alice.send(rows(buy(10, 1), sell(20, 1, instrument=1)))
     bob.send(rows(buy(10, 1)))
     hub.run()
@@ -500,9 +500,9 @@ def test_losing_the_connection_cancels_all_orders_of_the_account(hub):
     assert alice.session.disconnected(1006) == []
 
 
-@pytest.mark.parametrize("how", ["logged out", "switched off", "the hub stops"])
+@pytest.mark.parametrize("how", ["logged out", "not asked for", "the hub stops"])
 def test_orders_stay_after(hub, how):
-    alice = Member(hub, "alice", **({"cancel_on_disconnect": False} if how == "switched off" else {}))
+    alice = Member(hub, "alice", **({} if how == "not asked for" else {"cancel_on_disconnect": True}))
     alice.send(rows(buy(10, 1)))
     hub.run()
     if how == "logged out":

@@ -140,6 +140,17 @@ def test_an_order_sent_as_soon_as_the_hub_greets_meets_a_market(folder):
         hub.stop()
 
 
+def test_who_follows_the_hub_is_told_before_it_stops(folder):
+    hub = Process(folder, "--no-members")
+    with Client(f"ws://{hub.at}") as watcher:
+        told = watcher.subscribe("platform_state")
+        assert next(told)[1]["locked"] is False
+        assert hub.stop()[0] == 0
+        assert next(told)[1] == {"maintenance": True}
+        with pytest.raises(ConnectionLost):
+            next(told)
+
+
 def test_simulated_members_move_the_market_and_carry_on_after_a_restart(folder):
     for _ in range(2):
         hub = Process(folder)

@@ -91,8 +91,8 @@ def test_a_key_without_an_account_is_an_operator_s_and_nothing_else():
     assert Credential("k", "s", ALL, "operator").may("operator")
     with pytest.raises(ValueError, match="key k: scope is trade:read operator, must be operator"):
         Credential("k", "s", ALL, "trade:read operator")
-    both = Credential("k", "s", 0, "trade:read_write operator")
-    assert both.may("operator") and both.may("trade:read") and not both.may("account:read")
+    with pytest.raises(ValueError, match="key k: scope is operator, but an operator's key belongs to no account"):
+        Credential("k", "s", 0, "operator")
 
 
 # Phases ---------------------------------------------------------------------------------------------------------------

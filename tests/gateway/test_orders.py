@@ -3,6 +3,7 @@
 Real exchange and projections on a floor without sockets; the rules are the book's (RULEBOOK 2), here it is told whether each
 word of the protocol reaches them and what comes back.
 """
+import contextlib
 import json
 from decimal import Decimal
 
@@ -351,6 +352,23 @@ def test_a_posted_offer_is_taken_in_part_by_its_id():
     assert bob.ask("private/take", order_id=offer["order_id"], amount=1)["data"]["field"] == "amount"
     assert alice.ask("private/take", order_id=offer["order_id"], amount=4)["code"] == 14304
     assert error(bob.ask("private/take", order_id="99", amount=4))[:3] == (10004, "order_id", "99")
+
+
+@pytest.mark.parametrize("first", ["earlier", "in the same batch"])
+@pytest.mark.parametrize("offered", [10, 5, 4])
+def test_a_take_sent_again_is_answered_with_the_first_one(first, offered):
+    """RULEBOOK 5.10 for clients, whether enough, too little or nothing is left of the offer."""
+    floor = Floor(instruments=[instrument(mechanism=Mechanism.LISTING), instrument("FU2701")])
+    alice, bob = floor.session("alice"), floor.session("bob")
+    offer, other = (order(alice, "sell", amount, "1.02")["order"]["order_id"] for amount in (offered, 10))
+    with floor.one_batch() if first == "in the same batch" else contextlib.nullcontext():
+        bob.ask("private/take", order_id=offer, amount=4, client_order_id="t")
+        bob.ask("private/take", order_id=offer, amount=4, client_order_id="t")
+    again = bob.ask("private/take", order_id=offer, amount=4, client_order_id="t")
+    assert (again["order"]["dup"], again["order"]["filled_amount"], again["trades"]) == (True, 4, [])
+    for differs in ({"order_id": other}, {"amount": 3}):
+        assert "code" in bob.ask("private/take", **{"order_id": offer, "amount": 4, "client_order_id": "t"} | differs)
+    assert [position["size"] for position in bob.ask("private/get_positions") if position["size"]] == [4]
 
 
 def test_a_negotiated_offer_names_who_may_take_it():

@@ -80,6 +80,35 @@ def test_too_many_bad_requests_in_a_row_close_the_connection():
     assert client.closed[0] == 1008
 
 
+@pytest.mark.parametrize("frame", [
+    '{"id":42,"method":"public/test","foo":1}', '{"id":42,"jsonrpc":"1.0","method":"public/test"}', '{"id":42}',
+    '{"id":42,"method":"public/none"}', '{"id":42,"method":7}'])
+def test_a_request_that_is_refused_keeps_its_id_where_that_can_be_read(floor, frame):
+    """JSON-RPC 2.0, section 5."""
+    client = floor.session()
+    client.tell(frame)
+    assert client.messages.pop()["id"] == 42
+
+
+@pytest.mark.parametrize("frame", ['{"id":42,"method":', '{"id":1.5,"method":"public/test"}', '{"id":[1]}', "[]", "x"])
+def test_a_request_without_a_readable_id_is_answered_with_null(floor, frame):
+    client = floor.session()
+    client.tell(frame)
+    assert client.messages.pop()["id"] is None
+
+
+@pytest.mark.parametrize(("invalidate", "lives"), [({}, False), ({"invalidate_token": True}, False),
+                                                   ({"invalidate_token": False}, True)])
+def test_logging_out_ends_the_tokens_of_the_connection(floor, invalidate, lives):
+    client = floor.session()
+    tokens = [client.ask("public/auth", grant_type="client_credentials", client_id="alice", client_secret="alice-secret")
+              for _ in range(2)]
+    client.ask("private/logout", **invalidate)
+    other = floor.session()
+    assert ["error" not in str(other.ask("public/auth", grant_type="refresh_token", refresh_token=token["refresh_token"]))
+            and other.session.account >= 0 for token in tokens] == [lives, lives]
+
+
 def test_nothing_is_read_after_closing(alice):
     alice.ask("private/logout")
     assert alice.closed[0] == 1000
