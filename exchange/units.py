@@ -22,6 +22,10 @@ class UnitError(ValueError):
         self.field, self.value, self.bound = field, value, bound
 
 
+class TooLarge(UnitError):
+    """More than any price or amount that is counted in ticks and lots."""
+
+
 def _whole(field: str, value: object, unit: Decimal, unit_name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
         raise UnitError(field, value, "a number")
@@ -32,12 +36,12 @@ def _whole(field: str, value: object, unit: Decimal, unit_name: str) -> int:
     if not number.is_finite():
         raise UnitError(field, value, "a finite number")
     if number and number.adjusted() > _LARGEST_EXPONENT:     # 1E999990 as an integer would take minutes
-        raise UnitError(field, value, f"within {_LARGEST} {unit_name}s")
+        raise TooLarge(field, value, f"within {_LARGEST} {unit_name}s")
     whole = int(number / unit)
     if whole * unit != number:
         raise UnitError(field, value, f"a multiple of the {unit_name} {unit}")
     if not -_LARGEST < whole < _LARGEST:
-        raise UnitError(field, value, f"within {_LARGEST} {unit_name}s")
+        raise TooLarge(field, value, f"within {_LARGEST} {unit_name}s")
     return whole
 
 

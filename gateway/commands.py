@@ -43,7 +43,7 @@ _SELF_MATCH = {"cancel_incoming": int(Flag.SMP_CANCEL_INCOMING), "cancel_resting
                "cancel_both": int(Flag.SMP_CANCEL_BOTH), UNSET: 0}
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)
 _POST_ONLY, _REDUCE_ONLY, _LABEL = int(Flag.POST_ONLY), int(Flag.REDUCE_ONLY), int(Flag.LABEL)
-_GTC, _IOC = int(TimeInForce.GTC), int(TimeInForce.IOC)
+_GTC, _GTD, _IOC = int(TimeInForce.GTC), int(TimeInForce.GTD), int(TimeInForce.IOC)
 _HUB_S_PRICE = (int(OrderType.MARKET), int(OrderType.STOP))      # of orders that bring none
 _ENTER, _CANCEL, _AMEND = int(CommandKind.ENTER), int(CommandKind.CANCEL), int(CommandKind.AMEND)
 _MASS_CANCEL, _TAKE = int(CommandKind.MASS_CANCEL), int(CommandKind.TAKE)
@@ -84,6 +84,8 @@ def _enter(session: "Session", read: requests.Enter, side: int, request_id: str,
         raise invalid("trigger_price", f"trigger_price is missing: a {kind} order waits for it", reason="value_required")
     time_in_force = (_TIME_IN_FORCE[read.time_in_force] if read.time_in_force is not UNSET
                      else _IOC if kind == "market" else _GTC)
+    if time_in_force == _GTD and read.expire_date is UNSET:
+        raise invalid("expire_date", "expire_date is missing: a good_til_date order ends with it", reason="value_required")
     name, flags = _name_and_flag(read.client_order_id, read.label)
     if read.post_only is True:
         flags |= _POST_ONLY

@@ -19,7 +19,7 @@ import re
 import struct
 from collections.abc import Iterator
 from decimal import Context, Decimal
-from typing import Annotated, Any, NamedTuple, SupportsInt
+from typing import Annotated, Any, Literal, NamedTuple, SupportsInt, get_args, get_origin, get_type_hints
 
 import msgspec
 import numpy as np
@@ -28,7 +28,7 @@ from msgspec.structs import astuple
 
 from exchange.calendar import yyyymmdd
 from exchange.instruments import Instrument
-from exchange.units import amount_to_lots, lots_to_amount, price_to_ticks, ticks_to_price
+from exchange.units import TooLarge, amount_to_lots, lots_to_amount, price_to_ticks, ticks_to_price
 from matching.codes import Flag, Phase, Reason, Side
 from matching.records import COMMAND, EVENT, Command, Event
 
@@ -69,7 +69,7 @@ REASONS: dict[Reason, Told] = {
         11047, "unsupported_arg_combination", "flags", Fix(103, 11),
         "post_only needs a limit order that may rest, and only one self_match mode may be given (flags {value})"),
     Reason.INVALID_QUANTITY: Told(
-        10021, "invalid_amount", "amount", Fix(103, 13), "amount is {value}, must be at least {bound}"),
+        10021, "invalid_amount", "amount", Fix(103, 13), "amount is {value}; the nearest allowed is {bound}"),
     Reason.INVALID_VALUE: Told(
         11043, "bad_argument", "value", Fix(380, 0), "value {value} is out of range; the nearest allowed is {bound}"),
     Reason.INVALID_TRIGGER_PRICE: Told(
@@ -86,7 +86,8 @@ REASONS: dict[Reason, Told] = {
         "expire_date is {value}; the first that this order may have is {bound}"),
     Reason.INVALID_OFFSET: Told(
         11047, "unsupported_arg_combination", "offset", Fix(103, 11),
-        "offset is {value}; where an instrument has it, it must be one of open, close and close_today, elsewhere none"),
+        "offset is {value}; where an instrument has it, it must be one of open, close and close_today (which ends with the day: "
+        "neither good_til_cancelled nor good_til_date), elsewhere none"),
     Reason.INVALID_COUNTERPARTY: Told(
         11043, "bad_argument", "counterparty", Fix(103, 15),
         "counterparty {value} cannot be: a negotiated offer needs another account, other orders none"),
@@ -296,7 +297,8 @@ def refused_by_rule(event: "Event", scale: "Scale | None", field: str = "", unit
     """
     reason = Reason(event.reason)
     value, bound = _numbers(reason, event, scale, unit or _UNITS.get(reason, ""))
-    return refusal(reason, field=field, value=value, bound=bound, seq=event.sequence)
+    text = f"order {value} is no open order on this side of the instrument" if field == "linked_order_id" else ""
+    return refusal(reason, text, field=field, value=value, bound=bound, seq=event.sequence)
 
 
 def _numbers(reason: Reason, event: "Event", scale: "Scale | None", unit: str) -> tuple[Any, Any]:
@@ -365,9 +367,11 @@ def decode(frame: bytes | str) -> Request:
     try:
         request = _envelope.decode(frame)
     except msgspec.ValidationError as error:
-        field, text = _explain(str(error))
-        raise Refused(-32600, "Invalid Request", text, field=field) from None
-    except (ValueError, RecursionError) as error:
+        field, text, bound = _explain(str(error), Request)
+        raise Refused(-32600, "Invalid Request", text, field=field, bound=bound) from None
+    except RecursionError:
+        raise Refused(-32700, "Parse error", "the request is nested too deep") from None
+    except ValueError as error:
         raise Refused(-32700, "Parse error", _short(str(error))) from None
     if request.jsonrpc is not UNSET and request.jsonrpc != "2.0":
         raise Refused(-32600, "Invalid Request", "jsonrpc must be 2.0", field="jsonrpc", value=request.jsonrpc[:16])
@@ -393,9 +397,11 @@ class Reader:
         try:
             read = self._decoder.decode(raw)
         except msgspec.ValidationError as error:
-            field, text = _explain(str(error))
-            raise invalid(field, text, value=_value_of(raw, field), reason=_reason_of(text)) from None
-        except (ValueError, RecursionError) as error:
+            field, text, bound = _explain(str(error), self.struct)
+            raise invalid(field, text, value=_value_of(raw, field), bound=bound, reason=_reason_of(text)) from None
+        except RecursionError:
+            raise invalid("params", "params: nested too deep") from None
+        except ValueError as error:
             raise invalid("params", f"params: {_short(str(error))}") from None
         # Every key has its colon: as many colons as fields that are set leave no room for a field given twice.
         colons = frame.count(":") if isinstance(frame, str) else frame.count(b":")
@@ -423,18 +429,43 @@ def _refuse_doubles(frame: bytes | str) -> None:
 _UNKNOWN_FIELD = re.compile(r"unknown field `(.*)`")
 _MISSING_FIELD = re.compile(r"missing required field `(.*)`")
 _AT = re.compile(r"(.*) - at `\$\.?(.*)`")
+_OUT_OF_RANGE = re.compile(r"Expected `(\w+)` (of length )?([<>])= (-?\d+)")
+_OF_ANOTHER_TYPE = re.compile(r"Expected `(.*)`, got `(\w+)`")
+_TYPES = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false", "array": "a list",
+          "object": "an object", "null": "null"}
+_LENGTHS = {"str": "characters", "array": "entries"}
 
 
-def _explain(message: str) -> tuple[str, str]:
-    """(field, sentence) of a decoder's message."""
+def _explain(message: str, struct_: type[Struct]) -> tuple[str, str, Any]:
+    """(field, sentence, bound) of a decoder's message about a field of the struct."""
     if found := _UNKNOWN_FIELD.search(message):
         field = found[1][:64]
-        return field, f"{field} is not a parameter here"
+        return field, f"{field} is not a parameter here", None
     if found := _MISSING_FIELD.search(message):
-        return found[1], f"{found[1]} is missing"
-    if found := _AT.fullmatch(message):
-        return found[2] or "params", f"{found[2] or 'params'}: {found[1][0].lower()}{found[1][1:]}"
-    return "params", _short(message)
+        return found[1], f"{found[1]} is missing", None
+    at = _AT.fullmatch(message)
+    whole = "request" if struct_ is Request else "params"
+    field, message = (at[2] or whole, at[1]) if at else (whole, message)
+    if found := _OUT_OF_RANGE.fullmatch(message):
+        end, bound = "least" if found[3] == ">" else "most", int(found[4])
+        if found[2]:
+            return field, f"{field} must have at {end} {bound} {_LENGTHS[found[1]]}", bound
+        return field, f"{field} must be at {end} {bound}", bound
+    if found := _OF_ANOTHER_TYPE.fullmatch(message):
+        wanted = " or ".join(_TYPES.get(name.strip(), name) for name in found[1].split("|"))
+        return field, f"{field} is {_TYPES.get(found[2], found[2])}, must be {wanted}", wanted
+    if message.startswith("Invalid enum value") and (choices := _choices(struct_, field)):
+        return field, f"{field} must be one of {', '.join(choices)}", ", ".join(choices)
+    if "matching regex" in message:
+        wanted = "a date such as 2026-12-31" if "[0-9]{4}-" in message else "printable ASCII"
+        return field, f"{field} must be {wanted}", wanted
+    return field, f"{field}: {_short(message[0].lower() + message[1:])}", None
+
+
+def _choices(struct_: type[Struct], field: str) -> list[str]:
+    """What a field may be, if all of that can be listed."""
+    hint = get_type_hints(struct_).get(field)
+    return [str(word) for part in (hint, *get_args(hint)) if get_origin(part) is Literal for word in get_args(part)]
 
 
 def _reason_of(text: str) -> str:
@@ -535,7 +566,9 @@ class Scale:
 
 
 def _off_step(reason: Reason, error: ValueError, field: str, number: Decimal, step: Decimal) -> Refused:
-    """A price between ticks or an amount between lots."""
+    """A price between ticks or an amount between lots; or one that is beyond all bounds."""
+    if isinstance(error, TooLarge):
+        return invalid(field, str(error), value=number, bound=error.bound)
     told = REASONS[reason]
     code, message = (10044, "trigger_price_wrong_tick") if field == "trigger_price" else (told.code, told.message)
     return Refused(code, message, str(error), field=field, value=number, bound=step, fix=told.fix, reason=reason.name.lower())

@@ -302,7 +302,8 @@ def test_an_operator_s_key_belongs_to_no_account(folder):
     assert made.returncode == 0 and made.stdout.split()[1] in run("keys", "list", "--data", str(folder)).stdout
     refused(run("keys", "add", "operator", "--data", str(folder)), 2, "operator", "must be operator: the key has no account")
     refused(run("keys", "add", "operator", "--scope", "root", "--data", str(folder)), 2, "scope is root")
-    assert run("keys", "add", "demo", "--scope", "trade:read operator", "--data", str(folder)).returncode == 0
+    refused(run("keys", "add", "demo", "--scope", "trade:read operator", "--data", str(folder)), 2,
+            "an operator's key belongs to no account")
 
 
 def test_a_day_by_hand_goes_on_where_it_was_after_a_restart(folder):

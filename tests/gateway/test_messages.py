@@ -211,8 +211,9 @@ def test_every_price_and_amount_goes_out_and_comes_back_exactly():
 @pytest.mark.parametrize(("method", "value", "field", "reason"), [
     ("ticks", b"1.005", "price", "price_off_tick"), ("ticks", b"0.3000000000000000055", "price", "price_off_tick"),
     ("lots", b"1.5", "amount", "quantity_off_lot"), ("lots", b"1e-40", "amount", "quantity_off_lot"),
-    ("lots", b"900000000000000000000000", "amount", "quantity_off_lot")])
-def test_what_is_no_whole_tick_or_lot_is_refused_and_never_rounded(method, value, field, reason):
+    ("lots", b"900000000000000000000000", "amount", "invalid_value"),
+    ("ticks", b"-900000000000000000000000", "price", "invalid_value")])
+def test_what_is_no_whole_tick_or_lot_or_beyond_all_bounds_is_refused_and_never_rounded(method, value, field, reason):
     with pytest.raises(Refused) as refused:
         getattr(Scale(instrument()), method)(Raw(value))
     assert (refused.value.data["field"], refused.value.data["reason"]) == (field, reason)

@@ -150,8 +150,9 @@ def test_a_kill_switch_stops_what_its_scope_says_until_it_is_off(op, alice, scop
 @pytest.mark.parametrize(("params", "expected"), [
     ({"scope": "account", "on": True}, (-32602, "account", None, None)),
     ({"scope": "hub", "on": True, "account": "alice"}, (-32602, "account", "alice", None)),
-    ({"scope": "hub"}, (-32602, "on", None, None)), ({"scope": "desk", "on": True}, (-32602, "scope", "desk", None)),
-    ({"scope": "hub", "on": 1}, (-32602, "on", 1, None)), ({"scope": "firm", "firm": 7, "on": True}, (13007, "firm", 7, None)),
+    ({"scope": "hub"}, (-32602, "on", None, None)),
+    ({"scope": "desk", "on": True}, (-32602, "scope", "desk", "hub, firm, account, instrument")),
+    ({"scope": "hub", "on": 1}, (-32602, "on", 1, "true or false")), ({"scope": "firm", "firm": 7, "on": True}, (13007, "firm", 7, None)),
     ({"scope": "account", "account": "dave", "on": True}, (13007, "account", "dave", 2)),
     ({"scope": "account", "account": 3, "on": True}, (13007, "account", 3, 2))])
 def test_a_kill_switch_without_what_it_is_about_is_refused_by_field(op, params, expected):
@@ -286,7 +287,7 @@ def test_a_new_day_is_begun_with_a_date_behind_the_last(op):
     assert told(op.ask("operator/begin_day", date="2026-12-02"), "event", "date") == [("day_begun", "2026-12-02")]
     assert error(op.ask("operator/begin_day", date="2026-12-02")) == (11043, "date", "2026-12-02", "2026-12-03")
     assert error(op.ask("operator/begin_day", date="2026-13-01")) == (-32602, "date", "2026-13-01", None)
-    assert error(op.ask("operator/begin_day", date="tomorrow")) == (-32602, "date", "tomorrow", None)
+    assert error(op.ask("operator/begin_day", date="tomorrow")) == (-32602, "date", "tomorrow", "a date such as 2026-12-31")
     assert told(op.ask("operator/begin_window"), "event", "instrument_name") == [("window", "any")]
 
 

@@ -134,7 +134,7 @@ def test_an_answer_shows_what_the_own_order_triggered_and_what_came_back_to_it(f
     ({"price": 1, "trigger_price": "1.05"}, (11036, "trigger_price", Decimal("1.05"), 0)),
     ({"price": 1, "trigger": "last_price"}, (-32602, "trigger", "last_price", None)),
     ({"type": "stop_market", "trigger_price": "1.05", "time_in_force": "immediate_or_cancel"}, (11043, "time_in_force", 3, None)),
-    ({"price": 1, "time_in_force": "good_til_date"}, (11043, "expire_date", "none", "2026-12-01")),
+    ({"price": 1, "time_in_force": "good_til_date"}, (-32602, "expire_date", None, None)),
     ({"price": 1, "time_in_force": "good_til_date", "expire_date": "2026-11-30"},
      (11043, "expire_date", "2026-11-30", "2026-12-01")),
     ({"price": 1, "expire_date": "2027-01-04"}, (11043, "expire_date", "2027-01-04", "none")),

@@ -90,6 +90,25 @@ def test_a_request_that_is_refused_keeps_its_id_where_that_can_be_read(floor, fr
     assert client.messages.pop()["id"] == 42
 
 
+@pytest.mark.parametrize(("params", "field", "bound", "text"), [
+    ({"type": "foo"}, "type", "limit, market, stop_limit, stop_market", "must be one of limit, market, stop_limit, stop_market"),
+    ({"expire_date": "x"}, "expire_date", "a date such as 2026-12-31", "must be a date such as 2026-12-31"),
+    ({"time_in_force": "good_til_date"}, "expire_date", None, "is missing: a good_til_date order ends with it"),
+    ({"amount": 10 ** 18}, "amount", 17592186044416, "is 1000000000000000000; the nearest allowed is 17592186044416"),
+    ({"amount": 0}, "amount", 1, "is 0; the nearest allowed is 1"),
+    ({"amount": 10 ** 22}, "amount", "within 4611686018427387904 lot sizes",
+     "is 10000000000000000000000, must be within 4611686018427387904 lot sizes"),
+    ({"post_only": 1}, "post_only", "true or false", "is a whole number, must be true or false"),
+    ({"client_order_id": 21 * "x"}, "client_order_id", 20, "must have at most 20 characters"),
+    ({"client_order_id": "\n"}, "client_order_id", "printable ASCII", "must be printable ASCII"),
+    ({"linked_order_id": []}, "linked_order_id", "a whole number or a text", "is a list, must be a whole number or a text"),
+    ({"linked_order_id": 7}, "linked_order_id", None, "order 7 is no open order on this side of the instrument")])
+def test_a_refusal_says_in_words_of_the_protocol_what_would_do(alice, params, field, bound, text):
+    error = buy(alice, **{"amount": 1, "price": 1} | params)
+    assert (error["data"]["field"], error["data"].get("bound")) == (field, bound)
+    assert error["data"]["text"] == (text if text.startswith("order") else f"{field} {text}")
+
+
 @pytest.mark.parametrize("frame", ['{"id":42,"method":', '{"id":1.5,"method":"public/test"}', '{"id":[1]}', "[]", "x"])
 def test_a_request_without_a_readable_id_is_answered_with_null(floor, frame):
     client = floor.session()
