@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from fastapi import FastAPI, WebSocket
+from fastapi_offline import FastAPIOffline
 from starlette.responses import JSONResponse, Response
 
 from gateway.binary import HUB_STOPS, serve_binary
@@ -208,7 +209,7 @@ def _told_if_failed(task: asyncio.Task[None]) -> None:
 def create_app(hub: Hub) -> FastAPI:
     """The ASGI application of a hub; it must be served by gateway.server."""
     gateway = Gateway(hub)
-    app = FastAPI(title=hub.name, version="1.0", lifespan=gateway.lifespan, docs_url="/docs", redoc_url=None)
+    app = FastAPIOffline(title=hub.name, version="1.0", lifespan=gateway.lifespan, docs_url="/docs", redoc_url=None)
     app.include_router(router(hub, gateway.desk))
 
     @app.websocket("/ws/api/v2")

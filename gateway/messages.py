@@ -66,7 +66,7 @@ REASONS: dict[Reason, Told] = {
     Reason.INVALID_TIME_IN_FORCE: Told(
         11043, "bad_argument", "time_in_force", Fix(103, 11), "time in force {value} is unknown"),
     Reason.INVALID_FLAGS: Told(
-        11047, "unsupported_arg_combination", "flags", Fix(103, 11),
+        11047, "unsupported_arg_combination", "post_only", Fix(103, 11),
         "post_only needs a limit order that may rest, and only one self_match mode may be given (flags {value})"),
     Reason.INVALID_QUANTITY: Told(
         10021, "invalid_amount", "amount", Fix(103, 13), "amount is {value}; the nearest allowed is {bound}"),
@@ -586,7 +586,7 @@ def decimal(text: bytes, field: str) -> Decimal:
     found = _NUMBER.fullmatch(text) if len(text) <= _LONGEST else None
     number = Decimal((found[1] or found[2]).decode()) if found else _HIGHEST
     if not -_HIGHEST < number < _HIGHEST:
-        shown = text[:_LONGEST].decode("utf-8", "replace")
+        shown = text[:_LONGEST].decode("utf-8", "replace").strip('"')
         raise invalid(field, f"{field}: {shown} is not a number of at most 24 digits before the point", value=shown)
     return number
 

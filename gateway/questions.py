@@ -95,6 +95,8 @@ def _trades(session: "Session", chosen: frozenset[int], read: requests.GetTrades
     fills = session.hub.blotter.trades(session.account, min(chosen) if len(chosen) == 1 else None, count=1 << 17)
     times = fills["time"] // 1_000_000
     fills = fills[(times >= read.start_timestamp) & (times <= read.end_timestamp)]
+    if isinstance(read, requests.GetTrades):             # numbers are those of one instrument
+        fills = fills[(fills["trade_sequence"] >= read.start_seq) & (fills["trade_sequence"] <= read.end_seq)]
     if 1 < len(chosen) < len(session.desk.everything) or not chosen:
         fills = fills[np.isin(fills["instrument"], list(chosen))]
     if read.sorting == "asc":

@@ -22,6 +22,7 @@ Count = Annotated[int, Meta(ge=1, le=1000)]
 Milliseconds = Annotated[int, Meta(ge=0, le=1 << 52)]
 Channels = Annotated[list[Annotated[str, Meta(max_length=128)]], Meta(min_length=1, max_length=500)]
 Kind = Literal["any", "all", "future", "option", "spot", "future_combo", "option_combo", "combo"]
+KINDS = get_args(Kind)
 OpenType = Literal["all", "limit", "market", "trigger_all", "stop_all", "stop_limit", "stop_market"]
 OrderType = Literal["limit", "market", "stop_limit", "stop_market"]
 TimeInForce = Literal["good_til_cancelled", "good_til_day", "good_til_date", "good_for_session", "at_the_opening",
@@ -78,7 +79,6 @@ class GetTrades(Struct, forbid_unknown_fields=True):
     end_seq: Milliseconds = 1 << 52
     start_timestamp: Milliseconds = 0
     end_timestamp: Milliseconds = 1 << 52
-    start_id: Name = ""
     include_old: bool = False
     sorting: Sorting = "default"
     historical: bool = False
@@ -207,7 +207,6 @@ class UserTradesByCurrency(Struct, forbid_unknown_fields=True):
     count: Count = 10
     start_timestamp: Milliseconds = 0
     end_timestamp: Milliseconds = 1 << 52
-    start_id: Name = ""
     include_old: bool = False
     sorting: Sorting = "default"
     historical: bool = False

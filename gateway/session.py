@@ -405,6 +405,8 @@ class Session:
                 return Channel("portfolio", terms.chosen(self.hub.exchange, parts[2]))
             if len(parts) not in (4, 5) or parts[1] not in ("orders", "trades") or parts[-1] not in ("raw", "100ms"):
                 raise KeyError(name)
+            if len(parts) == 5 and parts[2] not in requests.KINDS:
+                raise KeyError(name)
             chosen = (frozenset({self.hub.exchange.index(parts[2])}) if len(parts) == 4
                       else terms.chosen(self.hub.exchange, parts[3], parts[2]))
         except (KeyError, Refused):

@@ -225,6 +225,14 @@ def test_a_body_that_is_not_the_parameters_is_refused(served, body):
     assert answer.status_code == 400 and "error" in answer.json()
 
 
+def test_the_page_of_the_api_asks_no_foreign_server(served):
+    """A trading floor has no way out: what the page loads comes from the hub."""
+    page = httpx.get(f"http://{served}/docs", timeout=20).text
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(loaded) >= 2 and all(path.startswith("/") for path in loaded)
+    assert all(httpx.get(f"http://{served}{path}", timeout=20).status_code == 200 for path in loaded)
+
+
 def test_the_hub_tells_that_it_lives_and_is_ready(served):
     assert httpx.get(f"http://{served}/healthz", timeout=20).json()["alive"] is True
     ready = httpx.get(f"http://{served}/readyz", timeout=20)

@@ -152,7 +152,8 @@ def test_a_kill_switch_stops_what_its_scope_says_until_it_is_off(op, alice, scop
     ({"scope": "hub", "on": True, "account": "alice"}, (-32602, "account", "alice", None)),
     ({"scope": "hub"}, (-32602, "on", None, None)),
     ({"scope": "desk", "on": True}, (-32602, "scope", "desk", "hub, firm, account, instrument")),
-    ({"scope": "hub", "on": 1}, (-32602, "on", 1, "true or false")), ({"scope": "firm", "firm": 7, "on": True}, (13007, "firm", 7, None)),
+    ({"scope": "hub", "on": 1}, (-32602, "on", 1, "true or false")),
+    ({"scope": "firm", "firm": 7, "on": True}, (13007, "firm", 7, None)),
     ({"scope": "account", "account": "dave", "on": True}, (13007, "account", "dave", 2)),
     ({"scope": "account", "account": 3, "on": True}, (13007, "account", 3, 2))])
 def test_a_kill_switch_without_what_it_is_about_is_refused_by_field(op, params, expected):

@@ -471,6 +471,16 @@ def test_a_trade_has_the_same_number_of_its_instrument_wherever_it_is_told(floor
         assert len(trades) == 6 and all(public[trade["trade_id"]] == trade["trade_seq"] for trade in trades)
 
 
+def test_own_trades_are_chosen_by_their_number(alice, bob):
+    buy(alice, 9, 1)
+    for amount in (1, 2, 3, 3):
+        sell(bob, amount, 1)
+    for method in ("private/get_user_trades_by_instrument", "public/get_last_trades_by_instrument"):
+        chosen = alice.ask(method, instrument_name="SC2701", start_seq=2, end_seq=3)["trades"]
+        assert [(trade["trade_seq"], trade["amount"]) for trade in chosen] == [(3, 3), (2, 2)]
+        assert alice.ask(method, instrument_name="SC2701", start_id="5")["data"]["reason"] == "unknown_field"
+
+
 def test_a_trade_with_oneself_has_two_sides(alice):
     buy(alice, 1, 1)
     sell(alice, 1, 1)
@@ -608,7 +618,7 @@ def test_private_channels_are_by_instrument_or_currency_and_end_when_left(alice)
     assert alice.messages == []
 
 
-@pytest.mark.parametrize("name", ["user.orders.XX.raw", "user.orders.raw", "user.fills.any.any.raw", "user.orders.any.XYZ.raw",
+@pytest.mark.parametrize("name", ["user.orders.XX.raw", "user.orders.raw", "user.fills.any.any.raw", "user.orders.any.XYZ.raw", "user.orders.foo.any.raw",
                                   "book.XX.raw", "book.SC2701", "book.SC2701.10ms", "candles.SC2701", "", "user"])
 def test_a_channel_that_does_not_exist_refuses_the_request_as_a_whole(alice, name):
     error = alice.ask("private/subscribe", channels=[ORDERS, "book.SC2701.raw", name])
