@@ -17,7 +17,7 @@ from exchange.instruments import Instrument, daily_limits, largest_order
 from exchange.kernel import list_depth, list_orders, locate, process, process_alone, process_any, process_operators
 from matching.auction import indicative
 from matching.book import Book, new_book
-from matching.codes import CommandKind, Side
+from matching.codes import ALL, CommandKind, Mechanism, Side
 from matching.jit import direct
 from matching.records import (
     COMMAND,
@@ -48,6 +48,11 @@ _OF_INSTRUMENT = tuple(name for name in INSTRUMENT.names or () if name != "state
 DEPTH = np.dtype((np.record, [("price", "<i8"), ("quantity", "<i8"), ("orders", "<i8")]))
 POSITION = np.dtype((np.record, [
     ("instrument", "<i8"), ("position", "<i8"), ("open_buy", "<i8"), ("open_sell", "<i8"), ("cost", "<i8")]))
+
+# A posted or negotiated offer. minimum_quantity: least lots of one TAKE; counterparty: to whom it is made, or ALL.
+OFFER = np.dtype((np.record, [
+    ("order_id", "<i8"), ("price", "<i8"), ("leaves_quantity", "<i8"), ("minimum_quantity", "<i8"), ("account", "<i4"),
+    ("counterparty", "<i4"), ("side", "u1")]))
 
 _MILLISECOND = 1_000_000         # ns
 _SPARE_ROWS = 8192               # events a batch may give beyond the worst single command, before a second call
@@ -235,6 +240,21 @@ class Exchange:
         """RESTING orders of an instrument: bids then asks, best price first, oldest first."""
         slots = np.concatenate([self._slots(self._index[symbol], place) for place in (0, 1)])
         return self._resting(slots[:, 0], slots[:, 1])
+
+    def offers(self, symbol: str) -> np.ndarray:
+        """OFFER rows of an instrument that is listed or negotiated, in the order of `orders`. RULEBOOK 13.1 and 13.3."""
+        number, book = self._index[symbol], self._book
+        slots, prices = np.concatenate([self._slots(number, place) for place in (0, 1)]).T
+        orders, extras = book.orders[slots], book.extras[slots]
+        marked = orders["terms"] & MARKED != 0                   # else the row of extras is nobody's
+        offers = np.zeros(len(slots), OFFER)
+        offers["price"] = prices
+        for field in ("order_id", "leaves_quantity", "account", "side"):
+            offers[field] = orders[field]
+        offers["minimum_quantity"] = np.where(marked, np.minimum(extras["minimum_quantity"], orders["leaves_quantity"]), 0)
+        negotiated = book.instruments[number]["mechanism"] == Mechanism.NEGOTIATED
+        offers["counterparty"] = np.where(marked & negotiated, extras["counterparty"], ALL)
+        return offers
 
     def _slots(self, number: int, place: int) -> np.ndarray:
         """int64 (n, 2): slot and price of the orders of a ladder of the book; see kernel.list_orders."""

@@ -18,7 +18,7 @@ from gateway.commands import protection_text
 from gateway.messages import DIRECTION, Refused, date_number, date_text, encode, invalid, layout, refusal
 from gateway.reports import Order
 from gateway.requests import order_number
-from matching.codes import EventKind, Phase, Reason
+from matching.codes import EventKind, Mechanism, Phase, Reason
 from matching.records import EVENT, Event
 
 if TYPE_CHECKING:
@@ -136,6 +136,27 @@ def positions(session: "Session", read: requests.ByCurrency, request_id: str, no
 def position(session: "Session", read: requests.OneInstrument, request_id: str, now: int) -> str:
     index = session.instrument(read.instrument_name)
     return encode(terms.position(session.hub.exchange, session.account, session.orders.scales[index], index))
+
+
+def offers(session: "Session", read: requests.OneInstrument, request_id: str, now: int) -> str:
+    """What may be taken, and the own offers (RULEBOOK 13.1, 13.3): posted ones without names, negotiated ones of the two."""
+    index, exchange = session.instrument(read.instrument_name), session.hub.exchange
+    scale = session.orders.scales[index]
+    if scale.instrument.mechanism not in (Mechanism.LISTING, Mechanism.NEGOTIATED):
+        raise refusal(Reason.WRONG_MECHANISM, value=read.instrument_name)
+    told = []
+    for offer in exchange.offers(scale.instrument.symbol):
+        own = int(offer.account) == session.account
+        answer = {"order_id": str(offer.order_id), "direction": DIRECTION[int(offer.side)], "own": own,
+                  "price": scale.decimal_price(offer.price), "amount": scale.decimal_amount(offer.leaves_quantity),
+                  "minimum_amount": scale.decimal_amount(offer.minimum_quantity)}
+        if scale.instrument.mechanism == Mechanism.NEGOTIATED:
+            if not own and int(offer.counterparty) != session.account:
+                continue
+            answer |= {"account": exchange.accounts[offer.account].name,
+                       "counterparty": exchange.accounts[offer.counterparty].name}
+        told.append(answer)
+    return encode(told)
 
 
 def summary(session: "Session", read: requests.Summary, request_id: str, now: int) -> str:

@@ -396,6 +396,7 @@ METHODS: dict[str, Method] = {
     "private/get_settlement_history_by_instrument": _method(Settlements, _READ),
     "private/get_statement": _method(Statement, _ACCOUNT),
     "private/set_mmp_config": _method(SetProtection, _TRADE),
+    "private/get_offers": _method(OneInstrument, _READ, engine=True),
     "private/get_mmp_config": _method(Protection, _READ, engine=True),
     "private/reset_mmp": _method(Protection, _TRADE),
     "private/enable_cancel_on_disconnect": _method(Scope, _TRADE, websocket_only=True),

@@ -461,6 +461,7 @@ HANDLERS: dict[str, Handler] = {
     "public/get_last_settlements_by_instrument": questions.settlements,
     "private/get_settlement_history_by_instrument": questions.own_settlements,
     "private/get_statement": questions.statement, "private/set_mmp_config": commands.set_protection,
+    "private/get_offers": questions.offers,
     "private/get_mmp_config": questions.protection, "private/reset_mmp": commands.reset_protection,
     "operator/set_phase": operators.set_phase, "operator/halt": operators.halt, "operator/resume": operators.resume,
     "operator/kill_switch": operators.kill_switch, "operator/set_limit": operators.set_limit, "operator/cash": operators.cash,

@@ -371,6 +371,38 @@ def test_a_take_sent_again_is_answered_with_the_first_one(first, offered):
     assert [position["size"] for position in bob.ask("private/get_positions") if position["size"]] == [4]
 
 
+def test_posted_offers_are_listed_for_all_without_their_owner_until_they_are_taken():
+    """RULEBOOK 13.1: else nobody would know what to take."""
+    floor = Floor(instruments=[instrument(mechanism=Mechanism.LISTING), instrument("FU2701")])
+    alice, bob = floor.session("alice"), floor.session("bob")
+    assert bob.ask("private/get_offers", instrument_name="SC2701") == []
+    first, second = (order(alice, "sell", amount, price, **more)["order"]["order_id"] for amount, price, more in (
+        (10, "1.03", {"minimum_amount": 4}), (5, "1.02", {})))
+    wanted = order(bob, "buy", 3, "1.01")["order"]["order_id"]
+    expected = [
+        {"order_id": wanted, "direction": "buy", "own": True, "price": Decimal("1.01"), "amount": 3, "minimum_amount": 0},
+        {"order_id": second, "direction": "sell", "own": False, "price": Decimal("1.02"), "amount": 5, "minimum_amount": 0},
+        {"order_id": first, "direction": "sell", "own": False, "price": Decimal("1.03"), "amount": 10, "minimum_amount": 4}]
+    assert bob.ask("private/get_offers", instrument_name="SC2701") == expected
+    bob.ask("private/take", order_id=second, amount=5)
+    bob.ask("private/take", order_id=first, amount=8)
+    left = bob.ask("private/get_offers", instrument_name="SC2701")
+    assert left == [expected[0], expected[2] | {"amount": 2, "minimum_amount": 2}]
+    assert error(bob.ask("private/get_offers", instrument_name="FU2701"))[:3] == (10031, "instrument_name", "FU2701")
+
+
+def test_a_negotiated_offer_is_listed_for_its_two_sides_alone():
+    """RULEBOOK 13.3."""
+    floor = Floor(instruments=[instrument(mechanism=Mechanism.NEGOTIATED)])
+    alice, bob, carol = (floor.session(name) for name in ("alice", "bob", "carol"))
+    offer = order(alice, "sell", 10, "1.02", counterparty="carol")["order"]["order_id"]
+    (mine,) = alice.ask("private/get_offers", instrument_name="SC2701")
+    (made,) = carol.ask("private/get_offers", instrument_name="SC2701")
+    assert bob.ask("private/get_offers", instrument_name="SC2701") == []
+    assert (mine["own"], made["own"]) == (True, False) and mine | {"own": False} == made
+    assert (made["order_id"], made["account"], made["counterparty"]) == (offer, "alice", "carol")
+
+
 def test_a_negotiated_offer_names_who_may_take_it():
     """RULEBOOK 13.3."""
     floor = Floor(instruments=[instrument(mechanism=Mechanism.NEGOTIATED), instrument("FU2701")])

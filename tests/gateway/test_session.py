@@ -619,7 +619,8 @@ def test_private_channels_are_by_instrument_or_currency_and_end_when_left(alice)
 
 
 @pytest.mark.parametrize("name", ["user.orders.XX.raw", "user.orders.raw", "user.fills.any.any.raw", "user.orders.any.XYZ.raw",
-                                  "user.orders.foo.any.raw", "book.XX.raw", "book.SC2701", "book.SC2701.10ms", "candles.SC2701", "", "user"])
+                                  "user.orders.foo.any.raw", "book.XX.raw",
+                                  "book.SC2701", "book.SC2701.10ms", "candles.SC2701", "", "user"])
 def test_a_channel_that_does_not_exist_refuses_the_request_as_a_whole(alice, name):
     error = alice.ask("private/subscribe", channels=[ORDERS, "book.SC2701.raw", name])
     assert (error["code"], error["data"]["field"], error["data"]["value"]) == (11045, "channels", name)
