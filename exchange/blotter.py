@@ -524,9 +524,9 @@ class Blotter:
         found = select_fills(self._state, _or_all(account), _or_all(instrument), int(order_id or 0), rows)
         return self._state.fills[rows[:found]]
 
-    def traded(self, instruments: np.ndarray) -> np.ndarray:
-        """How many trades of each of these instruments have ever been recorded."""
-        return self._state.traded[instruments]
+    def traded(self, instrument: int) -> int:
+        """How many trades of the instrument have ever been recorded."""
+        return int(self._state.traded[instrument])
 
     @property
     def event_id(self) -> int:

@@ -337,12 +337,13 @@ class Batch:
     def trade_sequence(self, trade: Event) -> int:
         """The number of a trade of this batch among all of its instrument."""
         if self._trade_sequences is None:
-            trades = self.events[self.events["kind"] == _TRADED]
-            trades = trades[np.argsort(trades["instrument"], kind="stable")]
-            instruments = trades["instrument"]
-            here = np.arange(1, len(trades) + 1) - np.searchsorted(instruments, instruments)
-            sequences = self.orders.blotter.traded(instruments) + here
-            self._trade_sequences = dict(zip(trades["event_id"].tolist(), sequences.tolist(), strict=True))
+            self._trade_sequences = {}
+            rows = np.flatnonzero(self.events["kind"] == _TRADED)
+            traded: dict[int, int] = {}
+            for event_id, instrument in zip(self.events["event_id"][rows].tolist(), self.events["instrument"][rows].tolist(),
+                                            strict=True):
+                before = traded.get(instrument) or self.orders.blotter.traded(instrument)
+                self._trade_sequences[event_id] = traded[instrument] = before + 1
         return self._trade_sequences[trade.event_id]
 
     def entered(self, accepted: Event) -> Order:
