@@ -7,6 +7,7 @@ One instrument collects a seeded book, of which seven orders in ten trade, and g
 timed command finds the price, trades, tells every trade and turns held lots into positions. The book is fresh every time.
 Before anything is timed the auction must come out as `expected` says, which sorts and adds up columns and knows no book.
 """
+
 import argparse
 import sys
 import time
@@ -23,7 +24,7 @@ from matching.invariants import check_book
 from matching.records import COMMAND
 
 ORDERS, ACCOUNTS, SEED, REPEATS = 100_000, 100, 7, 7
-BAND, MIDDLE, SPREAD, OVERLAP = 1 << 14, 1 << 13, 250, 150       # ticks
+BAND, MIDDLE, SPREAD, OVERLAP = 1 << 14, 1 << 13, 250, 150  # ticks
 START = 1_795_000_000_000_000_000
 BATCH = 4_096
 SYMBOL = "SC2701"
@@ -32,10 +33,10 @@ SYMBOL = "SC2701"
 class Auction(NamedTuple):
     """What an auction comes to."""
 
-    price: int                   # ticks
-    volume: int                  # lots
-    surplus: int                 # lots bid minus lots offered that are left at the price
-    trades: np.ndarray           # int64 (n, 3): buy, sell, lots
+    price: int  # ticks
+    volume: int  # lots
+    surplus: int  # lots bid minus lots offered that are left at the price
+    trades: np.ndarray  # int64 (n, 3): buy, sell, lots
 
 
 def collected(orders: int, seed: int = SEED) -> np.ndarray:
@@ -63,23 +64,38 @@ def expected(rows: np.ndarray, reference: int) -> Auction:
     sold = np.bincount(sells["price"], sells["quantity"], BAND + 2).astype(np.int64)
     demand, supply = bought[::-1].cumsum()[::-1], sold.cumsum()
     volume = int(np.minimum(demand, supply)[ticks].max())
-    best = ticks[(np.minimum(demand, supply)[ticks] == volume) & (demand[ticks + 1] <= volume) & (supply[ticks - 1] <= volume)]
+    best = ticks[
+        (np.minimum(demand, supply)[ticks] == volume) & (demand[ticks + 1] <= volume) & (supply[ticks - 1] <= volume)
+    ]
     price = int(best[np.abs(best - reference).argmin()])
     ends = [side["quantity"].cumsum() for side in (buys, sells)]
     cuts = np.unique(np.concatenate([*ends, [volume]]))
     cuts = cuts[cuts <= volume]
     pairs = [side["sequence"][np.searchsorted(end, cuts)] for side, end in zip((buys, sells), ends, strict=True)]
-    return Auction(price, volume, int(demand[price] - supply[price]), np.column_stack([*pairs, np.diff(cuts, prepend=0)]))
+    return Auction(
+        price, volume, int(demand[price] - supply[price]), np.column_stack([*pairs, np.diff(cuts, prepend=0)])
+    )
 
 
 def filled(rows: np.ndarray, risk: bool) -> Exchange:
     """An Exchange whose instrument has collected the rows in a call auction."""
-    terms = Instrument(symbol=SYMBOL, tick_size=Decimal("0.1"), lot_size=Decimal(100), price_floor=1, price_ceiling=BAND,
-                       margin=50_000, phase=Phase.CALL_AUCTION)
-    exchange = Exchange([terms], [Account(name=f"A{number}", equity=1 << 60) for number in range(ACCOUNTS)], risk=risk,
-                        max_orders=len(rows))
+    terms = Instrument(
+        symbol=SYMBOL,
+        tick_size=Decimal("0.1"),
+        lot_size=Decimal(100),
+        price_floor=1,
+        price_ceiling=BAND,
+        margin=50_000,
+        phase=Phase.CALL_AUCTION,
+    )
+    exchange = Exchange(
+        [terms],
+        [Account(name=f"A{number}", equity=1 << 60) for number in range(ACCOUNTS)],
+        risk=risk,
+        max_orders=len(rows),
+    )
     for at in range(0, len(rows), BATCH):
-        exchange.apply(rows[at:at + BATCH])
+        exchange.apply(rows[at : at + BATCH])
     return exchange
 
 
@@ -103,10 +119,16 @@ def prove(rows: np.ndarray) -> Auction:
         _, events = uncross(exchange)
         trades = events[events["kind"] == EventKind.TRADED]
         told = events[-2]
-        if (told["price"], told["quantity"], told["resting_leaves_quantity"]) != auction[:3] or np.any(
-                trades["price"] != auction.price) or not np.array_equal(
-                np.column_stack([trades[name] for name in ("order_id", "resting_order_id", "quantity")]), auction.trades):
-            raise ValueError(f"risk {risk}: the auction is {told}, expected {auction[:3]} in {len(auction.trades)} trades")
+        if (
+            (told["price"], told["quantity"], told["resting_leaves_quantity"]) != auction[:3]
+            or np.any(trades["price"] != auction.price)
+            or not np.array_equal(
+                np.column_stack([trades[name] for name in ("order_id", "resting_order_id", "quantity")]), auction.trades
+            )
+        ):
+            raise ValueError(
+                f"risk {risk}: the auction is {told}, expected {auction[:3]} in {len(auction.trades)} trades"
+            )
         check_book(exchange.book)
     return auction
 
@@ -124,21 +146,34 @@ def measure_auction(orders: int, repeats: int) -> dict[str, Any]:
     rows = collected(orders)
     auction = prove(rows)
     programs: dict[str, Callable[[], float]] = {
-        "risk": lambda: uncross(filled(rows, True))[0], "matching alone": lambda: uncross(filled(rows, False))[0],
-        "indicative": lambda: indicative_seconds(filled(rows, False))}
+        "risk": lambda: uncross(filled(rows, True))[0],
+        "matching alone": lambda: uncross(filled(rows, False))[0],
+        "indicative": lambda: indicative_seconds(filled(rows, False)),
+    }
     seconds = alternate(programs, repeats)
-    return {"orders": orders, "trades": len(auction.trades), "lots": auction.volume,
-            "milliseconds": {name: summary(1e3 * each for each in seconds[name]) for name in ("risk", "matching alone")},
-            "indicative_microseconds": summary(1e6 * each for each in seconds["indicative"])}
+    return {
+        "orders": orders,
+        "trades": len(auction.trades),
+        "lots": auction.volume,
+        "milliseconds": {name: summary(1e3 * each for each in seconds[name]) for name in ("risk", "matching alone")},
+        "indicative_microseconds": summary(1e6 * each for each in seconds["indicative"]),
+    }
 
 
 def report(result: dict[str, Any]) -> str:
     """The table of a result."""
-    figures = [["uncross, risk and events, ms", f"{result['milliseconds']['risk']:.1f}"],
-               ["uncross, risk=False, ms", f"{result['milliseconds']['matching alone']:.1f}"],
-               ["indicative price, us", f"{result['indicative_microseconds']:.1f}"]]
-    return "\n".join([machine_line(result["machine"]), "",
-                      table((f"{result['orders']:,} orders, {result['trades']:,} trades", "median (range)"), figures)])
+    figures = [
+        ["uncross, risk and events, ms", f"{result['milliseconds']['risk']:.1f}"],
+        ["uncross, risk=False, ms", f"{result['milliseconds']['matching alone']:.1f}"],
+        ["indicative price, us", f"{result['indicative_microseconds']:.1f}"],
+    ]
+    return "\n".join(
+        [
+            machine_line(result["machine"]),
+            "",
+            table((f"{result['orders']:,} orders, {result['trades']:,} trades", "median (range)"), figures),
+        ]
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

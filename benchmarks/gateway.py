@@ -9,6 +9,7 @@ fsync off. JSON: `private/buy`, `sell` and `cancel` of a mixed flow (workloads.m
 Closed loop with 1 and 64 in flight gives the round trip; open loop at rising rates gives what is sustained, which ends
 where p99 leaves ten times that of the lowest rate. Binary: frames of 256 rows of the whole mix, one connection.
 """
+
 import argparse
 import contextlib
 import json
@@ -33,16 +34,23 @@ from benchmarks.workloads import BUY, Flow, mixed
 from matching.codes import ALL, CommandKind, EventKind, TimeInForce
 from matching.records import COMMAND, EVENT
 
-LOG_ON = json.dumps({"id": 0, "method": "public/auth", "params": {
-    "grant_type": "client_credentials", "client_id": KEY, "client_secret": SECRET}}).encode()
-BINARY_LOG_ON = json.dumps({"method": "auth", "client_id": KEY, "client_secret": SECRET, "cancel_on_disconnect": False}).encode()
+LOG_ON = json.dumps(
+    {
+        "id": 0,
+        "method": "public/auth",
+        "params": {"grant_type": "client_credentials", "client_id": KEY, "client_secret": SECRET},
+    }
+).encode()
+BINARY_LOG_ON = json.dumps(
+    {"method": "auth", "client_id": KEY, "client_secret": SECRET, "cancel_on_disconnect": False}
+).encode()
 RATES = (1_000, 2_000, 5_000, 7_500, 10_000, 12_500, 15_000, 17_500, 20_000, 25_000, 30_000, 40_000, 60_000)
 ROW_RATES = (50_000, 100_000, 200_000, 300_000, 400_000, 500_000, 750_000, 1_000_000)
-KNEE = 10                        # sustained: p99 below so many times that of the lowest rate
-ROWS = 256                       # in a binary frame
-SATURATED = 1_024                # JSON commands in flight
-FRAMES_IN_FLIGHT = 96            # binary
-_ID_AT = len(b'{"jsonrpc":"2.0","id":')         # in every answer
+KNEE = 10  # sustained: p99 below so many times that of the lowest rate
+ROWS = 256  # in a binary frame
+SATURATED = 1_024  # JSON commands in flight
+FRAMES_IN_FLIGHT = 96  # binary
+_ID_AT = len(b'{"jsonrpc":"2.0","id":')  # in every answer
 _AT = ("p50", "p90", "p99", "p99.9", "max")
 
 
@@ -51,13 +59,13 @@ class Plan:
     """How much is measured."""
 
     repeats: int
-    round_trips: int             # a run, at 1 in flight
-    pipelined: int               # a run, at 64 and more
-    rung_seconds: float          # of each rate of the ladders
-    rows: int                    # a binary run
-    orders: int                  # JSON commands there are for all of it
-    live: int = 8_000            # orders that rest meanwhile
-    settled: int = 4_096         # commands after which an order may be named: more than are ever in flight
+    round_trips: int  # a run, at 1 in flight
+    pipelined: int  # a run, at 64 and more
+    rung_seconds: float  # of each rate of the ladders
+    rows: int  # a binary run
+    orders: int  # JSON commands there are for all of it
+    live: int = 8_000  # orders that rest meanwhile
+    settled: int = 4_096  # commands after which an order may be named: more than are ever in flight
 
     def flow(self) -> Flow:
         """What JSON clients send. JSON's edit means the total quantity, so there are no amendments in it."""
@@ -85,7 +93,7 @@ class HubProcess:
     def _line(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            if line.startswith("{"):             # the rest is about compiling, on the first start
+            if line.startswith("{"):  # the rest is about compiling, on the first start
                 return json.loads(line)
         raise RuntimeError(f"the hub ended with exit code {self._process.wait(10)}")
 
@@ -95,8 +103,12 @@ def hub(data: Path, *options: str) -> Iterator[HubProcess]:
     """Start a hub on a new folder under `data`, and stop it."""
     data.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="benchmark-", dir=data) as folder:
-        process = subprocess.Popen([sys.executable, "-m", "benchmarks.hub", folder, *options], stdin=subprocess.PIPE,
-                                   stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.hub", folder, *options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         try:
             yield HubProcess(process)
         finally:
@@ -110,10 +122,11 @@ def hub(data: Path, *options: str) -> Iterator[HubProcess]:
 
 
 Start = Callable[[], contextlib.AbstractContextManager[HubProcess]]
-Paced = Callable[[float, int], Times]            # a run at so many commands a second, with a seed
+Paced = Callable[[float, int], Times]  # a run at so many commands a second, with a seed
 
 
-# JSON ----------------------------------------------------------------------------------------------------------------
+# JSON ---------------------------------------------------------------------------------------------
+
 
 class JsonOrders:
     """The flow as JSON-RPC requests, one frame a command, and how far it has been sent.
@@ -135,7 +148,8 @@ class JsonOrders:
 
         def read(answer: memoryview) -> tuple[int, bool]:
             head = bytes(answer[:160])
-            return int(head[_ID_AT:head.index(b",", _ID_AT)]) - first + 1, b'"error"' in head
+            return int(head[_ID_AT : head.index(b",", _ID_AT)]) - first + 1, b'"error"' in head
+
         return frames, read
 
 
@@ -143,9 +157,20 @@ def _request(number: int, kind: int, side: int, time_in_force: int, order_id: in
     if kind == CommandKind.CANCEL:
         return b'{"jsonrpc":"2.0","id":%d,"method":"private/cancel","params":{"order_id":"%d"}}' % (number, order_id)
     lasts = b',"time_in_force":"immediate_or_cancel"' if time_in_force == TimeInForce.IOC else b""
-    return (b'{"jsonrpc":"2.0","id":%d,"method":"private/%s","params":{"instrument_name":"%s","amount":%d,"price":%d.%d,'
-            b'"client_order_id":"b-%d"%s}}' % (number, b"buy" if side == BUY else b"sell", SYMBOL.encode(), quantity * LOT,
-                                               price // 10, price % 10, number, lasts))
+    return (
+        b'{"jsonrpc":"2.0","id":%d,"method":"private/%s","params":{"instrument_name":"%s","amount":%d,"price":%d.%d,'
+        b'"client_order_id":"b-%d"%s}}'
+        % (
+            number,
+            b"buy" if side == BUY else b"sell",
+            SYMBOL.encode(),
+            quantity * LOT,
+            price // 10,
+            price % 10,
+            number,
+            lasts,
+        )
+    )
 
 
 def json_wire(port: int) -> Wire:
@@ -171,7 +196,11 @@ def measure_json(start: Start, plan: Plan) -> dict[str, Any]:
         wire, orders = json_client(running, plan)
         for in_flight, count in ((1, plan.round_trips), (64, plan.pipelined), (SATURATED, plan.pipelined)):
             result[f"{in_flight} in flight"] = _runs(
-                running, lambda: _closed(wire, orders, count, in_flight), plan.repeats, corrected=True)  # noqa: B023
+                running,
+                lambda: _closed(wire, orders, count, in_flight),  # noqa: B023
+                plan.repeats,
+                corrected=True,
+            )
         wire.close()
 
     @contextlib.contextmanager
@@ -196,13 +225,14 @@ def _open(wire: Wire, orders: JsonOrders, rate: float, seconds: float, seed: int
     return open_loop(wire, frames, schedule(count, rate, seed), read, patience=30.0)
 
 
-# Binary --------------------------------------------------------------------------------------------------------------
+# Binary -------------------------------------------------------------------------------------------
+
 
 class Rows:
     """The flow as binary frames, over and over: a last row cancels what is left, and the next round has later ids."""
 
     def __init__(self, flow: Flow) -> None:
-        commands = flow.commands[:len(flow.commands) // ROWS * ROWS].copy()
+        commands = flow.commands[: len(flow.commands) // ROWS * ROWS].copy()
         commands[-1] = np.zeros(1, COMMAND)[0]
         commands["kind"][-1], commands["instrument"][-1], commands["account"][-1] = CommandKind.MASS_CANCEL, ALL, ALL
         self._commands = commands
@@ -215,12 +245,13 @@ class Rows:
         self._done += len(commands)
         raw = commands.view(np.uint8).reshape(-1, ROWS * COMMAND.itemsize)
         frames = [frame(BINARY, row.tobytes()) for row in raw]
-        commands["order_id"][self._named] += len(commands)           # for the next round
+        commands["order_id"][self._named] += len(commands)  # for the next round
 
         def read(answer: memoryview) -> tuple[int, bool]:
             events = np.frombuffer(answer, EVENT)
             refused = bool((events["kind"] == EventKind.REJECTED).any())
             return (int(events["sequence"][-1]) - first) // ROWS, refused
+
         return frames, read
 
 
@@ -245,15 +276,18 @@ def measure_binary(start: Start, plan: Plan) -> dict[str, Any]:
         count = min(len(frames), int(rate * plan.rung_seconds) // ROWS)
         rest = frames[count:]
         times = open_loop(wire, frames[:count], schedule(count, rate / ROWS, seed), read, patience=30.0)
-        if rest:                                 # the round must be whole: the next one begins with an empty book
+        if rest:  # the round must be whole: the next one begins with an empty book
             closed_loop(wire, rest, FRAMES_IN_FLIGHT, lambda answer: (read(answer)[0] - count, False))
         return times
 
     with start() as running:
         wire, rows = binary_wire(running.port), Rows(flow)
-        saturated(wire, rows)                                                 # warm
-        result: dict[str, Any] = {f"{FRAMES_IN_FLIGHT} frames in flight": _runs(
-            running, lambda: saturated(wire, rows), plan.repeats, rows=ROWS)}
+        saturated(wire, rows)  # warm
+        result: dict[str, Any] = {
+            f"{FRAMES_IN_FLIGHT} frames in flight": _runs(
+                running, lambda: saturated(wire, rows), plan.repeats, rows=ROWS
+            )
+        }
         wire.close()
 
     @contextlib.contextmanager
@@ -268,9 +302,12 @@ def measure_binary(start: Start, plan: Plan) -> dict[str, Any]:
     return result
 
 
-# Runs ----------------------------------------------------------------------------------------------------------------
+# Runs ---------------------------------------------------------------------------------------------
 
-def _runs(running: HubProcess, run: Callable[[], Times], repeats: int, rows: int = 1, corrected: bool = False) -> dict[str, Any]:
+
+def _runs(
+    running: HubProcess, run: Callable[[], Times], repeats: int, rows: int = 1, corrected: bool = False
+) -> dict[str, Any]:
     """Median and spread of rate and latency over some runs, and who used the machine meanwhile."""
     running.used()
     foreign, cpu = ForeignLoad(), time.process_time()
@@ -281,15 +318,24 @@ def _runs(running: HubProcess, run: Callable[[], Times], repeats: int, rows: int
     late = percentiles(np.concatenate([each.lateness for each in times]))
     if used["refused"].keys() - {"connections_open", "connections_accepted"}:
         raise RuntimeError(f"the hub's guard refused something: {used['refused']}")
-    return {"rate": summary([each.rate * rows for each in times]),
-            "milliseconds": {name: summary([each[name] for each in at]) for name in _AT},
-            "kept_up": statistics.median(each.due_seconds / each.seconds for each in times),
-            "client_cores": summary([each.client for each in times]), "hub_cores": used["cpu_seconds"] / used["seconds"],
-            "foreign_cores": others, "client_late_milliseconds": late, "errors": sum(each.errors for each in times)}
+    return {
+        "rate": summary([each.rate * rows for each in times]),
+        "milliseconds": {name: summary([each[name] for each in at]) for name in _AT},
+        "kept_up": statistics.median(each.due_seconds / each.seconds for each in times),
+        "client_cores": summary([each.client for each in times]),
+        "hub_cores": used["cpu_seconds"] / used["seconds"],
+        "foreign_cores": others,
+        "client_late_milliseconds": late,
+        "errors": sum(each.errors for each in times),
+    }
 
 
-def _ladder(paced: Callable[[], contextlib.AbstractContextManager[tuple[HubProcess, Paced]]], rates: Sequence[int],
-            plan: Plan, rows: int = 1) -> dict[str, Any]:
+def _ladder(
+    paced: Callable[[], contextlib.AbstractContextManager[tuple[HubProcess, Paced]]],
+    rates: Sequence[int],
+    plan: Plan,
+    rows: int = 1,
+) -> dict[str, Any]:
     """Up the rates until the knee; then the highest that was sustained, `repeats` times, or a lower one if that fails.
 
     A hub that was driven beyond its knee is not used again.
@@ -313,11 +359,15 @@ def _ladder(paced: Callable[[], contextlib.AbstractContextManager[tuple[HubProce
 
 def _sustained(rung: dict[str, Any], lowest: dict[str, Any]) -> bool:
     """No refusals, no backlog at the end, and below the knee."""
-    return (not rung["errors"] and rung["kept_up"] > 0.97
-            and rung["milliseconds"]["p99"].median <= KNEE * lowest["milliseconds"]["p99"].median)
+    return (
+        not rung["errors"]
+        and rung["kept_up"] > 0.97
+        and rung["milliseconds"]["p99"].median <= KNEE * lowest["milliseconds"]["p99"].median
+    )
 
 
-# Where the time goes -------------------------------------------------------------------------------------------------
+# Where the time goes ------------------------------------------------------------------------------
+
 
 def measure_steps(data: Path, plan: Plan) -> dict[str, Any]:
     """Nanoseconds of the hub's thread per command in each step, JSON at 64 and saturated, binary saturated."""
@@ -346,9 +396,14 @@ def _per_command(used: dict[str, Any]) -> dict[str, Any]:
     told = sum(time for name, time in steps.items() if not name.startswith("fdatasync"))
     steps["event loop, ASGI, the rest"] = max(0.0, used["cpu_seconds"] * 1e9 / commands - told)
     batches = used["steps"]["machine"][1]
-    return {"commands": commands, "batches": batches, "rows_a_batch": commands / batches,
-            "nanoseconds_per_command": steps, "fdatasync_milliseconds": _each(used["steps"], "fdatasync (its own thread)") / 1e6,
-            "busy": used["cpu_seconds"] / used["seconds"]}
+    return {
+        "commands": commands,
+        "batches": batches,
+        "rows_a_batch": commands / batches,
+        "nanoseconds_per_command": steps,
+        "fdatasync_milliseconds": _each(used["steps"], "fdatasync (its own thread)") / 1e6,
+        "busy": used["cpu_seconds"] / used["seconds"],
+    }
 
 
 def _each(steps: dict[str, list[int]], name: str) -> float:
@@ -386,48 +441,78 @@ def disk(data: Path) -> Summary:
     return Summary(statistics.median(taken), min(taken), max(taken), len(taken))
 
 
-# Report --------------------------------------------------------------------------------------------------------------
+# Report -------------------------------------------------------------------------------------------
+
 
 def report(result: dict[str, Any]) -> str:
     """The tables of a result."""
-    lines = [machine_line(result["machine"]),
-             f"write and fdatasync of one row on this disk: {result['disk_milliseconds']:.2f} ms"]
+    lines = [
+        machine_line(result["machine"]),
+        f"write and fdatasync of one row on this disk: {result['disk_milliseconds']:.2f} ms",
+    ]
     measured = {name: runs for name, runs in result.items() if "fsync" in name}
-    rows = [_row(f"{kind}, {name}", runs) for kind, all_runs in measured.items()
-            for name, runs in all_runs.items() if name != "ladder"]
+    rows = [
+        _row(f"{kind}, {name}", runs)
+        for kind, all_runs in measured.items()
+        for name, runs in all_runs.items()
+        if name != "ladder"
+    ]
     lines += ["\nclosed loop", _table(rows)]
     rows = []
     for kind, all_runs in measured.items():
         rows += [_row(f"{kind}, offered {rung['offered']:,}/s", rung) for rung in all_runs["ladder"]["rungs"]]
         best = all_runs["ladder"]["sustained"]
-        rows.append(_row(f"{kind}, SUSTAINED {best['offered']:,}/s", best) if best else
-                    [f"{kind}: nothing sustained", *[""] * 10])
+        rows.append(
+            _row(f"{kind}, SUSTAINED {best['offered']:,}/s", best)
+            if best
+            else [f"{kind}: nothing sustained", *[""] * 10]
+        )
     lines += ["\nopen loop, latency from the intended time", _table(rows)]
     for name, steps in result["steps"].items():
         each = sorted(steps["nanoseconds_per_command"].items(), key=lambda item: -item[1])
-        lines += [f"\nwhere the hub's time goes: {name}; {steps['rows_a_batch']:.1f} rows a batch, hub busy {steps['busy']:.0%}, "
-                  f"fdatasync {steps['fdatasync_milliseconds']:.2f} ms a batch",
-                  table(("step", "us per command"), [(step, f"{time / 1000:.3f}") for step, time in each])]
+        lines += [
+            f"\nwhere the hub's time goes: {name}; {steps['rows_a_batch']:.1f} rows a batch, hub busy {steps['busy']:.0%}, "
+            f"fdatasync {steps['fdatasync_milliseconds']:.2f} ms a batch",
+            table(("step", "us per command"), [(step, f"{time / 1000:.3f}") for step, time in each]),
+        ]
     return "\n".join(lines)
 
 
 def _row(name: str, runs: dict[str, Any]) -> list[str]:
     at = runs["milliseconds"]
-    return [name, f"{runs['rate']:,.0f}", *(f"{at[percentile].median:.2f}" for percentile in _AT),
-            f"{at['p50'].low:.2f}-{at['p50'].high:.2f}", f"{runs['client_late_milliseconds']['p99.9']:.2f}",
-            f"{runs['hub_cores']:.2f}/{runs['client_cores'].median:.2f}/{runs['foreign_cores']:.2f}", str(runs["errors"])]
+    return [
+        name,
+        f"{runs['rate']:,.0f}",
+        *(f"{at[percentile].median:.2f}" for percentile in _AT),
+        f"{at['p50'].low:.2f}-{at['p50'].high:.2f}",
+        f"{runs['client_late_milliseconds']['p99.9']:.2f}",
+        f"{runs['hub_cores']:.2f}/{runs['client_cores'].median:.2f}/{runs['foreign_cores']:.2f}",
+        str(runs["errors"]),
+    ]
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
-    return table(("", "a second", *(f"{name} ms" for name in _AT), "p50 spread", "client late p99.9", "cores hub/client/others",
-                  "errors"), rows)
+    return table(
+        (
+            "",
+            "a second",
+            *(f"{name} ms" for name in _AT),
+            "p50 spread",
+            "client late p99.9",
+            "cores hub/client/others",
+            "errors",
+        ),
+        rows,
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a short run that stores nothing")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder on the disk to be measured")
-    parser.add_argument("--profile", type=Path, help="also run the hub under cProfile and write its functions into this folder")
+    parser.add_argument(
+        "--profile", type=Path, help="also run the hub under cProfile and write its functions into this folder"
+    )
     parser.add_argument("--only", choices=("json", "binary", "steps"), help="leave the rest out and store nothing")
     given = parser.parse_args(arguments)
     plan = QUICK if given.quick else FULL

@@ -9,6 +9,7 @@ line about what it has used since the last one, and stops when the input ends.
 --steps times what an order goes through (STEPS), each without what it calls in turn. That costs a fraction of a
 microsecond a call, so rates are measured without it.
 """
+
 import argparse
 import asyncio
 import cProfile
@@ -28,25 +29,45 @@ import uvloop
 
 from benchmarks.workloads import BAND
 from exchange import Account, Exchange, Instrument
-from exchange.blotter import Blotter
-from exchange.journal import Journal
-from exchange.marketdata import MarketData
+from exchange.journal.journal import Journal
+from exchange.projections.blotter import Blotter
+from exchange.projections.marketdata import MarketData
 from exchange.runner import Runner
-from gateway import app, binary, guard, reports, server, session
 from gateway.auth import Auth, Credential
-from gateway.feed import Feed
+from gateway.binary import session as binary
 from gateway.hub import Hub, Limits
+from gateway.market.feed import Feed
+from gateway.rpc import reports, session
 from gateway.serving import warm_up
+from gateway.wire import app, guard, server
 
 SYMBOL = "SC2701"
 TICK = Decimal("0.1")
 LOT = 100
 KEY, SECRET = "bench", "bench-secret"
-INSTRUMENT = Instrument(symbol=SYMBOL, tick_size=TICK, lot_size=Decimal(LOT), price_floor=1, price_ceiling=BAND,
-                        margin=50_000, max_position=1 << 36)
-ACCOUNTS = [Account(name=f"A{number}", equity=1 << 60, max_order_quantity=1 << 30, max_order_notional=1 << 50,
-                    max_long=1 << 36, max_short=1 << 36, max_open_orders=1 << 30, messages_per_second=1_000_000_000,
-                    message_burst=1 << 20) for number in range(4)]
+INSTRUMENT = Instrument(
+    symbol=SYMBOL,
+    tick_size=TICK,
+    lot_size=Decimal(LOT),
+    price_floor=1,
+    price_ceiling=BAND,
+    margin=50_000,
+    max_position=1 << 36,
+)
+ACCOUNTS = [
+    Account(
+        name=f"A{number}",
+        equity=1 << 60,
+        max_order_quantity=1 << 30,
+        max_order_notional=1 << 50,
+        max_long=1 << 36,
+        max_short=1 << 36,
+        max_open_orders=1 << 30,
+        messages_per_second=1_000_000_000,
+        message_burst=1 << 20,
+    )
+    for number in range(4)
+]
 MAX_ORDERS = 1 << 17
 LIMITS = Limits(requests_per_second=10_000_000, request_burst=10_000_000)
 
@@ -74,7 +95,7 @@ class Clocks:
 
     total: dict[str, int] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
-    _inside: list[int] = field(default_factory=list)      # time of the calls made within each call that is open
+    _inside: list[int] = field(default_factory=list)  # time of the calls made within each call that is open
 
     def install(self) -> None:
         for step, owner, name in STEPS:
@@ -96,10 +117,12 @@ class Clocks:
                 return function(*args, **kwargs)
             finally:
                 self._close(step, time.perf_counter_ns() - start)
+
         return timed
 
     def _timed_until_first_wait(self, step: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """A coroutine: what it does before it waits for anything; a send that need not wait does all of it there."""
+
         async def timed(*args: Any, **kwargs: Any) -> Any:
             self._inside.append(0)
             start = time.perf_counter_ns()
@@ -116,6 +139,7 @@ class Clocks:
                     waits_for = waiting.send(None)
                 except StopIteration as done:
                     return done.value
+
         return timed
 
     def _close(self, step: str, taken: int) -> None:
@@ -130,6 +154,7 @@ class Clocks:
                 return function(*args)
             finally:
                 self._add(step, time.perf_counter_ns() - start)
+
         return timed
 
 
@@ -149,8 +174,17 @@ async def main(folder: Path, durable: bool, clocks: Clocks | None, profile: cPro
     journal, _ = Journal.open(str(folder), durable=durable)
     runner = Runner(exchange, journal, time.time_ns)
     market = MarketData(exchange.instruments)
-    hub = Hub(exchange, runner, Blotter(MAX_ORDERS), market, Feed(exchange.instruments, market, exchange),
-              Auth([Credential(KEY, SECRET, 0)]), time.time_ns, "benchmark", LIMITS)
+    hub = Hub(
+        exchange,
+        runner,
+        Blotter(MAX_ORDERS),
+        market,
+        Feed(exchange.instruments, market, exchange),
+        Auth([Credential(KEY, SECRET, 0)]),
+        time.time_ns,
+        "benchmark",
+        LIMITS,
+    )
     serving = server.serve(app.create_app(hub), "127.0.0.1", 0)
     await serving.start()
     engine = asyncio.create_task(runner.run())
@@ -164,9 +198,17 @@ async def main(folder: Path, durable: bool, clocks: Clocks | None, profile: cPro
     first = exchange.sequence
     while await asked.get():
         now, cpu = time.perf_counter(), time.process_time()
-        _tell({"seconds": now - started, "cpu_seconds": cpu - used, "commands": exchange.sequence - first,
-               "refused": {name: count for name, count in serving.guard.metrics().items() if count},
-               "steps": {} if clocks is None else {name: [clocks.total[name], clocks.calls[name]] for name in clocks.total}})
+        _tell(
+            {
+                "seconds": now - started,
+                "cpu_seconds": cpu - used,
+                "commands": exchange.sequence - first,
+                "refused": {name: count for name, count in serving.guard.metrics().items() if count},
+                "steps": {}
+                if clocks is None
+                else {name: [clocks.total[name], clocks.calls[name]] for name in clocks.total},
+            }
+        )
         started, used, first = now, cpu, exchange.sequence
         if clocks is not None:
             clocks.total.clear()

@@ -9,6 +9,7 @@ it is timed. Events are written in full, and dropped by the reader before the ne
 median of pairs: yardstick and engine in turn, on the same flow, within the same seconds. Seconds are CPU seconds of the
 one thread, which are those of a clock on the wall when nobody else wants the core.
 """
+
 import argparse
 import json
 import subprocess
@@ -26,7 +27,7 @@ from benchmarks.yardstick import Yardstick
 
 BATCH = 4_096
 BATCHES = (1, 16, 256, 4_096)
-SMALL_BATCHES = 64               # below it, fewer rows are timed
+SMALL_BATCHES = 64  # below it, fewer rows are timed
 MILLION = 1_000_000
 
 
@@ -35,7 +36,7 @@ def prove(flow: Flow) -> None:
     for risk in (True, False):
         exchange = flow.exchange(risk)
         events = np.concatenate([exchange.apply(batch).copy() for batch in flow.batches(BATCH)])
-        outcome = (recorded_outcome(flow, events, exchange) if flow.recorded else outcome_of(events, exchange))
+        outcome = recorded_outcome(flow, events, exchange) if flow.recorded else outcome_of(events, exchange)
         if outcome != flow.outcome:
             raise ValueError(f"flow {flow.name}, risk {risk}: the engine gives {outcome}, the oracle {flow.outcome}")
 
@@ -64,22 +65,35 @@ def measure_ratio(flow: Flow, repeats: int) -> dict[str, Any]:
     trades = len(yardstick.trades())
     if trades != flow.outcome.trades:
         raise ValueError(f"flow {flow.name}: the yardstick gives {trades} trades, the oracle {flow.outcome.trades}")
-    seconds = alternate({"yardstick": yardstick.run, "risk": lambda: seconds_of(flow),
-                         "matching alone": lambda: seconds_of(flow, risk=False)}, repeats)
+    seconds = alternate(
+        {
+            "yardstick": yardstick.run,
+            "risk": lambda: seconds_of(flow),
+            "matching alone": lambda: seconds_of(flow, risk=False),
+        },
+        repeats,
+    )
     rows = timed_rows(flow)
-    return {"flow": flow.name, "rows": rows, "trades": flow.outcome.trades,
-            "million_per_second": {name: summary(rows / each / MILLION for each in runs) for name, runs in seconds.items()},
-            "times_yardstick": {name: ratios(runs, seconds["yardstick"]) for name, runs in seconds.items()}}
+    return {
+        "flow": flow.name,
+        "rows": rows,
+        "trades": flow.outcome.trades,
+        "million_per_second": {name: summary(rows / each / MILLION for each in runs) for name, runs in seconds.items()},
+        "times_yardstick": {name: ratios(runs, seconds["yardstick"]) for name, runs in seconds.items()},
+    }
 
 
 def measure_batches(flow: Flow, repeats: int) -> dict[str, Any]:
     """Nanoseconds a command at several rows a batch, risk on."""
+
     def program(batch: int) -> Callable[[], float]:
         rows = timed_rows(flow) // (10 if batch < SMALL_BATCHES else 1)
         return lambda: seconds_of(flow, batch=batch, rows=rows) / rows * 1e9
 
-    return {str(batch): summary(nanoseconds) for batch, nanoseconds in alternate(
-        {batch: program(batch) for batch in BATCHES}, repeats).items()}
+    return {
+        str(batch): summary(nanoseconds)
+        for batch, nanoseconds in alternate({batch: program(batch) for batch in BATCHES}, repeats).items()
+    }
 
 
 def measure_hard(flows: Sequence[Flow], repeats: int) -> list[dict[str, Any]]:
@@ -89,24 +103,38 @@ def measure_hard(flows: Sequence[Flow], repeats: int) -> list[dict[str, Any]]:
         prove(flow)
         programs: dict[str, Callable[[], float]] = {
             "risk": lambda: seconds_of(flow),  # noqa: B023
-            "matching alone": lambda: seconds_of(flow, risk=False)}  # noqa: B023
+            "matching alone": lambda: seconds_of(flow, risk=False),  # noqa: B023
+        }
         if flow.instruments == 1:
             programs["yardstick"] = Yardstick(flow).run
         seconds = alternate(programs, repeats)
-        rows.append({"flow": flow.name, "rows": timed_rows(flow), "trades": flow.outcome.trades,
-                     "live": flow.outcome.orders, "million_per_second": {
-                         name: summary(timed_rows(flow) / each / MILLION for each in runs) for name, runs in seconds.items()}})
+        rows.append(
+            {
+                "flow": flow.name,
+                "rows": timed_rows(flow),
+                "trades": flow.outcome.trades,
+                "live": flow.outcome.orders,
+                "million_per_second": {
+                    name: summary(timed_rows(flow) / each / MILLION for each in runs) for name, runs in seconds.items()
+                },
+            }
+        )
     return rows
 
 
 def measure_memory(orders: int, commands: int) -> dict[str, Any]:
     """benchmarks/memory.py in a process of its own."""
-    told = subprocess.run([sys.executable, "-m", "benchmarks.memory", str(orders), str(commands)], check=True,
-                          stdout=subprocess.PIPE, text=True)
+    told = subprocess.run(
+        [sys.executable, "-m", "benchmarks.memory", str(orders), str(commands)],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     return json.loads(told.stdout)
 
 
-# Report --------------------------------------------------------------------------------------------------------------
+# Report -------------------------------------------------------------------------------------------
+
 
 def report(result: dict[str, Any]) -> str:
     """The tables of a result."""
@@ -114,20 +142,29 @@ def report(result: dict[str, Any]) -> str:
     rows = []
     for flow in result["ratios"]:
         for name in ("yardstick", "risk", "matching alone"):
-            rows.append([f"{flow['flow']}: {_LABELS[name]}", f"{flow['million_per_second'][name]:.1f}",
-                         f"{flow['times_yardstick'][name]:.2f}"])
+            rows.append(
+                [
+                    f"{flow['flow']}: {_LABELS[name]}",
+                    f"{flow['million_per_second'][name]:.1f}",
+                    f"{flow['times_yardstick'][name]:.2f}",
+                ]
+            )
     lines += [f"batches of {BATCH}", table(("", "million commands a second", "times the yardstick"), rows), ""]
     rows = [[batch, f"{nanoseconds:,.0f}"] for batch, nanoseconds in result["batches"].items()]
     lines.append(table(("rows a batch, risk on", "ns a command"), rows))
     rows = []
     for flow in result["hard"]:
         rates = (flow["million_per_second"].get(name) for name in _LABELS)
-        rows.append([flow["flow"], f"{flow['rows']:,}", f"{flow['live']:,}", *(f"{rate:.1f}" if rate else "" for rate in rates)])
+        rows.append(
+            [flow["flow"], f"{flow['rows']:,}", f"{flow['live']:,}", *(f"{rate:.1f}" if rate else "" for rate in rates)]
+        )
     lines += ["", table(("hard cases, million a second", "commands", "orders left", *_LABELS.values()), rows)]
     resting, growth = result["memory"]["resting"], result["memory"]["growth"]
-    lines.append(f"\nmemory: {resting['bytes_per_order']:.0f} bytes a resting order ({resting['orders']:,} orders); "
-                 f"{growth['grown_megabytes']:+.1f} MiB from a tenth to all of {growth['commands']:,} commands "
-                 f"({growth['late_megabytes']:.0f} MiB then)")
+    lines.append(
+        f"\nmemory: {resting['bytes_per_order']:.0f} bytes a resting order ({resting['orders']:,} orders); "
+        f"{growth['grown_megabytes']:+.1f} MiB from a tenth to all of {growth['commands']:,} commands "
+        f"({growth['late_megabytes']:.0f} MiB then)"
+    )
     return "\n".join(lines)
 
 
@@ -156,10 +193,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     short, many = rows // 2, min(MILLION, 2 * rows)
     hard: list[Callable[[], Flow]] = [
         lambda: friendly[-1].with_client_order_ids(),
-        lambda: mixed(short, live=100), lambda: mixed(short, live=100_000), lambda: mixed(short, live=many),
+        lambda: mixed(short, live=100),
+        lambda: mixed(short, live=100_000),
+        lambda: mixed(short, live=many),
         lambda: mixed(short, instruments=16, live=32_000),
         lambda: mixed(short, instruments=1_000, live=100_000, band=4_096),
-        lambda: deep_level(short), lambda: sweep(rows)]
+        lambda: deep_level(short),
+        lambda: sweep(rows),
+    ]
     result["hard"] = [row for make in hard for row in measure_hard([make()], min(5, repeats))]
     result["memory"] = measure_memory(many, 50 * rows)
     print(report(result))

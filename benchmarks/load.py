@@ -12,6 +12,7 @@ answer has come.
 It does as little as it can: frames are encoded and masked before the clock starts, and of an answer only its number is
 read. One thread, no event loop; it sleeps in select, which knows microseconds.
 """
+
 import base64
 import contextlib
 import ctypes
@@ -31,8 +32,8 @@ TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 PERCENTILES = (50.0, 90.0, 99.0, 99.9, 100.0)
 _BUFFER = 1 << 22
 _MASK = b"\x5a\xc3\x17\x99"
-_LONGEST = 60_000_000_000        # ns
-_SET_TIMER_SLACK = 29            # prctl: how much later than asked a sleep may end
+_LONGEST = 60_000_000_000  # ns
+_SET_TIMER_SLACK = 29  # prctl: how much later than asked a sleep may end
 
 
 class Wire:
@@ -48,11 +49,13 @@ class Wire:
         self._view = memoryview(self._buffer)
         self._begin = self._end = 0
         self._out = memoryview(b"")
-        with contextlib.suppress(OSError, AttributeError):          # Linux; elsewhere sleeps are a little longer
+        with contextlib.suppress(OSError, AttributeError):  # Linux; elsewhere sleeps are a little longer
             ctypes.CDLL(None).prctl(_SET_TIMER_SLACK, 1)
         key = base64.b64encode(os.urandom(16)).decode()
-        self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                             f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
+        self._socket.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
         head = b""
         while b"\r\n\r\n" not in head:
             part = self._socket.recv(1)
@@ -83,7 +86,7 @@ class Wire:
     def _flush(self) -> None:
         while self._out:
             try:
-                self._out = self._out[self._socket.send(self._out):]
+                self._out = self._out[self._socket.send(self._out) :]
             except BlockingIOError:
                 return
 
@@ -96,9 +99,9 @@ class Wire:
         if not readable:
             return
         if self._begin > _BUFFER // 2:
-            self._buffer[:self._end - self._begin] = self._buffer[self._begin:self._end]
+            self._buffer[: self._end - self._begin] = self._buffer[self._begin : self._end]
             self._begin, self._end = 0, self._end - self._begin
-        count = self._socket.recv_into(self._view[self._end:])
+        count = self._socket.recv_into(self._view[self._end :])
         if not count:
             raise ConnectionError("the hub closed the connection")
         self._end += count
@@ -112,20 +115,20 @@ class Wire:
             start = at + 2
             if length == 126:
                 start = at + 4
-                length = int.from_bytes(buffer[at + 2:start], "big")
+                length = int.from_bytes(buffer[at + 2 : start], "big")
             elif length == 127:
                 start = at + 10
-                length = int.from_bytes(buffer[at + 2:start], "big")
+                length = int.from_bytes(buffer[at + 2 : start], "big")
             if start > self._end or start + length > self._end:
                 return
             self._begin = start + length
             kind = buffer[at] & 15
             if kind in (TEXT, BINARY):
-                yield self._view[start:start + length]
+                yield self._view[start : start + length]
             elif kind == PING:
-                self.send(frame(PONG, bytes(self._view[start:start + length])))
+                self.send(frame(PONG, bytes(self._view[start : start + length])))
             elif kind == CLOSE:
-                raise ConnectionError(f"the hub closed: {bytes(self._view[start:start + length])!r}")
+                raise ConnectionError(f"the hub closed: {bytes(self._view[start : start + length])!r}")
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -152,12 +155,12 @@ def frame(kind: int, payload: bytes) -> bytes:
 class Times:
     """What one run of either loop has seen, ns and one entry a frame unless said otherwise."""
 
-    latency: np.ndarray          # from when it was meant to be sent until its answer was read
-    lateness: np.ndarray         # from when it was meant to be sent until it was
-    seconds: float               # from the first due time to the last answer
-    cpu_seconds: float           # of the client
-    errors: int                  # answers that were refusals
-    due_seconds: float = 0.0     # open loop: from the first due time to the last
+    latency: np.ndarray  # from when it was meant to be sent until its answer was read
+    lateness: np.ndarray  # from when it was meant to be sent until it was
+    seconds: float  # from the first due time to the last answer
+    cpu_seconds: float  # of the client
+    errors: int  # answers that were refusals
+    due_seconds: float = 0.0  # open loop: from the first due time to the last
 
     @property
     def rate(self) -> float:
@@ -200,7 +203,9 @@ def open_loop(wire: Wire, frames: Sequence[bytes], due: np.ndarray, read: Reader
             sends[sent:until] = now
             sent = until
         if now > end:
-            raise TimeoutError(f"{count - answered} of {count} frames were not answered {patience} s after the last was due")
+            raise TimeoutError(
+                f"{count - answered} of {count} frames were not answered {patience} s after the last was due"
+            )
         for message in wire.receive((at[sent] - time.perf_counter_ns()) / 1e9 if sent < count else 0.01):
             number, refused = read(message)
             if number > answered:
@@ -208,8 +213,14 @@ def open_loop(wire: Wire, frames: Sequence[bytes], due: np.ndarray, read: Reader
                 answered = number
             errors += refused
     planned = np.array(at, np.int64)
-    return Times(receives - planned, sends - planned, (int(receives[-1]) - at[0]) / 1e9, time.process_time() - cpu, errors,
-                 (at[-1] - at[0]) / 1e9)
+    return Times(
+        receives - planned,
+        sends - planned,
+        (int(receives[-1]) - at[0]) / 1e9,
+        time.process_time() - cpu,
+        errors,
+        (at[-1] - at[0]) / 1e9,
+    )
 
 
 def closed_loop(wire: Wire, frames: Sequence[bytes], in_flight: int, read: Reader, patience: float = 30.0) -> Times:
@@ -237,8 +248,13 @@ def closed_loop(wire: Wire, frames: Sequence[bytes], in_flight: int, read: Reade
             errors += refused
         if time.perf_counter_ns() - heard > patience * 1e9:
             raise TimeoutError(f"{count - answered} of {count} frames were not answered within {patience} s")
-    return Times(receives - sends, np.zeros(count, np.int64), (int(receives[-1]) - start) / 1e9,
-                 time.process_time() - cpu, errors)
+    return Times(
+        receives - sends,
+        np.zeros(count, np.int64),
+        (int(receives[-1]) - start) / 1e9,
+        time.process_time() - cpu,
+        errors,
+    )
 
 
 def percentiles(nanoseconds: Iterable[int], interval: int = 0) -> dict[str, float]:
@@ -253,5 +269,7 @@ def percentiles(nanoseconds: Iterable[int], interval: int = 0) -> dict[str, floa
             histogram.record_corrected_value(min(max(1, int(value)), _LONGEST), interval)
         else:
             histogram.record_value(min(max(1, int(value)), _LONGEST))
-    return {"max" if percentile == 100 else f"p{percentile:g}": histogram.get_value_at_percentile(percentile) / 1e6
-            for percentile in PERCENTILES}
+    return {
+        "max" if percentile == 100 else f"p{percentile:g}": histogram.get_value_at_percentile(percentile) / 1e6
+        for percentile in PERCENTILES
+    }

@@ -7,6 +7,7 @@
 A shared machine is never quiet, so nothing here is a single number: programs that are compared run in turn within the
 same minute, and what is quoted is the median of their ratios with the smallest and the largest beside it.
 """
+
 import datetime
 import gc
 import importlib.metadata
@@ -61,16 +62,23 @@ def ratios(seconds: Sequence[float], base: Sequence[float]) -> Summary:
 def machine() -> dict[str, Any]:
     """What the figures were measured on and with. `load` is the load average when this is called, so call it first."""
     packages = ("numba", "numpy", "uvicorn", "uvloop", "fastapi", "msgspec")
-    return {"cpu": _cpu(), "cores": os.cpu_count(), "system": f"{platform.system()} {platform.release()}",
-            "python": platform.python_version(), **{name: importlib.metadata.version(name) for name in packages},
-            "load": [round(load, 2) for load in os.getloadavg()],
-            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in packages},
+        "load": [round(load, 2) for load in os.getloadavg()],
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
 
 
 def machine_line(machine: dict[str, Any]) -> str:
     """The machine in one line."""
-    return (f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, numba {machine['numba']}, "
-            f"numpy {machine['numpy']}, load {machine['load'][0]} at the start, {machine['date']}")
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, numba {machine['numba']}, "
+        f"numpy {machine['numpy']}, load {machine['load'][0]} at the start, {machine['date']}"
+    )
 
 
 def _cpu() -> str:
@@ -79,7 +87,7 @@ def _cpu() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     except OSError:
-        pass                             # not Linux: what the platform knows must do
+        pass  # not Linux: what the platform knows must do
     return platform.processor() or platform.machine()
 
 
@@ -92,7 +100,8 @@ def resident_bytes() -> int:
 def busy_seconds() -> float:
     """CPU seconds that all processes of the machine have used so far, stolen time included. Linux."""
     user, nice, system, _, _, interrupt, soft, stolen = map(
-        int, pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9])
+        int, pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    )
     return (user + nice + system + interrupt + soft + stolen) / os.sysconf("SC_CLK_TCK")
 
 
@@ -113,8 +122,10 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
 
     def text(line: Sequence[str]) -> str:
-        cells = (cell.ljust(width) if column == 0 else cell.rjust(width)
-                 for column, (cell, width) in enumerate(zip(line, widths, strict=True)))
+        cells = (
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
         return f"| {' | '.join(cells)} |"
 
     rule = "|".join("-" * (width + 1) + ("-" if column == 0 else ":") for column, width in enumerate(widths))

@@ -4,6 +4,7 @@
 
 Two questions: what does a resting order cost, and does anything grow with history?
 """
+
 import argparse
 import json
 from typing import Any
@@ -17,7 +18,7 @@ from matching.codes import ALL, CommandKind, OrderType, Side, TimeInForce
 from matching.records import COMMAND
 
 BATCH = 4_096
-ROWS = 1_000_000                 # of the flow that is repeated
+ROWS = 1_000_000  # of the flow that is repeated
 EMPTY = Outcome(0, 0, 0, 0, 0)
 
 
@@ -27,7 +28,7 @@ def resting(orders: int) -> dict[str, Any]:
     rows["kind"], rows["side"] = CommandKind.ENTER, Side.BUY
     rows["order_type"], rows["time_in_force"] = OrderType.LIMIT, TimeInForce.GTC
     rows["quantity"], rows["price"], rows["time"] = 1, 30_000 + np.arange(BATCH) % 100, 1
-    _enter(_engine(BATCH), rows)                 # what every first call needs is not the orders'
+    _enter(_engine(BATCH), rows)  # what every first call needs is not the orders'
     exchange = _engine(orders + BATCH)
     rounds = -(-orders // BATCH)
     before = resident_bytes()
@@ -58,7 +59,7 @@ def growth(flow: Flow, commands: int) -> dict[str, Any]:
     early = 0
     for number in range(rounds):
         for at in range(0, len(rows), BATCH):
-            exchange.apply(rows[at:at + BATCH])
+            exchange.apply(rows[at : at + BATCH])
         if number == rounds // 10:
             early = resident_bytes()
         rows["sequence"] += len(rows)
@@ -67,8 +68,12 @@ def growth(flow: Flow, commands: int) -> dict[str, Any]:
     late = resident_bytes()
     if exchange.book.state[0].orders:
         raise ValueError(f"{exchange.book.state[0].orders} orders rest after everything was canceled")
-    return {"commands": rounds * len(rows), "early_megabytes": early / MEGABYTE, "late_megabytes": late / MEGABYTE,
-            "grown_megabytes": (late - early) / MEGABYTE}
+    return {
+        "commands": rounds * len(rows),
+        "early_megabytes": early / MEGABYTE,
+        "late_megabytes": late / MEGABYTE,
+        "grown_megabytes": (late - early) / MEGABYTE,
+    }
 
 
 if __name__ == "__main__":

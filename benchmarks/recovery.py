@@ -7,13 +7,14 @@ starts a hub from it as `qiee serve` does. Printed are the median of the runs an
 
     journal   append and fsync of each batch, nothing overlapped; `volatile`: the same without fsync
     read      the segments from the file system into memory, nothing looked at
-    verify    judging every frame's checksums (exchange/segments.py); includes reading
+    verify    judging every frame's checksums (exchange/journal/segments.py); includes reading
     decode    the rows of verified frames as COMMAND blocks; includes reading and verifying once more
     apply     those blocks through the machine, risk on
     start     recover(): all of that, by one call; `from a snapshot`: the same with one at the last command
 
 After a power cut or in a new process the pages may have to come from the disk first; here they are in memory.
 """
+
 import argparse
 import json
 import os
@@ -28,12 +29,13 @@ from pathlib import Path
 
 import numpy as np
 
-from exchange import Exchange, Instrument, snapshot
-from exchange.files import FILES
-from exchange.journal import Journal
-from exchange.journal import read as read_journal
-from exchange.recovery import recover
-from exchange.segments import examine, segment_paths
+from exchange import Exchange, Instrument
+from exchange.journal import snapshot
+from exchange.journal.files import FILES
+from exchange.journal.journal import Journal
+from exchange.journal.journal import read as read_journal
+from exchange.journal.recovery import recover
+from exchange.journal.segments import examine, segment_paths
 from matching.codes import CommandKind, OrderType, TimeInForce
 from matching.records import COMMAND
 
@@ -60,8 +62,19 @@ def flow(count: int, seed: int) -> np.ndarray:
 
 
 def make_exchange() -> Exchange:
-    return Exchange([Instrument(symbol="SC2701", tick_size=Decimal("0.1"), lot_size=Decimal(1000), price_floor=1,
-                                price_ceiling=10_000, reference_price=5_000)], accounts=ACCOUNTS)
+    return Exchange(
+        [
+            Instrument(
+                symbol="SC2701",
+                tick_size=Decimal("0.1"),
+                lot_size=Decimal(1000),
+                price_floor=1,
+                price_ceiling=10_000,
+                reference_price=5_000,
+            )
+        ],
+        accounts=ACCOUNTS,
+    )
 
 
 def timed(measure: Callable[[], object]) -> float:
@@ -74,7 +87,7 @@ def write(folder: str, commands: np.ndarray, batch: int, durable: bool) -> None:
     """Journal the commands, each batch synced before the next."""
     with Journal.open(folder, durable=durable)[0] as journal:
         for at in range(0, len(commands), batch):
-            journal.append(commands[at:at + batch])
+            journal.append(commands[at : at + batch])
             journal.sync()
 
 
@@ -86,10 +99,12 @@ def start(folder: str, commands: int) -> None:
 
 def run(folder: str, commands: np.ndarray, batch: int) -> dict[str, float]:
     """Seconds of each step, once."""
-    seconds = {"volatile": timed(lambda: write(folder + "-volatile", commands, batch, False)),
-               "journal": timed(lambda: write(folder, commands, batch, True)),
-               "read": timed(lambda: [FILES.read(path) for _, path in segment_paths(folder)]),
-               "verify": timed(lambda: examine(folder))}
+    seconds = {
+        "volatile": timed(lambda: write(folder + "-volatile", commands, batch, False)),
+        "journal": timed(lambda: write(folder, commands, batch, True)),
+        "read": timed(lambda: [FILES.read(path) for _, path in segment_paths(folder)]),
+        "verify": timed(lambda: examine(folder)),
+    }
     blocks: list[np.ndarray] = []
     seconds["decode"] = timed(lambda: blocks.extend(read_journal(folder)))
     exchange = make_exchange()
@@ -109,10 +124,12 @@ def main() -> None:
     options.add_argument("--batch", type=int, default=256, help="commands an fsync")
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--runs", type=int, default=5)
-    options.add_argument("--folder", default=tempfile.gettempdir(), help="where the journals are written and deleted again")
+    options.add_argument(
+        "--folder", default=tempfile.gettempdir(), help="where the journals are written and deleted again"
+    )
     arguments = options.parse_args()
     commands = flow(arguments.commands, arguments.seed)
-    make_exchange().apply(commands[:1_000])             # compile, or load what is compiled
+    make_exchange().apply(commands[:1_000])  # compile, or load what is compiled
     runs = []
     for _ in range(arguments.runs):
         folder = tempfile.mkdtemp(dir=arguments.folder)
@@ -120,17 +137,32 @@ def main() -> None:
             runs.append(run(os.path.join(folder, "journal"), commands, arguments.batch))
         finally:
             shutil.rmtree(folder)
-    result = {"machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-              "commands": arguments.commands, "batch": arguments.batch, "seed": arguments.seed, "runs": arguments.runs,
-              "seconds": {step: {"median": statistics.median(one[step] for one in runs), "least": min(one[step] for one in runs),
-                                 "most": max(one[step] for one in runs)} for step in runs[0]}}
+    result = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "commands": arguments.commands,
+        "batch": arguments.batch,
+        "seed": arguments.seed,
+        "runs": arguments.runs,
+        "seconds": {
+            step: {
+                "median": statistics.median(one[step] for one in runs),
+                "least": min(one[step] for one in runs),
+                "most": max(one[step] for one in runs),
+            }
+            for step in runs[0]
+        },
+    }
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"{arguments.commands:,} commands, {arguments.batch} a batch, {commands.nbytes / 1e6:.0f} MB; median of "
-          f"{arguments.runs} runs; {result['machine']}")
+    print(
+        f"{arguments.commands:,} commands, {arguments.batch} a batch, {commands.nbytes / 1e6:.0f} MB; median of "
+        f"{arguments.runs} runs; {result['machine']}"
+    )
     print(f"{'':>22}{'seconds':>9}{'least':>9}{'most':>9}{'commands/s':>13}")
     for step, of in result["seconds"].items():
-        print(f"{step:>22}{of['median']:>9.3f}{of['least']:>9.3f}{of['most']:>9.3f}{arguments.commands / of['median']:>13,.0f}")
+        print(
+            f"{step:>22}{of['median']:>9.3f}{of['least']:>9.3f}{of['most']:>9.3f}{arguments.commands / of['median']:>13,.0f}"
+        )
 
 
 if __name__ == "__main__":

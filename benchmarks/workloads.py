@@ -14,6 +14,7 @@ with the engine. So a benchmark proves the engine right on its very input before
     sweep        the price runs a quarter of the band up and back, again and again
     recorded     a flow from a file, see there
 """
+
 import contextlib
 import gc
 import hashlib
@@ -35,7 +36,7 @@ from matching.codes import CommandKind, EventKind, Flag, OrderType, Side, TimeIn
 from matching.records import COMMAND
 
 BUY, SELL = int(Side.BUY), int(Side.SELL)
-BAND = 1 << 16                   # levels of an instrument
+BAND = 1 << 16  # levels of an instrument
 START = 1_795_000_000_000_000_000
 _MICROSECOND = 1_000
 _ENTER, _CANCEL, _AMEND = int(CommandKind.ENTER), int(CommandKind.CANCEL), int(CommandKind.AMEND)
@@ -48,10 +49,10 @@ class Outcome:
     """What a whole flow must come to."""
 
     trades: int
-    volume: int                  # lots
-    notional: int                # sum of price x quantity, ticks x lots
-    orders: int                  # that rest at the end
-    checksum: int                # who traded with whom, when, at what: see checksum_of
+    volume: int  # lots
+    notional: int  # sum of price x quantity, ticks x lots
+    orders: int  # that rest at the end
+    checksum: int  # who traded with whom, when, at what: see checksum_of
 
 
 @dataclass(frozen=True)
@@ -59,29 +60,50 @@ class Flow:
     """Commands, stamped from sequence 1, and the market that they are for."""
 
     name: str
-    commands: np.ndarray         # COMMAND[n]
-    warm: int                    # rows at the beginning that fill the book
+    commands: np.ndarray  # COMMAND[n]
+    warm: int  # rows at the beginning that fill the book
     outcome: Outcome
     instruments: int = 1
-    band: int = BAND             # levels of each instrument, from price 1
+    band: int = BAND  # levels of each instrument, from price 1
     accounts: int = 100
-    live: int = 4_000            # orders that rest in the steady state, about
-    recorded: bool = False       # from a file: its checksum is that of recorded_outcome
+    live: int = 4_000  # orders that rest in the steady state, about
+    recorded: bool = False  # from a file: its checksum is that of recorded_outcome
 
     def exchange(self, risk: bool = True) -> Exchange:
         """An Exchange for this flow. With risk every limit is set and checked, and none is met."""
-        terms = [Instrument(symbol=f"I{number}", tick_size=Decimal("0.1"), lot_size=Decimal(100), price_floor=1,
-                            price_ceiling=self.band, margin=50_000, max_position=1 << 36) for number in range(self.instruments)]
-        accounts = [Account(name=f"A{number}", equity=1 << 60, max_order_quantity=1 << 30, max_order_notional=1 << 50,
-                            max_long=1 << 36, max_short=1 << 36, max_open_orders=1 << 30,
-                            messages_per_second=1_000_000_000, message_burst=1 << 20) for number in range(self.accounts)]
+        terms = [
+            Instrument(
+                symbol=f"I{number}",
+                tick_size=Decimal("0.1"),
+                lot_size=Decimal(100),
+                price_floor=1,
+                price_ceiling=self.band,
+                margin=50_000,
+                max_position=1 << 36,
+            )
+            for number in range(self.instruments)
+        ]
+        accounts = [
+            Account(
+                name=f"A{number}",
+                equity=1 << 60,
+                max_order_quantity=1 << 30,
+                max_order_notional=1 << 50,
+                max_long=1 << 36,
+                max_short=1 << 36,
+                max_open_orders=1 << 30,
+                messages_per_second=1_000_000_000,
+                message_burst=1 << 20,
+            )
+            for number in range(self.accounts)
+        ]
         return Exchange(terms, accounts, risk=risk, max_orders=max(1 << 16, 2 * self.live))
 
     def batches(self, rows: int, first: int = 0, last: int | None = None) -> Iterator[np.ndarray]:
         """The commands from row `first` on, so many at a time."""
         last = len(self.commands) if last is None else last
         for at in range(first, last, rows):
-            yield self.commands[at:min(at + rows, last)]
+            yield self.commands[at : min(at + rows, last)]
 
     def with_client_order_ids(self) -> "Flow":
         """The same flow with a client order id of its own on every order that is entered."""
@@ -97,9 +119,13 @@ def outcome_of(events: np.ndarray, exchange: Exchange) -> Outcome:
     if len(refused):
         raise ValueError(f"the engine refused {len(refused)} commands, the first is {refused[0]}")
     trades = events[events["kind"] == EventKind.TRADED]
-    return Outcome(len(trades), int(trades["quantity"].sum()), int((trades["price"] * trades["quantity"]).sum()),
-                   int(exchange.book.state[0].orders),
-                   checksum_of(trades["resting_order_id"], trades["order_id"], trades["price"], trades["quantity"]))
+    return Outcome(
+        len(trades),
+        int(trades["quantity"].sum()),
+        int((trades["price"] * trades["quantity"]).sum()),
+        int(exchange.book.state[0].orders),
+        checksum_of(trades["resting_order_id"], trades["order_id"], trades["price"], trades["quantity"]),
+    )
 
 
 def checksum_of(maker: np.ndarray, taker: np.ndarray, price: np.ndarray, quantity: np.ndarray) -> int:
@@ -109,7 +135,8 @@ def checksum_of(maker: np.ndarray, taker: np.ndarray, price: np.ndarray, quantit
     return int((number * value).sum(dtype=np.uint64))
 
 
-# The oracle ----------------------------------------------------------------------------------------------------------
+# The oracle ---------------------------------------------------------------------------------------
+
 
 class PlainBook:
     """Price-time priority for one instrument. An order is [id, side, price, leaves quantity, account].
@@ -122,7 +149,7 @@ class PlainBook:
         self.orders: dict[int, list[int]] = {}
         self._tape = tape
         self._queues: dict[int, dict[int, deque[list[int]]]] = {BUY: {}, SELL: {}}
-        self._prices: dict[int, list[int]] = {BUY: [], SELL: []}      # heaps; of bids the negative
+        self._prices: dict[int, list[int]] = {BUY: [], SELL: []}  # heaps; of bids the negative
 
     def enter(self, order_id: int, side: int, price: int, quantity: int, account: int, rests: bool = True) -> int:
         """Match, then rest what is left, or drop it. Returns what rests."""
@@ -215,7 +242,7 @@ class _Market:
         self.books = [PlainBook(self.tape) for _ in range(instruments)]
         self.band = band
         self._rows: list[tuple[int, ...]] = []
-        self._entered: list[list[int]] = [[] for _ in range(instruments)]   # ids, some of them no longer live
+        self._entered: list[list[int]] = [[] for _ in range(instruments)]  # ids, some of them no longer live
 
     @property
     def next_id(self) -> int:
@@ -254,7 +281,7 @@ class _Market:
             at = len(entered) - 1 - int(share * len(entered))
             order_id = entered[at]
             if order_id not in orders:
-                last = entered.pop()         # the dead give their place to the youngest
+                last = entered.pop()  # the dead give their place to the youngest
                 if at < len(entered):
                     entered[at] = last
             elif order_id < latest:
@@ -274,13 +301,24 @@ class _Market:
         commands["order_type"] = np.where(commands["kind"] == _ENTER, int(OrderType.LIMIT), 0)
         commands["flags"] = np.where(commands["kind"] == _AMEND, int(Flag.OPEN_QUANTITY), 0)
         resting = sum(len(book.orders) for book in self.books)
-        return Flow(name, commands, warm, self.tape.outcome(resting), instruments=len(self.books), band=self.band, **terms)
+        return Flow(
+            name, commands, warm, self.tape.outcome(resting), instruments=len(self.books), band=self.band, **terms
+        )
 
 
-# Flows ---------------------------------------------------------------------------------------------------------------
+# Flows --------------------------------------------------------------------------------------------
 
-def mixed(rows: int, seed: int = 7, instruments: int = 1, live: int = 4_000, accounts: int = 100, band: int = BAND,
-          amended: float = 0.06, settled: int = 0) -> Flow:
+
+def mixed(
+    rows: int,
+    seed: int = 7,
+    instruments: int = 1,
+    live: int = 4_000,
+    accounts: int = 100,
+    band: int = BAND,
+    amended: float = 0.06,
+    settled: int = 0,
+) -> Flow:
     """The friendly mix: orders around a price that wanders, most canceled young.
 
     rows         commands after the `live` rows that fill the book
@@ -290,29 +328,66 @@ def mixed(rows: int, seed: int = 7, instruments: int = 1, live: int = 4_000, acc
                  the id it is going to have, and so must not do it before the hub has answered
     """
     name = f"mixed, {instruments} {'instrument' if instruments == 1 else 'instruments'}, {live:,} live"
-    return _kept(f"mixed-{rows}-{seed}-{instruments}-{live}-{accounts}-{band}-{amended}-{settled}", lambda: _wander(
-        name, rows, seed, instruments, live, accounts, band, amended, settled, band // 2,
-        np.random.default_rng(seed + 1).choice([-1, 0, 1], rows, p=[0.01, 0.98, 0.01])))
+    return _kept(
+        f"mixed-{rows}-{seed}-{instruments}-{live}-{accounts}-{band}-{amended}-{settled}",
+        lambda: _wander(
+            name,
+            rows,
+            seed,
+            instruments,
+            live,
+            accounts,
+            band,
+            amended,
+            settled,
+            band // 2,
+            np.random.default_rng(seed + 1).choice([-1, 0, 1], rows, p=[0.01, 0.98, 0.01]),
+        ),
+    )
 
 
 def sweep(rows: int, seed: int = 7, swings: int = 4, live: int = 4_000, accounts: int = 100) -> Flow:
     """The mixed flow around a price that runs a quarter of the band up and back, `swings` times."""
     phase = np.arange(rows + 1) * (2 * swings) / rows % 2
     centre = (BAND * (0.375 + 0.25 * np.where(phase < 1, phase, 2 - phase))).astype(np.int64)
-    return _kept(f"sweep-{rows}-{seed}-{swings}-{live}-{accounts}", lambda: _wander(
-        f"sweep, {swings} times a quarter of the band and back", rows, seed, 1, live, accounts, BAND, 0.06, 0,
-        int(centre[0]), np.diff(centre)))
+    return _kept(
+        f"sweep-{rows}-{seed}-{swings}-{live}-{accounts}",
+        lambda: _wander(
+            f"sweep, {swings} times a quarter of the band and back",
+            rows,
+            seed,
+            1,
+            live,
+            accounts,
+            BAND,
+            0.06,
+            0,
+            int(centre[0]),
+            np.diff(centre),
+        ),
+    )
 
 
-def _wander(name: str, rows: int, seed: int, instruments: int, live: int, accounts: int, band: int, amended: float,
-            settled: int, start: int, steps: np.ndarray) -> Flow:
+def _wander(
+    name: str,
+    rows: int,
+    seed: int,
+    instruments: int,
+    live: int,
+    accounts: int,
+    band: int,
+    amended: float,
+    settled: int,
+    start: int,
+    steps: np.ndarray,
+) -> Flow:
     """Orders around a centre of each instrument, near it and some far, on both sides; 3 % are meant to trade.
 
     start, steps   ticks: every centre at first, and how far each row moves that of its instrument
     """
     rng = np.random.default_rng(seed)
     total = live + rows
-    width = min(max(8, live // instruments // 500), band // 32)              # mean distance from the centre, ticks
+    width = min(max(8, live // instruments // 500), band // 32)  # mean distance from the centre, ticks
     near = rng.geometric(1 / width, total)
     far = rng.geometric(1 / min(12 * width, band // 8), total)
     place = rng.random(total)
@@ -376,7 +451,7 @@ def _deep_level(rows: int, seed: int, depth: int, accounts: int) -> Flow:
         elif share[at] < 0.7:
             order_id = market.pick(0, age[at])
             left = book.orders[order_id][3]
-            if left > 1:                     # less keeps its place, more goes behind the others
+            if left > 1:  # less keeps its place, more goes behind the others
                 market.amend(0, order_id, price, left - 1 if share[at] < 0.6 else left + 1)
             else:
                 market.cancel(0, order_id)
@@ -415,25 +490,38 @@ def recorded(path: pathlib.Path) -> Flow:
     commands["price"] = np.where(kind == 3, np.where(rows["side"] == 0, BAND - 1, 1), rows["price"])
     for field, column in (("instrument", "symbol"), ("account", "account"), ("quantity", "qty")):
         commands[field] = rows[column]
-    outcome = Outcome(expected["trades"], expected["volume"], expected["notional"], expected["live"], expected["checksum"])
-    return Flow(path.stem, commands, 0, outcome, int(rows["symbol"].max()) + 1, BAND - 1, int(rows["account"].max()) + 1,
-                max(4_000, 2 * expected["live"]), recorded=True)
+    outcome = Outcome(
+        expected["trades"], expected["volume"], expected["notional"], expected["live"], expected["checksum"]
+    )
+    return Flow(
+        path.stem,
+        commands,
+        0,
+        outcome,
+        int(rows["symbol"].max()) + 1,
+        BAND - 1,
+        int(rows["account"].max()) + 1,
+        max(4_000, 2 * expected["live"]),
+        recorded=True,
+    )
 
 
 def recorded_outcome(flow: Flow, events: np.ndarray, exchange: Exchange) -> Outcome:
     """outcome_of, with the checksum as a recorded flow counts it: a chain over its own order ids, modulo 2**61."""
     outcome = outcome_of(events, exchange)
-    number = np.cumsum(flow.commands["kind"] == _ENTER)          # of the order that a sequence entered
+    number = np.cumsum(flow.commands["kind"] == _ENTER)  # of the order that a sequence entered
     trades = events[events["kind"] == EventKind.TRADED]
     makers, takers = number[trades["resting_order_id"] - 1], number[trades["order_id"] - 1]
     checksum = 0
-    for maker, taker, price, quantity in zip(makers.tolist(), takers.tolist(), trades["price"].tolist(),
-                                             trades["quantity"].tolist(), strict=True):
+    for maker, taker, price, quantity in zip(
+        makers.tolist(), takers.tolist(), trades["price"].tolist(), trades["quantity"].tolist(), strict=True
+    ):
         checksum = (checksum * 1_000_003 + maker * 31 + taker * 17 + price * 7 + quantity) & ((1 << 61) - 1)
     return replace(outcome, checksum=checksum)
 
 
-# Kept flows ----------------------------------------------------------------------------------------------------------
+# Kept flows ---------------------------------------------------------------------------------------
+
 
 def _kept(name: str, make: Callable[[], Flow]) -> Flow:
     """The flow of this name from the temporary folder, or made and put there. Its name has a digest of this source."""
@@ -446,7 +534,7 @@ def _kept(name: str, make: Callable[[], Flow]) -> Flow:
             return Flow(commands=kept["commands"].view(COMMAND), **terms | {"outcome": Outcome(**terms["outcome"])})
     except (OSError, ValueError, KeyError):
         pass
-    gc.disable()                         # millions of small lists and no cycles: collecting would take half the time
+    gc.disable()  # millions of small lists and no cycles: collecting would take half the time
     try:
         flow = make()
     finally:
@@ -459,5 +547,5 @@ def _kept(name: str, make: Callable[[], Flow]) -> Flow:
         np.savez(half, commands=flow.commands.view(np.uint8), terms=json.dumps(terms))
         half.replace(path)
     except OSError:
-        pass                             # no room to keep it: the next run makes it again
+        pass  # no room to keep it: the next run makes it again
     return flow

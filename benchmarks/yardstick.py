@@ -8,6 +8,7 @@ that is dense already. No risk, no event rows, no ids to resolve, no checks; a c
 nothing. So it is not a peer of the engine and not a part of it, and it must never be made faster: figures of different
 days compare through it.
 """
+
 import time
 
 import numpy as np
@@ -19,7 +20,7 @@ from matching.codes import CommandKind, TimeInForce
 _ENTER, _CANCEL, _AMEND = int(CommandKind.ENTER), int(CommandKind.CANCEL), int(CommandKind.AMEND)
 _LIMIT, _CANCELED, _REPLACE, _MARKET = range(4)
 _GONE = -1
-_BID, _ASK, _TRADES = range(3)   # best bid, best ask, trades so far
+_BID, _ASK, _TRADES = range(3)  # best bid, best ask, trades so far
 
 
 @njit(inline="always")
@@ -63,7 +64,9 @@ def _trade(order, quantity, against, best, tape, heads, tails, counts, nexts, pr
 
 
 @njit
-def _one(kind, side, order, price, quantity, best, tape, heads, tails, counts, nexts, previous, prices, sides, quantities):
+def _one(
+    kind, side, order, price, quantity, best, tape, heads, tails, counts, nexts, previous, prices, sides, quantities
+):
     if kind == _CANCELED or kind == _REPLACE:  # noqa: SIM109  a test of a tuple compiles to other code
         if sides[order] == _GONE:
             return
@@ -73,13 +76,15 @@ def _one(kind, side, order, price, quantity, best, tape, heads, tails, counts, n
     if side == _BID:
         limit = counts.shape[1] - 2 if kind == _MARKET else price
         while quantity > 0 and best[_ASK] <= limit:
-            quantity = _trade(order, quantity, _ASK, best, tape, heads, tails, counts, nexts, previous, prices, sides,
-                              quantities)
+            quantity = _trade(
+                order, quantity, _ASK, best, tape, heads, tails, counts, nexts, previous, prices, sides, quantities
+            )
     else:
         limit = 1 if kind == _MARKET else price
         while quantity > 0 and best[_BID] >= limit:
-            quantity = _trade(order, quantity, _BID, best, tape, heads, tails, counts, nexts, previous, prices, sides,
-                              quantities)
+            quantity = _trade(
+                order, quantity, _BID, best, tape, heads, tails, counts, nexts, previous, prices, sides, quantities
+            )
     if quantity > 0 and kind != _MARKET:
         tail = tails[side, price]
         prices[order], sides[order], quantities[order] = price, side, quantity
@@ -97,11 +102,41 @@ def _one(kind, side, order, price, quantity, best, tape, heads, tails, counts, n
 
 
 @njit(cache=True)
-def _run(kinds, of_side, of_order, at_price, of_quantity, best, tape, heads, tails, counts, nexts, previous, prices, sides,
-         quantities):
+def _run(
+    kinds,
+    of_side,
+    of_order,
+    at_price,
+    of_quantity,
+    best,
+    tape,
+    heads,
+    tails,
+    counts,
+    nexts,
+    previous,
+    prices,
+    sides,
+    quantities,
+):
     for number in range(len(kinds)):
-        _one(kinds[number], of_side[number], of_order[number], at_price[number], of_quantity[number], best, tape, heads, tails,
-             counts, nexts, previous, prices, sides, quantities)
+        _one(
+            kinds[number],
+            of_side[number],
+            of_order[number],
+            at_price[number],
+            of_quantity[number],
+            best,
+            tape,
+            heads,
+            tails,
+            counts,
+            nexts,
+            previous,
+            prices,
+            sides,
+            quantities,
+        )
 
 
 class Yardstick:
@@ -117,15 +152,20 @@ class Yardstick:
         enters = commands["kind"] == _ENTER
         self._orders = int(enters.sum())
         self._levels = flow.band + 2
-        number = np.cumsum(enters) - 1                               # of the order that a sequence entered
-        kinds = np.select((commands["kind"] == _CANCEL, commands["kind"] == _AMEND,
-                           commands["time_in_force"] == TimeInForce.IOC), (_CANCELED, _REPLACE, _MARKET), _LIMIT)
+        number = np.cumsum(enters) - 1  # of the order that a sequence entered
+        kinds = np.select(
+            (commands["kind"] == _CANCEL, commands["kind"] == _AMEND, commands["time_in_force"] == TimeInForce.IOC),
+            (_CANCELED, _REPLACE, _MARKET),
+            _LIMIT,
+        )
         orders = np.where(enters, number, number[np.maximum(commands["order_id"], 1) - 1])
-        self._columns = [np.ascontiguousarray(column, np.int64) for column in (
-            kinds, commands["side"] == SELL, orders, commands["price"], commands["quantity"])]
+        self._columns = [
+            np.ascontiguousarray(column, np.int64)
+            for column in (kinds, commands["side"] == SELL, orders, commands["price"], commands["quantity"])
+        ]
         self.warm = flow.warm
         self.rows = len(commands) - flow.warm
-        self._apply(self._fresh(), 0, min(16, len(commands)))         # compiles
+        self._apply(self._fresh(), 0, min(16, len(commands)))  # compiles
 
     def run(self) -> float:
         """CPU seconds for the flow behind its warm rows."""
@@ -139,7 +179,7 @@ class Yardstick:
         """int64 (n, 4): resting order, incoming order, price, quantity of every trade. Orders count from 0."""
         book = self._fresh()
         self._apply(book, 0, len(self._columns[0]))
-        return book[1][:book[0][_TRADES]]
+        return book[1][: book[0][_TRADES]]
 
     def _apply(self, book: tuple[np.ndarray, ...], first: int, last: int) -> None:
         _run(*(column[first:last] for column in self._columns), *book)
@@ -149,5 +189,15 @@ class Yardstick:
         best = np.array([0, levels - 1, 0], np.int64)
         heads, tails = (np.full((2, levels), _GONE, np.int64) for _ in range(2))
         nexts, previous, sides = (np.full(orders, _GONE, np.int64) for _ in range(3))
-        return (best, np.zeros((2 * rows, 4), np.int64), heads, tails, np.zeros((2, levels), np.int64), nexts, previous,
-                np.zeros(orders, np.int64), sides, np.zeros(orders, np.int64))
+        return (
+            best,
+            np.zeros((2 * rows, 4), np.int64),
+            heads,
+            tails,
+            np.zeros((2, levels), np.int64),
+            nexts,
+            previous,
+            np.zeros(orders, np.int64),
+            sides,
+            np.zeros(orders, np.int64),
+        )

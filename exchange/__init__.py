@@ -1,6 +1,7 @@
 """The deterministic machine and its memory: instruments, risk, books, journal, replay. No sockets."""
+
+from exchange.engine.machine import Exchange
 from exchange.instruments import Instrument
-from exchange.machine import Exchange
 from risk.limits import Account
 
 __all__ = ["Account", "Exchange", "Instrument"]

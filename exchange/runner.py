@@ -11,6 +11,7 @@ publication wait for both. So nothing leaves the hub before it is durable.
 Clock and journal are arguments: the loop itself knows no time and no disk. The first failure of the journal stops the
 loop for good; of that batch nobody gets an answer.
 """
+
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,11 +19,11 @@ from typing import Protocol
 
 import numpy as np
 
-from exchange.machine import Exchange
+from exchange.engine.machine import Exchange
 from matching.records import COMMAND
 
 Reply = Callable[[np.ndarray, np.ndarray], None]
-MAX_BATCH = 1 << 15              # rows
+MAX_BATCH = 1 << 15  # rows
 # Rows from which the machine takes long enough to compute beside the disk: for fewer, two threads that hand each other
 # the interpreter cost more than they save.
 _WORTH_OVERLAPPING = 2048
@@ -30,7 +31,7 @@ _ROW = np.dtype((np.void, COMMAND.itemsize))
 
 
 class Durable(Protocol):
-    """What the loop needs of a journal (exchange/journal.py)."""
+    """What the loop needs of a journal (exchange/journal/journal.py)."""
 
     def append(self, commands: np.ndarray) -> None: ...
     def sync(self) -> object: ...
@@ -50,7 +51,7 @@ class Runner:
         self.listeners: list[Reply] = []
         self._journal = journal
         self._clock = clock
-        self._time = exchange.time           # never runs backwards, not even when the clock was set back
+        self._time = exchange.time  # never runs backwards, not even when the clock was set back
         self._queue: list[tuple[np.ndarray, Reply | None]] = []
         self._wake = asyncio.Event()
         self._stopping = False
@@ -131,7 +132,7 @@ class Runner:
             parts.append(commands)
             submissions.append((rows, rows + len(commands), reply))
             rows += len(commands)
-        del self._queue[:len(parts)]
+        del self._queue[: len(parts)]
         if not rows:
             return np.empty(0, COMMAND), []
         # a copy, and so ours to stamp; as bytes, because NumPy copies records field by field

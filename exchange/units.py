@@ -6,6 +6,7 @@
 Numbers come as int, str, Decimal, or as the float that a JSON number became. A float stands for the shortest decimal
 that denotes it: 551.3 means 551.3, not the binary fraction next to it.
 """
+
 from decimal import Decimal, InvalidOperation
 
 from exchange.instruments import Instrument
@@ -35,7 +36,7 @@ def _whole(field: str, value: object, unit: Decimal, unit_name: str) -> int:
         raise UnitError(field, value, "a finite number") from None
     if not number.is_finite():
         raise UnitError(field, value, "a finite number")
-    if number and number.adjusted() > _LARGEST_EXPONENT:     # 1E999990 as an integer would take minutes
+    if number and number.adjusted() > _LARGEST_EXPONENT:  # 1E999990 as an integer would take minutes
         raise TooLarge(field, value, f"within {_LARGEST} {unit_name}s")
     whole = int(number / unit)
     if whole * unit != number:

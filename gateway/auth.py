@@ -8,6 +8,7 @@ Secrets are compared in constant time, an unknown key costs the same work and ge
 a signature is taken once within the clock window, tokens are kept as SHA-256 only. Ten failures lock a key for the
 address that they came from: one guesser cannot lock out the owner.
 """
+
 import base64
 import binascii
 import hashlib
@@ -18,11 +19,11 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from gateway.messages import Refused, invalid
-from gateway.requests import Auth as AuthRequest
+from gateway.rpc.requests import Auth as AuthRequest
+from gateway.text.messages import Refused, invalid
 from matching.codes import ALL
 
-_ALIASES = {"account:read_write": "account:read"}               # of Deribit, whose accounts can be changed
+_ALIASES = {"account:read_write": "account:read"}  # of Deribit, whose accounts can be changed
 _OF_DERIBIT = re.compile(r"(session|wallet|custody|block_trade|block_rfq):|(connection|mainaccount)$")
 SCOPES = ("account:read", "trade:read", "trade:read_write", "operator")
 _SECOND = 1_000_000_000
@@ -34,7 +35,7 @@ class Credential:
 
     client_id: str
     client_secret: str = field(repr=False)
-    account: int                 # ALL: none, of an operator
+    account: int  # ALL: none, of an operator
     scope: str = "account:read trade:read_write"
 
     def __post_init__(self) -> None:
@@ -44,8 +45,10 @@ class Credential:
         if self.account == ALL and self.scope not in ("", "operator"):
             raise ValueError(f"key {self.client_id}: scope is {self.scope}, must be operator: the key has no account")
         if self.account != ALL and "operator" in self.scope.split():
-            raise ValueError(f"key {self.client_id}: scope is {self.scope}, but an operator's key belongs to no account; "
-                             "name the account operator")
+            raise ValueError(
+                f"key {self.client_id}: scope is {self.scope}, but an operator's key belongs to no account; "
+                "name the account operator"
+            )
 
     def may(self, scope: str) -> bool:
         """Whether a method of this scope is open; who may write may read."""
@@ -59,25 +62,33 @@ class Grant(NamedTuple):
     credential: Credential
     access_token: str
     refresh_token: str
-    expires_in: int              # s
+    expires_in: int  # s
 
 
 class _Token(NamedTuple):
     credential: Credential
-    expires: int                 # ns
+    expires: int  # ns
     refresh: bool
 
 
 class _Failures(NamedTuple):
-    failures: int                # since the last success or lock
-    locked_until: int            # ns
+    failures: int  # since the last success or lock
+    locked_until: int  # ns
 
 
 class Auth:
     """The keys of a hub and who has logged on with them."""
 
-    def __init__(self, credentials: list[Credential], *, window_seconds: float = 5, token_seconds: int = 900,
-                 failures: int = 10, lock_seconds: int = 60, memory: int = 65_536) -> None:
+    def __init__(
+        self,
+        credentials: list[Credential],
+        *,
+        window_seconds: float = 5,
+        token_seconds: int = 900,
+        failures: int = 10,
+        lock_seconds: int = 60,
+        memory: int = 65_536,
+    ) -> None:
         self._credentials = {credential.client_id: credential for credential in credentials}
         if len(self._credentials) != len(credentials):
             raise ValueError("two keys have the same client_id")
@@ -85,13 +96,13 @@ class Auth:
         self._token_seconds = token_seconds
         self._allowed_failures = failures
         self._lock_seconds = lock_seconds
-        self._memory = memory                                           # most entries that any of the tables keeps
-        self._seen: OrderedDict[bytes, int] = OrderedDict()             # signature -> forgotten after (ns)
-        self._tokens: OrderedDict[bytes, _Token] = OrderedDict()        # SHA-256 of the token
+        self._memory = memory  # most entries that any of the tables keeps
+        self._seen: OrderedDict[bytes, int] = OrderedDict()  # signature -> forgotten after (ns)
+        self._tokens: OrderedDict[bytes, _Token] = OrderedDict()  # SHA-256 of the token
         self._failures: OrderedDict[tuple[str, str], _Failures] = OrderedDict()
         self._nobody = Credential("", secrets.token_hex(32), ALL, "")
 
-    # Logging on -----------------------------------------------------------------------------------------------------------
+    # Logging on -----------------------------------------------------------------------------------
 
     def log_on(self, request: AuthRequest, now: int, address: str) -> Grant:
         """public/auth.
@@ -105,7 +116,8 @@ class Auth:
             _require(client_id=request.client_id, timestamp=request.timestamp, signature=request.signature)
             signed = f"{request.timestamp}\n{request.nonce}\n{request.data}".encode()
             credential = self._by_signature(
-                request.client_id, signed, request.signature, request.timestamp, now, address)
+                request.client_id, signed, request.signature, request.timestamp, now, address
+            )
         else:
             _require(refresh_token=request.refresh_token)
             credential = self._by_token(request.refresh_token, now, refresh=True)
@@ -124,7 +136,7 @@ class Auth:
             _put(self._tokens, _digest(token), _Token(credential, expires, refreshes), self._memory)
         return Grant(credential, access, refresh, self._token_seconds)
 
-    # HTTP -----------------------------------------------------------------------------------------------------------------
+    # HTTP -----------------------------------------------------------------------------------------
 
     def of_header(self, header: str, method: str, target: bytes, body: bytes, now: int, address: str) -> Credential:
         """Whose request this is, by its Authorization header. `target`: path and query as sent.
@@ -135,8 +147,12 @@ class Auth:
         if scheme == "deri-hmac-sha256":
             parts = dict(part.strip().partition("=")[::2] for part in rest.split(","))
             _require(**{name: parts.get(name, "") for name in ("id", "ts", "sig")})
-            timestamp = int(parts["ts"]) if parts["ts"].isascii() and parts["ts"].isdigit() and len(parts["ts"]) < 17 else 0
-            signed = b"\n".join((parts["ts"].encode(), parts.get("nonce", "").encode(), method.encode(), target, body, b""))
+            timestamp = (
+                int(parts["ts"]) if parts["ts"].isascii() and parts["ts"].isdigit() and len(parts["ts"]) < 17 else 0
+            )
+            signed = b"\n".join(
+                (parts["ts"].encode(), parts.get("nonce", "").encode(), method.encode(), target, body, b"")
+            )
             return self._by_signature(parts["id"], signed, parts["sig"], timestamp, now, address)
         if scheme.lower() == "bearer":
             return self._by_token(rest.strip(), now, refresh=False)
@@ -146,10 +162,14 @@ class Auth:
             except (binascii.Error, UnicodeDecodeError):
                 client_id, secret = "", ""
             return self._by_secret(client_id, secret, now, address)
-        raise Refused(13009, "unauthorized", "a private method needs an Authorization header: deri-hmac-sha256, Bearer "
-                      "or Basic", field="authorization")
+        raise Refused(
+            13009,
+            "unauthorized",
+            "a private method needs an Authorization header: deri-hmac-sha256, Bearer or Basic",
+            field="authorization",
+        )
 
-    # Proofs ---------------------------------------------------------------------------------------------------------------
+    # Proofs ---------------------------------------------------------------------------------------
 
     def _by_secret(self, client_id: str, secret: str, now: int, address: str) -> Credential:
         self._refuse_locked(client_id, now, address)
@@ -157,14 +177,20 @@ class Auth:
         right = hmac.compare_digest(_digest(secret), _digest(credential.client_secret))
         return self._checked(credential, right, client_id, now, address)
 
-    def _by_signature(self, client_id: str, signed: bytes, signature: str, timestamp: int, now: int,
-                      address: str) -> Credential:
+    def _by_signature(
+        self, client_id: str, signed: bytes, signature: str, timestamp: int, now: int, address: str
+    ) -> Credential:
         """`timestamp` in ms. The skew is told even to strangers: it is the commonest honest mistake."""
         self._refuse_locked(client_id, now, address)
         skew = timestamp * 1_000_000 - now
         if abs(skew) > self._window:
-            raise _wrong(f"timestamp is {skew / _SECOND:+.3f} s off the hub's clock, must be within "
-                         f"{self._window / _SECOND:g} s", field="timestamp", value=timestamp, bound=now // 1_000_000)
+            raise _wrong(
+                f"timestamp is {skew / _SECOND:+.3f} s off the hub's clock, must be within "
+                f"{self._window / _SECOND:g} s",
+                field="timestamp",
+                value=timestamp,
+                bound=now // 1_000_000,
+            )
         credential = self._credentials.get(client_id, self._nobody)
         expected = hmac.new(credential.client_secret.encode(), signed, hashlib.sha256).hexdigest()
         right = hmac.compare_digest(expected.encode(), signature.lower().encode())
@@ -177,8 +203,12 @@ class Auth:
         digest = _digest(token)
         found = self._tokens.get(digest)
         if found is None or found.refresh is not refresh or found.expires <= now:
-            raise Refused(13009, "unauthorized", "the token is unknown or has expired; log on again",
-                          field="refresh_token" if refresh else "authorization")
+            raise Refused(
+                13009,
+                "unauthorized",
+                "the token is unknown or has expired; log on again",
+                field="refresh_token" if refresh else "authorization",
+            )
         if refresh:
             del self._tokens[digest]
         return found.credential
@@ -190,14 +220,15 @@ class Auth:
             raise _wrong("this signature was used before; sign again with a new nonce", field="nonce")
         _put(self._seen, signature, now + 2 * self._window, self._memory)
 
-    # Guessers -------------------------------------------------------------------------------------------------------------
+    # Guessers -------------------------------------------------------------------------------------
 
     def _refuse_locked(self, client_id: str, now: int, address: str) -> None:
         found = self._failures.get((client_id, address))
         if found is not None and found.locked_until > now:
             wait = (found.locked_until - now) // 1_000_000
-            raise Refused(12003, "login_over_limit", f"too many failures; try again in {wait / 1000:.0f} s",
-                          retry_after_ms=wait)
+            raise Refused(
+                12003, "login_over_limit", f"too many failures; try again in {wait / 1000:.0f} s", retry_after_ms=wait
+            )
 
     def _checked(self, credential: Credential, right: bool, client_id: str, now: int, address: str) -> Credential:
         """Count a failure, forget them after a success."""
@@ -234,8 +265,14 @@ def _narrowed(credential: Credential, asked: str) -> Credential:
         return credential
     granted = " ".join(scope for scope in dict.fromkeys(wanted) if credential.may(scope))
     if not granted:
-        raise Refused(13021, "forbidden", f"the key has none of the scopes {asked}", field="scope", value=asked,
-                      bound=credential.scope)
+        raise Refused(
+            13021,
+            "forbidden",
+            f"the key has none of the scopes {asked}",
+            field="scope",
+            value=asked,
+            bound=credential.scope,
+        )
     return Credential(credential.client_id, credential.client_secret, credential.account, granted)
 
 

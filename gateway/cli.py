@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 unforeseen, 2 wrong argument or configuration (of verify: 
 failed while running, 5 journal suspect, 6 corrupt, 7 from a newer version, 8 of another configuration, 9 unreadable, 10 cannot
 listen, 11 cannot start, 12 bad catalogue, 13 capture missing or bad.
 """
+
 import sys
 import time
 from pathlib import Path
@@ -16,18 +17,23 @@ import typer
 from gateway import config
 from gateway.config import ConfigurationError
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="QIEE Hub: an exchange in a box.",
-                  pretty_exceptions_enable=False)
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="QIEE Hub: an exchange in a box.", pretty_exceptions_enable=False
+)
 journal_app = typer.Typer(no_args_is_help=True, help="Look at a data folder's journal, without starting the hub.")
-keys_app = typer.Typer(no_args_is_help=True, help="API keys of a data folder; a running hub reads them at its next start.")
+keys_app = typer.Typer(
+    no_args_is_help=True, help="API keys of a data folder; a running hub reads them at its next start."
+)
 app.add_typer(journal_app, name="journal")
 app.add_typer(keys_app, name="keys")
 
 Folder = Annotated[Path, typer.Option(help="The hub's data folder.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file; default hub.toml where it exists.")]
 CatalogueFolder = Annotated[Path | None, typer.Option(help="Catalogue of instruments; default the built-in one.")]
-Day = Annotated[str | None, typer.Option(
-    help="off: all trades all the time; real, compressed, by_hand: by the schedule. [default: off]")]
+Day = Annotated[
+    str | None,
+    typer.Option(help="off: all trades all the time; real, compressed, by_hand: by the schedule. [default: off]"),
+]
 Profile = Annotated[str | None, typer.Option(help="Venue profile; default the catalogue's own.")]
 DATA = Path("data")
 BENCHMARKS = ("kernel", "auction", "day", "recovery", "gateway")
@@ -46,16 +52,27 @@ def serve(
     data: Annotated[Path | None, typer.Option(help="Data folder. [default: data]")] = None,
     catalogue: CatalogueFolder = None,
     members: Annotated[bool | None, typer.Option("--members/--no-members", help="Simulated members.")] = None,
-    durable: Annotated[bool | None, typer.Option("--durable/--volatile",
-                                                 help="Volatile: no fsync, for benchmarks only.")] = None,
+    durable: Annotated[
+        bool | None, typer.Option("--durable/--volatile", help="Volatile: no fsync, for benchmarks only.")
+    ] = None,
     day: Day = None,
     day_minutes: Annotated[float | None, typer.Option(help="What 24 compressed hours take. [default: 5]")] = None,
     profile: Profile = None,
 ) -> None:
     """Start the hub. Ctrl-C stops it; the next start finds every order where it was."""
     try:
-        settings = config.load(config_file, host=host, port=port, data=data, catalogue=catalogue, members=members,
-                               durable=durable, day=day, day_minutes=day_minutes, profile=profile)
+        settings = config.load(
+            config_file,
+            host=host,
+            port=port,
+            data=data,
+            catalogue=catalogue,
+            members=members,
+            durable=durable,
+            day=day,
+            day_minutes=day_minutes,
+            profile=profile,
+        )
     except ConfigurationError as error:
         _fail(error, error.exit_code)
     from gateway.serving import run  # numba and the server are loaded only where they are needed
@@ -82,10 +99,12 @@ def replay(
     given = {"catalogue": catalogue, "day": day, "profile": profile}
     for name, value in ({"config": config_file} | given).items():
         if journal is None and value is not None:
-            _fail(f"{name} is {value}, may be given only with --journal: the recorded flow has its own instruments",
-                  config.EXIT_CONFIGURATION)
+            _fail(
+                f"{name} is {value}, may be given only with --journal: the recorded flow has its own instruments",
+                config.EXIT_CONFIGURATION,
+            )
     from exchange.instruments import InstrumentError
-    from exchange.replay_report import main as report
+    from exchange.replay.report import main as report
 
     hub: tuple[Any, ...] = ()
     if journal is not None:
@@ -95,8 +114,9 @@ def replay(
             hub = str(journal), *before_any_command(config.load(config_file, **given))
         except (ConfigurationError, InstrumentError) as error:
             _fail(error, error.exit_code)
-    raise typer.Exit(report(*hub, speed=speed, batch=batch, every=every,
-                            json_file=None if json_file is None else str(json_file)))
+    raise typer.Exit(
+        report(*hub, speed=speed, batch=batch, every=every, json_file=None if json_file is None else str(json_file))
+    )
 
 
 @app.command()
@@ -117,7 +137,7 @@ def bench(what: Annotated[str, typer.Argument(help=", ".join(BENCHMARKS))] = "ke
 @journal_app.command("verify")
 def journal_verify(data: Folder = DATA) -> None:
     """Check every byte and say what a start of the hub would find. Exit code as a start would have."""
-    from exchange.journal import verify
+    from exchange.journal.journal import verify
 
     result = verify(str(data))
     print(result.text)
@@ -131,7 +151,7 @@ def journal_dump(
     last: Annotated[int | None, typer.Option("--to", help="Last sequence.")] = None,
 ) -> None:
     """Print commands as lines of JSON."""
-    from exchange.journal import dump
+    from exchange.journal.journal import dump
 
     result = dump(str(data), sys.stdout, first, last)
     print(result.text, file=sys.stderr)
@@ -144,7 +164,7 @@ def journal_repair(
     data: Folder = DATA,
 ) -> None:
     """Drop a SUSPECT end of the journal. The decision is written to repairs.log in the data folder."""
-    from exchange.journal import repair
+    from exchange.journal.journal import repair
 
     result = repair(str(data), accept_loss_from, time.time_ns())
     print(result.text)
@@ -181,8 +201,10 @@ def keys_remove(client_id: str, data: Folder = DATA) -> None:
     """Delete a key."""
     keys = _read_keys(data)
     if client_id not in [key.client_id for key in keys]:
-        _fail(f"client_id is {client_id}, must be one of {', '.join(key.client_id for key in keys) or 'none'}",
-              config.EXIT_CONFIGURATION)
+        _fail(
+            f"client_id is {client_id}, must be one of {', '.join(key.client_id for key in keys) or 'none'}",
+            config.EXIT_CONFIGURATION,
+        )
     try:
         config.write_keys(data, [key for key in keys if key.client_id != client_id])
     except ConfigurationError as error:

@@ -25,6 +25,7 @@ belongs to one thread or one event loop.
         except (OSError, ConnectionLost):
             time.sleep(delay)
 """
+
 import asyncio
 import contextlib
 import random
@@ -43,11 +44,11 @@ from websockets.sync.client import connect as connect_sync
 from matching.records import COMMAND, EVENT
 
 _Result = TypeVar("_Result")
-Number = int | float | str | Decimal         # a price or an amount; str and Decimal are exact
+Number = int | float | str | Decimal  # a price or an amount; str and Decimal are exact
 _JSON_PATH = "/ws/api/v2"
 _BINARY_PATH = "/ws/bin/v1"
-_MAX_ROWS = 4_096                            # COMMAND rows in a frame
-_MAX_WAITING = 100_000                       # notifications that may wait for a slow consumer
+_MAX_ROWS = 4_096  # COMMAND rows in a frame
+_MAX_WAITING = 100_000  # notifications that may wait for a slow consumer
 _CONNECTION: dict[str, Any] = {"compression": None, "max_size": 16 << 20}
 
 
@@ -97,7 +98,8 @@ def _losses() -> Iterator[None]:
         raise ConnectionLost(1006, f"the hub did not accept the connection: {error}") from error
 
 
-# JSON ----------------------------------------------------------------------------------------------------------------
+# JSON ---------------------------------------------------------------------------------------------
+
 
 class _Dialogue:
     """JSON-RPC without a socket: numbers requests, and sorts what comes back."""
@@ -335,7 +337,7 @@ class AsyncClient:
     async def subscribe(self, *channels: str) -> "Subscription":
         """Subscribe, and iterate over what comes on just these channels: `async for channel, data in subscription`."""
         subscription = Subscription(self, channels)
-        self._subscriptions.append(subscription)        # before the call: the first data may come with the answer
+        self._subscriptions.append(subscription)  # before the call: the first data may come with the answer
         try:
             await self.call(_subscribing(channels), channels=channels)
         except BaseException:
@@ -355,8 +357,9 @@ class AsyncClient:
         """As Client.take."""
         return await self.call("private/take", order_id=order_id, amount=amount, **options)
 
-    async def edit(self, order_id: str, amount: Number | None = None, price: Number | None = None,
-                   **options: Any) -> Any:
+    async def edit(
+        self, order_id: str, amount: Number | None = None, price: Number | None = None, **options: Any
+    ) -> Any:
         """As Client.edit."""
         return await self.call("private/edit", order_id=order_id, amount=amount, price=price, **options)
 
@@ -412,22 +415,29 @@ class Subscription:
         await self._client.call(_subscribing(self.channels, "unsubscribe"), channels=self.channels)
 
 
-# Binary --------------------------------------------------------------------------------------------------------------
+# Binary -------------------------------------------------------------------------------------------
+
 
 def _log_on(client_id: str, client_secret: str, cancel_on_disconnect: bool) -> str:
-    return msgspec.json.encode({"method": "auth", "client_id": client_id, "client_secret": client_secret,
-                                "cancel_on_disconnect": cancel_on_disconnect}).decode()
+    return msgspec.json.encode(
+        {
+            "method": "auth",
+            "client_id": client_id,
+            "client_secret": client_secret,
+            "cancel_on_disconnect": cancel_on_disconnect,
+        }
+    ).decode()
 
 
 class Welcome(msgspec.Struct):
     """What the hub tells a binary session at the beginning."""
 
-    account: int                             # index of the account; the hub writes it into every row
-    session: int                             # number of this connection; COMMAND.session
-    sequence: int                            # of the hub's last command
-    command: list[tuple[str, str]]           # layouts, as NumPy dtype descriptions
+    account: int  # index of the account; the hub writes it into every row
+    session: int  # number of this connection; COMMAND.session
+    sequence: int  # of the hub's last command
+    command: list[tuple[str, str]]  # layouts, as NumPy dtype descriptions
     event: list[tuple[str, str]]
-    instruments: list[dict[str, Any]]        # index, symbol, tick_size, lot_size, price_floor, price_ceiling ...
+    instruments: list[dict[str, Any]]  # index, symbol, tick_size, lot_size, price_floor, price_ceiling ...
     max_rows: int
     cancel_on_disconnect: bool
 
@@ -454,11 +464,11 @@ def _frames(rows: np.ndarray) -> Iterator[bytes]:
     if rows.dtype != COMMAND:
         raise TypeError(f"rows: dtype {rows.dtype}, must be matching.COMMAND")
     for at in range(0, len(rows), _MAX_ROWS):
-        yield rows[at:at + _MAX_ROWS].tobytes()
+        yield rows[at : at + _MAX_ROWS].tobytes()
 
 
 class AsyncBinaryClient:
-    """A connection to /ws/bin/v1 inside an event loop, open within its context; gateway/binary.py tells the rules.
+    """A connection to /ws/bin/v1 inside an event loop, open within its context; gateway/binary/session.py tells the rules.
 
     account        index of the account
     instruments    by symbol: index, tick_size, lot_size, price_floor, price_ceiling, currency, unit

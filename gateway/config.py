@@ -5,6 +5,7 @@
 The accounts and instruments of a hub are part of what its journal means, so `configuration_hash` of both stands in
 every journal header, and a hub does not start on a journal that was written with others.
 """
+
 import hashlib
 import json
 import os
@@ -25,7 +26,7 @@ from matching.codes import ALL
 from risk.limits import Account
 
 EXIT_CONFIGURATION = 2
-OPERATOR = "operator"            # in the place of an account's name: the key is an operator's and has none
+OPERATOR = "operator"  # in the place of an account's name: the key is an operator's and has none
 
 
 class ConfigurationError(ValueError):
@@ -47,11 +48,11 @@ class Settings(BaseSettings):
     seed: int = Field(default=7, ge=0)
     durable: bool = True
     max_orders: int = Field(default=1 << 17, ge=1, le=1 << 27)
-    snapshot_every: int = Field(default=1_000_000, ge=1_000)     # commands
-    prune: bool = False                                  # delete the journal that two snapshots cover
-    day: Literal["off", "real", "compressed", "by_hand"] = "off"     # off: every instrument trades all the time
-    day_minutes: float = Field(default=5.0, gt=0, le=1440)           # that 24 compressed hours take
-    profile: str | None = None                           # of profiles.json; None: the catalogue's own
+    snapshot_every: int = Field(default=1_000_000, ge=1_000)  # commands
+    prune: bool = False  # delete the journal that two snapshots cover
+    day: Literal["off", "real", "compressed", "by_hand"] = "off"  # off: every instrument trades all the time
+    day_minutes: float = Field(default=5.0, gt=0, le=1440)  # that 24 compressed hours take
+    profile: str | None = None  # of profiles.json; None: the catalogue's own
 
 
 def load(path: Path | None, **given: Any) -> Settings:
@@ -85,7 +86,8 @@ def configuration_hash(instruments: Sequence[Instrument], accounts: Sequence[Acc
     return hashlib.blake2b(text.encode(), digest_size=32).digest()
 
 
-# API keys --------------------------------------------------------------------------------------------------------------
+# API keys -----------------------------------------------------------------------------------------
+
 
 @model(config=ConfigDict(extra="forbid"), frozen=True)
 class StoredKey:
@@ -94,7 +96,7 @@ class StoredKey:
 
     client_id: str
     client_secret: str
-    account: str                 # OPERATOR: none
+    account: str  # OPERATOR: none
     scope: str = "account:read trade:read_write"
 
 
@@ -112,7 +114,9 @@ def read_keys(folder: Path) -> list[StoredKey]:
         raise ConfigurationError(f"keys {path}: {error.strerror}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigurationError(f"keys {path}: entry {'.'.join(map(str, first['loc']))}: {first['msg'].lower()}") from None
+        raise ConfigurationError(
+            f"keys {path}: entry {'.'.join(map(str, first['loc']))}: {first['msg'].lower()}"
+        ) from None
 
 
 def write_keys(folder: Path, keys: list[StoredKey]) -> None:
@@ -130,7 +134,9 @@ def write_keys(folder: Path, keys: list[StoredKey]) -> None:
 
 def new_key(account: str, scope: str = StoredKey.scope) -> StoredKey:
     """A key with a fresh random id and secret."""
-    return StoredKey(client_id=secrets.token_hex(4), client_secret=secrets.token_urlsafe(24), account=account, scope=scope)
+    return StoredKey(
+        client_id=secrets.token_hex(4), client_secret=secrets.token_urlsafe(24), account=account, scope=scope
+    )
 
 
 def credentials(keys: Sequence[StoredKey], accounts: Sequence[Account]) -> list[Credential]:
@@ -139,7 +145,9 @@ def credentials(keys: Sequence[StoredKey], accounts: Sequence[Account]) -> list[
     numbers.setdefault(OPERATOR, ALL)
     for key in keys:
         if key.account not in numbers:
-            raise ConfigurationError(f"key {key.client_id}: account is {key.account}, must be one of {', '.join(numbers)}")
+            raise ConfigurationError(
+                f"key {key.client_id}: account is {key.account}, must be one of {', '.join(numbers)}"
+            )
     try:
         return [Credential(key.client_id, key.client_secret, numbers[key.account], key.scope) for key in keys]
     except ValueError as error:

@@ -4,17 +4,18 @@
     runner.listeners.append(day.heard)
     await day.run(runner, say)                   # for ever; by hand instead: day.next() for each operator/next_step
 
-What a day is, and what reacts to what, is exchange/schedule.py; here is only the clock.
+What a day is, and what reacts to what, is exchange/catalogue/schedule.py; here is only the clock.
 """
+
 import asyncio
 from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 
-from exchange.machine import Exchange
+from exchange.catalogue.schedule import Driver, Schedule, Step
+from exchange.engine.machine import Exchange
 from exchange.runner import Runner
-from exchange.schedule import Driver, Schedule, Step
 from matching.codes import EventKind, Reason
 
 Mode = Literal["real", "compressed", "by_hand"]
@@ -33,8 +34,9 @@ class TradingDay:
         self._schedule, self._driver, self._clock = schedule, driver, clock
 
     @classmethod
-    def resume(cls, mode: Mode, schedule: Schedule, exchange: Exchange, clock: Callable[[], int],
-               minutes: float = 5.0) -> "TradingDay":
+    def resume(
+        cls, mode: Mode, schedule: Schedule, exchange: Exchange, clock: Callable[[], int], minutes: float = 5.0
+    ) -> "TradingDay":
         """Go on where the exchange stands. minutes: of the hub, that 24 compressed hours take."""
         now = clock()
         options: dict[str, Any] = {}
@@ -63,12 +65,24 @@ class TradingDay:
     def describe(self) -> dict[str, Any]:
         """operator/get_schedule: where the day stands and what is still to come."""
         upcoming = self._driver.upcoming
-        steps = [] if upcoming is None else [
-            {"timestamp": step.time // 1_000_000, "description": step.description, "commands": len(step.commands)}
-            for step in self._schedule.day(self._driver.day) if step.time >= upcoming[0]]
+        steps = (
+            []
+            if upcoming is None
+            else [
+                {"timestamp": step.time // 1_000_000, "description": step.description, "commands": len(step.commands)}
+                for step in self._schedule.day(self._driver.day)
+                if step.time >= upcoming[0]
+            ]
+        )
         market = None if self.mode == "by_hand" else self._driver.market_time(self._clock()) // 1_000_000
-        return {"day": self.mode, "profile": self.profile, "date": str(self._driver.day), "market_timestamp": market,
-                "finished": self._driver.finished, "steps": steps}
+        return {
+            "day": self.mode,
+            "profile": self.profile,
+            "date": str(self._driver.day),
+            "market_timestamp": market,
+            "finished": self._driver.finished,
+            "steps": steps,
+        }
 
 
 def _tell_refusals(events: np.ndarray, tell: Callable[[str], None]) -> None:

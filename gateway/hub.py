@@ -1,23 +1,24 @@
 """What a gateway needs to know of the hub it is the gate of: the parts, put together by gateway/serving.py.
 
-    hub = Hub(exchange, runner, blotter, market_data, feed, auth, clock, name="QIEE Hub")
+hub = Hub(exchange, runner, blotter, market_data, feed, auth, clock, name="QIEE Hub")
 """
+
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from exchange.blotter import Blotter
-from exchange.machine import Exchange
-from exchange.marketdata import MarketData
-from exchange.settlements import Settlements
-from exchange.surveillance import Surveillance
+from exchange.engine.machine import Exchange
+from exchange.projections.blotter import Blotter
+from exchange.projections.marketdata import MarketData
+from exchange.projections.settlements import Settlements
+from exchange.projections.surveillance import Surveillance
 from gateway.auth import Auth
-from gateway.feed import Feed
-from gateway.messages import Refused
+from gateway.market.feed import Feed
+from gateway.text.messages import Refused
 
 if TYPE_CHECKING:
+    from exchange.projections.statement import Statements
     from exchange.runner import Runner
-    from exchange.statement import Statements
     from gateway.day import TradingDay
 
 
@@ -25,22 +26,22 @@ if TYPE_CHECKING:
 class Limits:
     """What one client may ask of the gateway. Requests are counted by token bucket."""
 
-    requests_per_second: int = 50_000    # of one key, over all its connections
+    requests_per_second: int = 50_000  # of one key, over all its connections
     request_burst: int = 20_000
-    public_per_second: int = 100         # of one connection, or one address over HTTP, before logging on
+    public_per_second: int = 100  # of one connection, or one address over HTTP, before logging on
     public_burst: int = 200
-    bad_requests: int = 100              # that cannot be read, in a row, before the connection is closed
-    heartbeat_seconds: int = 10          # shortest interval of set_heartbeat
-    channels: int = 1_000                # subscribed by one connection
-    pending: int = 1_536                 # commands of one connection on their way: their answers fit its write buffer
+    bad_requests: int = 100  # that cannot be read, in a row, before the connection is closed
+    heartbeat_seconds: int = 10  # shortest interval of set_heartbeat
+    channels: int = 1_000  # subscribed by one connection
+    pending: int = 1_536  # commands of one connection on their way: their answers fit its write buffer
 
 
 class Condition:
     """What the machine around the hub asks of it. Whoever watches it calls `told`, whoever stops the hub `stop`."""
 
     def __init__(self) -> None:
-        self.disk_low = False            # the journal has little room left: new orders are refused, cancels pass
-        self.stopping = False            # in a moment every connection will be closed
+        self.disk_low = False  # the journal has little room left: new orders are refused, cancels pass
+        self.stopping = False  # in a moment every connection will be closed
         self.listeners: list[Callable[[], None]] = []
 
     def told(self, disk_low: bool) -> None:
@@ -61,8 +62,13 @@ class Condition:
 
 def disk_is_low(where: str = "", **data: Any) -> Refused:
     """Why a new order, an edit or a take is refused then. It is not the operator's kill switch, and leaves that alone."""
-    return Refused(11051, "system_maintenance", f"{where}the hub's disk is nearly full: new orders and edits are refused, "
-                   "cancels are accepted", reason="disk_space", **data)
+    return Refused(
+        11051,
+        "system_maintenance",
+        f"{where}the hub's disk is nearly full: new orders and edits are refused, cancels are accepted",
+        reason="disk_space",
+        **data,
+    )
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ sees that they take and refuse the same.
 
     Enter.model_json_schema()
 """
+
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -17,7 +18,8 @@ def _plain(value: Any) -> Any:
         digits = value.removeprefix("-")
         whole, point, fraction = digits.partition(".")
         if not (whole.isascii() and whole.isdigit() and len(whole) <= 24) or (
-                point and not (fraction.isascii() and fraction.isdigit() and len(fraction) <= 24)):
+            point and not (fraction.isascii() and fraction.isdigit() and len(fraction) <= 24)
+        ):
             raise ValueError("not a plain decimal")
     elif isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise ValueError("not a number")
@@ -30,15 +32,17 @@ def _ascii(value: str) -> str:
     return value
 
 
-Number = Annotated[Decimal, BeforeValidator(_plain), Field(
-    allow_inf_nan=False, gt=-(10 ** 24), lt=10 ** 24, description="number, or decimal as text")]
+Number = Annotated[
+    Decimal,
+    BeforeValidator(_plain),
+    Field(allow_inf_nan=False, gt=-(10**24), lt=10**24, description="number, or decimal as text"),
+]
 Tag = Annotated[StrictStr, Field(min_length=1, max_length=20), AfterValidator(_ascii)]
 Name = Annotated[StrictStr, Field(max_length=64)]
-OrderId = (Annotated[StrictStr, Field(min_length=1, max_length=20)]
-           | Annotated[StrictInt, Field(ge=1, le=(1 << 63) - 1)])
+OrderId = Annotated[StrictStr, Field(min_length=1, max_length=20)] | Annotated[StrictInt, Field(ge=1, le=(1 << 63) - 1)]
 Date = Annotated[StrictStr, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
 AccountName = Name | Annotated[StrictInt, Field(ge=0, le=(1 << 31) - 1)]
-_ABSENT: Any = None              # may be left out, may not be null
+_ABSENT: Any = None  # may be left out, may not be null
 
 
 class Enter(BaseModel):
@@ -48,27 +52,46 @@ class Enter(BaseModel):
 
     instrument_name: Name
     amount: Number = Field(description="units, a multiple of contract_size")
-    price: Number = Field(default=_ABSENT, description="currency per unit, a multiple of tick_size; of limit and stop_limit")
+    price: Number = Field(
+        default=_ABSENT, description="currency per unit, a multiple of tick_size; of limit and stop_limit"
+    )
     type: Literal["limit", "market", "stop_limit", "stop_market"] = "limit"
     trigger_price: Number = Field(default=_ABSENT, description="of stops: last price at which they enter the market")
     trigger: Literal["last_price"] = "last_price"
-    time_in_force: Literal["good_til_cancelled", "good_til_day", "good_til_date", "good_for_session", "at_the_opening",
-                           "immediate_or_cancel", "fill_or_kill"] = "good_til_cancelled"
+    time_in_force: Literal[
+        "good_til_cancelled",
+        "good_til_day",
+        "good_til_date",
+        "good_for_session",
+        "at_the_opening",
+        "immediate_or_cancel",
+        "fill_or_kill",
+    ] = "good_til_cancelled"
     expire_date: Date = Field(default=_ABSENT, description="of good_til_date: YYYY-MM-DD, the last trading day")
     display_amount: Number = Field(default=_ABSENT, description="iceberg: what is shown at a time; default: all")
     minimum_amount: Number = Field(
-        default=_ABSENT, description="immediate_or_cancel: at least so much at once; an offer: the least that may be taken")
-    linked_order_id: OrderId = Field(default=_ABSENT, description="one cancels the other: an open order of the same side")
+        default=_ABSENT,
+        description="immediate_or_cancel: at least so much at once; an offer: the least that may be taken",
+    )
+    linked_order_id: OrderId = Field(
+        default=_ABSENT, description="one cancels the other: an open order of the same side"
+    )
     offset: Literal["open", "close", "close_today"] = Field(
-        default=_ABSENT, description="where the instrument keeps long and short apart")
-    counterparty: AccountName = Field(default=_ABSENT, description="name or number of the account that an offer is made to")
-    client_order_id: Tag = Field(default=_ABSENT, description="unique per account and trading day: makes sending again safe")
+        default=_ABSENT, description="where the instrument keeps long and short apart"
+    )
+    counterparty: AccountName = Field(
+        default=_ABSENT, description="name or number of the account that an offer is made to"
+    )
+    client_order_id: Tag = Field(
+        default=_ABSENT, description="unique per account and trading day: makes sending again safe"
+    )
     label: Tag = Field(default=_ABSENT, description="a free tag")
     post_only: StrictBool = False
     reject_post_only: StrictBool = True
     reduce_only: StrictBool = False
     self_match: Literal["cancel_incoming", "cancel_resting", "cancel_both"] = Field(
-        default=_ABSENT, description="self-match prevention; default: the account's")
+        default=_ABSENT, description="self-match prevention; default: the account's"
+    )
 
 
 class Take(BaseModel):
@@ -104,5 +127,9 @@ class Cancel(BaseModel):
 
 
 DOCUMENTED: dict[str, type[BaseModel]] = {
-    "private/buy": Enter, "private/sell": Enter, "private/edit": Edit, "private/cancel": Cancel,
-    "private/take": Take}
+    "private/buy": Enter,
+    "private/sell": Enter,
+    "private/edit": Edit,
+    "private/cancel": Cancel,
+    "private/take": Take,
+}

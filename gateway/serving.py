@@ -4,6 +4,7 @@ Start: catalogue and accounts, kernels (compiled on the very first start), journ
 (SIGINT, SIGTERM): connections are told and closed, members fall silent, what is queued is processed, a snapshot is
 written, the journal is closed. A journal that fails stops the hub at once, with exit code 4.
 """
+
 import asyncio
 import contextlib
 import multiprocessing
@@ -17,21 +18,21 @@ from dataclasses import dataclass
 import numpy as np
 import uvloop
 
-from exchange import snapshot
-from exchange.blotter import Blotter
 from exchange.catalogue import CATALOGUE, load_catalogue, read_catalogue
+from exchange.catalogue.schedule import Schedule
+from exchange.engine.machine import Exchange
 from exchange.instruments import Instrument, InstrumentError
-from exchange.journal import Journal, JournalError, Space
-from exchange.machine import Exchange
-from exchange.marketdata import MarketData
+from exchange.journal import snapshot
+from exchange.journal.journal import Journal, JournalError, Space
+from exchange.journal.recovery import Recovery, prune, recover
 from exchange.participants.scenario import Scenario, demo_accounts, demo_market_makers, demo_members
-from exchange.projections import Projections
-from exchange.recovery import Recovery, prune, recover
+from exchange.projections.blotter import Blotter
+from exchange.projections.marketdata import MarketData
+from exchange.projections.projections import Projections
+from exchange.projections.surveillance import Surveillance
 from exchange.runner import Runner
-from exchange.schedule import Schedule
-from exchange.surveillance import Surveillance
-from gateway.app import Hub, create_app
 from gateway.auth import Auth
+from gateway.binary.rows import warm_up as warm_up_rows
 from gateway.config import (
     OPERATOR,
     ConfigurationError,
@@ -43,21 +44,25 @@ from gateway.config import (
     write_keys,
 )
 from gateway.day import TradingDay
-from gateway.feed import Feed
-from gateway.rows import warm_up as warm_up_rows
-from gateway.server import Server, ServerError, serve
+from gateway.market.feed import Feed
+from gateway.wire.app import Hub, create_app
+from gateway.wire.server import Server, ServerError, serve
 from matching.codes import CommandKind, OrderType, Side, TimeInForce
 from matching.jit import is_cached, seal
 from matching.records import COMMAND
 from risk.limits import Account
 
 DEMO_KEYS = [
-    *(StoredKey(client_id=name, client_secret=f"{name}-secret", account=name) for name in ("demo", "refinery", "trader")),
-    StoredKey(client_id=OPERATOR, client_secret=f"{OPERATOR}-secret", account=OPERATOR, scope="operator")]
-_MEMBERS_EVERY = 0.1             # seconds
-_QUOTES_WITHIN = 2.0             # seconds after the start, or the hub greets without
+    *(
+        StoredKey(client_id=name, client_secret=f"{name}-secret", account=name)
+        for name in ("demo", "refinery", "trader")
+    ),
+    StoredKey(client_id=OPERATOR, client_secret=f"{OPERATOR}-secret", account=OPERATOR, scope="operator"),
+]
+_MEMBERS_EVERY = 0.1  # seconds
+_QUOTES_WITHIN = 2.0  # seconds after the start, or the hub greets without
 _SPACE_EVERY = 1.0
-_SAY_AFTER = 1.0                 # seconds that a step may take in silence
+_SAY_AFTER = 1.0  # seconds that a step may take in silence
 
 
 def say(text: str) -> None:
@@ -89,8 +94,12 @@ def _step(text: str) -> Iterator[None]:
 
 def new_projections(instruments: tuple[Instrument, ...], accounts: list[Account], max_orders: int) -> Projections:
     """An exchange that has seen nothing, with its blotter, its market data and its surveillance."""
-    return Projections(Exchange(instruments, accounts, max_orders=max_orders), Blotter(max_orders), MarketData(instruments),
-                       Surveillance(instruments, accounts, demo_market_makers(accounts)))
+    return Projections(
+        Exchange(instruments, accounts, max_orders=max_orders),
+        Blotter(max_orders),
+        MarketData(instruments),
+        Surveillance(instruments, accounts, demo_market_makers(accounts)),
+    )
 
 
 def warm_up(instruments: tuple[Instrument, ...], accounts: list[Account]) -> None:
@@ -101,11 +110,11 @@ def warm_up(instruments: tuple[Instrument, ...], accounts: list[Account]) -> Non
         say("first start: compiling the kernels, which takes a minute or two and happens once")
         # the other core compiles what operators need; the cache on disk brings it here
         beside = multiprocessing.get_context("spawn").Process(target=_warm_up_beside, args=(instruments, accounts))
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)    # else Ctrl-C while it starts would show its traceback
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # else Ctrl-C while it starts would show its traceback
         beside.start()
         signal.signal(signal.SIGINT, before)
     hub = new_projections(instruments, accounts, 1 << 10)
-    rows = np.zeros(4, COMMAND)              # three plain orders, and one that is not
+    rows = np.zeros(4, COMMAND)  # three plain orders, and one that is not
     rows["sequence"] = np.arange(1, 5)
     rows["kind"], rows["side"] = CommandKind.ENTER, (Side.BUY, Side.SELL, Side.BUY, Side.BUY)
     rows["order_type"], rows["time_in_force"] = OrderType.LIMIT, (0, 0, TimeInForce.IOC, 0)
@@ -200,8 +209,10 @@ def before_any_command(settings: Settings) -> tuple[Callable[[], Exchange], byte
     Errors    InstrumentError
     """
     instruments, accounts, max_orders = _market(settings)[0], demo_accounts(), settings.max_orders
-    return (lambda: Exchange(instruments, accounts, max_orders=max_orders),
-            configuration_hash(instruments, accounts, max_orders))
+    return (
+        lambda: Exchange(instruments, accounts, max_orders=max_orders),
+        configuration_hash(instruments, accounts, max_orders),
+    )
 
 
 async def _serve(settings: Settings) -> int:
@@ -214,8 +225,12 @@ async def _serve(settings: Settings) -> int:
     auth = Auth(credentials(keys, accounts))
     warm_up(instruments, accounts)
     with _step("reading the journal"):
-        recovery = recover(str(settings.data), lambda: new_projections(instruments, accounts, settings.max_orders),
-                           configuration_hash(instruments, accounts, settings.max_orders), settings.durable)
+        recovery = recover(
+            str(settings.data),
+            lambda: new_projections(instruments, accounts, settings.max_orders),
+            configuration_hash(instruments, accounts, settings.max_orders),
+            settings.durable,
+        )
     hub_state: Projections = recovery.exchange
     try:
         runner = Runner(hub_state.exchange, recovery.journal, time.time_ns)
@@ -224,12 +239,25 @@ async def _serve(settings: Settings) -> int:
         if schedule is not None and settings.day != "off":
             day = TradingDay.resume(settings.day, schedule, hub_state.exchange, time.time_ns, settings.day_minutes)
             runner.listeners.append(day.heard)
-        hub = Hub(hub_state.exchange, runner, hub_state.blotter, hub_state.market_data, feed, auth, time.time_ns,
-                  surveillance=hub_state.surveillance, statements=hub_state.statements,
-                  settlements=hub_state.settlements, day=day)
+        hub = Hub(
+            hub_state.exchange,
+            runner,
+            hub_state.blotter,
+            hub_state.market_data,
+            feed,
+            auth,
+            time.time_ns,
+            surveillance=hub_state.surveillance,
+            statements=hub_state.statements,
+            settlements=hub_state.settlements,
+            day=day,
+        )
         server = serve(create_app(hub), settings.host, settings.port)
-        scenario = Scenario(hub_state.exchange, demo_members(hub_state.exchange, settings.seed), settings.seed) \
-            if settings.members else None
+        scenario = (
+            Scenario(hub_state.exchange, demo_members(hub_state.exchange, settings.seed), settings.seed)
+            if settings.members
+            else None
+        )
         running = _Running(settings, recovery, runner, server, hub, scenario, snapshot_at=recovery.journal.sequence)
         stop = asyncio.Event()
         for name in (signal.SIGINT, signal.SIGTERM):
@@ -256,23 +284,30 @@ def _greet(running: _Running, keys: list[StoredKey], seconds: float) -> None:
     instrument = exchange.instruments[0]
     price = exchange.last_price(instrument.symbol) * instrument.tick_size
     say(f"""
-QIEE Hub is ready after {seconds:.1f} s: {len(exchange.instruments)} instruments, {exchange.sequence} commands in the journal
+QIEE Hub is ready after {seconds:.1f} s: {len(exchange.instruments)} instruments, {
+        exchange.sequence
+    } commands in the journal
   orders and market data   ws://{at}/ws/api/v2   (JSON-RPC 2.0; the same methods at http://{at}/api/v2/)
   machines                 ws://{at}/ws/bin/v1   (rows of COMMAND in, rows of EVENT out)
   methods                  docs/PROTOCOL.md, http://{at}/docs
-  keys                     {'  '.join(f'{key.client_id} / {key.client_secret}' for key in keys if key in DEMO_KEYS)
-                              or 'qiee keys list'}""")
+  keys                     {
+        "  ".join(f"{key.client_id} / {key.client_secret}" for key in keys if key in DEMO_KEYS) or "qiee keys list"
+    }""")
     if running.hub.day is not None:
         day = running.hub.day.describe()
-        say(f"""  trading day              {day['day'].replace('_', ' ')}, {day['profile']} profile, {day['date']}"""
-            + ("; operator/next_step goes on" if day["day"] == "by_hand" else ""))
+        say(
+            f"""  trading day              {day["day"].replace("_", " ")}, {day["profile"]} profile, {day["date"]}"""
+            + ("; operator/next_step goes on" if day["day"] == "by_hand" else "")
+        )
         say("Ctrl-C stops the hub\n")
     if keys[0] in DEMO_KEYS and running.hub.day is None:
-        say(f"""your first order, in another terminal:
+        say(
+            f"""your first order, in another terminal:
   curl -s -u {keys[0].client_id}:{keys[0].client_secret} 'http://{at}/api/v2/private/buy?instrument_name={instrument.symbol}"""
-            f"""&amount={instrument.lot_size}&price={price}{'&offset=open' if instrument.offset else ''}'
+            f"""&amount={instrument.lot_size}&price={price}{"&offset=open" if instrument.offset else ""}'
 Ctrl-C stops the hub
-""")
+"""
+        )
 
 
 async def _until_stopped(running: _Running, stop: asyncio.Event, greet: Callable[[], None]) -> None:
@@ -295,13 +330,13 @@ async def _until_stopped(running: _Running, stop: asyncio.Event, greet: Callable
         task.cancel()
     await asyncio.gather(*besides, return_exceptions=True)
     running.hub.condition.stop()
-    await asyncio.sleep(0)               # what that told the connections leaves before they are closed
+    await asyncio.sleep(0)  # what that told the connections leaves before they are closed
     await running.server.stop()
     await running.runner.stop()
     try:
         await engine
         await asyncio.to_thread(_write_snapshot, running)
-    except BaseException as error:       # the process ends with it, but the journal must still be closed
+    except BaseException as error:  # the process ends with it, but the journal must still be closed
         running.failure = error
 
 
@@ -325,8 +360,13 @@ async def _until_quoted(running: _Running, stop: asyncio.Event) -> None:
     exchange: Exchange = running.hub.exchange
     symbol = exchange.instruments[0].symbol
     until = time.monotonic() + _QUOTES_WITHIN
-    while (running.scenario is not None and running.hub.day is None and not stop.is_set()
-           and time.monotonic() < until and not all(len(side) for side in exchange.depth(symbol, 1))):
+    while (
+        running.scenario is not None
+        and running.hub.day is None
+        and not stop.is_set()
+        and time.monotonic() < until
+        and not all(len(side) for side in exchange.depth(symbol, 1))
+    ):
         await asyncio.sleep(_MEMBERS_EVERY / 10)
 
 
@@ -350,7 +390,7 @@ async def _watch(running: _Running, stop: asyncio.Event) -> None:
 async def _snapshot(running: _Running) -> None:
     """Copy the state between two batches, and write it while the hub goes on."""
     hub: Projections = running.recovery.exchange
-    while hub.blotter.event_id != hub.exchange.event_id:     # a batch is computed but not yet durable and published
+    while hub.blotter.event_id != hub.exchange.event_id:  # a batch is computed but not yet durable and published
         await asyncio.sleep(0.001)
     state, sequence, chain, digest = _state(running)
     running.snapshot_at = sequence
@@ -368,5 +408,3 @@ def _write_snapshot(running: _Running) -> None:
     if running.recovery.journal.sequence > running.recovery.snapshot_sequence:
         snapshot.write(str(running.settings.data), *_state(running))
         prune(running.recovery.journal, segments=running.settings.prune)
-
-

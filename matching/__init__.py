@@ -1,4 +1,5 @@
 """The matching engine on pure integers: what trades with what, in which order, at which price."""
+
 from matching.codes import (
     ALL,
     CommandKind,
@@ -17,5 +18,21 @@ from matching.codes import (
 )
 from matching.records import COMMAND, EVENT
 
-__all__ = ["ALL", "COMMAND", "EVENT", "CommandKind", "EventKind", "Flag", "Limit", "Mechanism", "OrderType",
-           "Phase", "Reason", "Scope", "SelfMatch", "SettlementRule", "Side", "TimeInForce"]
+__all__ = [
+    "ALL",
+    "COMMAND",
+    "EVENT",
+    "CommandKind",
+    "EventKind",
+    "Flag",
+    "Limit",
+    "Mechanism",
+    "OrderType",
+    "Phase",
+    "Reason",
+    "Scope",
+    "SelfMatch",
+    "SettlementRule",
+    "Side",
+    "TimeInForce",
+]

@@ -10,29 +10,28 @@ D nor S changes.
 
 Helpers stand before those who use them, as the compiler wants it.
 """
+
 import numpy as np
 
+from matching import codes as c
 from matching.book import forget, lots_at, next_row, own, price_of, row_of, unlink
-from matching.codes import ALL, RESTING_OFFSET, EventKind, Reason, Side, TimeInForce
+from matching.codes import RESTING_OFFSET, TimeInForce
 from matching.jit import code, inlined, kernel, outlined
 from matching.kernel import nameless, tell, tell_order
 from matching.records import AUCTION_IMBALANCE, AUCTION_REFERENCE, NOBODY, TIME_IN_FORCE
 from matching.terms import cancel_linked, conceal, leave, mass_cancel, offset_flags, reveal
 
-_BUY, _SELL = code(Side.BUY), code(Side.SELL)
 _OPENING_ORDERS = 1 << code(TimeInForce.OPENING)
-_UNCROSSED, _TRADED, _AUCTION = code(EventKind.UNCROSSED), code(EventKind.TRADED), code(EventKind.AUCTION)
-_NO_REASON, _AUCTION_ENDED = code(Reason.NONE), code(Reason.AUCTION_ENDED)
-_EVERYBODY, _NONE = code(ALL), code(0)
 
 
-# The price ---------------------------------------------------------------------------------------------------------------
+# The price ----------------------------------------------------------------------------------------
+
 
 @inlined
 def next_level(book, side, row):
     """(row, lots) of the first level at or behind `row` of a SIDE's ladder that has lots which may trade; (end, 0): none."""
     row = next_row(book, side, row)
-    lots = _NONE
+    lots = c.NONE
     while row < side.end:
         lots = lots_at(book, row)
         if lots != 0:
@@ -51,10 +50,10 @@ def equilibrium(book, number):
     Cost      O(levels that cross), their orders where linked ones rest
     """
     instrument = book.instruments[np.uint64(number)]
-    bids, asks = own(book, number, _BUY), own(book, number, _SELL)
+    bids, asks = own(book, number, c.BUY), own(book, number, c.SELL)
     bid, bid_left = next_level(book, bids, bids.best)
     ask, ask_left = next_level(book, asks, asks.best)
-    volume, lowest, highest = _NONE, _NONE, _NONE
+    volume, lowest, highest = c.NONE, c.NONE, c.NONE
     while bid < bids.end and ask < asks.end and price_of(bids, bid) >= price_of(asks, ask):
         highest, lowest = price_of(bids, bid), price_of(asks, ask)
         met = min(bid_left, ask_left)
@@ -66,14 +65,14 @@ def equilibrium(book, number):
         if ask_left == 0:
             ask, ask_left = next_level(book, asks, ask + 1)
     if volume == 0:
-        return _NONE, _NONE, _NONE
+        return c.NONE, c.NONE, c.NONE
     # Most lots trade from lowest to highest; bids are left up to bid_price, offers from ask_price on, and none may be better
     # than the price.
     bid_price = price_of(bids, bid) if bid < bids.end else lowest - 1
     ask_price = price_of(asks, ask) if ask < asks.end else highest + 1
     lowest, highest = max(lowest, bid_price), min(highest, ask_price)
     if instrument.auction & AUCTION_IMBALANCE:
-        if max(lowest, bid_price + 1) <= min(highest, ask_price - 1):      # there nothing is left
+        if max(lowest, bid_price + 1) <= min(highest, ask_price - 1):  # there nothing is left
             lowest, highest = max(lowest, bid_price + 1), min(highest, ask_price - 1)
         elif bid_left < ask_left:
             highest = lowest
@@ -82,7 +81,7 @@ def equilibrium(book, number):
     price = lowest
     if instrument.auction & AUCTION_REFERENCE:
         price = max(lowest, min(highest, instrument.previous_settlement))
-    surplus = _NONE
+    surplus = c.NONE
     if price == bid_price:
         surplus = bid_left
     elif price == ask_price:
@@ -96,7 +95,8 @@ def indicative(book, number):
     return equilibrium(book, number)
 
 
-# The trades --------------------------------------------------------------------------------------------------------------
+# The trades ---------------------------------------------------------------------------------------
+
 
 @inlined
 def depart(book, side, slot):
@@ -113,11 +113,11 @@ def match(book, events, at, command, number, buy_slot, sell_slot, price, bidder)
     """One trade of an auction, of as many lots as both have. What the sell is linked with is canceled. See trade_all."""
     buy, sell = book.orders[buy_slot], book.orders[sell_slot]
     traded = min(buy.leaves_quantity, sell.leaves_quantity)
-    limit = price_of(own(book, number, _SELL), np.int64(sell.level))
-    if bidder != _NONE:
-        price = limit if bidder == _SELL else price_of(own(book, number, _BUY), np.int64(buy.level))
+    limit = price_of(own(book, number, c.SELL), np.int64(sell.level))
+    if bidder != c.NONE:
+        price = limit if bidder == c.SELL else price_of(own(book, number, c.BUY), np.int64(buy.level))
     book.instruments[np.uint64(number)].last_price = price
-    flags = _NONE
+    flags = c.NONE
     if max(buy.terms, sell.terms) > TIME_IN_FORCE:
         flags = np.int64(offset_flags(book, buy_slot)) | np.int64(offset_flags(book, sell_slot)) << RESTING_OFFSET
     for slot in (buy_slot, sell_slot):
@@ -125,7 +125,7 @@ def match(book, events, at, command, number, buy_slot, sell_slot, price, bidder)
         order.leaves_quantity -= traded
         book.levels[order.level].quantity -= traded
     book.state[0].trade_id += 1
-    event = tell_order(book, events, at, command, buy, _TRADED, _NO_REASON, flags, price, traded, buy.leaves_quantity)
+    event = tell_order(book, events, at, command, buy, c.TRADED, c.OK, flags, price, traded, buy.leaves_quantity)
     event.trade_id = book.state[0].trade_id
     event.resting_order_id = sell.order_id
     event.resting_account = sell.account
@@ -145,15 +145,26 @@ def trade_all(book, events, at, command, number, price, bidder):
     What a buy is linked with goes behind its last trade. An iceberg is revealed before its first trade. Of the last two orders
     that meet at most one has lots left; if that is an iceberg it hides again.
     """
-    bids, asks = own(book, number, _BUY), own(book, number, _SELL)
+    bids, asks = own(book, number, c.BUY), own(book, number, c.SELL)
     last_bid, last_ask = row_of(bids, price), row_of(asks, price)
-    met = np.uint32(NOBODY)              # the sell order that has traded and has lots left
+    met = np.uint32(NOBODY)  # the sell order that has traded and has lots left
     while bids.best <= last_bid and asks.best <= last_ask:
         slot = book.levels[np.uint64(bids.best)].head
         buy = book.orders[slot]
         at = reveal(book, events, at, command, slot)
-        tell_order(book, events, at, command, buy, _UNCROSSED, _NO_REASON, _NONE, price_of(bids, bids.best), buy.leaves_quantity,
-                   buy.leaves_quantity)
+        tell_order(
+            book,
+            events,
+            at,
+            command,
+            buy,
+            c.UNCROSSED,
+            c.OK,
+            c.NONE,
+            price_of(bids, bids.best),
+            buy.leaves_quantity,
+            buy.leaves_quantity,
+        )
         at += 1
         while buy.leaves_quantity != 0 and asks.best <= last_ask:
             sell_slot = book.levels[np.uint64(asks.best)].head
@@ -179,7 +190,22 @@ def trade_all(book, events, at, command, number, price, bidder):
 def tell_auction(book, events, at, command, number, price, volume, surplus):
     """AUCTION: what an auction has come to."""
     event = tell(
-        book, events, at, command, command, _AUCTION, _NO_REASON, number, _NONE, _NONE, _NONE, _NONE, price, volume, _NONE)
+        book,
+        events,
+        at,
+        command,
+        command,
+        c.AUCTION,
+        c.OK,
+        number,
+        c.NONE,
+        c.NONE,
+        c.NONE,
+        c.NONE,
+        price,
+        volume,
+        c.NONE,
+    )
     event.resting_leaves_quantity = surplus
     nameless(event)
     return at + 1
@@ -196,6 +222,6 @@ def uncross(book, events, at, command, number):
     """
     price, volume, surplus = equilibrium(book, number)
     if volume != 0:
-        at = trade_all(book, events, at, command, number, price, _NONE)
-    at, _ = mass_cancel(book, events, at, command, number, _EVERYBODY, _NONE, _AUCTION_ENDED, _OPENING_ORDERS)
+        at = trade_all(book, events, at, command, number, price, c.NONE)
+    at, _ = mass_cancel(book, events, at, command, number, c.EVERY, c.NONE, c.AUCTION_ENDED, _OPENING_ORDERS)
     return tell_auction(book, events, at, command, number, price, volume, surplus)

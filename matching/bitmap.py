@@ -5,14 +5,15 @@ levels. A bit on a layer says that the word below it is not zero. Setting, clear
 touch one word in the usual case and three at worst, however far apart the levels are: a book that has been swept
 empty over half its band finds its next price as fast as any other.
 """
+
 import numpy as np
 
 from matching.jit import inlined, leading_zeros, rarely, trailing_zeros
 from matching.records import NIL
 
 MAX_LEVELS = 64 * 64 * 64
-_MIDDLE = 1                      # offset of the middle layer
-_BOTTOM = 1 + 64                 # offset of the bottom layer
+_MIDDLE = 1  # offset of the middle layer
+_BOTTOM = 1 + 64  # offset of the bottom layer
 _ONE = np.uint64(1)
 _NONE = np.uint64(0)
 

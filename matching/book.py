@@ -16,6 +16,7 @@
 
 What Python allocates as zeros costs nothing until it is touched, so a wide band or a large pool is cheap.
 """
+
 from typing import NamedTuple
 
 import numpy as np
@@ -25,24 +26,24 @@ from matching.codes import Phase
 from matching.jit import inlined, outlined, prefetch, rarely
 from matching.records import EXTRA, INSTRUMENT, LEVEL, LINKED, MEMBER, NOBODY, ORDER, PARKED, SIDE, STATE, new_rows
 
-_FOLD = 12                       # so many bits lower, the high bits of an id tell ids apart that are alike in the low ones
-_SECOND = np.uint32(1 << 31)     # mark in EXTRA.flag_bits, of no Flag
+_FOLD = 12  # so many bits lower, the high bits of an id tell ids apart that are alike in the low ones
+_SECOND = np.uint32(1 << 31)  # mark in EXTRA.flag_bits, of no Flag
 
 
 class Book(NamedTuple):
     """Everything matching knows. Shapes in parentheses; n instruments, m accounts, c orders at most."""
 
-    instruments: np.ndarray      # INSTRUMENT (n)
-    sides: np.ndarray            # SIDE (2n): bids of 0, asks of 0, bids of 1 ...
-    stops: np.ndarray            # SIDE (2n): parked buys of 0, parked sells of 0, parked buys of 1 ...
-    levels: np.ndarray           # LEVEL (four times the sum of ladder widths)
-    words: np.ndarray            # uint64, the bitmaps
-    orders: np.ndarray           # ORDER (c + 1)
-    extras: np.ndarray           # EXTRA (c + 1)
-    buckets: np.ndarray          # uint32 (power of two, at least 2c), slot
-    chain: np.ndarray            # uint32 (c + 1), slot
-    members: np.ndarray          # MEMBER (m)
-    state: np.ndarray            # STATE (1)
+    instruments: np.ndarray  # INSTRUMENT (n)
+    sides: np.ndarray  # SIDE (2n): bids of 0, asks of 0, bids of 1 ...
+    stops: np.ndarray  # SIDE (2n): parked buys of 0, parked sells of 0, parked buys of 1 ...
+    levels: np.ndarray  # LEVEL (four times the sum of ladder widths)
+    words: np.ndarray  # uint64, the bitmaps
+    orders: np.ndarray  # ORDER (c + 1)
+    extras: np.ndarray  # EXTRA (c + 1)
+    buckets: np.ndarray  # uint32 (power of two, at least 2c), slot
+    chain: np.ndarray  # uint32 (c + 1), slot
+    members: np.ndarray  # MEMBER (m)
+    state: np.ndarray  # STATE (1)
 
 
 def new_book(bands, references, members: int, max_orders: int, median=None, protection=None) -> Book:
@@ -71,12 +72,16 @@ def new_book(bands, references, members: int, max_orders: int, median=None, prot
         instrument.floor, instrument.ceiling, instrument.last_price = floor, ceiling, references[number]
         instrument.ladder_floor, instrument.ladder_ceiling = floor, ceiling
         instrument.previous_settlement = references[number]
-        instrument.low, instrument.low_before = 1, 1          # above high: no trades in the window
+        instrument.low, instrument.low_before = 1, 1  # above high: no trades in the window
         instrument.phase = Phase.CONTINUOUS
         bids, asks = sides[2 * number], sides[2 * number + 1]
         parked_buys, parked_sells = stops[2 * number], stops[2 * number + 1]
-        for side, slope, best_price in ((bids, -1, ceiling), (asks, 1, floor), (parked_buys, 1, floor),
-                                        (parked_sells, -1, ceiling)):
+        for side, slope, best_price in (
+            (bids, -1, ceiling),
+            (asks, 1, floor),
+            (parked_buys, 1, floor),
+            (parked_sells, -1, ceiling),
+        ):
             side.first, side.end, side.best = levels, levels + width, levels + width
             side.slope, side.origin = slope, levels - slope * best_price
             side.words = words
@@ -90,15 +95,26 @@ def new_book(bands, references, members: int, max_orders: int, median=None, prot
         instruments["protection"] = protection
     blocks = 1 << max(1, (max_orders // 8 - 1).bit_length())
     accounts = new_rows(members, MEMBER)
-    accounts["group"] = -1 - np.arange(members)    # groups that are given count from 0
+    accounts["group"] = -1 - np.arange(members)  # groups that are given count from 0
     state = new_rows(1, STATE)
-    state["used"] = 1            # slot 0 is nobody's
-    return Book(instruments, sides, stops, new_rows(levels, LEVEL), np.zeros(words, np.uint64),
-                new_rows(max_orders + 1, ORDER), new_rows(max_orders + 1, EXTRA), new_rows(16 * blocks, np.dtype(np.uint32)),
-                np.zeros(max_orders + 1, np.uint32), accounts, state)
+    state["used"] = 1  # slot 0 is nobody's
+    return Book(
+        instruments,
+        sides,
+        stops,
+        new_rows(levels, LEVEL),
+        np.zeros(words, np.uint64),
+        new_rows(max_orders + 1, ORDER),
+        new_rows(max_orders + 1, EXTRA),
+        new_rows(16 * blocks, np.dtype(np.uint32)),
+        np.zeros(max_orders + 1, np.uint32),
+        accounts,
+        state,
+    )
 
 
-# Sides and prices ------------------------------------------------------------------------------------------------------
+# Sides and prices ---------------------------------------------------------------------------------
+
 
 @inlined
 def own(book, instrument, side):
@@ -179,7 +195,8 @@ def lots_at(book, row):
     return book.levels[np.uint64(row)].quantity
 
 
-# Ids -------------------------------------------------------------------------------------------------------------------
+# Ids ----------------------------------------------------------------------------------------------
+
 
 @inlined
 def bucket_of(book, order_id):
@@ -236,7 +253,8 @@ def new_slot(book):
     return slot
 
 
-# Queues ----------------------------------------------------------------------------------------------------------------
+# Queues -------------------------------------------------------------------------------------------
+
 
 @inlined
 def rest(book, side, slot, row):
@@ -245,7 +263,7 @@ def rest(book, side, slot, row):
     order = book.orders[slot]
     tail = level.tail
     order.level = row
-    order.links = np.int64(tail) << 32           # next NOBODY, previous the tail
+    order.links = np.int64(tail) << 32  # next NOBODY, previous the tail
     book.orders[tail].next = slot
     level.tail = slot
     level.quantity += order.leaves_quantity
@@ -277,7 +295,9 @@ def unlink(book, side, slot):
     book.orders[older].next = younger
     book.orders[younger].previous = older
     oldest, youngest = _ones_if_nobody(older), _ones_if_nobody(younger)
-    level.ends = ends ^ ((ends ^ links) & (oldest & 0xFFFF_FFFF | youngest << 32))   # head the next one, tail the previous
+    level.ends = ends ^ (
+        (ends ^ links) & (oldest & 0xFFFF_FFFF | youngest << 32)
+    )  # head the next one, tail the previous
     level.quantity -= order.leaves_quantity
     side.orders -= 1
     empty = links == 0

@@ -2,29 +2,20 @@
 
 Time is cut into slices of half a window; what counts are the trades of the present slice and of the one before.
 """
+
 import numpy as np
 
-from matching.codes import (
-    EventKind,
-    Mechanism,
-    Phase,
-    Side,
-)
-from matching.jit import code, inlined
+from matching import codes as c
+from matching.jit import inlined
 from matching.kernel import crosses, nameless, tell
-
-_BUY = code(Side.BUY)
-_CONTINUOUS, _LIMIT_LOCKED, _CALL_AUCTION = code(Phase.CONTINUOUS), code(Phase.LIMIT_LOCKED), code(Phase.CALL_AUCTION)
-_ORDER_BOOK = code(Mechanism.ORDER_BOOK)
-_PHASE_EVENT = code(EventKind.PHASE)
-_NO_FLAGS, _NO_LOTS = code(0), code(0)
-
 
 
 @inlined
 def matches(instrument):
     """Do orders of the instrument trade as they come?"""
-    return (instrument.phase == _CONTINUOUS or instrument.phase == _LIMIT_LOCKED) and instrument.mechanism == _ORDER_BOOK
+    return (
+        instrument.phase == c.CONTINUOUS or instrument.phase == c.LIMIT_LOCKED
+    ) and instrument.mechanism == c.ORDER_BOOK
 
 
 @inlined
@@ -52,7 +43,7 @@ def reach_of(book, number, side, limit, time):
         high = instrument.high_before if instrument.low > instrument.high else max(high, instrument.high_before)
     if low > high:
         low, high = instrument.last_price, instrument.last_price
-    return min(limit, low + instrument.velocity) if side == _BUY else max(limit, high - instrument.velocity)
+    return min(limit, low + instrument.velocity) if side == c.BUY else max(limit, high - instrument.velocity)
 
 
 @inlined
@@ -60,7 +51,7 @@ def reach_after(instrument, side, reach, price):
     """How far the order may go on that has just traded at `price`: its own trades count too. RULEBOOK 9.3."""
     if instrument.velocity == 0:
         return reach
-    return min(reach, price + instrument.velocity) if side == _BUY else max(reach, price - instrument.velocity)
+    return min(reach, price + instrument.velocity) if side == c.BUY else max(reach, price - instrument.velocity)
 
 
 @inlined
@@ -86,9 +77,24 @@ def goes_on(book, number, side, limit):
 def interrupt(book, events, at, command, number, reason):
     """The hub itself turns continuous trading into a call auction. RULEBOOK 8.8."""
     instrument = book.instruments[np.uint64(number)]
-    instrument.phase = _CALL_AUCTION
-    instrument.locked = 0                # 9.4: it will not have closed locked
-    tell(book, events, at, command, command, _PHASE_EVENT, reason, number, _NO_LOTS, _NO_LOTS, _NO_FLAGS, _NO_LOTS,
-         _NO_LOTS, _CALL_AUCTION, _NO_LOTS)
+    instrument.phase = c.CALL_AUCTION
+    instrument.locked = 0  # 9.4: it will not have closed locked
+    tell(
+        book,
+        events,
+        at,
+        command,
+        command,
+        c.PHASE,
+        reason,
+        number,
+        c.NONE,
+        c.NONE,
+        c.NONE,
+        c.NONE,
+        c.NONE,
+        c.CALL_AUCTION,
+        c.NONE,
+    )
     nameless(events[np.uint64(at)])
     return at + 1

@@ -2,10 +2,23 @@
 
 Values of Side, OrderType and TimeInForce are those of FIX tags 54, 40 and 59. Numbers are for ever:
 a code that dies keeps its number, a new one takes a new number.
+
+Kernels read the members as int64 constants of this module, each under its own name:
+
+    from matching import codes as c
+    if event.kind == c.TRADED: ...
+
+A Python int or an enum member would have numba compile each callee anew for every value it is given. Where two enums
+share a name, `_PUBLISHED` says what the constant is called.
 """
+
 from enum import IntEnum, IntFlag
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 
+# fmt: off
 class Side(IntEnum):
     """FIX 54. In a MASS_CANCEL command 0 means both sides."""
 
@@ -114,7 +127,7 @@ class EventKind(IntEnum):
 
 
 class Phase(IntEnum):
-    """Trading phase of an instrument (FIX 336). What each permits and what may follow it: exchange/phases.py."""
+    """Trading phase of an instrument (FIX 336). What each permits and what may follow it: exchange/engine/phases.py."""
 
     CLOSED = 0
     CONTINUOUS = 1
@@ -193,7 +206,7 @@ class Reason(IntEnum):
     """Why a command was refused or an order canceled: one member per rule.
 
     Members stand in order of precedence: of several broken rules the first named here is reported.
-    RULEBOOK gives each its number; gateway/messages.py its text, field and FIX code.
+    RULEBOOK gives each its number; gateway/text/messages.py its text, field and FIX code.
     """
 
     NONE = 0
@@ -291,3 +304,55 @@ class Reason(IntEnum):
     VELOCITY = 801
     CASCADE = 802              # too many stop orders in one go
     LIMIT_LOCK = 803
+# fmt: on
+
+
+# The members as constants -------------------------------------------------------------------------
+
+# Constants that are not called as their member is, since another enum has a member of that name.
+_PUBLISHED: dict[tuple[type, str], str] = {
+    (Reason, "NONE"): "OK",  # of a check: the command passes
+    (Reason, "MASS_CANCEL"): "MASS_CANCEL_REASON",
+    (Reason, "DAY_ENDED"): "DAY_ENDED_REASON",
+    (SelfMatch, "NONE"): "SELF_MATCH_ALLOWED",
+    (Phase, "EXPIRED"): "EXPIRED_PHASE",
+    (CommandKind, "LIMIT"): "SET_LIMIT",
+    (EventKind, "LIMIT"): "SET_LIMIT",
+    **{(Limit, name): f"LIMIT_{name}" for name in Limit.__members__},
+}
+
+
+def _constants() -> dict[str, np.int64]:
+    """Every member of every enum by its constant's name. Errors: ValueError if a name would mean two numbers."""
+    constants: dict[str, np.int64] = {}
+    for enum in (
+        Side,
+        OrderType,
+        TimeInForce,
+        Flag,
+        SelfMatch,
+        CommandKind,
+        EventKind,
+        Phase,
+        Mechanism,
+        SettlementRule,
+        Scope,
+        Limit,
+        Reason,
+    ):
+        for member in enum:
+            name = _PUBLISHED.get((enum, member.name), member.name)
+            if constants.setdefault(name, np.int64(member)) != member:
+                raise ValueError(f"{enum.__name__}.{member.name}: {name} is {constants[name]} already")
+    return constants
+
+
+globals().update(_constants())
+OFFSET_FLAGS = np.int64(Flag.OPEN | Flag.CLOSE | Flag.CLOSE_TODAY)
+SELF_MATCH_FLAGS = np.int64(Flag.SMP_CANCEL_INCOMING | Flag.SMP_CANCEL_RESTING | Flag.SMP_CANCEL_BOTH)
+EVERY = np.int64(ALL)  # ALL, for kernels
+NONE = np.int64(0)  # of a field of an event that has no meaning there
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> np.int64: ...

@@ -8,6 +8,7 @@ them; every order is found by its id; no slot is lost. Pairs know each other, an
 allowance is what orders take of it. While the instrument trades continuously its two sides do not cross and no parked
 order's trigger has been reached.
 """
+
 import numpy as np
 
 from matching.bitmap import first_from
@@ -17,14 +18,27 @@ from matching.jit import inlined, kernel
 from matching.records import ICEBERG, LINKED, MARKED, NOBODY, PARKED
 from matching.triggers import first_reached
 
-BROKEN = ("", "an empty level has a tail", "an order has no open quantity, or more than its total",
-          "an order's level or side is not where it stands", "a queue is not linked both ways",
-          "an order is not found by its id", "a level's quantity is not the sum of its orders",
-          "the tail of a level is not its youngest order", "the bitmap does not mark an occupied level",
-          "the bitmap marks an empty level", "best is not the best occupied level",
-          "a side's count of orders is wrong", "the count of open orders is wrong", "slots are lost",
-          "a book is crossed", "the terms of an order contradict each other", "the count of parked orders is wrong",
-          "the second allowance is not what orders take of it", "a parked order should have been triggered")
+BROKEN = (
+    "",
+    "an empty level has a tail",
+    "an order has no open quantity, or more than its total",
+    "an order's level or side is not where it stands",
+    "a queue is not linked both ways",
+    "an order is not found by its id",
+    "a level's quantity is not the sum of its orders",
+    "the tail of a level is not its youngest order",
+    "the bitmap does not mark an occupied level",
+    "the bitmap marks an empty level",
+    "best is not the best occupied level",
+    "a side's count of orders is wrong",
+    "the count of open orders is wrong",
+    "slots are lost",
+    "a book is crossed",
+    "the terms of an order contradict each other",
+    "the count of parked orders is wrong",
+    "the second allowance is not what orders take of it",
+    "a parked order should have been triggered",
+)
 
 
 @inlined
@@ -35,14 +49,23 @@ def terms_hold(book, slot, waits):
         return False
     if order.terms & (ICEBERG | LINKED | PARKED) and not order.terms & MARKED:
         return False
-    if order.terms & ICEBERG and not waits and not 0 < extra.shown <= min(extra.display_quantity, order.leaves_quantity):
+    if (
+        order.terms & ICEBERG
+        and not waits
+        and not 0 < extra.shown <= min(extra.display_quantity, order.leaves_quantity)
+    ):
         return False
     if order.terms & LINKED:
         other = np.uint32(extra.linked)
         partner = book.orders[other]
-        return (partner.terms & LINKED and book.extras[other].linked == slot and partner.account == order.account
-                and partner.instrument == order.instrument and partner.side == order.side
-                and find(book, partner.order_id) == other)
+        return (
+            partner.terms & LINKED
+            and book.extras[other].linked == slot
+            and partner.account == order.account
+            and partner.instrument == order.instrument
+            and partner.side == order.side
+            and find(book, partner.order_id) == other
+        )
     return True
 
 
@@ -139,8 +162,10 @@ def check_book(book: Book) -> None:
     number, side, where = broken_invariant(book)
     if number:
         parked, row = divmod(int(side), len(book.sides))
-        raise AssertionError(f"{BROKEN[number]}: {'parked ' * parked}{'asks' if row & 1 else 'bids'} of instrument {row >> 1}, "
-                             f"row or slot {where}\n{print_side(book, (book.stops if parked else book.sides)[row])}")
+        raise AssertionError(
+            f"{BROKEN[number]}: {'parked ' * parked}{'asks' if row & 1 else 'bids'} of instrument {row >> 1}, "
+            f"row or slot {where}\n{print_side(book, (book.stops if parked else book.sides)[row])}"
+        )
 
 
 def print_side(book: Book, side: np.record, most: int = 50) -> str:

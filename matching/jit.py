@@ -9,6 +9,7 @@ Numba stamps a cached kernel with its own file only, so a change to a helper in 
 Therefore the cache lives in a folder named by a digest of every source that kernels are made of, and an edited
 kernel never meets an old binary. Numba finds a kernel by the path of its file, too: each checkout has a folder of its own.
 """
+
 import hashlib
 import os
 import pathlib
@@ -24,9 +25,14 @@ from numba.cpython.unsafe import numbers
 INTERPRETED = bool(config.DISABLE_JIT)
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Every source that is compiled, or whose constants are frozen into what is compiled.
-KERNEL_SOURCES = ("matching/*.py", "risk/*.py", "exchange/kernel.py", "exchange/checks.py", "exchange/operators.py",
-                  "exchange/clearing.py", "exchange/phases.py", "exchange/instruments.py", "exchange/marketdata.py",
-                  "exchange/blotter.py", "exchange/surveillance.py", "gateway/rows.py")
+KERNEL_SOURCES = (
+    "matching/*.py",
+    "risk/*.py",
+    "exchange/engine/*.py",
+    "exchange/instruments.py",
+    "exchange/projections/*.py",
+    "gateway/binary/rows.py",
+)
 
 
 def source_digest(root: pathlib.Path = _ROOT) -> str:
@@ -40,8 +46,12 @@ def source_digest(root: pathlib.Path = _ROOT) -> str:
 
 def _cache_folder() -> str:
     """The first place where compiled kernels can be kept: NUMBA_CACHE_DIR, the user's cache, the temporary folder."""
-    places = [os.environ.get("NUMBA_CACHE_DIR"), os.environ.get("XDG_CACHE_HOME"), os.path.expanduser("~/.cache"),
-              tempfile.gettempdir()]
+    places = [
+        os.environ.get("NUMBA_CACHE_DIR"),
+        os.environ.get("XDG_CACHE_HOME"),
+        os.path.expanduser("~/.cache"),
+        tempfile.gettempdir(),
+    ]
     of_checkout = hashlib.blake2b(f"{_ROOT} {source_digest()}".encode(), digest_size=10).hexdigest()
     for place in filter(None, places):
         folder = pathlib.Path(place) / "qiee-hub" / of_checkout
@@ -71,14 +81,18 @@ def kernel(function):
     return compiled
 
 
+# Steps are called by compiled code only: a door for Python or C in each would take a third of the compiler's time.
+_STEP = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
 def inlined(function):
     """Compile a step of a kernel into its caller."""
-    return numba.njit(forceinline=True, nogil=True, error_model="numpy", _nrt=False)(function)
+    return numba.njit(forceinline=True, **_STEP)(function)
 
 
 def outlined(function):
     """Compile a step that few commands take on its own, so that the path of the many stays short."""
-    return numba.njit(nogil=True, error_model="numpy", _nrt=False)(function)
+    return numba.njit(**_STEP)(function)
 
 
 def direct(compiled, *arguments):
@@ -197,7 +211,8 @@ def _prefetch(typing, array, row, byte):
         pointer = cgutils.get_item_pointer(context, builder, signature.args[0], view, [arguments[1]])
         byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
         function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.VoidType(), [byte, word, word, word]), "llvm.prefetch.p0")
+            builder.module, ir.FunctionType(ir.VoidType(), [byte, word, word, word]), "llvm.prefetch.p0"
+        )
         for_writing, keep, data = ir.Constant(word, 1), ir.Constant(word, 3), ir.Constant(word, 1)
         line = builder.gep(builder.bitcast(pointer, byte), [arguments[2]])
         builder.call(function, [line, for_writing, keep, data])
@@ -209,8 +224,6 @@ def _prefetch(typing, array, row, byte):
 @overload(prefetch, inline="always")
 def _prefetch_compiled(array, row, byte=0):
     return lambda array, row, byte=0: _prefetch(array, row, byte)
-
-
 
 
 def copy_fields(target, source, first, last):
@@ -226,21 +239,25 @@ def clear_fields(target, first, last):
 
 
 def _between(names, first, last):
-    return names[names.index(first):names.index(last) + 1]
+    return names[names.index(first) : names.index(last) + 1]
 
 
 def _place(builder, pointer, record, first, last):
     """Pointer to the fields from `first` to `last` of a record, seen as one number: that is what registers are for."""
     bits = 8 * (record.offset(last) - record.offset(first)) + record.typeof(last).bitwidth
-    start = builder.gep(builder.bitcast(pointer, ir.IntType(8).as_pointer()), [ir.Constant(ir.IntType(64), record.offset(first))])
+    start = builder.gep(
+        builder.bitcast(pointer, ir.IntType(8).as_pointer()), [ir.Constant(ir.IntType(64), record.offset(first))]
+    )
     return builder.bitcast(start, ir.IntType(bits).as_pointer())
 
 
 @intrinsic(prefer_literal=True)
 def _copy_fields(typing, target, source, first, last):
     def generate(context, builder, signature, arguments):
-        to, of = (_place(builder, pointer, record, first.literal_value, last.literal_value)
-                  for pointer, record in zip(arguments[:2], signature.args[:2], strict=True))
+        to, of = (
+            _place(builder, pointer, record, first.literal_value, last.literal_value)
+            for pointer, record in zip(arguments[:2], signature.args[:2], strict=True)
+        )
         builder.store(builder.load(of, align=1), to, align=1)
         return context.get_dummy_value()
 

@@ -3,62 +3,71 @@
 Read it from `enter`: an order is accepted, executed against the other side, and what is left rests or is canceled.
 This is the lane of markets in which every order is plain; terms.py has the same steps for orders of any terms, made of these.
 Every function takes the events array and the next free row `at`, writes what happens and returns the next free row.
-The caller (exchange/kernel.py) has checked the command and guarantees room. Helpers stand before those who use them, as the
+The caller (exchange/engine/lanes.py) has checked the command and guarantees room. Helpers stand before those who use them, as the
 compiler wants it; commands and events come as COMMAND_WORDS and EVENT_WORDS.
 """
+
 import numpy as np
 
-from matching.book import find, forget, index, is_empty, new_slot, next_row, opposite, own, price_of, rest, row_of, unlink
-from matching.codes import (
-    CommandKind,
-    EventKind,
-    Flag,
-    OrderType,
-    Reason,
-    SelfMatch,
-    Side,
-    TimeInForce,
+from matching import codes as c
+from matching.book import (
+    find,
+    forget,
+    index,
+    is_empty,
+    new_slot,
+    next_row,
+    opposite,
+    own,
+    price_of,
+    rest,
+    row_of,
+    unlink,
 )
 from matching.jit import clear_fields, code, copy_fields, inlined, rarely, read_anew
 from matching.records import NOBODY
 
-_BUY = code(Side.BUY)
-_MARKET = code(OrderType.MARKET)
-_IOC, _FOK = code(TimeInForce.IOC), code(TimeInForce.FOK)
-_OPEN_QUANTITY = code(Flag.OPEN_QUANTITY)
-_SMP_FLAGS = code(Flag.SMP_CANCEL_INCOMING | Flag.SMP_CANCEL_RESTING | Flag.SMP_CANCEL_BOTH)
-_SMP_INCOMING, _SMP_RESTING = code(Flag.SMP_CANCEL_INCOMING), code(Flag.SMP_CANCEL_RESTING)
-_TRADE = code(SelfMatch.NONE)
-_CANCEL_INCOMING, _CANCEL_RESTING = code(SelfMatch.CANCEL_INCOMING), code(SelfMatch.CANCEL_RESTING)
-_CANCEL_BOTH = code(SelfMatch.CANCEL_BOTH)
-_ACCEPTED, _REJECTED, _TRADED = code(EventKind.ACCEPTED), code(EventKind.REJECTED), code(EventKind.TRADED)
-_CANCEL, _AMEND, _TAKE = code(CommandKind.CANCEL), code(CommandKind.AMEND), code(CommandKind.TAKE)
-_CANCELED, _AMENDED = code(EventKind.CANCELED), code(EventKind.AMENDED)
-_NO_FLAGS, _NO_LOTS = code(0), code(0)
 _LOW = code(0xFFFFFFFF)
-_NAME_END = code((1 << 48) - 1)   # of ORDER.name_end: client_2 and instrument
-_NO_REASON, _IOC_REMAINDER = code(Reason.NONE), code(Reason.IOC_REMAINDER)
-_FOK_NOT_FILLED, _AMENDED_TO_FILLED = code(Reason.FOK_NOT_FILLED), code(Reason.AMENDED_TO_FILLED)
-_SELF_MATCH_INCOMING, _SELF_MATCH_RESTING = code(Reason.SELF_MATCH_INCOMING), code(Reason.SELF_MATCH_RESTING)
+_NAME_END = code((1 << 48) - 1)  # of ORDER.name_end: client_2 and instrument
 
 
-# What events say ----------------------------------------------------------------------------------------------------
+# What events say ----------------------------------------------------------------------------------
+
 
 @inlined
-def tell(book, events, at, command, owner, kind, reason, instrument, account, side, flags, order_id, price, quantity, leaves):
+def tell(
+    book, events, at, command, owner, kind, reason, instrument, account, side, flags, order_id, price, quantity, leaves
+):
     """Write an event row; what only trades, amendments and rejects fill is zero. Returns the row.
 
     command   its cause; owner: the row whose client order id it bears, the ENTER command or the ORDER
     """
-    return tell_named(book, events, at, command, owner, (np.int64(owner.client_2) & _LOW) | (np.int64(instrument) << 32), kind,
-                      reason, account, side, flags, order_id, price, quantity, leaves)
+    return tell_named(
+        book,
+        events,
+        at,
+        command,
+        owner,
+        (np.int64(owner.client_2) & _LOW) | (np.int64(instrument) << 32),
+        kind,
+        reason,
+        account,
+        side,
+        flags,
+        order_id,
+        price,
+        quantity,
+        leaves,
+    )
 
 
 @inlined
-def tell_named(book, events, at, command, owner, name_end, kind, reason, account, side, flags, order_id, price, quantity, leaves):
+def tell_named(
+    book, events, at, command, owner, name_end, kind, reason, account, side, flags, order_id, price, quantity, leaves
+):
     """tell, for the two that have the end of the name and the instrument side by side as an event has them.
 
-    STATE.event_id is the last event of the batch before: it moves on once a batch (exchange/kernel.py).
+    STATE.event_id is the last event of the batch before: it moves on once a batch (exchange/engine/lanes.py).
     Neighbours are written together, see EVENT_WORDS.
     """
     event = events[np.uint64(at)]
@@ -79,8 +88,23 @@ def tell_named(book, events, at, command, owner, name_end, kind, reason, account
 @inlined
 def tell_order(book, events, at, command, order, kind, reason, flags, price, quantity, leaves):
     """The event of an order of the pool. Returns the row."""
-    return tell_named(book, events, at, command, order, order.name_end & _NAME_END, kind, reason, np.int64(order.account),
-                      np.int64(order.side), flags, order.order_id, price, quantity, leaves)
+    return tell_named(
+        book,
+        events,
+        at,
+        command,
+        order,
+        order.name_end & _NAME_END,
+        kind,
+        reason,
+        np.int64(order.account),
+        np.int64(order.side),
+        flags,
+        order.order_id,
+        price,
+        quantity,
+        leaves,
+    )
 
 
 @inlined
@@ -94,9 +118,24 @@ def nameless(event):
 @inlined
 def rejected(book, events, at, command, reason, value, bound, first_order):
     """Refuse a command. value and bound: see EVENT; first_order: the earlier holder of a client order id, or 0."""
-    meant = command.order_id if command.kind in (_AMEND, _CANCEL, _TAKE) else 0
-    event = tell(book, events, at, command, command, _REJECTED, reason, np.int64(command.instrument), np.int64(command.account),
-                 np.int64(command.side), np.int64(command.flag_bits), meant, command.price, command.quantity, _NO_LOTS)
+    meant = command.order_id if command.kind in (c.AMEND, c.CANCEL, c.TAKE) else 0
+    event = tell(
+        book,
+        events,
+        at,
+        command,
+        command,
+        c.REJECTED,
+        reason,
+        np.int64(command.instrument),
+        np.int64(command.account),
+        np.int64(command.side),
+        np.int64(command.flag_bits),
+        meant,
+        command.price,
+        command.quantity,
+        c.NONE,
+    )
     event.resting_order_id = first_order
     event.resting_leaves_quantity = value
     event.resting_price = bound
@@ -104,14 +143,32 @@ def rejected(book, events, at, command, reason, value, bound, first_order):
 
 
 @inlined
-def incoming_canceled(book, events, at, command, owner, number, account, order_id, side, limit, open_quantity, reason, flags):
+def incoming_canceled(
+    book, events, at, command, owner, number, account, order_id, side, limit, open_quantity, reason, flags
+):
     """The open rest of the incoming order is canceled before it could rest. For the parameters see execute."""
-    tell(book, events, at, command, owner, _CANCELED, reason, number, account, side, flags, order_id, limit, open_quantity,
-         _NO_LOTS)
+    tell(
+        book,
+        events,
+        at,
+        command,
+        owner,
+        c.CANCELED,
+        reason,
+        number,
+        account,
+        side,
+        flags,
+        order_id,
+        limit,
+        open_quantity,
+        c.NONE,
+    )
     return at + 1
 
 
-# Matching ------------------------------------------------------------------------------------------------------------
+# Matching -----------------------------------------------------------------------------------------
+
 
 @inlined
 def withdraw(book, events, at, command, slot, reason):
@@ -121,7 +178,7 @@ def withdraw(book, events, at, command, slot, reason):
     open_quantity = order.leaves_quantity
     unlink(book, side, slot)
     price = price_of(side, np.int64(order.level))
-    tell_order(book, events, at, command, order, _CANCELED, reason, _NO_FLAGS, price, open_quantity, _NO_LOTS)
+    tell_order(book, events, at, command, order, c.CANCELED, reason, c.NONE, price, open_quantity, c.NONE)
     forget(book, slot)
     return at + 1
 
@@ -135,12 +192,12 @@ def middle(a, b, c):
 @inlined
 def self_match_mode(book, account, flags):
     """RULEBOOK 4.2: the flag of the command, or else the default of its account."""
-    flags = flags & _SMP_FLAGS
+    flags = flags & c.SELF_MATCH_FLAGS
     if flags == 0:
         return book.members[np.uint64(account)].self_match
-    if flags == _SMP_INCOMING:
-        return _CANCEL_INCOMING
-    return _CANCEL_RESTING if flags == _SMP_RESTING else _CANCEL_BOTH
+    if flags == c.SMP_CANCEL_INCOMING:
+        return c.CANCEL_INCOMING
+    return c.CANCEL_RESTING if flags == c.SMP_CANCEL_RESTING else c.CANCEL_BOTH
 
 
 @inlined
@@ -159,14 +216,14 @@ def crosses(book, instrument, side, limit):
 @inlined
 def limit_price(book, number, order_type, side, price, collar):
     """The limit of an order, ticks: its own, or for a MARKET order the one RULEBOOK 2.2 gives it. collar 0: none."""
-    if not rarely(order_type == _MARKET):
+    if not rarely(order_type == c.MARKET):
         return price
     instrument = book.instruments[number]
     against = opposite(book, number, side)
-    limit = instrument.ceiling if side == _BUY else instrument.floor
+    limit = instrument.ceiling if side == c.BUY else instrument.floor
     if instrument.protection != 0 and not is_empty(against):
         best = price_of(against, against.best)
-        limit = min(best + instrument.protection, limit) if side == _BUY else max(best - instrument.protection, limit)
+        limit = min(best + instrument.protection, limit) if side == c.BUY else max(best - instrument.protection, limit)
     if collar != 0:
         limit = max(min(limit, instrument.last_price + collar), instrument.last_price - collar)
         limit = max(min(limit, instrument.ceiling), instrument.floor)
@@ -180,7 +237,7 @@ def can_fill(book, instrument, side, limit, quantity, mode, group):
     row = against.best
     while quantity > 0 and row <= row_of(against, limit):
         level = book.levels[row]
-        if mode == _TRADE:
+        if mode == c.SELF_MATCH_ALLOWED:
             quantity -= level.quantity
         else:
             slot = level.head
@@ -188,7 +245,7 @@ def can_fill(book, instrument, side, limit, quantity, mode, group):
                 order = book.orders[slot]
                 if book.members[np.uint64(order.account)].group != group:
                     quantity -= order.leaves_quantity
-                elif mode != _CANCEL_RESTING:
+                elif mode != c.CANCEL_RESTING:
                     return False
                 slot = order.next
         row = next_row(book, against, row + 1)
@@ -211,8 +268,23 @@ def trade(book, events, at, command, owner, number, account, order_id, side, lim
     level.quantity -= traded
     instrument.last_price = price
     state.trade_id += 1
-    event = tell(book, events, at, command, owner, _TRADED, _NO_REASON, number, account, side, flags, order_id, price, traded,
-                 leaves - traded)
+    event = tell(
+        book,
+        events,
+        at,
+        command,
+        owner,
+        c.TRADED,
+        c.OK,
+        number,
+        account,
+        side,
+        flags,
+        order_id,
+        price,
+        traded,
+        leaves - traded,
+    )
     event.trade_id = state.trade_id
     event.resting_order_id = order.order_id
     event.resting_leaves_quantity = order.leaves_quantity
@@ -240,17 +312,44 @@ def execute(book, events, at, command, owner, number, account, order_id, side, l
     while leaves > 0 and against.best <= last_row:
         slot = book.levels[np.uint64(against.best)].head
         order = book.orders[slot]
-        if rarely(mode != _TRADE and is_self_match(book, account, order.account)):
+        if rarely(mode != c.SELF_MATCH_ALLOWED and is_self_match(book, account, order.account)):
             read_anew()
-            if mode != _CANCEL_INCOMING:
-                at = withdraw(book, events, at, command, slot, _SELF_MATCH_RESTING)
-            if mode != _CANCEL_RESTING:
-                at = incoming_canceled(book, events, at, command, owner, number, account, order_id, side, limit, leaves,
-                                       _SELF_MATCH_INCOMING, _NO_FLAGS)
-                leaves = _NO_LOTS
+            if mode != c.CANCEL_INCOMING:
+                at = withdraw(book, events, at, command, slot, c.SELF_MATCH_RESTING)
+            if mode != c.CANCEL_RESTING:
+                at = incoming_canceled(
+                    book,
+                    events,
+                    at,
+                    command,
+                    owner,
+                    number,
+                    account,
+                    order_id,
+                    side,
+                    limit,
+                    leaves,
+                    c.SELF_MATCH_INCOMING,
+                    c.NONE,
+                )
+                leaves = c.NONE
             continue
-        traded, at = trade(book, events, at, command, owner, number, account, order_id, side, limit, leaves, slot,
-                           order.leaves_quantity, _NO_FLAGS)
+        traded, at = trade(
+            book,
+            events,
+            at,
+            command,
+            owner,
+            number,
+            account,
+            order_id,
+            side,
+            limit,
+            leaves,
+            slot,
+            order.leaves_quantity,
+            c.NONE,
+        )
         leaves -= traded
         if order.leaves_quantity == 0:
             unlink(book, against, slot)
@@ -258,7 +357,8 @@ def execute(book, events, at, command, owner, number, account, order_id, side, l
     return at, leaves
 
 
-# The commands of traders ----------------------------------------------------------------------------------------------
+# The commands of traders --------------------------------------------------------------------------
+
 
 @inlined
 def keep(order, command, leaves):
@@ -279,22 +379,54 @@ def enter(book, events, at, command, limit):
     """
     number, account, side = np.int64(command.instrument), np.int64(command.account), np.int64(command.side)
     leaves = command.quantity
-    tell_named(book, events, at, command, command, command.name_end, _ACCEPTED, _NO_REASON, account, side,
-               np.int64(command.flag_bits), command.sequence, limit, leaves, leaves)
+    tell_named(
+        book,
+        events,
+        at,
+        command,
+        command,
+        command.name_end,
+        c.ACCEPTED,
+        c.OK,
+        account,
+        side,
+        np.int64(command.flag_bits),
+        command.sequence,
+        limit,
+        leaves,
+        leaves,
+    )
     at += 1
     if crosses(book, number, side, limit):
         mode = self_match_mode(book, account, command.flag_bits)
-        if rarely(command.time_in_force == _FOK) and not can_fill(
-                book, number, side, limit, leaves, mode, book.members[np.uint64(account)].group):
-            return incoming_canceled(book, events, at, command, command, number, account, command.sequence, side, limit, leaves,
-                                     _FOK_NOT_FILLED, _NO_FLAGS)
-        at, leaves = execute(book, events, at, command, command, number, account, command.sequence, side, limit, leaves, mode)
+        if rarely(command.time_in_force == c.FOK) and not can_fill(
+            book, number, side, limit, leaves, mode, book.members[np.uint64(account)].group
+        ):
+            return incoming_canceled(
+                book,
+                events,
+                at,
+                command,
+                command,
+                number,
+                account,
+                command.sequence,
+                side,
+                limit,
+                leaves,
+                c.FOK_NOT_FILLED,
+                c.NONE,
+            )
+        at, leaves = execute(
+            book, events, at, command, command, number, account, command.sequence, side, limit, leaves, mode
+        )
     if leaves == 0:
         return at
-    if rarely(command.time_in_force == _IOC or command.time_in_force == _FOK):
-        reason = _IOC_REMAINDER if command.time_in_force == _IOC else _FOK_NOT_FILLED
-        return incoming_canceled(book, events, at, command, command, number, account, command.sequence, side, limit, leaves,
-                                 reason, _NO_FLAGS)
+    if rarely(command.time_in_force == c.IOC or command.time_in_force == c.FOK):
+        reason = c.IOC_REMAINDER if command.time_in_force == c.IOC else c.FOK_NOT_FILLED
+        return incoming_canceled(
+            book, events, at, command, command, number, account, command.sequence, side, limit, leaves, reason, c.NONE
+        )
     slot = new_slot(book)
     keep(book.orders[slot], command, leaves)
     index(book, slot, command.sequence)
@@ -306,7 +438,7 @@ def enter(book, events, at, command, limit):
 @inlined
 def open_after_amend(order, command):
     """The open quantity that an AMEND asks for, lots; zero or less: nothing would be left. RULEBOOK 6.1."""
-    if command.flag_bits & _OPEN_QUANTITY:
+    if command.flag_bits & c.OPEN_QUANTITY:
         return command.quantity
     return command.quantity - (order.quantity - order.leaves_quantity)
 
@@ -322,7 +454,7 @@ def amended(book, events, at, command, slot, ladder, leaves, price_before, keeps
         unlink(book, ladder, slot)
     order.quantity += leaves - open_before
     order.leaves_quantity = leaves
-    event = tell_order(book, events, at, command, order, _AMENDED, _NO_REASON, flags, command.price, order.quantity, leaves)
+    event = tell_order(book, events, at, command, order, c.AMENDED, c.OK, flags, command.price, order.quantity, leaves)
     event.resting_leaves_quantity = open_before
     event.resting_price = price_before
     return at + 1
@@ -341,15 +473,18 @@ def amend(book, events, at, command, slot):
     price_before = price_of(ladder, np.int64(order.level))
     leaves = open_after_amend(order, command)
     if leaves <= 0:
-        return withdraw(book, events, at, command, slot, _AMENDED_TO_FILLED)
+        return withdraw(book, events, at, command, slot, c.AMENDED_TO_FILLED)
     keeps_place = command.price == price_before and leaves <= open_before
-    at = amended(book, events, at, command, slot, ladder, leaves, price_before, keeps_place, np.int64(command.flag_bits))
+    at = amended(
+        book, events, at, command, slot, ladder, leaves, price_before, keeps_place, np.int64(command.flag_bits)
+    )
     if keeps_place:
         return at
     if crosses(book, number, side, command.price):
         mode = self_match_mode(book, account, command.flag_bits)
-        at, leaves = execute(book, events, at, command, order, number, account, order.order_id, side, command.price,
-                             leaves, mode)
+        at, leaves = execute(
+            book, events, at, command, order, number, account, order.order_id, side, command.price, leaves, mode
+        )
         order.leaves_quantity = leaves
     if leaves == 0:
         forget(book, slot)

@@ -46,12 +46,13 @@ Both are `np.record` dtypes, so `row.price` works in compiled and in plain Pytho
 The engine reads the client order id as three integers, and `flags` under a name that np.record does not use itself:
 COMMAND_WORDS and EVENT_WORDS are the same bytes so named.
 """
+
 from typing import Any, NamedTuple
 
 import numpy as np
 
 CLIENT_ORDER_ID = "S20"
-CACHE_LINE = 64                       # bytes
+CACHE_LINE = 64  # bytes
 _WORDS = [("client_0", "<i8"), ("client_1", "<i8"), ("client_2", "<i4")]
 
 
@@ -59,17 +60,24 @@ def record(*fields: tuple[str, str], size: int = 0) -> np.dtype:
     """A record dtype laid out as C would; size: bytes a row takes, where it shall fill cache lines."""
     plain = np.dtype(list(fields), align=True)
     names = [name for name, _ in fields]
-    layout: Any = {"names": names, "formats": [plain[name] for name in names],
-                   "offsets": [offset_of(plain, name) for name in names], "itemsize": max(size, plain.itemsize)}
+    layout: Any = {
+        "names": names,
+        "formats": [plain[name] for name in names],
+        "offsets": [offset_of(plain, name) for name in names],
+        "itemsize": max(size, plain.itemsize),
+    }
     return np.dtype((np.record, np.dtype(layout, align=True)))
 
 
 def overlaid(dtype: np.dtype, name: str, kind: str, first: str) -> np.dtype:
     """The same rows with one field more, which covers those from `first` on."""
     assert dtype.names is not None
-    layout: Any = {"names": [*dtype.names, name], "formats": [*(dtype[field] for field in dtype.names), kind],
-                   "offsets": [*(offset_of(dtype, field) for field in dtype.names), offset_of(dtype, first)],
-                   "itemsize": dtype.itemsize}
+    layout: Any = {
+        "names": [*dtype.names, name],
+        "formats": [*(dtype[field] for field in dtype.names), kind],
+        "offsets": [*(offset_of(dtype, field) for field in dtype.names), offset_of(dtype, first)],
+        "itemsize": dtype.itemsize,
+    }
     return np.dtype((np.record, np.dtype(layout, align=True)))
 
 
@@ -83,24 +91,55 @@ def new_rows(count: int, dtype: np.dtype) -> np.ndarray:
     """Zeroed rows that begin on a cache line, so that a row of 64 bytes is one line and not parts of two."""
     memory = np.zeros(count * dtype.itemsize + CACHE_LINE, np.uint8)
     begin = -memory.ctypes.data % CACHE_LINE
-    return memory[begin:begin + count * dtype.itemsize].view(dtype)
+    return memory[begin : begin + count * dtype.itemsize].view(dtype)
 
 
 def _command(flags, *client):
     return record(
-        ("sequence", "<i8"), ("time", "<i8"), ("order_id", "<i8"), ("price", "<i8"), ("trigger_price", "<i8"),
-        ("quantity", "<i8"), ("display_quantity", "<i8"), ("minimum_quantity", "<i8"), *client, ("instrument", "<i4"),
-        ("account", "<i4"), ("expire_date", "<i4"), ("counterparty", "<i4"), ("kind", "u1"), ("side", "u1"),
-        ("order_type", "u1"), ("time_in_force", "u1"), (flags, "<u4"), ("session", "<u4"))
+        ("sequence", "<i8"),
+        ("time", "<i8"),
+        ("order_id", "<i8"),
+        ("price", "<i8"),
+        ("trigger_price", "<i8"),
+        ("quantity", "<i8"),
+        ("display_quantity", "<i8"),
+        ("minimum_quantity", "<i8"),
+        *client,
+        ("instrument", "<i4"),
+        ("account", "<i4"),
+        ("expire_date", "<i4"),
+        ("counterparty", "<i4"),
+        ("kind", "u1"),
+        ("side", "u1"),
+        ("order_type", "u1"),
+        ("time_in_force", "u1"),
+        (flags, "<u4"),
+        ("session", "<u4"),
+    )
 
 
 def _event(flags, *client):
     return record(
-        ("event_id", "<i8"), ("sequence", "<i8"), ("time", "<i8"), ("order_id", "<i8"), ("price", "<i8"),
-        ("quantity", "<i8"), ("leaves_quantity", "<i8"), ("trade_id", "<i8"), ("resting_order_id", "<i8"),
-        ("resting_leaves_quantity", "<i8"), ("resting_price", "<i8"), *client, ("instrument", "<i4"),
-        ("account", "<i4"), ("resting_account", "<i4"), ("kind", "u1"), ("side", "u1"), ("reason", "<u2"),
-        (flags, "<u4"))
+        ("event_id", "<i8"),
+        ("sequence", "<i8"),
+        ("time", "<i8"),
+        ("order_id", "<i8"),
+        ("price", "<i8"),
+        ("quantity", "<i8"),
+        ("leaves_quantity", "<i8"),
+        ("trade_id", "<i8"),
+        ("resting_order_id", "<i8"),
+        ("resting_leaves_quantity", "<i8"),
+        ("resting_price", "<i8"),
+        *client,
+        ("instrument", "<i4"),
+        ("account", "<i4"),
+        ("resting_account", "<i4"),
+        ("kind", "u1"),
+        ("side", "u1"),
+        ("reason", "<u2"),
+        (flags, "<u4"),
+    )
 
 
 COMMAND = _command("flags", ("client_order_id", CLIENT_ORDER_ID))
@@ -162,6 +201,7 @@ class Event(NamedTuple):
 
 assert Command._fields == COMMAND.names and Event._fields == EVENT.names
 
+# fmt: off
 # A resting order: one cache line. Slot 0 of the pool is nobody: a link that leads to 0 leads nowhere.
 ORDER = record(
     ("order_id", "<i8"),
@@ -272,3 +312,4 @@ MOST_REFILLS = 100                    # an iceberg shows at least such a part of
 MAX_QUANTITY = 1 << 44                # lots of one order; keeps the sum of any book within int64
 NOBODY = 0                            # slot that no order has
 NIL = -1                              # a row or level that does not exist
+# fmt: on

@@ -17,6 +17,7 @@ A side of the book is a SortedDict from price to a queue. Bids are kept under mi
 the first key is the best one. A queue is a dict from order id to Order: dicts remember the order of arrival. Parked
 orders are kept likewise, by trigger price; what is triggered first has the first key.
 """
+
 from calendar import monthrange
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -63,22 +64,22 @@ class Order:
     instrument: int
     account: int
     side: int
-    price: int               # of a STOP that is parked: 0
-    quantity: int            # total, what has filled included
-    leaves_quantity: int     # still open
+    price: int  # of a STOP that is parked: 0
+    quantity: int  # total, what has filled included
+    leaves_quantity: int  # still open
     time_in_force: int
     client_order_id: bytes
-    flags: int = 0           # of the command that entered it
-    order_type: int = OrderType.LIMIT    # what has rested is LIMIT
-    trigger_price: int = 0   # of a parked order
+    flags: int = 0  # of the command that entered it
+    order_type: int = OrderType.LIMIT  # what has rested is LIMIT
+    trigger_price: int = 0  # of a parked order
     parked: bool = False
-    display_quantity: int = 0            # lots that an iceberg shows at a time; 0: it is none
-    shown: int = 0           # lots that a resting iceberg shows now
+    display_quantity: int = 0  # lots that an iceberg shows at a time; 0: it is none
+    shown: int = 0  # lots that a resting iceberg shows now
     expire_date: int = 0
-    minimum_quantity: int = 0            # of a listed offer: least lots of one TAKE
-    counterparty: int = 0    # of a negotiated offer: who may take it
-    linked: int = 0          # id of the order that one of the two cancels; 0: none
-    rows: int = 0            # what it takes of the second allowance (2.8)
+    minimum_quantity: int = 0  # of a listed offer: least lots of one TAKE
+    counterparty: int = 0  # of a negotiated offer: who may take it
+    linked: int = 0  # id of the order that one of the two cancels; 0: none
+    rows: int = 0  # what it takes of the second allowance (2.8)
 
     @property
     def key(self) -> int:
@@ -110,26 +111,26 @@ class Market:
 
     number: int
     terms: Any
-    protection: int                            # ticks (2.2)
-    last_price: int                            # 3.2: before the first trade the reference price
-    previous_settlement: int                   # 8.5: before the first SETTLE the reference price
-    floor: int                                 # 5.6: the band
+    protection: int  # ticks (2.2)
+    last_price: int  # 3.2: before the first trade the reference price
+    previous_settlement: int  # 8.5: before the first SETTLE the reference price
+    floor: int  # 5.6: the band
     ceiling: int
-    daily_limit: int                           # 9.1
-    velocity: int                              # ticks (9.3)
-    velocity_window: int                       # ns
+    daily_limit: int  # 9.1
+    velocity: int  # ticks (9.3)
+    velocity_window: int  # ns
     phase: int
     bids: SortedDict = field(default_factory=SortedDict)
     asks: SortedDict = field(default_factory=SortedDict)
     parked_buys: SortedDict = field(default_factory=SortedDict)
     parked_sells: SortedDict = field(default_factory=SortedDict)
-    slices: dict[int, tuple[int, int]] = field(default_factory=dict)       # 9.3: slice of time -> (low, high)
-    locked: int = 0                            # Side that a limit-locked market is locked on (9.4)
-    locked_days: int = 0                       # in a row; negative: at the floor
-    settled: bool = False                      # since the day began (11.3)
-    offer_id: int = 0                          # 13.2: the order of a one-sided auction that others bid for
-    deadline: int = 0                          # ns, end of its countdown; 0: none has begun
-    collar: int = 0                            # ticks (5.7); belongs to risk, so that here nothing sets it
+    slices: dict[int, tuple[int, int]] = field(default_factory=dict)  # 9.3: slice of time -> (low, high)
+    locked: int = 0  # Side that a limit-locked market is locked on (9.4)
+    locked_days: int = 0  # in a row; negative: at the floor
+    settled: bool = False  # since the day began (11.3)
+    offer_id: int = 0  # 13.2: the order of a one-sided auction that others bid for
+    deadline: int = 0  # ns, end of its countdown; 0: none has begun
+    collar: int = 0  # ticks (5.7); belongs to risk, so that here nothing sets it
 
     def same_side(self, side: int) -> SortedDict:
         return self.bids if side == Side.BUY else self.asks
@@ -202,31 +203,39 @@ def oldest_of_first(queues: SortedDict) -> Order | None:
 class Member:
     """An account as matching sees it."""
 
-    group: object            # equal for accounts of one group
-    self_match: int          # SelfMatch where the order names none
+    group: object  # equal for accounts of one group
+    self_match: int  # SelfMatch where the order names none
 
 
-Refusal = tuple[Reason, int, int]              # 1.2: the reason, the value that broke the rule, the bound
+Refusal = tuple[Reason, int, int]  # 1.2: the reason, the value that broke the rule, the bound
 
-MODE_OF_FLAG = {0: None,
-                int(Flag.SMP_CANCEL_INCOMING): SelfMatch.CANCEL_INCOMING,
-                int(Flag.SMP_CANCEL_RESTING): SelfMatch.CANCEL_RESTING,
-                int(Flag.SMP_CANCEL_BOTH): SelfMatch.CANCEL_BOTH}
+MODE_OF_FLAG = {
+    0: None,
+    int(Flag.SMP_CANCEL_INCOMING): SelfMatch.CANCEL_INCOMING,
+    int(Flag.SMP_CANCEL_RESTING): SelfMatch.CANCEL_RESTING,
+    int(Flag.SMP_CANCEL_BOTH): SelfMatch.CANCEL_BOTH,
+}
 MODE_FLAGS = sum(MODE_OF_FLAG)
 POST_ONLY, OPEN_QUANTITY, PARKED = int(Flag.POST_ONLY), int(Flag.OPEN_QUANTITY), int(Flag.PARKED)
 KNOWN_FLAGS = sum(int(flag) for flag in Flag) - PARKED
 KINDS, SIDES, ORDER_TYPES, TIMES_IN_FORCE = set(CommandKind), set(Side), set(OrderType), set(TimeInForce)
 STOPS = {OrderType.STOP, OrderType.STOP_LIMIT}
-RESTS = {TimeInForce.DAY, TimeInForce.GTC, TimeInForce.GTD, TimeInForce.SESSION}       # 1.5 (106)
+RESTS = {TimeInForce.DAY, TimeInForce.GTC, TimeInForce.GTD, TimeInForce.SESSION}  # 1.5 (106)
 ABOUT_ONE_ORDER = {CommandKind.CANCEL, CommandKind.AMEND, CommandKind.TAKE}
-MOST_TRIGGERED = 100                           # by one command (2.10)
-WIDER = (0, 300, 500)                          # 9.4: 1/10,000 by days limit-locked in a row; later days as the last
+MOST_TRIGGERED = 100  # by one command (2.10)
+WIDER = (0, 300, 500)  # 9.4: 1/10,000 by days limit-locked in a row; later days as the last
 
 # 8.1: why a phase refuses ENTER and AMEND, and why CANCEL
-REFUSES_ENTRY = {Phase.CLOSED: Reason.INSTRUMENT_CLOSED, Phase.AUCTION_MATCH: Reason.AUCTION_MATCHING,
-                 Phase.BREAK: Reason.INSTRUMENT_BREAK, Phase.HALTED: Reason.INSTRUMENT_HALTED,
-                 Phase.CLOSING: Reason.INSTRUMENT_CLOSING, Phase.SETTLEMENT: Reason.INSTRUMENT_SETTLING,
-                 Phase.UNLISTED: Reason.INSTRUMENT_UNLISTED, Phase.EXPIRED: Reason.INSTRUMENT_EXPIRED}
+REFUSES_ENTRY = {
+    Phase.CLOSED: Reason.INSTRUMENT_CLOSED,
+    Phase.AUCTION_MATCH: Reason.AUCTION_MATCHING,
+    Phase.BREAK: Reason.INSTRUMENT_BREAK,
+    Phase.HALTED: Reason.INSTRUMENT_HALTED,
+    Phase.CLOSING: Reason.INSTRUMENT_CLOSING,
+    Phase.SETTLEMENT: Reason.INSTRUMENT_SETTLING,
+    Phase.UNLISTED: Reason.INSTRUMENT_UNLISTED,
+    Phase.EXPIRED: Reason.INSTRUMENT_EXPIRED,
+}
 CANCELS_PASS = {Phase.BREAK, Phase.HALTED, Phase.CLOSING}
 FOLLOWED_BY = {
     Phase.CLOSED: {Phase.CALL_AUCTION, Phase.CONTINUOUS, Phase.HALTED},
@@ -238,24 +247,35 @@ FOLLOWED_BY = {
     Phase.HALTED: {Phase.CALL_AUCTION, Phase.CONTINUOUS, Phase.BREAK, Phase.CLOSING, Phase.CLOSED},
     Phase.CLOSING: {Phase.SETTLEMENT, Phase.CLOSED},
     Phase.SETTLEMENT: {Phase.CLOSED},
-    Phase.UNLISTED: set(), Phase.EXPIRED: set()}
-ENDS_SESSION = {Phase.BREAK, Phase.CLOSING, Phase.CLOSED}                              # 2.13
-COUNTDOWN = 180_000_000_000                    # ns (13.2)
+    Phase.UNLISTED: set(),
+    Phase.EXPIRED: set(),
+}
+ENDS_SESSION = {Phase.BREAK, Phase.CLOSING, Phase.CLOSED}  # 2.13
+COUNTDOWN = 180_000_000_000  # ns (13.2)
 TRADING = {Phase.CONTINUOUS, Phase.LIMIT_LOCKED}
 AFTER_CLOSE = {Phase.CLOSING, Phase.CLOSED, Phase.SETTLEMENT}
 
 # 1.5 (109): what a LIMIT command may set. Ends are there for int64: products of these stay countable.
-FAR, LARGEST_SUM = 1 << 40, 1 << 61                # lots, ticks, orders; fen
-DAY = 86_400_000                                   # ms
+FAR, LARGEST_SUM = 1 << 40, 1 << 61  # lots, ticks, orders; fen
+DAY = 86_400_000  # ms
 LIMIT_RANGE: dict[int, tuple[int, int]] = {
-    **dict.fromkeys(Limit, (0, FAR)), Limit.MAX_ORDER_NOTIONAL: (0, LARGEST_SUM),
+    **dict.fromkeys(Limit, (0, FAR)),
+    Limit.MAX_ORDER_NOTIONAL: (0, LARGEST_SUM),
     Limit.MESSAGES_PER_SECOND: (0, 1_000_000_000),
-    Limit.MESSAGE_BURST: (1, 1 << 20), Limit.ENABLED: (0, 1), Limit.SELF_MATCH: (0, max(SelfMatch)),
-    Limit.GROUP: (0, (1 << 31) - 1), Limit.PROTECTION_INTERVAL: (0, DAY), Limit.INSTRUMENT_MAX_ORDER_QUANTITY: (1, FAR),
-    Limit.INSTRUMENT_MARGIN: (0, 1 << 56), Limit.INSTRUMENT_DAILY_LIMIT: (0, 10_000), Limit.INSTRUMENT_MARGIN_RATE: (0, 10_000),
-    Limit.INSTRUMENT_FEE_RATE: (0, 1_000_000), Limit.INSTRUMENT_VELOCITY_WINDOW: (0, DAY),
-    Limit.INSTRUMENT_RESERVE: (-FAR, FAR)}
-LAST_DATE = 9999_12_31                         # yyyymmdd
+    Limit.MESSAGE_BURST: (1, 1 << 20),
+    Limit.ENABLED: (0, 1),
+    Limit.SELF_MATCH: (0, max(SelfMatch)),
+    Limit.GROUP: (0, (1 << 31) - 1),
+    Limit.PROTECTION_INTERVAL: (0, DAY),
+    Limit.INSTRUMENT_MAX_ORDER_QUANTITY: (1, FAR),
+    Limit.INSTRUMENT_MARGIN: (0, 1 << 56),
+    Limit.INSTRUMENT_DAILY_LIMIT: (0, 10_000),
+    Limit.INSTRUMENT_MARGIN_RATE: (0, 10_000),
+    Limit.INSTRUMENT_FEE_RATE: (0, 1_000_000),
+    Limit.INSTRUMENT_VELOCITY_WINDOW: (0, DAY),
+    Limit.INSTRUMENT_RESERVE: (-FAR, FAR),
+}
+LAST_DATE = 9999_12_31  # yyyymmdd
 
 
 def out_of_range(value: int, lowest: int, highest: int) -> Refusal | None:
@@ -287,21 +307,34 @@ class ReferenceBook:
         if isinstance(accounts, int):
             self.members = [Member(("own", index), SelfMatch.NONE) for index in range(accounts)]
             self.last_firm = 0
-        else:                                  # 4.1: without groups each account is its own
-            self.members = [Member(("own", index) if account.group is None else account.group, account.self_match)
-                            for index, account in enumerate(accounts)]
+        else:  # 4.1: without groups each account is its own
+            self.members = [
+                Member(("own", index) if account.group is None else account.group, account.self_match)
+                for index, account in enumerate(accounts)
+            ]
             self.last_firm = max(getattr(account, "firm", 0) for account in accounts)
         self.max_orders = max_orders
-        self.orders: dict[int, Order] = {}     # resting and parked orders by id
+        self.orders: dict[int, Order] = {}  # resting and parked orders by id
         self.events: list[Event] = []
         self.event_id = 0
         self.trade_id = 0
-        self.trading_date = 0                  # yyyymmdd; 0: none was told
+        self.trading_date = 0  # yyyymmdd; 0: none was told
 
     @staticmethod
     def new_market(number: int, terms: Any) -> Market:
-        market = Market(number, terms, terms.protection, terms.reference_price, terms.reference_price, terms.price_floor,
-                        terms.price_ceiling, terms.daily_limit, terms.velocity, terms.velocity_window * 1_000_000, terms.phase)
+        market = Market(
+            number,
+            terms,
+            terms.protection,
+            terms.reference_price,
+            terms.reference_price,
+            terms.price_floor,
+            terms.price_ceiling,
+            terms.daily_limit,
+            terms.velocity,
+            terms.velocity_window * 1_000_000,
+            terms.phase,
+        )
         market.set_band(terms.reference_price, terms.daily_limit)
         return market
 
@@ -340,15 +373,17 @@ class ReferenceBook:
 
     def refusal(self, command: Command) -> Refusal | None:
         """The first broken rule, in the order of codes.Reason (1.3)."""
-        return (self.row_makes_no_sense(command)
-                or self.phase_forbids(command)
-                or self.order_is_unknown(command)
-                or self.offer_forbids(command)
-                or self.price_is_outside_band(command)
-                or self.trigger_is_wrong(command)
-                or self.bid_is_worse_than_offer(command)
-                or self.book_is_full(command)
-                or self.post_only_would_trade(command))
+        return (
+            self.row_makes_no_sense(command)
+            or self.phase_forbids(command)
+            or self.order_is_unknown(command)
+            or self.offer_forbids(command)
+            or self.price_is_outside_band(command)
+            or self.trigger_is_wrong(command)
+            or self.bid_is_worse_than_offer(command)
+            or self.book_is_full(command)
+            or self.post_only_would_trade(command)
+        )
 
     def row_makes_no_sense(self, command: Command) -> Refusal | None:
         """1.5"""
@@ -366,8 +401,11 @@ class ReferenceBook:
             return Reason.INVALID_SIDE, command.side, 0
         if kind == CommandKind.ENTER and command.order_type not in ORDER_TYPES:
             return Reason.INVALID_ORDER_TYPE, command.order_type, 0
-        if kind == CommandKind.ENTER and (command.time_in_force not in TIMES_IN_FORCE
-                                          or command.order_type in STOPS and command.time_in_force not in RESTS):
+        if kind == CommandKind.ENTER and (
+            command.time_in_force not in TIMES_IN_FORCE
+            or command.order_type in STOPS
+            and command.time_in_force not in RESTS
+        ):
             return Reason.INVALID_TIME_IN_FORCE, command.time_in_force, 0
         if kind in (CommandKind.ENTER, CommandKind.AMEND, CommandKind.TAKE) and not self.flags_make_sense(command):
             return Reason.INVALID_FLAGS, command.flags, 0
@@ -396,30 +434,40 @@ class ReferenceBook:
         mechanism = self.markets[command.instrument].mechanism
         if command.trigger_price and command.order_type not in STOPS:
             return Reason.INVALID_TRIGGER_PRICE, command.trigger_price, 0
-        if command.display_quantity:                                                       # 2.11
+        if command.display_quantity:  # 2.11
             if not rests or command.order_type not in (OrderType.LIMIT, OrderType.STOP_LIMIT):
                 return Reason.INVALID_DISPLAY_QUANTITY, command.display_quantity, 0
             least = least_shown(command.quantity)
-            if not least <= command.display_quantity <= command.quantity:                  # 0 is allowed too
-                return (Reason.INVALID_DISPLAY_QUANTITY, command.display_quantity,
-                        0 if command.display_quantity < 0 else least if command.display_quantity < least else command.quantity)
+            if not least <= command.display_quantity <= command.quantity:  # 0 is allowed too
+                return (
+                    Reason.INVALID_DISPLAY_QUANTITY,
+                    command.display_quantity,
+                    0
+                    if command.display_quantity < 0
+                    else least
+                    if command.display_quantity < least
+                    else command.quantity,
+                )
         may_have_minimum = command.time_in_force == TimeInForce.IOC or mechanism == Mechanism.LISTING
-        largest = command.quantity if may_have_minimum else 0                              # 2.12, 13.1
+        largest = command.quantity if may_have_minimum else 0  # 2.12, 13.1
         if not 0 <= command.minimum_quantity <= largest:
-            return (Reason.INVALID_MINIMUM_QUANTITY, command.minimum_quantity,
-                    0 if command.minimum_quantity < 0 else largest)
-        if command.time_in_force == TimeInForce.GTD:                                       # 2.13
+            return (
+                Reason.INVALID_MINIMUM_QUANTITY,
+                command.minimum_quantity,
+                0 if command.minimum_quantity < 0 else largest,
+            )
+        if command.time_in_force == TimeInForce.GTD:  # 2.13
             if command.expire_date < max(self.trading_date, 1):
                 return Reason.INVALID_EXPIRE_DATE, command.expire_date, max(self.trading_date, 1)
         elif command.expire_date:
             return Reason.INVALID_EXPIRE_DATE, command.expire_date, 0
-        if mechanism == Mechanism.NEGOTIATED:                                              # 13.3
+        if mechanism == Mechanism.NEGOTIATED:  # 13.3
             last = len(self.members) - 1
             if not 0 <= command.counterparty <= last or command.counterparty == command.account:
                 return Reason.INVALID_COUNTERPARTY, command.counterparty, last
         elif command.counterparty:
             return Reason.INVALID_COUNTERPARTY, command.counterparty, 0
-        if command.order_id and (not rests or command.order_type == OrderType.MARKET):     # 2.14
+        if command.order_id and (not rests or command.order_type == OrderType.MARKET):  # 2.14
             return Reason.INVALID_LINK, command.order_id, 0
         return None
 
@@ -442,9 +490,15 @@ class ReferenceBook:
             unknown = None if command.instrument == ALL else self.instrument_is_unknown(command)
             return unknown or (out_of_range(code, 0, max(Phase)) if kind == CommandKind.PHASE else None)
         if kind == CommandKind.KILL_SWITCH:
-            unknown = (self.instrument_is_unknown(command) if code == Scope.INSTRUMENT
-                       else self.account_is_unknown(command) if code == Scope.ACCOUNT
-                       else self.firm_is_unknown(command) if code == Scope.FIRM else None)
+            unknown = (
+                self.instrument_is_unknown(command)
+                if code == Scope.INSTRUMENT
+                else self.account_is_unknown(command)
+                if code == Scope.ACCOUNT
+                else self.firm_is_unknown(command)
+                if code == Scope.FIRM
+                else None
+            )
             return out_of_range(code, 0, max(Scope)) or unknown or out_of_range(value, 0, 1)
         if kind == CommandKind.LIMIT:
             if code not in LIMIT_RANGE:
@@ -454,7 +508,7 @@ class ReferenceBook:
         if kind == CommandKind.CASH:
             return self.account_is_unknown(command) or out_of_range(value, -LARGEST_SUM, LARGEST_SUM)
         if kind == CommandKind.BEGIN_DAY:
-            wrong = out_of_range(value, self.trading_date + 1, LAST_DATE)                 # 11.1
+            wrong = out_of_range(value, self.trading_date + 1, LAST_DATE)  # 11.1
             return wrong or (None if is_date(value) else (Reason.INVALID_VALUE, value, self.trading_date + 1))
         if kind == CommandKind.LIST:
             unknown = self.instrument_is_unknown(command)
@@ -468,7 +522,7 @@ class ReferenceBook:
             return self.instrument_is_unknown(command)
         if kind == CommandKind.LIQUIDATE:
             return self.instrument_is_unknown(command) or self.account_is_unknown(command)
-        return None                            # END_DAY names nothing (2.3)
+        return None  # END_DAY names nothing (2.3)
 
     def instrument_is_unknown(self, command: Command) -> Refusal | None:
         last = len(self.markets) - 1
@@ -480,8 +534,11 @@ class ReferenceBook:
 
     def firm_is_unknown(self, command: Command) -> Refusal | None:
         """The account field of a KILL_SWITCH for a firm is the firm's number."""
-        return None if 0 <= command.account <= self.last_firm else (
-            Reason.UNKNOWN_ACCOUNT, command.account, self.last_firm)
+        return (
+            None
+            if 0 <= command.account <= self.last_firm
+            else (Reason.UNKNOWN_ACCOUNT, command.account, self.last_firm)
+        )
 
     def phase_forbids(self, command: Command) -> Refusal | None:
         """5.3 and 8.1; for operators 8.2 and 9.4"""
@@ -494,10 +551,16 @@ class ReferenceBook:
         if kind == CommandKind.EXPIRE:
             phase = self.markets[command.instrument].phase
             return (Reason.PHASE_TRANSITION, phase, Phase.EXPIRED) if phase in (Phase.UNLISTED, Phase.EXPIRED) else None
-        if kind == CommandKind.SETTLE:                                                     # 11.3
+        if kind == CommandKind.SETTLE:  # 11.3
             phase = self.markets[command.instrument].phase
             return (REFUSES_ENTRY[Phase(phase)], phase, 0) if phase in (Phase.UNLISTED, Phase.EXPIRED) else None
-        if kind not in (CommandKind.ENTER, CommandKind.AMEND, CommandKind.CANCEL, CommandKind.TAKE, CommandKind.LIQUIDATE):
+        if kind not in (
+            CommandKind.ENTER,
+            CommandKind.AMEND,
+            CommandKind.CANCEL,
+            CommandKind.TAKE,
+            CommandKind.LIQUIDATE,
+        ):
             return None
         market = self.markets[command.instrument]
         phase = market.phase
@@ -516,11 +579,17 @@ class ReferenceBook:
             fits = kind != CommandKind.TAKE
         elif kind == CommandKind.ENTER:
             waits = command.order_type == OrderType.LIMIT and command.time_in_force in {*RESTS, TimeInForce.OPENING}
-            fits = (waits and not command.flags & POST_ONLY and not command.display_quantity and not command.order_id
-                    and market.phase == (Phase.CALL_AUCTION if mechanism == Mechanism.ONE_SIDED else Phase.CONTINUOUS))
+            fits = (
+                waits
+                and not command.flags & POST_ONLY
+                and not command.display_quantity
+                and not command.order_id
+                and market.phase == (Phase.CALL_AUCTION if mechanism == Mechanism.ONE_SIDED else Phase.CONTINUOUS)
+            )
         else:
             fits = kind == CommandKind.CANCEL or (
-                kind == CommandKind.TAKE and mechanism != Mechanism.ONE_SIDED and market.phase == Phase.CONTINUOUS)
+                kind == CommandKind.TAKE and mechanism != Mechanism.ONE_SIDED and market.phase == Phase.CONTINUOUS
+            )
         return None if fits else (Reason.WRONG_MECHANISM, mechanism, 0)
 
     def phase_cannot_follow(self, market: Market, phase: int) -> Refusal | None:
@@ -539,8 +608,11 @@ class ReferenceBook:
             return False
         if command.kind in (CommandKind.ENTER, CommandKind.AMEND) and command.flags & POST_ONLY:
             return False
-        return command.kind != CommandKind.ENTER or command.order_type in STOPS or (
-            command.order_type == OrderType.LIMIT and command.time_in_force in {*RESTS, TimeInForce.OPENING})
+        return (
+            command.kind != CommandKind.ENTER
+            or command.order_type in STOPS
+            or (command.order_type == OrderType.LIMIT and command.time_in_force in {*RESTS, TimeInForce.OPENING})
+        )
 
     def order_is_unknown(self, command: Command) -> Refusal | None:
         """5.4; for the order that an ENTER is linked with 2.14; for the offer of a TAKE, which is another's, 13.1"""
@@ -561,8 +633,11 @@ class ReferenceBook:
 
     def offer_forbids(self, command: Command) -> Refusal | None:
         """303 to 307; 108 and 402 of a TAKE, which only the offer can tell"""
-        market = self.markets[command.instrument] if command.kind in (
-            CommandKind.ENTER, CommandKind.CANCEL, CommandKind.TAKE) else None
+        market = (
+            self.markets[command.instrument]
+            if command.kind in (CommandKind.ENTER, CommandKind.CANCEL, CommandKind.TAKE)
+            else None
+        )
         if market is None:
             return None
         if command.kind == CommandKind.TAKE:
@@ -670,8 +745,8 @@ class ReferenceBook:
         side = command.side
         if command.kind == CommandKind.AMEND:
             order = self.orders[command.order_id]
-            side = order.side                                     # 1.5: the side of the order is the book's
-            if order.parked or self.new_open_quantity(command, order) <= 0:    # 6.1: it will be canceled, not trade
+            side = order.side  # 1.5: the side of the order is the book's
+            if order.parked or self.new_open_quantity(command, order) <= 0:  # 6.1: it will be canceled, not trade
                 return None
         best = self.markets[command.instrument].best_opposite(side)
         if best and (best.price <= command.price if side == Side.BUY else best.price >= command.price):
@@ -706,7 +781,7 @@ class ReferenceBook:
             for market in self.markets:
                 market.settled = False
                 if market.phase != Phase.LIMIT_LOCKED:
-                    market.locked = 0                                                      # 9.4: of the day before
+                    market.locked = 0  # 9.4: of the day before
             self.emit(EventKind.DAY_BEGUN, command, instrument=command.instrument, quantity=command.quantity)
         elif kind == CommandKind.LIST:
             self.list_instrument(command)
@@ -726,25 +801,47 @@ class ReferenceBook:
     def enter(self, command: Command) -> None:
         """2: accepted, then traded, then the remainder as the time in force says; stop orders are parked."""
         market = self.markets[command.instrument]
-        order = Order(command.sequence, command.instrument, command.account, command.side, self.limit_price(command),
-                      command.quantity, command.quantity, command.time_in_force, command.client_order_id, command.flags,
-                      command.order_type, command.trigger_price, expire_date=command.expire_date,
-                      minimum_quantity=command.minimum_quantity, counterparty=command.counterparty, linked=command.order_id,
-                      rows=rows_taken(command))
-        if 0 < command.display_quantity < command.quantity:                                # 2.11
+        order = Order(
+            command.sequence,
+            command.instrument,
+            command.account,
+            command.side,
+            self.limit_price(command),
+            command.quantity,
+            command.quantity,
+            command.time_in_force,
+            command.client_order_id,
+            command.flags,
+            command.order_type,
+            command.trigger_price,
+            expire_date=command.expire_date,
+            minimum_quantity=command.minimum_quantity,
+            counterparty=command.counterparty,
+            linked=command.order_id,
+            rows=rows_taken(command),
+        )
+        if 0 < command.display_quantity < command.quantity:  # 2.11
             order.display_quantity = command.display_quantity
         order.parked = command.order_type in STOPS
-        self.emit_order(EventKind.ACCEPTED, command, order, quantity=order.quantity, flags=command.flags,
-                        resting_price=order.trigger_price)
+        self.emit_order(
+            EventKind.ACCEPTED,
+            command,
+            order,
+            quantity=order.quantity,
+            flags=command.flags,
+            resting_price=order.trigger_price,
+        )
         if market.mechanism == Mechanism.ONE_SIDED:
             return self.enter_one_sided(command, market, order)
-        if order.parked or market.phase == Phase.CALL_AUCTION or market.mechanism != Mechanism.ORDER_BOOK:    # 2.9, 8.3, 13.1
+        if (
+            order.parked or market.phase == Phase.CALL_AUCTION or market.mechanism != Mechanism.ORDER_BOOK
+        ):  # 2.9, 8.3, 13.1
             return self.rest(command, order)
         mode = self.self_match_mode(order.flags, order.account)
         if order.time_in_force == TimeInForce.FOK and self.available(command, order, mode) < order.quantity:
-            return self.cancel_incoming(command, order, Reason.FOK_NOT_FILLED)             # 2.5
+            return self.cancel_incoming(command, order, Reason.FOK_NOT_FILLED)  # 2.5
         if command.minimum_quantity and self.available(command, order, mode) < command.minimum_quantity:
-            return self.cancel_incoming(command, order, Reason.MINIMUM_NOT_AVAILABLE)      # 2.12
+            return self.cancel_incoming(command, order, Reason.MINIMUM_NOT_AVAILABLE)  # 2.12
         self.trade_and_rest(command, order, mode)
         return self.trigger_what_is_reached(command, market)
 
@@ -763,7 +860,7 @@ class ReferenceBook:
             price = best.price + (market.protection if side == Side.BUY else -market.protection)
         if collar:
             price = min(max(price, market.last_price - collar), market.last_price + collar)
-        return min(max(price, market.floor), market.ceiling)           # where collar and band do not meet it is refused (406)
+        return min(max(price, market.floor), market.ceiling)  # where collar and band do not meet it is refused (406)
 
     def self_match_mode(self, flags: int, account: int) -> int:
         """4.2: the flag, or else the default of the account."""
@@ -780,7 +877,11 @@ class ReferenceBook:
         if other is None or other.parked:
             return False
         queue = list(self.markets[order.instrument].same_side(order.side)[order.key])
-        return other.key < order.key or other.key == order.key and queue.index(other.order_id) < queue.index(order.order_id)
+        return (
+            other.key < order.key
+            or other.key == order.key
+            and queue.index(other.order_id) < queue.index(order.order_id)
+        )
 
     def available(self, command: Command, order: Order, mode: int) -> int:
         """2.5, 4.3, 2.12: lots that an order could trade at once, if it wanted all there is."""
@@ -790,7 +891,8 @@ class ReferenceBook:
         total = 0
         for queue in market.other_side(order.side).values():
             meets_own = mode not in (SelfMatch.NONE, SelfMatch.CANCEL_RESTING) and any(
-                self.is_self_match(order, resting) for resting in queue.values())
+                self.is_self_match(order, resting) for resting in queue.values()
+            )
             for resting in queue.values():
                 if not order.reaches(resting.price) or self.is_too_far(market, order.side, resting.price, low, high):
                     return total
@@ -844,7 +946,9 @@ class ReferenceBook:
             self.append(resting)
             self.show(command, resting, min(resting.display_quantity, resting.leaves_quantity))
 
-    def tell_trade(self, command: Command, market: Market, order: Order, resting: Order, price: int, quantity: int) -> None:
+    def tell_trade(
+        self, command: Command, market: Market, order: Order, resting: Order, price: int, quantity: int
+    ) -> None:
         """3.3: the trade itself, its event, and what the resting order is linked with."""
         order.leaves_quantity -= quantity
         resting.leaves_quantity -= quantity
@@ -852,9 +956,18 @@ class ReferenceBook:
             self.remove(resting)
         market.note_trade(command.time, price)
         self.trade_id += 1
-        self.emit_order(EventKind.TRADED, command, order, price=price, quantity=quantity, trade_id=self.trade_id,
-                        resting_order_id=resting.order_id, resting_account=resting.account,
-                        resting_leaves_quantity=resting.leaves_quantity, resting_price=resting.price)
+        self.emit_order(
+            EventKind.TRADED,
+            command,
+            order,
+            price=price,
+            quantity=quantity,
+            trade_id=self.trade_id,
+            resting_order_id=resting.order_id,
+            resting_account=resting.account,
+            resting_leaves_quantity=resting.leaves_quantity,
+            resting_price=resting.price,
+        )
         self.cancel_linked(command, resting)
 
     def trade_and_rest(self, command: Command, order: Order, mode: int) -> None:
@@ -862,17 +975,17 @@ class ReferenceBook:
         before = self.trade_id
         is_stopped = self.match(command, order, mode)
         if self.trade_id > before:
-            self.cancel_linked(command, order)                                             # 2.14
+            self.cancel_linked(command, order)  # 2.14
         if order.leaves_quantity == 0:
             return
-        assert order.time_in_force != TimeInForce.FOK      # 2.5: in full, or not at all
+        assert order.time_in_force != TimeInForce.FOK  # 2.5: in full, or not at all
         immediate = order.time_in_force == TimeInForce.IOC
         if is_stopped and (immediate or order.order_type in (OrderType.MARKET, OrderType.STOP)):
-            self.cancel_incoming(command, order, Reason.VELOCITY)                          # 9.3
+            self.cancel_incoming(command, order, Reason.VELOCITY)  # 9.3
         elif immediate:
-            self.cancel_incoming(command, order, Reason.IOC_REMAINDER)                     # 2.4
+            self.cancel_incoming(command, order, Reason.IOC_REMAINDER)  # 2.4
         else:
-            self.rest(command, order)                                                      # 2.1
+            self.rest(command, order)  # 2.1
             if is_stopped:
                 self.change_phase(command, self.markets[order.instrument], Phase.CALL_AUCTION, Reason.VELOCITY)
 
@@ -880,7 +993,7 @@ class ReferenceBook:
         """Come to rest behind all orders at the price (3.4), or be parked behind all with the trigger (2.9)."""
         self.append(order)
         if order.linked:
-            self.orders[order.linked].linked = order.order_id                              # 2.14
+            self.orders[order.linked].linked = order.order_id  # 2.14
         if not order.parked:
             order.order_type = OrderType.LIMIT
             if order.is_iceberg:
@@ -951,28 +1064,34 @@ class ReferenceBook:
         market = self.markets[order.instrument]
         open_quantity = self.new_open_quantity(command, order)
         if open_quantity <= 0:
-            return self.cancel(command, order, Reason.AMENDED_TO_FILLED)                   # 6.1
+            return self.cancel(command, order, Reason.AMENDED_TO_FILLED)  # 6.1
         old_price, old_trigger, old_open_quantity = order.price, order.trigger_price, order.leaves_quantity
         shown = order.shown
-        self.reveal(command, order)                                                        # 2.11
+        self.reveal(command, order)  # 2.11
         stays_at = old_trigger == command.trigger_price if order.parked else old_price == command.price
-        keeps_place = stays_at and open_quantity <= old_open_quantity                      # 6.2
+        keeps_place = stays_at and open_quantity <= old_open_quantity  # 6.2
         if not keeps_place:
             self.remove(order)
         order.price = 0 if order.order_type == OrderType.STOP else command.price
         order.trigger_price = command.trigger_price
         order.quantity += open_quantity - old_open_quantity
         order.leaves_quantity = open_quantity
-        self.emit_order(EventKind.AMENDED, command, order, quantity=order.quantity, flags=command.flags,
-                        resting_leaves_quantity=old_open_quantity,
-                        resting_price=order.trigger_price if order.parked else old_price)
+        self.emit_order(
+            EventKind.AMENDED,
+            command,
+            order,
+            quantity=order.quantity,
+            flags=command.flags,
+            resting_leaves_quantity=old_open_quantity,
+            resting_price=order.trigger_price if order.parked else old_price,
+        )
         if keeps_place:
             if order.is_iceberg and not order.parked:
                 order.shown = open_quantity
                 self.show(command, order, min(shown, open_quantity))
         elif order.parked or market.phase == Phase.CALL_AUCTION:
             self.rest(command, order)
-        else:                                                                              # 6.3
+        else:  # 6.3
             self.trade_and_rest(command, order, self.self_match_mode(command.flags, order.account))
             self.trigger_what_is_reached(command, market)
         return None
@@ -980,12 +1099,26 @@ class ReferenceBook:
     def mass_cancel(self, command: Command) -> None:
         """1.6: the orders of an account, an instrument, a side, or of all, in the order of 2.3."""
         instruments = range(len(self.markets)) if command.instrument == ALL else (command.instrument,)
-        canceled = self.cancel_all(command, (
-            order for instrument in instruments for order in self.all_orders(instrument)
-            if command.account in (ALL, order.account) and command.side in (0, order.side)
-            and not self.is_irrevocable(order)), Reason.MASS_CANCEL)
-        self.emit(EventKind.MASS_CANCELED, command, instrument=command.instrument, account=command.account,
-                  side=command.side, quantity=canceled)
+        canceled = self.cancel_all(
+            command,
+            (
+                order
+                for instrument in instruments
+                for order in self.all_orders(instrument)
+                if command.account in (ALL, order.account)
+                and command.side in (0, order.side)
+                and not self.is_irrevocable(order)
+            ),
+            Reason.MASS_CANCEL,
+        )
+        self.emit(
+            EventKind.MASS_CANCELED,
+            command,
+            instrument=command.instrument,
+            account=command.account,
+            side=command.side,
+            quantity=canceled,
+        )
 
     # Triggers
 
@@ -1031,25 +1164,31 @@ class ReferenceBook:
     def change_phase(self, command: Command, market: Market, phase: int, reason: Reason = Reason.NONE) -> None:
         """One instrument goes over into another phase, or stays in its own, which changes nothing (8.1)."""
         if phase != market.phase:
-            if phase in ENDS_SESSION:                                                      # 8.7
-                self.cancel_all(command, (order for order in self.all_orders(market.number)
-                                          if order.time_in_force == TimeInForce.SESSION), Reason.SESSION_ENDED)
-            trades = phase == Phase.AUCTION_MATCH or phase == Phase.CONTINUOUS and (
-                market.phase == Phase.CALL_AUCTION or market.is_crossed())                 # 8.3
+            if phase in ENDS_SESSION:  # 8.7
+                self.cancel_all(
+                    command,
+                    (order for order in self.all_orders(market.number) if order.time_in_force == TimeInForce.SESSION),
+                    Reason.SESSION_ENDED,
+                )
+            trades = (
+                phase == Phase.AUCTION_MATCH
+                or phase == Phase.CONTINUOUS
+                and (market.phase == Phase.CALL_AUCTION or market.is_crossed())
+            )  # 8.3
             if market.mechanism == Mechanism.ONE_SIDED:
                 self.end_one_sided(command, market, phase, trades)
             elif market.mechanism != Mechanism.ORDER_BOOK:
-                pass                                                                       # 13.1: nothing matches by itself
+                pass  # 13.1: nothing matches by itself
             elif trades:
                 self.hold_auction(command, market)
-            elif phase == Phase.CONTINUOUS:                                                # 2.13
+            elif phase == Phase.CONTINUOUS:  # 2.13
                 self.cancel_opening(command, market)
             if phase == Phase.LIMIT_LOCKED:
                 market.locked = self.side_locked(market)
             elif phase not in AFTER_CLOSE:
-                market.locked = 0                                                          # 9.4: it did not close locked
+                market.locked = 0  # 9.4: it did not close locked
             if phase == Phase.CONTINUOUS:
-                market.slices.clear()                                                      # 9.3
+                market.slices.clear()  # 9.3
             market.phase = phase
         self.emit(EventKind.PHASE, command, instrument=market.number, quantity=phase, reason=reason)
         self.trigger_what_is_reached(command, market)
@@ -1075,8 +1214,14 @@ class ReferenceBook:
         for order in self.resting(market.number):
             if not self.is_second_of_two(order):
                 (bids if order.side == Side.BUY else asks)[order.price] += order.leaves_quantity
-        return [(price, sum(lots for bid, lots in bids.items() if bid >= price),
-                 sum(lots for ask, lots in asks.items() if ask <= price)) for price in range(market.floor, market.ceiling + 1)]
+        return [
+            (
+                price,
+                sum(lots for bid, lots in bids.items() if bid >= price),
+                sum(lots for ask, lots in asks.items() if ask <= price),
+            )
+            for price in range(market.floor, market.ceiling + 1)
+        ]
 
     def auction_price(self, market: Market) -> tuple[int, int] | None:
         """8.4, 8.5: (price, D - S there); None: no bid reaches an offer."""
@@ -1085,8 +1230,11 @@ class ReferenceBook:
         curve = self.auction_curve(market)
         most = max(min(demand, supply) for _, demand, supply in curve)
         above, below = [demand for _, demand, _ in curve][1:] + [0], [0] + [supply for _, _, supply in curve][:-1]
-        best = [(price, demand - supply) for (price, demand, supply), bids, asks in zip(curve, above, below, strict=True)
-                if min(demand, supply) == most and max(bids, asks) <= most]
+        best = [
+            (price, demand - supply)
+            for (price, demand, supply), bids, asks in zip(curve, above, below, strict=True)
+            if min(demand, supply) == most and max(bids, asks) <= most
+        ]
         steps = market.terms.auction
         if steps & AUCTION_IMBALANCE:
             least = min(abs(surplus) for _, surplus in best)
@@ -1101,13 +1249,22 @@ class ReferenceBook:
         price, surplus = self.auction_price(market) or (0, 0)
         lots = self.uncross(command, market, price) if market.is_crossed() else 0
         self.cancel_opening(command, market)
-        self.emit(EventKind.AUCTION, command, instrument=market.number, price=price, quantity=lots,
-                  resting_leaves_quantity=surplus)
+        self.emit(
+            EventKind.AUCTION,
+            command,
+            instrument=market.number,
+            price=price,
+            quantity=lots,
+            resting_leaves_quantity=surplus,
+        )
 
     def cancel_opening(self, command: Command, market: Market) -> None:
         """2.13: orders for the auction alone"""
-        self.cancel_all(command, (order for order in self.resting(market.number)
-                                  if order.time_in_force == TimeInForce.OPENING), Reason.AUCTION_ENDED)
+        self.cancel_all(
+            command,
+            (order for order in self.resting(market.number) if order.time_in_force == TimeInForce.OPENING),
+            Reason.AUCTION_ENDED,
+        )
 
     def uncross(self, command: Command, market: Market, price: int) -> int:
         """8.6: buys best price first, oldest first, each with the sells likewise, all at one price. Returns the lots."""
@@ -1150,8 +1307,18 @@ class ReferenceBook:
         """13.1, 13.3: the taker's order meets the offer it names, at the offer's price."""
         market, offer = self.markets[command.instrument], self.orders[command.order_id]
         side = Side.SELL if offer.side == Side.BUY else Side.BUY
-        order = Order(command.sequence, command.instrument, command.account, side, offer.price, command.quantity,
-                      command.quantity, TimeInForce.FOK, command.client_order_id, command.flags)
+        order = Order(
+            command.sequence,
+            command.instrument,
+            command.account,
+            side,
+            offer.price,
+            command.quantity,
+            command.quantity,
+            TimeInForce.FOK,
+            command.client_order_id,
+            command.flags,
+        )
         self.emit_order(EventKind.ACCEPTED, command, order, quantity=order.quantity, flags=command.flags)
         self.tell_trade(command, market, order, offer, offer.price, command.quantity)
 
@@ -1190,8 +1357,14 @@ class ReferenceBook:
         self.cancel_all(command, self.resting(market.number), Reason.AUCTION_ENDED)
         market.deadline = market.offer_id = 0
         if trades:
-            self.emit(EventKind.AUCTION, command, instrument=market.number, price=price, quantity=lots,
-                      resting_leaves_quantity=bought - sold if lots else 0)
+            self.emit(
+                EventKind.AUCTION,
+                command,
+                instrument=market.number,
+                price=price,
+                quantity=lots,
+                resting_leaves_quantity=bought - sold if lots else 0,
+            )
 
     def uncross_one_sided(self, command: Command, market: Market, offer: Order) -> tuple[int, int]:
         """13.2: bids best price first, oldest first, each at its own price. Returns the price of the last one, and the lots."""
@@ -1220,8 +1393,14 @@ class ReferenceBook:
                     expired += self.cancel_all(command, [order], Reason.DAY_ENDED)
                 elif order.time_in_force == TimeInForce.GTD and order.expire_date <= self.trading_date:
                     expired += self.cancel_all(command, [order], Reason.DATE_REACHED)
-        self.emit(EventKind.DAY_ENDED, command, instrument=command.instrument, account=command.account,
-                  side=command.side, quantity=expired)
+        self.emit(
+            EventKind.DAY_ENDED,
+            command,
+            instrument=command.instrument,
+            account=command.account,
+            side=command.side,
+            quantity=expired,
+        )
 
     def list_instrument(self, command: Command) -> None:
         """8.1: a new month, with the reference price that stands for the last trade and the last settlement"""
@@ -1248,15 +1427,25 @@ class ReferenceBook:
         market.previous_settlement = price
         direction = {0: 0, Side.BUY: 1, Side.SELL: -1}[market.locked]
         in_a_row = market.locked_days * direction > 0
-        if not market.settled:                                                             # 11.3: else it corrects the price
+        if not market.settled:  # 11.3: else it corrects the price
             market.locked_days = market.locked_days + direction if in_a_row else direction
         market.settled = True
         days = abs(market.locked_days)
         market.set_band(price, market.daily_limit and market.daily_limit + WIDER[min(days, len(WIDER) - 1)])
-        self.cancel_all(command, (order for order in self.all_orders(market.number) if self.is_outside(market, order)),
-                        Reason.OUTSIDE_DAILY_LIMITS)
-        self.emit(EventKind.SETTLED, command, instrument=market.number, price=price, leaves_quantity=days,
-                  resting_leaves_quantity=market.floor, resting_price=market.ceiling)
+        self.cancel_all(
+            command,
+            (order for order in self.all_orders(market.number) if self.is_outside(market, order)),
+            Reason.OUTSIDE_DAILY_LIMITS,
+        )
+        self.emit(
+            EventKind.SETTLED,
+            command,
+            instrument=market.number,
+            price=price,
+            leaves_quantity=days,
+            resting_leaves_quantity=market.floor,
+            resting_price=market.ceiling,
+        )
 
     def is_outside(self, market: Market, order: Order) -> bool:
         """9.1 (708): its limit, or the trigger that it waits for."""
@@ -1273,8 +1462,11 @@ class ReferenceBook:
 
     def liquidate(self, command: Command) -> None:
         """11.7, without positions"""
-        self.cancel_all(command, (order for order in self.all_orders(command.instrument) if order.account == command.account),
-                        Reason.LIQUIDATION)
+        self.cancel_all(
+            command,
+            (order for order in self.all_orders(command.instrument) if order.account == command.account),
+            Reason.LIQUIDATION,
+        )
         self.emit(EventKind.LIQUIDATED, command, instrument=command.instrument, account=command.account)
 
     def set_limit(self, command: Command) -> None:
@@ -1283,8 +1475,14 @@ class ReferenceBook:
             self.members[command.account].self_match = command.quantity
         if command.kind == CommandKind.LIMIT and command.order_type == Limit.GROUP:
             self.members[command.account].group = command.quantity
-        self.emit(EventKind(command.kind), command, instrument=command.instrument, account=command.account,
-                  side=command.order_type, quantity=command.quantity)
+        self.emit(
+            EventKind(command.kind),
+            command,
+            instrument=command.instrument,
+            account=command.account,
+            side=command.order_type,
+            quantity=command.quantity,
+        )
 
     # What is told
 
@@ -1294,18 +1492,38 @@ class ReferenceBook:
         first_order_id   of a repeated client order id (5.10): the order that had it first
         """
         order_id = command.order_id if command.kind in ABOUT_ONE_ORDER else 0
-        self.emit(EventKind.REJECTED, command, reason=reason, order_id=order_id, price=command.price,
-                  quantity=command.quantity, side=command.side, flags=command.flags, instrument=command.instrument,
-                  account=command.account, client_order_id=command.client_order_id, resting_leaves_quantity=value,
-                  resting_price=bound, resting_order_id=first_order_id)
+        self.emit(
+            EventKind.REJECTED,
+            command,
+            reason=reason,
+            order_id=order_id,
+            price=command.price,
+            quantity=command.quantity,
+            side=command.side,
+            flags=command.flags,
+            instrument=command.instrument,
+            account=command.account,
+            client_order_id=command.client_order_id,
+            resting_leaves_quantity=value,
+            resting_price=bound,
+            resting_order_id=first_order_id,
+        )
 
     def emit_order(self, kind: EventKind, command: Command, order: Order, **fields: Any) -> None:
         """An event about an order: it carries the order's own names and what stays open; PARKED while it is (2.9)."""
         fields.setdefault("price", order.price)
         fields["flags"] = fields.get("flags", 0) | PARKED * order.parked
-        self.emit(kind, command, order_id=order.order_id, leaves_quantity=order.leaves_quantity,
-                  client_order_id=order.client_order_id, instrument=order.instrument, account=order.account,
-                  side=order.side, **fields)
+        self.emit(
+            kind,
+            command,
+            order_id=order.order_id,
+            leaves_quantity=order.leaves_quantity,
+            client_order_id=order.client_order_id,
+            instrument=order.instrument,
+            account=order.account,
+            side=order.side,
+            **fields,
+        )
 
     def emit(self, kind: EventKind, command: Command, **fields: Any) -> None:
         """1.7: number the event and keep it."""

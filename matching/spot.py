@@ -10,59 +10,35 @@ instrument's Mechanism says how it trades; where that is ORDER_BOOK nothing here
 
 Checks return (reason, value, bound); reason 0: the command passes.
 """
+
 import numpy as np
 
+from matching import codes as c
 from matching.auction import depart, tell_auction, trade_all
 from matching.book import find, is_empty, next_row, opposite, own, price_of, row_of
 from matching.codes import (
-    ALL,
     RESTING_OFFSET,
-    CommandKind,
-    EventKind,
-    Flag,
-    Mechanism,
-    OrderType,
-    Phase,
-    Reason,
-    Side,
-    TimeInForce,
 )
 from matching.jit import code, inlined, outlined
 from matching.kernel import tell, tell_order
 from matching.records import MARKED, NOBODY
 from matching.terms import EVERY_TIME, mass_cancel, offset_flags
 
-COUNTDOWN = code(180_000_000_000)     # ns that a one-sided auction stays open after the last bid that counted
-_TAKE = code(CommandKind.TAKE)
-_BUY, _SELL = code(Side.BUY), code(Side.SELL)
-_ORDER_BOOK, _LISTING = code(Mechanism.ORDER_BOOK), code(Mechanism.LISTING)
-_ONE_SIDED, _NEGOTIATED = code(Mechanism.ONE_SIDED), code(Mechanism.NEGOTIATED)
-_CONTINUOUS, _CALL_AUCTION = code(Phase.CONTINUOUS), code(Phase.CALL_AUCTION)
-_LIMIT, _IOC, _FOK = code(OrderType.LIMIT), code(TimeInForce.IOC), code(TimeInForce.FOK)
-_POST_ONLY, _OFFSET = code(Flag.POST_ONLY), code(Flag.OPEN | Flag.CLOSE | Flag.CLOSE_TODAY)
-_ACCEPTED, _TRADED = code(EventKind.ACCEPTED), code(EventKind.TRADED)
-_COUNTDOWN = code(EventKind.COUNTDOWN)
-_OK, _INVALID_QUANTITY = code(Reason.NONE), code(Reason.INVALID_QUANTITY)
-_INVALID_COUNTERPARTY, _WRONG_MECHANISM = code(Reason.INVALID_COUNTERPARTY), code(Reason.WRONG_MECHANISM)
-_UNKNOWN_ORDER, _IRREVOCABLE = code(Reason.UNKNOWN_ORDER), code(Reason.IRREVOCABLE)
-_NOT_COUNTERPARTY, _OFFER_EXISTS = code(Reason.NOT_COUNTERPARTY), code(Reason.OFFER_EXISTS)
-_NO_OFFER, _AUCTION_OVER = code(Reason.NO_OFFER), code(Reason.AUCTION_OVER)
-_QUANTITY_BELOW_MINIMUM = code(Reason.QUANTITY_BELOW_MINIMUM)
-_PRICE_BEYOND_RESERVE, _AUCTION_ENDED = code(Reason.PRICE_BEYOND_RESERVE), code(Reason.AUCTION_ENDED)
-_EVERYBODY, _NONE = code(ALL), code(0)
+COUNTDOWN = code(180_000_000_000)  # ns that a one-sided auction stays open after the last bid that counted
 
 
-# Who may do what -----------------------------------------------------------------------------------------------------------
+# Who may do what ----------------------------------------------------------------------------------
+
 
 @inlined
 def check_counterparty(book, command):
     """115: a negotiated offer is made to another account, other orders to nobody. RULEBOOK 13.3."""
     counterparty = np.int64(command.counterparty)
-    if book.instruments[np.uint64(command.instrument)].mechanism != _NEGOTIATED:
-        return (_OK if counterparty == 0 else _INVALID_COUNTERPARTY), counterparty, _NONE
+    if book.instruments[np.uint64(command.instrument)].mechanism != c.NEGOTIATED:
+        return (c.OK if counterparty == 0 else c.INVALID_COUNTERPARTY), counterparty, c.NONE
     if counterparty < 0 or counterparty >= len(book.members) or counterparty == command.account:
-        return _INVALID_COUNTERPARTY, counterparty, np.int64(len(book.members) - 1)
-    return _OK, _NONE, _NONE
+        return c.INVALID_COUNTERPARTY, counterparty, np.int64(len(book.members) - 1)
+    return c.OK, c.NONE, c.NONE
 
 
 @inlined
@@ -70,16 +46,21 @@ def check_mechanism(book, command):
     """218: what a mechanism takes, and when. An ENTER is a plain LIMIT order that waits. RULEBOOK 13."""
     instrument = book.instruments[np.uint64(command.instrument)]
     mechanism, phase = np.int64(instrument.mechanism), np.int64(instrument.phase)
-    if command.kind == _TAKE:
-        fits = mechanism in (_LISTING, _NEGOTIATED)
-    elif mechanism == _ORDER_BOOK:
-        return _OK, _NONE, _NONE
+    if command.kind == c.TAKE:
+        fits = mechanism in (c.LISTING, c.NEGOTIATED)
+    elif mechanism == c.ORDER_BOOK:
+        return c.OK, c.NONE, c.NONE
     else:
-        fits = command.order_type == _LIMIT and command.time_in_force != _IOC and command.time_in_force != _FOK and (
-            command.display_quantity | command.order_id) == 0 and command.flag_bits & _POST_ONLY == 0
-    if not fits or phase != (_CALL_AUCTION if mechanism == _ONE_SIDED else _CONTINUOUS):
-        return _WRONG_MECHANISM, mechanism, _NONE
-    return _OK, _NONE, _NONE
+        fits = (
+            command.order_type == c.LIMIT
+            and command.time_in_force != c.IOC
+            and command.time_in_force != c.FOK
+            and (command.display_quantity | command.order_id) == 0
+            and command.flag_bits & c.POST_ONLY == 0
+        )
+    if not fits or phase != (c.CALL_AUCTION if mechanism == c.ONE_SIDED else c.CONTINUOUS):
+        return c.WRONG_MECHANISM, mechanism, c.NONE
+    return c.OK, c.NONE, c.NONE
 
 
 @inlined
@@ -91,7 +72,7 @@ def is_own_group(book, account, other):
 @inlined
 def is_untouched(book, number):
     """Has an instrument no order in its book?"""
-    return is_empty(own(book, number, _BUY)) and is_empty(own(book, number, _SELL))
+    return is_empty(own(book, number, c.BUY)) and is_empty(own(book, number, c.SELL))
 
 
 @outlined
@@ -99,30 +80,30 @@ def check_offer(book, command):
     """304 to 307: who may enter what into a one-sided auction. RULEBOOK 13.2."""
     number = np.int64(command.instrument)
     instrument = book.instruments[np.uint64(number)]
-    if instrument.mechanism != _ONE_SIDED:
-        return _OK, _NONE, _NONE
+    if instrument.mechanism != c.ONE_SIDED:
+        return c.OK, c.NONE, c.NONE
     slot = find(book, instrument.initiator)
     offer = book.orders[slot]
     if slot == NOBODY:
-        return (_OK if is_untouched(book, number) else _NO_OFFER), instrument.initiator, _NONE
+        return (c.OK if is_untouched(book, number) else c.NO_OFFER), instrument.initiator, c.NONE
     if offer.side == command.side:
-        return _OFFER_EXISTS, instrument.initiator, _NONE
+        return c.OFFER_EXISTS, instrument.initiator, c.NONE
     if is_own_group(book, command.account, offer.account):
-        return _NOT_COUNTERPARTY, np.int64(command.account), np.int64(offer.account)
+        return c.NOT_COUNTERPARTY, np.int64(command.account), np.int64(offer.account)
     if instrument.deadline != 0 and command.time >= instrument.deadline:
-        return _AUCTION_OVER, command.time, instrument.deadline
-    return _OK, _NONE, _NONE
+        return c.AUCTION_OVER, command.time, instrument.deadline
+    return c.OK, c.NONE, c.NONE
 
 
 @inlined
 def check_reserve(book, command):
     """412: a bid is not worse than the price of the offer. RULEBOOK 13.2."""
     instrument = book.instruments[np.uint64(command.instrument)]
-    if instrument.mechanism == _ONE_SIDED and find(book, instrument.initiator) != NOBODY:
-        worse = instrument.reserve - command.price if command.side == _BUY else command.price - instrument.reserve
+    if instrument.mechanism == c.ONE_SIDED and find(book, instrument.initiator) != NOBODY:
+        worse = instrument.reserve - command.price if command.side == c.BUY else command.price - instrument.reserve
         if worse > 0:
-            return _PRICE_BEYOND_RESERVE, command.price, instrument.reserve
-    return _OK, _NONE, _NONE
+            return c.PRICE_BEYOND_RESERVE, command.price, instrument.reserve
+    return c.OK, c.NONE, c.NONE
 
 
 @inlined
@@ -131,10 +112,11 @@ def check_revocable(book, slot):
     order = book.orders[slot]
     number = np.int64(order.instrument)
     instrument = book.instruments[np.uint64(number)]
-    if instrument.mechanism == _ONE_SIDED and (
-            order.order_id != instrument.initiator or not is_empty(opposite(book, number, np.int64(order.side)))):
-        return _IRREVOCABLE, order.order_id, instrument.initiator
-    return _OK, _NONE, _NONE
+    if instrument.mechanism == c.ONE_SIDED and (
+        order.order_id != instrument.initiator or not is_empty(opposite(book, number, np.int64(order.side)))
+    ):
+        return c.IRREVOCABLE, order.order_id, instrument.initiator
+    return c.OK, c.NONE, c.NONE
 
 
 @outlined
@@ -147,22 +129,23 @@ def check_take(book, command):
     slot = find(book, command.order_id)
     offer, extra = book.orders[slot], book.extras[slot]
     if slot == NOBODY or offer.instrument != command.instrument:
-        return _UNKNOWN_ORDER, command.order_id, _NONE, nobody
-    negotiated = book.instruments[np.uint64(command.instrument)].mechanism == _NEGOTIATED
+        return c.UNKNOWN_ORDER, command.order_id, c.NONE, nobody
+    negotiated = book.instruments[np.uint64(command.instrument)].mechanism == c.NEGOTIATED
     if command.quantity > offer.leaves_quantity or (negotiated and command.quantity != offer.leaves_quantity):
-        return _INVALID_QUANTITY, command.quantity, offer.leaves_quantity, nobody
-    meant = np.int64(extra.counterparty) if negotiated and offer.terms & MARKED else _NONE
+        return c.INVALID_QUANTITY, command.quantity, offer.leaves_quantity, nobody
+    meant = np.int64(extra.counterparty) if negotiated and offer.terms & MARKED else c.NONE
     if negotiated and command.account != meant:
-        return _NOT_COUNTERPARTY, np.int64(command.account), meant, nobody
+        return c.NOT_COUNTERPARTY, np.int64(command.account), meant, nobody
     if is_own_group(book, command.account, offer.account):
-        return _NOT_COUNTERPARTY, np.int64(command.account), np.int64(offer.account), nobody
-    least = min(extra.minimum_quantity, offer.leaves_quantity) if offer.terms & MARKED else _NONE
+        return c.NOT_COUNTERPARTY, np.int64(command.account), np.int64(offer.account), nobody
+    least = min(extra.minimum_quantity, offer.leaves_quantity) if offer.terms & MARKED else c.NONE
     if command.quantity < least:
-        return _QUANTITY_BELOW_MINIMUM, command.quantity, least, nobody
-    return _OK, _NONE, _NONE, slot
+        return c.QUANTITY_BELOW_MINIMUM, command.quantity, least, nobody
+    return c.OK, c.NONE, c.NONE, slot
 
 
-# Taking --------------------------------------------------------------------------------------------------------------------
+# Taking -------------------------------------------------------------------------------------------
+
 
 @outlined
 def take(book, events, at, command, slot):
@@ -175,13 +158,31 @@ def take(book, events, at, command, slot):
     ladder = own(book, number, np.int64(offer.side))
     price, side, account = price_of(ladder, np.int64(offer.level)), 3 - np.int64(offer.side), np.int64(command.account)
     flags = np.int64(command.flag_bits)
-    tell(book, events, at, command, command, _ACCEPTED, _OK, number, account, side, flags, order_id, price, lots, lots)
+    tell(
+        book, events, at, command, command, c.ACCEPTED, c.OK, number, account, side, flags, order_id, price, lots, lots
+    )
     offer.leaves_quantity -= lots
     book.levels[np.uint64(offer.level)].quantity -= lots
     book.instruments[np.uint64(number)].last_price = price
     book.state[0].trade_id += 1
-    flags = flags & _OFFSET | np.int64(offset_flags(book, slot)) << RESTING_OFFSET
-    event = tell(book, events, at + 1, command, command, _TRADED, _OK, number, account, side, flags, order_id, price, lots, _NONE)
+    flags = flags & c.OFFSET_FLAGS | np.int64(offset_flags(book, slot)) << RESTING_OFFSET
+    event = tell(
+        book,
+        events,
+        at + 1,
+        command,
+        command,
+        c.TRADED,
+        c.OK,
+        number,
+        account,
+        side,
+        flags,
+        order_id,
+        price,
+        lots,
+        c.NONE,
+    )
     event.trade_id = book.state[0].trade_id
     event.resting_order_id = offer.order_id
     event.resting_account = offer.account
@@ -192,7 +193,8 @@ def take(book, events, at, command, slot):
     return at + 2
 
 
-# One-sided auctions --------------------------------------------------------------------------------------------------------
+# One-sided auctions -------------------------------------------------------------------------------
+
 
 @inlined
 def worst_needed(book, bids, lots, row, fewer):
@@ -226,19 +228,30 @@ def note_offer(book, events, at, command):
     bids = own(book, number, np.int64(command.side))
     row = row_of(bids, command.price)
     before = worst_needed(book, bids, lots, row, command.quantity)
-    now = worst_needed(book, bids, lots, row, _NONE)
+    now = worst_needed(book, bids, lots, row, c.NONE)
     if now == bids.end or (before != bids.end and row >= before):
         return at
     instrument.deadline = command.time + COUNTDOWN
     tell_order(
-        book, events, at, command, book.orders[slot], _COUNTDOWN, _OK, _NONE, price_of(bids, now), instrument.deadline, lots)
+        book,
+        events,
+        at,
+        command,
+        book.orders[slot],
+        c.COUNTDOWN,
+        c.OK,
+        c.NONE,
+        price_of(bids, now),
+        instrument.deadline,
+        lots,
+    )
     return at + 1
 
 
 @inlined
 def lots_of(book, side):
     """All lots of a SIDE."""
-    lots = _NONE
+    lots = c.NONE
     row = side.best
     while row < side.end:
         lots += book.levels[np.uint64(row)].quantity
@@ -249,7 +262,7 @@ def lots_of(book, side):
 @outlined
 def call_off(book, events, at, command, number):
     """No offer, no bids, no countdown: what is left of a one-sided auction is canceled. RULEBOOK 13.2."""
-    at, _ = mass_cancel(book, events, at, command, number, _EVERYBODY, _NONE, _AUCTION_ENDED, EVERY_TIME)
+    at, _ = mass_cancel(book, events, at, command, number, c.EVERY, c.NONE, c.AUCTION_ENDED, EVERY_TIME)
     instrument = book.instruments[np.uint64(number)]
     instrument.initiator = 0
     instrument.reserve = 0
@@ -265,8 +278,8 @@ def close_one_sided(book, events, at, command, number):
     """
     instrument = book.instruments[np.uint64(number)]
     slot = find(book, instrument.initiator)
-    bought, sold = lots_of(book, own(book, number, _BUY)), lots_of(book, own(book, number, _SELL))
-    price, volume, surplus = _NONE, min(bought, sold) if slot != NOBODY else _NONE, _NONE
+    bought, sold = lots_of(book, own(book, number, c.BUY)), lots_of(book, own(book, number, c.SELL))
+    price, volume, surplus = c.NONE, min(bought, sold) if slot != NOBODY else c.NONE, c.NONE
     if volume != 0:
         surplus = bought - sold
         side = np.int64(book.orders[slot].side)

@@ -4,20 +4,29 @@ The same steps as in kernel.py, for orders that most markets do not have: `enter
 `withdraw_any`, `mass_cancel`. What such an order has beyond others stands in a row of EXTRA; `mark` gives it one, `leave`
 takes it back. How parked orders come to the market is told in triggers.py, what the circuit breaker allows in breaker.py.
 """
+
 import numpy as np
 
-from matching.book import find, forget, index, is_empty, new_slot, next_row, opposite, own, parked, price_of, rest, row_of, unlink
+from matching import codes as c
+from matching.book import (
+    find,
+    forget,
+    index,
+    is_empty,
+    new_slot,
+    next_row,
+    opposite,
+    own,
+    parked,
+    price_of,
+    rest,
+    row_of,
+    unlink,
+)
 from matching.breaker import goes_on, interrupt, matches, note_trade, reach_after, reach_of
 from matching.codes import (
     ALL,
     RESTING_OFFSET,
-    EventKind,
-    Flag,
-    Mechanism,
-    OrderType,
-    Reason,
-    SelfMatch,
-    TimeInForce,
 )
 from matching.jit import code, inlined, outlined
 from matching.kernel import (
@@ -34,31 +43,16 @@ from matching.kernel import (
 )
 from matching.records import ICEBERG, ICEBERG_ROWS, LINKED, MARKED, NOBODY, PARKED, PARKED_ROWS, TIME_IN_FORCE
 
-_MARKET, _STOP, _STOP_LIMIT = code(OrderType.MARKET), code(OrderType.STOP), code(OrderType.STOP_LIMIT)
-_IOC, _FOK, _GTD = code(TimeInForce.IOC), code(TimeInForce.FOK), code(TimeInForce.GTD)
-_ONE_SIDED = code(Mechanism.ONE_SIDED)
-_OFFSET, _PARKED_FLAG = code(Flag.OPEN | Flag.CLOSE | Flag.CLOSE_TODAY), code(Flag.PARKED)
-_TRADE = code(SelfMatch.NONE)
-_CANCEL_INCOMING, _CANCEL_RESTING = code(SelfMatch.CANCEL_INCOMING), code(SelfMatch.CANCEL_RESTING)
-_ACCEPTED = code(EventKind.ACCEPTED)
-_CANCELED = code(EventKind.CANCELED)
-_DISPLAYED = code(EventKind.DISPLAYED)
-_LINKED_REASON, _VELOCITY = code(Reason.LINKED), code(Reason.VELOCITY)
-_MINIMUM_NOT_AVAILABLE, _DATE_REACHED = code(Reason.MINIMUM_NOT_AVAILABLE), code(Reason.DATE_REACHED)
-_NO_FLAGS, _NO_LOTS = code(0), code(0)
-_MASS_CANCEL = code(Reason.MASS_CANCEL)
-_NO_REASON, _IOC_REMAINDER = code(Reason.NONE), code(Reason.IOC_REMAINDER)
-_FOK_NOT_FILLED, _AMENDED_TO_FILLED = code(Reason.FOK_NOT_FILLED), code(Reason.AMENDED_TO_FILLED)
-_SELF_MATCH_INCOMING, _SELF_MATCH_RESTING = code(Reason.SELF_MATCH_INCOMING), code(Reason.SELF_MATCH_RESTING)
-EVERY_TIME = code(-1)                  # mass_cancel: whatever the time in force
+EVERY_TIME = code(-1)  # mass_cancel: whatever the time in force
 
 
-# What an order shows ---------------------------------------------------------------------------------------------------
+# What an order shows ------------------------------------------------------------------------------
+
 
 @inlined
 def offset_flags(book, slot):
     """The offset flags of an order that is in the pool, as its events bear them."""
-    return book.extras[slot].flag_bits & _OFFSET if book.orders[slot].terms & MARKED else 0
+    return book.extras[slot].flag_bits & c.OFFSET_FLAGS if book.orders[slot].terms & MARKED else 0
 
 
 @inlined
@@ -75,7 +69,7 @@ def displayed(book, events, at, command, slot, price, shown):
     """DISPLAYED: an iceberg shows `shown` lots from now on. RULEBOOK 2.11."""
     order, extra = book.orders[slot], book.extras[slot]
     before = extra.shown
-    event = tell_order(book, events, at, command, order, _DISPLAYED, _NO_REASON, _NO_FLAGS, price, shown, order.leaves_quantity)
+    event = tell_order(book, events, at, command, order, c.DISPLAYED, c.OK, c.NONE, price, shown, order.leaves_quantity)
     event.resting_leaves_quantity = before
     extra.shown = shown
     return at + 1
@@ -98,11 +92,14 @@ def conceal(book, events, at, command, slot, most):
     if order.terms & ICEBERG:
         price = price_of(own(book, order.instrument, order.side), np.int64(order.level))
         extra.shown = order.leaves_quantity
-        return displayed(book, events, at, command, slot, price, min(extra.display_quantity, most, order.leaves_quantity))
+        return displayed(
+            book, events, at, command, slot, price, min(extra.display_quantity, most, order.leaves_quantity)
+        )
     return at
 
 
-# Rows of EXTRA, and pairs ----------------------------------------------------------------------------------------------
+# Rows of EXTRA, and pairs -------------------------------------------------------------------------
+
 
 @inlined
 def clear_extra(extra):
@@ -177,7 +174,8 @@ def link(book, slot, other):
             book.state[0].pairs += 1
 
 
-# Leaving the book ------------------------------------------------------------------------------------------------------
+# Leaving the book ---------------------------------------------------------------------------------
+
 
 @outlined
 def withdraw_any(book, events, at, command, slot, reason):
@@ -190,10 +188,10 @@ def withdraw_any(book, events, at, command, slot, reason):
     price = price_of(side, np.int64(order.level))
     unlink(book, side, slot)
     if order.terms & PARKED:
-        flags |= _PARKED_FLAG
+        flags |= c.PARKED
         price = book.extras[slot].price
         book.instruments[np.uint64(order.instrument)].stops -= 1
-    tell_order(book, events, at, command, order, _CANCELED, reason, flags, price, open_quantity, _NO_LOTS)
+    tell_order(book, events, at, command, order, c.CANCELED, reason, flags, price, open_quantity, c.NONE)
     leave(book, slot)
     return at + 1
 
@@ -203,7 +201,7 @@ def cancel_linked(book, events, at, command, slot):
     """One cancels the other (RULEBOOK 2.14): the order in `slot` has traded or was triggered."""
     other = unlink_pair(book, slot)
     if other != NOBODY:
-        return withdraw_any(book, events, at, command, other, _LINKED_REASON)
+        return withdraw_any(book, events, at, command, other, c.LINKED)
     return at
 
 
@@ -223,9 +221,9 @@ def withdraw_side(book, events, at, command, ladder, account, times, reason):
             time_in_force = np.int64(order.terms & TIME_IN_FORCE)
             why = reason
             chosen = times == EVERY_TIME or times >> time_in_force & 1 != 0
-            if times != EVERY_TIME and time_in_force == _GTD:
+            if times != EVERY_TIME and time_in_force == c.GTD:
                 chosen = chosen and book.extras[slot].expire_date <= book.state[0].trading_date
-                why = _DATE_REACHED
+                why = c.DATE_REACHED
             if chosen and (account == ALL or order.account == account):
                 at = withdraw_any(book, events, at, command, slot, why)
                 canceled += 1
@@ -253,8 +251,12 @@ def mass_cancel(book, events, at, command, instrument, account, side, reason, ti
     for number in range(len(book.instruments)):
         if instrument != ALL and instrument != number:
             continue
-        if reason == _MASS_CANCEL and book.instruments[number].mechanism == _ONE_SIDED and not offer_is_alone(book, number):
-            continue                     # bids of a one-sided auction stay, and its offer once there is one (13.2)
+        if (
+            reason == c.MASS_CANCEL_REASON
+            and book.instruments[number].mechanism == c.ONE_SIDED
+            and not offer_is_alone(book, number)
+        ):
+            continue  # bids of a one-sided auction stay, and its offer once there is one (13.2)
         for place in range(4):
             row = 2 * number + (place & 1)
             if side == 0 or side == (place & 1) + 1:
@@ -264,7 +266,8 @@ def mass_cancel(book, events, at, command, instrument, account, side, reason, ti
     return at, canceled
 
 
-# Matching --------------------------------------------------------------------------------------------------------------
+# Matching -----------------------------------------------------------------------------------------
+
 
 @outlined
 def meet(book, events, at, command, owner, number, account, order_id, side, limit, leaves, slot, flags):
@@ -273,7 +276,9 @@ def meet(book, events, at, command, owner, number, account, order_id, side, limi
     iceberg = order.terms & ICEBERG != 0
     most = extra.shown if iceberg else order.leaves_quantity
     marks = flags | np.int64(offset_flags(book, slot)) << RESTING_OFFSET
-    traded, at = trade(book, events, at, command, owner, number, account, order_id, side, limit, leaves, slot, most, marks)
+    traded, at = trade(
+        book, events, at, command, owner, number, account, order_id, side, limit, leaves, slot, most, marks
+    )
     note_trade(book.instruments[np.uint64(number)])
     if iceberg:
         extra.shown -= traded
@@ -286,7 +291,9 @@ def meet(book, events, at, command, owner, number, account, order_id, side, limi
         row = np.int64(order.level)
         unlink(book, ladder, slot)
         rest(book, ladder, slot, row)
-        at = displayed(book, events, at, command, slot, price_of(ladder, row), min(extra.display_quantity, order.leaves_quantity))
+        at = displayed(
+            book, events, at, command, slot, price_of(ladder, row), min(extra.display_quantity, order.leaves_quantity)
+        )
     return leaves - traded, at
 
 
@@ -311,7 +318,7 @@ def goes_first(book, slot):
 @inlined
 def ends_at(book, level, mode, group):
     """Does self-match prevention cancel the incoming order somewhere in this level?"""
-    if mode != _TRADE and mode != _CANCEL_RESTING:
+    if mode != c.SELF_MATCH_ALLOWED and mode != c.CANCEL_RESTING:
         slot = level.head
         while slot != NOBODY:
             if book.members[np.uint64(book.orders[slot].account)].group == group:
@@ -333,8 +340,8 @@ def can_fill_any(book, number, side, limit, reach, quantity, mode, group):
         slot = level.head
         while slot != NOBODY and quantity > 0:
             order = book.orders[slot]
-            if mode != _TRADE and book.members[np.uint64(order.account)].group == group:
-                if mode != _CANCEL_RESTING:
+            if mode != c.SELF_MATCH_ALLOWED and book.members[np.uint64(order.account)].group == group:
+                if mode != c.CANCEL_RESTING:
                     return False
             elif goes_first(book, slot):
                 # what an iceberg hides goes behind the order that ends it all
@@ -360,25 +367,39 @@ def execute_any(book, events, at, command, owner, number, account, order_id, sid
     against = opposite(book, number, side)
     while leaves > 0 and against.best <= row_of(against, reach):
         slot = book.levels[np.uint64(against.best)].head
-        if mode != _TRADE and is_self_match(book, account, book.orders[slot].account):
-            if mode != _CANCEL_INCOMING:
-                at = withdraw_any(book, events, at, command, slot, _SELF_MATCH_RESTING)
-            if mode != _CANCEL_RESTING:
-                at = incoming_canceled(book, events, at, command, owner, number, account, order_id, side, limit, leaves,
-                                       _SELF_MATCH_INCOMING, flags)
-                leaves = _NO_LOTS
+        if mode != c.SELF_MATCH_ALLOWED and is_self_match(book, account, book.orders[slot].account):
+            if mode != c.CANCEL_INCOMING:
+                at = withdraw_any(book, events, at, command, slot, c.SELF_MATCH_RESTING)
+            if mode != c.CANCEL_RESTING:
+                at = incoming_canceled(
+                    book,
+                    events,
+                    at,
+                    command,
+                    owner,
+                    number,
+                    account,
+                    order_id,
+                    side,
+                    limit,
+                    leaves,
+                    c.SELF_MATCH_INCOMING,
+                    flags,
+                )
+                leaves = c.NONE
             continue
         leaves, at = meet(book, events, at, command, owner, number, account, order_id, side, limit, leaves, slot, flags)
         reach = reach_after(instrument, side, reach, instrument.last_price)
     return at, leaves
 
 
-# The commands of traders ------------------------------------------------------------------------------------------------
+# The commands of traders --------------------------------------------------------------------------
+
 
 @inlined
 def is_parked_type(order_type):
     """Does an order of this type wait for its trigger?"""
-    return order_type >= _STOP
+    return order_type >= c.STOP
 
 
 @inlined
@@ -404,8 +425,14 @@ def keep_any(book, command, leaves, limit):
     traits = ICEBERG if is_iceberg(command) else 0
     if is_parked_type(command.order_type):
         traits |= PARKED
-    if traits != 0 or command.minimum_quantity != 0 or command.counterparty != 0 or command.expire_date != 0 or (
-            command.flag_bits & _OFFSET) or command.order_id != 0:
+    if (
+        traits != 0
+        or command.minimum_quantity != 0
+        or command.counterparty != 0
+        or command.expire_date != 0
+        or (command.flag_bits & c.OFFSET_FLAGS)
+        or command.order_id != 0
+    ):
         mark(book, slot)
         order.terms |= traits
         extra = book.extras[slot]
@@ -426,8 +453,23 @@ def keep_any(book, command, leaves, limit):
 def park(book, events, at, command, limit):
     """A STOP or STOP_LIMIT begins to wait. RULEBOOK 2.9."""
     number, side = np.int64(command.instrument), np.int64(command.side)
-    event = tell(book, events, at, command, command, _ACCEPTED, _NO_REASON, number, np.int64(command.account), side,
-                 np.int64(command.flag_bits) | _PARKED_FLAG, command.sequence, limit, command.quantity, command.quantity)
+    event = tell(
+        book,
+        events,
+        at,
+        command,
+        command,
+        c.ACCEPTED,
+        c.OK,
+        number,
+        np.int64(command.account),
+        side,
+        np.int64(command.flag_bits) | c.PARKED,
+        command.sequence,
+        limit,
+        command.quantity,
+        command.quantity,
+    )
     event.resting_price = command.trigger_price
     other = find(book, command.order_id) if command.order_id != 0 else np.uint32(NOBODY)
     slot = keep_any(book, command, command.quantity, limit)
@@ -445,46 +487,78 @@ def enter_any(book, events, at, command, limit):
     order_id = command.sequence
     if is_parked_type(command.order_type):
         return park(book, events, at, command, limit)
-    leaves, flags = command.quantity, np.int64(command.flag_bits & _OFFSET)
-    tell(book, events, at, command, command, _ACCEPTED, _NO_REASON, number, account, side, np.int64(command.flag_bits),
-         order_id, limit, leaves, leaves)
+    leaves, flags = command.quantity, np.int64(command.flag_bits & c.OFFSET_FLAGS)
+    tell(
+        book,
+        events,
+        at,
+        command,
+        command,
+        c.ACCEPTED,
+        c.OK,
+        number,
+        account,
+        side,
+        np.int64(command.flag_bits),
+        order_id,
+        limit,
+        leaves,
+        leaves,
+    )
     at += 1
     other = find(book, command.order_id) if command.order_id != 0 else np.uint32(NOBODY)
-    passing = command.time_in_force == _IOC or command.time_in_force == _FOK
+    passing = command.time_in_force == c.IOC or command.time_in_force == c.FOK
     interrupted = False
     if matches(book.instruments[np.uint64(number)]):
         mode = self_match_mode(book, account, command.flag_bits)
         reach = reach_of(book, number, side, limit, command.time)
-        least = leaves if command.time_in_force == _FOK else command.minimum_quantity
+        least = leaves if command.time_in_force == c.FOK else command.minimum_quantity
         if least != 0 and not can_fill_any(
-                book, number, side, limit, reach, least, mode, book.members[np.uint64(account)].group):
-            reason = _FOK_NOT_FILLED if command.time_in_force == _FOK else _MINIMUM_NOT_AVAILABLE
-            return incoming_canceled(book, events, at, command, command, number, account, order_id, side, limit, leaves, reason,
-                                     flags)
+            book, number, side, limit, reach, least, mode, book.members[np.uint64(account)].group
+        ):
+            reason = c.FOK_NOT_FILLED if command.time_in_force == c.FOK else c.MINIMUM_NOT_AVAILABLE
+            return incoming_canceled(
+                book, events, at, command, command, number, account, order_id, side, limit, leaves, reason, flags
+            )
         trades = book.state[0].trade_id
-        at, leaves = execute_any(book, events, at, command, command, number, account, order_id, side, limit, reach, leaves, mode,
-                                 flags)
+        at, leaves = execute_any(
+            book, events, at, command, command, number, account, order_id, side, limit, reach, leaves, mode, flags
+        )
         if book.state[0].trade_id != trades and other != NOBODY:
             unlink_pair(book, other)
-            at = withdraw_any(book, events, at, command, other, _LINKED_REASON)
+            at = withdraw_any(book, events, at, command, other, c.LINKED)
             other = np.uint32(NOBODY)
         if leaves != 0 and goes_on(book, number, side, limit):
-            if passing or command.order_type == _MARKET:
-                return incoming_canceled(book, events, at, command, command, number, account, order_id, side, limit, leaves,
-                                         _VELOCITY, flags)
+            if passing or command.order_type == c.MARKET:
+                return incoming_canceled(
+                    book,
+                    events,
+                    at,
+                    command,
+                    command,
+                    number,
+                    account,
+                    order_id,
+                    side,
+                    limit,
+                    leaves,
+                    c.VELOCITY,
+                    flags,
+                )
             interrupted = True
     if leaves == 0:
         return at
     if passing:
-        return incoming_canceled(book, events, at, command, command, number, account, order_id, side, limit, leaves,
-                                 _IOC_REMAINDER, flags)
+        return incoming_canceled(
+            book, events, at, command, command, number, account, order_id, side, limit, leaves, c.IOC_REMAINDER, flags
+        )
     slot = keep_any(book, command, leaves, limit)
     ladder = own(book, number, side)
     rest(book, ladder, slot, row_of(ladder, limit))
     link(book, slot, other)
     at = conceal(book, events, at, command, slot, leaves)
     if interrupted:
-        at = interrupt(book, events, at, command, number, _VELOCITY)
+        at = interrupt(book, events, at, command, number, c.VELOCITY)
     return at
 
 
@@ -495,9 +569,9 @@ def amend_parked(book, events, at, command, slot):
     ladder = parked(book, order.instrument, order.side)
     leaves = open_after_amend(order, command)
     keeps_place = command.trigger_price == extra.trigger_price and leaves <= order.leaves_quantity
-    flags = np.int64(command.flag_bits) & ~_OFFSET | np.int64(offset_flags(book, slot)) | _PARKED_FLAG
+    flags = np.int64(command.flag_bits) & ~c.OFFSET_FLAGS | np.int64(offset_flags(book, slot)) | c.PARKED
     at = amended(book, events, at, command, slot, ladder, leaves, command.trigger_price, keeps_place, flags)
-    if extra.order_type == _STOP_LIMIT:
+    if extra.order_type == c.STOP_LIMIT:
         extra.price = command.price
     events[np.uint64(at - 1)].price = extra.price
     extra.trigger_price = command.trigger_price
@@ -513,7 +587,7 @@ def amend_any(book, events, at, command, slot):
     number, account, side = np.int64(command.instrument), np.int64(command.account), np.int64(order.side)
     leaves = open_after_amend(order, command)
     if leaves <= 0:
-        return withdraw_any(book, events, at, command, slot, _AMENDED_TO_FILLED)
+        return withdraw_any(book, events, at, command, slot, c.AMENDED_TO_FILLED)
     if order.terms & PARKED:
         return amend_parked(book, events, at, command, slot)
     ladder = own(book, number, side)
@@ -521,7 +595,7 @@ def amend_any(book, events, at, command, slot):
     keeps_place = command.price == price_before and leaves <= order.leaves_quantity
     shown = extra.shown
     at = reveal(book, events, at, command, slot)
-    flags = np.int64(command.flag_bits) & ~_OFFSET | np.int64(offset_flags(book, slot))
+    flags = np.int64(command.flag_bits) & ~c.OFFSET_FLAGS | np.int64(offset_flags(book, slot))
     at = amended(book, events, at, command, slot, ladder, leaves, price_before, keeps_place, flags)
     if keeps_place:
         return conceal(book, events, at, command, slot, shown)
@@ -530,8 +604,22 @@ def amend_any(book, events, at, command, slot):
         mode = self_match_mode(book, account, command.flag_bits)
         reach = reach_of(book, number, side, command.price, command.time)
         trades = book.state[0].trade_id
-        at, leaves = execute_any(book, events, at, command, order, number, account, order.order_id, side, command.price, reach,
-                             leaves, mode, np.int64(offset_flags(book, slot)))
+        at, leaves = execute_any(
+            book,
+            events,
+            at,
+            command,
+            order,
+            number,
+            account,
+            order.order_id,
+            side,
+            command.price,
+            reach,
+            leaves,
+            mode,
+            np.int64(offset_flags(book, slot)),
+        )
         order.leaves_quantity = leaves
         if book.state[0].trade_id != trades:
             at = cancel_linked(book, events, at, command, slot)
@@ -542,5 +630,5 @@ def amend_any(book, events, at, command, slot):
     rest(book, ladder, slot, row_of(ladder, command.price))
     at = conceal(book, events, at, command, slot, leaves)
     if interrupted:
-        at = interrupt(book, events, at, command, number, _VELOCITY)
+        at = interrupt(book, events, at, command, number, c.VELOCITY)
     return at

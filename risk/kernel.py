@@ -9,39 +9,29 @@ own and no margin called, take the short way told here; one test leads the other
 
 Checks return (reason, value, bound); reason 0 means that the order passes.
 """
+
 import numpy as np
 
-from matching.codes import RESTING_OFFSET, CommandKind, EventKind, Flag, OrderType, Reason, Side
+from matching import codes as c
+from matching.codes import RESTING_OFFSET
 from matching.jit import code, inlined, rarely, read_anew
 from risk.legs import check_special_exposure, fill_special, hold_special
 from risk.positions import OFFSET, check_offset_flags, move, row_of_exposure, weigh
 from risk.protection import count_resting_fill
 from risk.records import SPECIAL_OFFSET
 
-_BUY, _MARKET = code(Side.BUY), code(OrderType.MARKET)
-_ACCEPTED, _TRADED = code(EventKind.ACCEPTED), code(EventKind.TRADED)
-_AMEND = code(CommandKind.AMEND)
-_CANCELED, _AMENDED = code(EventKind.CANCELED), code(EventKind.AMENDED)
-_LABEL, _REDUCE_ONLY = code(Flag.LABEL), code(Flag.REDUCE_ONLY)
-_OK = code(Reason.NONE)
 _PIECE = code(0xFFFFFFFF)
-_PRICE_OFF_TICK, _QUANTITY_OFF_LOT = code(Reason.PRICE_OFF_TICK), code(Reason.QUANTITY_OFF_LOT)
-_QUANTITY_BELOW_MINIMUM = code(Reason.QUANTITY_BELOW_MINIMUM)
-_PRICE_OUTSIDE_COLLAR = code(Reason.PRICE_OUTSIDE_COLLAR)
-_MAX_ORDER_QUANTITY, _MAX_ORDER_NOTIONAL = code(Reason.MAX_ORDER_QUANTITY), code(Reason.MAX_ORDER_NOTIONAL)
-_MESSAGE_RATE = code(Reason.MESSAGE_RATE)
-_REDUCE = code(Reason.REDUCE_ONLY_WOULD_INCREASE)
-_MAX_LONG, _MAX_SHORT, _CREDIT = code(Reason.MAX_LONG), code(Reason.MAX_SHORT), code(Reason.CREDIT)
 
 
-# The order by itself (RULEBOOK 5.5, 5.7, 5.8) ---------------------------------------------------------------------------
+# The order by itself (RULEBOOK 5.5, 5.7, 5.8) -----------------------------------------------------
+
 
 @inlined
 def check_offset(special, flags, time_in_force):
     """Offset flags (RULEBOOK 10.1). special: LIMIT.special of the instrument; 0 for an AMEND, which bears none anywhere."""
     if (flags & OFFSET) | (special & SPECIAL_OFFSET):
         return check_offset_flags(special, np.int64(flags), np.int64(time_in_force))
-    return _OK, 0, 0
+    return c.OK, 0, 0
 
 
 @inlined
@@ -52,14 +42,14 @@ def check_increments(limit, price, trigger, quantity):
     """
     if limit.price_increment > 1:
         if price % limit.price_increment != 0:
-            return _PRICE_OFF_TICK, price, limit.price_increment
+            return c.PRICE_OFF_TICK, price, limit.price_increment
         if trigger % limit.price_increment != 0:
-            return _PRICE_OFF_TICK, trigger, limit.price_increment
+            return c.PRICE_OFF_TICK, trigger, limit.price_increment
     if quantity < limit.minimum_quantity:
-        return _QUANTITY_BELOW_MINIMUM, quantity, limit.minimum_quantity
+        return c.QUANTITY_BELOW_MINIMUM, quantity, limit.minimum_quantity
     if limit.quantity_increment > 1 and quantity % limit.quantity_increment != 0:
-        return _QUANTITY_OFF_LOT, quantity, limit.quantity_increment
-    return _OK, 0, 0
+        return c.QUANTITY_OFF_LOT, quantity, limit.quantity_increment
+    return c.OK, 0, 0
 
 
 @inlined
@@ -67,16 +57,16 @@ def check_size(account, limit, price, total_quantity, open_quantity, last_price,
     """Collar, largest order, largest notional. price: of a STOP order its trigger, and no collar binds it (RULEBOOK 2.9)."""
     if limit.collar != 0 and bound_by_collar:
         if price > last_price + limit.collar:
-            return _PRICE_OUTSIDE_COLLAR, price, last_price + limit.collar
+            return c.PRICE_OUTSIDE_COLLAR, price, last_price + limit.collar
         if price < last_price - limit.collar:
-            return _PRICE_OUTSIDE_COLLAR, price, last_price - limit.collar
+            return c.PRICE_OUTSIDE_COLLAR, price, last_price - limit.collar
     largest = min(account.max_order_quantity, limit.max_order_quantity)
     if total_quantity > largest:
-        return _MAX_ORDER_QUANTITY, total_quantity, largest
+        return c.MAX_ORDER_QUANTITY, total_quantity, largest
     notional = abs(price) * open_quantity * limit.fen_per_tick
     if notional > account.max_order_notional:
-        return _MAX_ORDER_NOTIONAL, notional, account.max_order_notional
-    return _OK, 0, 0
+        return c.MAX_ORDER_NOTIONAL, notional, account.max_order_notional
+    return c.OK, 0, 0
 
 
 @inlined
@@ -97,20 +87,27 @@ def check_rate(account, time):
     """Generic cell rate algorithm (ITU-T I.371) on command time. A message that passes is counted."""
     early = earliest_message(account)
     if account.message_interval != 0 and time < early:
-        return _MESSAGE_RATE, time, early
+        return c.MESSAGE_RATE, time, early
     count_message(account, time)
-    return _OK, 0, 0
+    return c.OK, 0, 0
 
 
-# Client order ids (RULEBOOK 5.10) ---------------------------------------------------------------------------------------
+# Client order ids (RULEBOOK 5.10) -----------------------------------------------------------------
+
 
 @inlined
 def first_client_order_row(ledger, command):
     """Row of the table where the search for this account's client order id begins."""
     first, second, third = np.int64(command.client_0), np.int64(command.client_1), np.int64(command.client_2)
     # pieces of 32 bits by factors of 28 bits: no sum of six leaves int64
-    words = ((first & _PIECE) * 0x9E3779B + ((first >> 32) & _PIECE) * 0xC2B2AE3 + (second & _PIECE) * 0x85EBCA7
-             + ((second >> 32) & _PIECE) * 0xD6E8FEB + (third & _PIECE) * 0xA3B1955 + np.int64(command.account) * 0xB5297A5)
+    words = (
+        (first & _PIECE) * 0x9E3779B
+        + ((first >> 32) & _PIECE) * 0xC2B2AE3
+        + (second & _PIECE) * 0x85EBCA7
+        + ((second >> 32) & _PIECE) * 0xD6E8FEB
+        + (third & _PIECE) * 0xA3B1955
+        + np.int64(command.account) * 0xB5297A5
+    )
     words ^= words >> 27
     return (words ^ (words >> 17)) & (len(ledger.client_orders) - 1)
 
@@ -122,8 +119,12 @@ def client_order_row(ledger, command):
     row = first_client_order_row(ledger, command)
     while True:
         held = ledger.client_orders[row]
-        if held.order_id == 0 or (held.client_0 == command.client_0 and held.client_1 == command.client_1
-                                  and held.client_2 == command.client_2 and held.account == command.account):
+        if held.order_id == 0 or (
+            held.client_0 == command.client_0
+            and held.client_1 == command.client_1
+            and held.client_2 == command.client_2
+            and held.account == command.account
+        ):
             return row
         row = (row + 1) & last
 
@@ -131,7 +132,7 @@ def client_order_row(ledger, command):
 @inlined
 def names_client_order(command):
     """Does the command carry a client order id that must be unique?"""
-    return (command.client_0 | command.client_1 | command.client_2) != 0 and not command.flag_bits & _LABEL
+    return (command.client_0 | command.client_1 | command.client_2) != 0 and not command.flag_bits & c.LABEL
 
 
 @inlined
@@ -161,7 +162,8 @@ def forget_client_orders(ledger):
         ledger.hub[0].client_orders = 0
 
 
-# The account (RULEBOOK 5.11 to 5.13) ------------------------------------------------------------------------------------
+# The account (RULEBOOK 5.11 to 5.13) --------------------------------------------------------------
+
 
 @inlined
 def check_exposure(ledger, account_index, instrument_index, side, growth, flags):
@@ -172,24 +174,30 @@ def check_exposure(ledger, account_index, instrument_index, side, growth, flags)
     account = ledger.accounts[np.uint64(account_index)]
     limit = ledger.limits[np.uint64(instrument_index)]
     if limit.special | account.called:
-        return check_special_exposure(ledger, np.int64(account_index), np.int64(instrument_index), np.int64(side),
-                                      np.int64(growth), np.int64(flags))
+        return check_special_exposure(
+            ledger,
+            np.int64(account_index),
+            np.int64(instrument_index),
+            np.int64(side),
+            np.int64(growth),
+            np.int64(flags),
+        )
     exposure = ledger.exposures[row_of_exposure(ledger, account_index, instrument_index)]
-    buys = growth * (2 - side)           # a side is 1 or 2: arithmetic instead of a branch nobody can predict
+    buys = growth * (2 - side)  # a side is 1 or 2: arithmetic instead of a branch nobody can predict
     sells = growth - buys
     long = exposure.position + exposure.open_buy + buys
     short = exposure.open_sell + sells - exposure.position
-    reach = long if side == _BUY else short
-    bound = min(account.max_long if side == _BUY else account.max_short, limit.max_position, limit.largest_position)
-    if flags & _REDUCE_ONLY and reach > 0:
-        return _REDUCE, reach, 0
+    reach = long if side == c.BUY else short
+    bound = min(account.max_long if side == c.BUY else account.max_short, limit.max_position, limit.largest_position)
+    if flags & c.REDUCE_ONLY and reach > 0:
+        return c.REDUCE_ONLY_WOULD_INCREASE, reach, 0
     if reach > bound:
-        return _MAX_LONG if side == _BUY else _MAX_SHORT, reach, bound
-    more = max(long, short) - exposure.worst         # as in worst_case
+        return c.MAX_LONG if side == c.BUY else c.MAX_SHORT, reach, bound
+    more = max(long, short) - exposure.worst  # as in worst_case
     margin = account.margin_used + more * limit.margin
     if more > 0 and margin > account.equity:
-        return _CREDIT, margin, account.equity
-    return _OK, 0, 0
+        return c.CREDIT, margin, account.equity
+    return c.OK, 0, 0
 
 
 @inlined
@@ -209,32 +217,37 @@ def breaks_limits(ledger, command, side, price, last_price, total, leaves, growt
     limit = ledger.limits[np.uint64(command.instrument)]
     exposure = ledger.exposures[row_of_exposure(ledger, command.account, command.instrument)]
     unfit = limit.refusal | np.int64(account.refusal | account.tripped)
-    breaks = (unfit != 0) | (total < limit.minimum_quantity) | (
-        total > min(account.max_order_quantity, limit.max_order_quantity)) | (
-        abs(price) * leaves * limit.fen_per_tick > account.max_order_notional) | (
-        account.open_orders + orders > account.max_open_orders)
+    breaks = (
+        (unfit != 0)
+        | (total < limit.minimum_quantity)
+        | (total > min(account.max_order_quantity, limit.max_order_quantity))
+        | (abs(price) * leaves * limit.fen_per_tick > account.max_order_notional)
+        | (account.open_orders + orders > account.max_open_orders)
+    )
     if rarely(account.message_interval != 0):
         breaks |= command.time < earliest_message(account)
     if rarely(limit.price_increment > 1):
-        breaks |= (command.kind == _AMEND or command.order_type != _MARKET) and price % limit.price_increment != 0
+        breaks |= (command.kind == c.AMEND or command.order_type != c.MARKET) and price % limit.price_increment != 0
     if rarely(limit.quantity_increment > 1):
         breaks |= total % limit.quantity_increment != 0
     if rarely(limit.collar != 0):
         breaks |= (price > last_price + limit.collar) | (price < last_price - limit.collar)
-    buys = growth * (2 - side)           # a side is 1 or 2: arithmetic instead of a branch nobody can predict
+    buys = growth * (2 - side)  # a side is 1 or 2: arithmetic instead of a branch nobody can predict
     long = exposure.position + exposure.open_buy + buys
     short = exposure.open_sell + (growth - buys) - exposure.position
-    worst = max(long, short)             # as in worst_case
+    worst = max(long, short)  # as in worst_case
     more = worst - exposure.worst
-    reach, most = (long, account.max_long) if side == _BUY else (short, account.max_short)
+    reach, most = (long, account.max_long) if side == c.BUY else (short, account.max_short)
     breaks |= (reach > min(most, limit.max_position, limit.largest_position)) | (
-        (more > 0) & (account.margin_used + more * limit.margin > account.equity))
-    if rarely(command.flag_bits & _REDUCE_ONLY != 0):
+        (more > 0) & (account.margin_used + more * limit.margin > account.equity)
+    )
+    if rarely(command.flag_bits & c.REDUCE_ONLY != 0):
         breaks |= reach > 0
     return breaks, worst
 
 
-# Hold, release, fill (RULEBOOK 5.14) ------------------------------------------------------------------------------------
+# Hold, release, fill (RULEBOOK 5.14) --------------------------------------------------------------
+
 
 @inlined
 def hold_plain(ledger, account, instrument, side, quantity, orders):
@@ -250,8 +263,15 @@ def hold(ledger, account, instrument, side, quantity, orders, flags):
     flags   offset flags of the order (RULEBOOK 10.1); others mean nothing here
     """
     if ledger.limits[np.uint64(instrument)].special:
-        hold_special(ledger, np.int64(account), np.int64(instrument), np.int64(side), np.int64(quantity), np.int64(orders),
-                     np.int64(flags))
+        hold_special(
+            ledger,
+            np.int64(account),
+            np.int64(instrument),
+            np.int64(side),
+            np.int64(quantity),
+            np.int64(orders),
+            np.int64(flags),
+        )
     else:
         hold_plain(ledger, account, instrument, side, quantity, orders)
 
@@ -272,7 +292,7 @@ def hold_passed(ledger, command, side, growth, orders, worst):
 @inlined
 def count_traded(exposure, side, quantity, turnover, value):
     """What `quantity` traded lots cost, and what fees and average prices are reckoned of. See EXPOSURE."""
-    exposure.cost += turnover if side == _BUY else -turnover
+    exposure.cost += turnover if side == c.BUY else -turnover
     exposure.volume += quantity
     exposure.turnover += turnover
     exposure.value += value
@@ -291,8 +311,16 @@ def fill_plain(ledger, account, instrument, side, quantity, price, leaves):
 def fill(ledger, account, instrument, side, quantity, price, leaves, flags):
     """Turn `quantity` open lots into position; without leaves the order is no longer open. flags: see hold."""
     if ledger.limits[np.uint64(instrument)].special:
-        fill_special(ledger, np.int64(account), np.int64(instrument), np.int64(side), np.int64(quantity), np.int64(price),
-                     np.int64(leaves), np.int64(flags))
+        fill_special(
+            ledger,
+            np.int64(account),
+            np.int64(instrument),
+            np.int64(side),
+            np.int64(quantity),
+            np.int64(price),
+            np.int64(leaves),
+            np.int64(flags),
+        )
     else:
         fill_plain(ledger, account, instrument, side, quantity, price, leaves)
 
@@ -308,9 +336,9 @@ def protect(ledger, event):
 @inlined
 def change_of(event):
     """(lots, orders) more, or fewer, that are open by an ACCEPTED, CANCELED or AMENDED event."""
-    if event.kind == _ACCEPTED:
+    if event.kind == c.ACCEPTED:
         return event.quantity, 1
-    if event.kind == _CANCELED:
+    if event.kind == c.CANCELED:
         return -event.quantity, -1
     return event.leaves_quantity - event.resting_leaves_quantity, 0
 
@@ -320,12 +348,29 @@ def apply_event(ledger, event):
     """Bring exposures up to date with one event. An order counts as open from ACCEPTED until its leaves are zero."""
     kind = event.kind
     flags = np.int64(event.flag_bits)
-    if kind == _TRADED:
-        fill(ledger, event.account, event.instrument, event.side, event.quantity, event.price, event.leaves_quantity, flags)
-        fill(ledger, event.resting_account, event.instrument, 3 - event.side, event.quantity, event.price,
-             event.resting_leaves_quantity, flags >> RESTING_OFFSET)
+    if kind == c.TRADED:
+        fill(
+            ledger,
+            event.account,
+            event.instrument,
+            event.side,
+            event.quantity,
+            event.price,
+            event.leaves_quantity,
+            flags,
+        )
+        fill(
+            ledger,
+            event.resting_account,
+            event.instrument,
+            3 - event.side,
+            event.quantity,
+            event.price,
+            event.resting_leaves_quantity,
+            flags >> RESTING_OFFSET,
+        )
         protect(ledger, event)
-    elif kind == _ACCEPTED or kind == _CANCELED or kind == _AMENDED:
+    elif kind == c.ACCEPTED or kind == c.CANCELED or kind == c.AMENDED:
         held, orders = change_of(event)
         hold(ledger, event.account, event.instrument, event.side, held, orders, flags)
 
@@ -348,23 +393,37 @@ def settle_incoming(ledger, command, order_id, side, quantity, events, first, la
     filled, turnover, value = np.int64(0), np.int64(0), np.int64(0)
     for row in range(first, last):
         event = events[np.uint64(row)]
-        if event.kind == _TRADED:
+        if event.kind == c.TRADED:
             traded = event.price * event.quantity
             filled += event.quantity
             turnover += traded
             value += abs(traded)
             leaves -= event.quantity
-            fill_plain(ledger, event.resting_account, command.instrument, 3 - side, event.quantity, event.price,
-                       event.resting_leaves_quantity)
+            fill_plain(
+                ledger,
+                event.resting_account,
+                command.instrument,
+                3 - side,
+                event.quantity,
+                event.price,
+                event.resting_leaves_quantity,
+            )
             protect(ledger, event)
-        elif event.order_id == order_id:                 # what is left of it is canceled
+        elif event.order_id == order_id:  # what is left of it is canceled
             leaves = np.int64(0)
-        else:                                            # a resting order goes instead of trading with its own kind
+        else:  # a resting order goes instead of trading with its own kind
             hold_plain(ledger, event.account, command.instrument, 3 - side, -event.quantity, -1)
     gone = quantity - leaves
     bought, no_longer_buying = filled * (2 - side), gone * (2 - side)
-    exposure = move(ledger, command.account, command.instrument, 2 * bought - filled, -no_longer_buying, no_longer_buying - gone,
-                    -1 if leaves == 0 else 0)
+    exposure = move(
+        ledger,
+        command.account,
+        command.instrument,
+        2 * bought - filled,
+        -no_longer_buying,
+        no_longer_buying - gone,
+        -1 if leaves == 0 else 0,
+    )
     count_traded(exposure, side, filled, turnover, value)
 
 
@@ -373,10 +432,19 @@ def settle_plain(ledger, events, first, last):
     """settle, where all the events are orders and trades of an instrument that is known to be plain."""
     for row in range(first, last):
         event = events[np.uint64(row)]
-        if event.kind == _TRADED:
-            fill_plain(ledger, event.account, event.instrument, event.side, event.quantity, event.price, event.leaves_quantity)
-            fill_plain(ledger, event.resting_account, event.instrument, 3 - event.side, event.quantity, event.price,
-                       event.resting_leaves_quantity)
+        if event.kind == c.TRADED:
+            fill_plain(
+                ledger, event.account, event.instrument, event.side, event.quantity, event.price, event.leaves_quantity
+            )
+            fill_plain(
+                ledger,
+                event.resting_account,
+                event.instrument,
+                3 - event.side,
+                event.quantity,
+                event.price,
+                event.resting_leaves_quantity,
+            )
             protect(ledger, event)
         else:
             held, orders = change_of(event)

@@ -7,21 +7,16 @@ and value, and so fees, are those of the instrument that traded (12.3).
 At settlement (12.1) lots are a position of the leg as soon as they trade, and count for limits and margin like any other.
 Only their price is to come: till then the instrument traded remembers lots and ticks off, and `settle_legs` adds their cost.
 """
+
 import numpy as np
 
-from matching.codes import Flag, Reason, Side
-from matching.jit import code, inlined, outlined
+from matching import codes as c
+from matching.jit import inlined, outlined
 from risk.positions import check_gross, fill_in, hold_in, reach_and_worst, row_of_exposure
 from risk.records import SPECIAL_AT_SETTLEMENT, SPECIAL_OFFSET, SPECIAL_SPREAD, SPECIAL_TO_LEG
 
-_BUY = code(Side.BUY)
-_REDUCE_ONLY = code(Flag.REDUCE_ONLY)
-_OK, _REDUCE = code(Reason.NONE), code(Reason.REDUCE_ONLY_WOULD_INCREASE)
-_MAX_LONG, _MAX_SHORT, _CREDIT = code(Reason.MAX_LONG), code(Reason.MAX_SHORT), code(Reason.CREDIT)
-_MARGIN_CALLED = code(Reason.MARGIN_CALLED)
+# Which positions ----------------------------------------------------------------------------------
 
-
-# Which positions ---------------------------------------------------------------------------------------------------------
 
 @inlined
 def first_leg(ledger, instrument):
@@ -37,19 +32,20 @@ def second_leg(ledger, instrument):
     return np.int64(limit.leg_far) if limit.special & SPECIAL_SPREAD else np.int64(-1)
 
 
-# Checks (RULEBOOK 5.12, 5.13, 10.3, 10.4, 11.6) ----------------------------------------------------------------------------
+# Checks (RULEBOOK 5.12, 5.13, 10.3, 10.4, 11.6) ---------------------------------------------------
+
 
 @inlined
 def check_reach(ledger, account, leg, side, growth, flags):
     """Reduce-only and the position limits of one leg."""
     reach, _ = reach_and_worst(ledger, account, leg, side, growth, flags)
     limit, terms = ledger.limits[np.uint64(leg)], ledger.accounts[np.uint64(account)]
-    if flags & _REDUCE_ONLY and reach > 0:
-        return _REDUCE, reach, 0
-    bound = min(terms.max_long if side == _BUY else terms.max_short, limit.max_position, limit.largest_position)
+    if flags & c.REDUCE_ONLY and reach > 0:
+        return c.REDUCE_ONLY_WOULD_INCREASE, reach, 0
+    bound = min(terms.max_long if side == c.BUY else terms.max_short, limit.max_position, limit.largest_position)
     if reach > bound:
-        return _MAX_LONG if side == _BUY else _MAX_SHORT, reach, bound
-    return _OK, 0, 0
+        return c.MAX_LONG if side == c.BUY else c.MAX_SHORT, reach, bound
+    return c.OK, 0, 0
 
 
 @inlined
@@ -72,12 +68,12 @@ def check_credit(ledger, account, near, far, side, growth, flags):
         if far >= 0:
             margin += more_far * ledger.limits[np.uint64(far)].margin
         if margin > terms.equity:
-            return _CREDIT, margin, terms.equity
+            return c.CREDIT, margin, terms.equity
         if terms.called:
             leg, more = (near, more_near) if more_near > 0 else (far, more_far)
             worst = ledger.exposures[row_of_exposure(ledger, account, leg)].worst
-            return _MARGIN_CALLED, worst + more, worst
-    return _OK, 0, 0
+            return c.MARGIN_CALLED, worst + more, worst
+    return c.OK, 0, 0
 
 
 @inlined
@@ -85,14 +81,14 @@ def check_closing(ledger, account, leg, side, growth, flags):
     """What only an instrument asks that keeps long and short apart."""
     limit = ledger.limits[np.uint64(leg)]
     if limit.special & SPECIAL_OFFSET == 0:
-        return _OK, 0, 0
+        return c.OK, 0, 0
     return check_gross(ledger.gross[row_of_exposure(ledger, account, leg)], limit.opening_cap, side, growth, flags)
 
 
 @inlined
 def first_of(near, far):
     """Of what two legs broke the rule that comes first; of the same rule the near leg's. (reason, value, bound) each."""
-    return far if far[0] != _OK and (near[0] == _OK or far[0] < near[0]) else near
+    return far if far[0] != c.OK and (near[0] == c.OK or far[0] < near[0]) else near
 
 
 @outlined
@@ -102,16 +98,17 @@ def check_special_exposure(ledger, account, instrument, side, growth, flags):
     broken = check_reach(ledger, account, near, side, growth, flags)
     if far >= 0:
         broken = first_of(broken, check_reach(ledger, account, far, 3 - side, growth, flags))
-    if broken[0] == _OK:
+    if broken[0] == c.OK:
         broken = check_credit(ledger, account, near, far, side, growth, flags)
-    if broken[0] == _OK:
+    if broken[0] == c.OK:
         broken = check_closing(ledger, account, near, side, growth, flags)
         if far >= 0:
             broken = first_of(broken, check_closing(ledger, account, far, 3 - side, growth, flags))
     return broken
 
 
-# Hold, release, fill -------------------------------------------------------------------------------------------------------
+# Hold, release, fill ------------------------------------------------------------------------------
+
 
 @outlined
 def hold_special(ledger, account, instrument, side, quantity, orders, flags):
@@ -128,7 +125,7 @@ def fill_special(ledger, account, instrument, side, quantity, price, leaves, fla
     """As kernel.fill, of any instrument. RULEBOOK 12.2 gives the legs of a spread their prices."""
     limit = ledger.limits[np.uint64(instrument)]
     own = ledger.exposures[row_of_exposure(ledger, account, instrument)]
-    lots = quantity if side == _BUY else -quantity
+    lots = quantity if side == c.BUY else -quantity
     near, far = first_leg(ledger, instrument), second_leg(ledger, instrument)
     if leaves == 0:
         ledger.accounts[np.uint64(account)].open_orders -= 1

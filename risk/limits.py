@@ -4,6 +4,7 @@
 
 A limit that is not given is far away (`FAR`), so that a hub for learning starts open; a venue sets all of them.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +12,12 @@ import numpy as np
 from matching.codes import Limit, Reason, SelfMatch
 from risk.records import Ledger
 
-FAR = 1 << 40                    # lots, orders: beyond any use
-FAR_MONEY = 1 << 61              # fen
-LARGEST_BURST = 1 << 20          # messages; keeps burst x interval within int64
-LARGEST_MARGIN = 1 << 56         # fen an account can need in one instrument; keeps sums within int64
-LARGEST_WINDOW = 86_400_000      # ms, a day
-_WHOLE, _MILLIONTHS = 10_000, 1_000_000          # 1, as daily limits and margin rates, and as fee rates count it
+FAR = 1 << 40  # lots, orders: beyond any use
+FAR_MONEY = 1 << 61  # fen
+LARGEST_BURST = 1 << 20  # messages; keeps burst x interval within int64
+LARGEST_MARGIN = 1 << 56  # fen an account can need in one instrument; keeps sums within int64
+LARGEST_WINDOW = 86_400_000  # ms, a day
+_WHOLE, _MILLIONTHS = 10_000, 1_000_000  # 1, as daily limits and margin rates, and as fee rates count it
 _SECOND, _MILLISECOND = 1_000_000_000, 1_000_000
 
 
@@ -26,25 +27,34 @@ class Account:
 
     name: str
     firm: int = 0
-    group: int | None = None             # accounts of one group do not trade with each other; None: alone
+    group: int | None = None  # accounts of one group do not trade with each other; None: alone
     self_match: SelfMatch = SelfMatch.NONE
-    equity: int = FAR_MONEY              # fen
-    max_order_quantity: int = FAR        # lots
+    equity: int = FAR_MONEY  # fen
+    max_order_quantity: int = FAR  # lots
     max_order_notional: int = FAR_MONEY  # fen
-    max_long: int = FAR                  # lots, worst case, in each instrument
+    max_long: int = FAR  # lots, worst case, in each instrument
     max_short: int = FAR
     max_open_orders: int = FAR
-    messages_per_second: int = 0         # ENTER and AMEND; 0: no limit
+    messages_per_second: int = 0  # ENTER and AMEND; 0: no limit
     message_burst: int = 1
-    protection_lots: int = 0             # that may trade as the resting side within the interval (RULEBOOK 9.6); 0: any
-    protection_interval: int = 0         # ms
+    protection_lots: int = 0  # that may trade as the resting side within the interval (RULEBOOK 9.6); 0: any
+    protection_interval: int = 0  # ms
     enabled: bool = True
 
     def __post_init__(self) -> None:
-        for field, largest in (("firm", 1 << 20), ("equity", FAR_MONEY), ("max_order_quantity", FAR),
-                               ("max_order_notional", FAR_MONEY), ("max_long", FAR), ("max_short", FAR),
-                               ("max_open_orders", FAR), ("messages_per_second", _SECOND), ("message_burst", LARGEST_BURST),
-                               ("protection_lots", FAR), ("protection_interval", LARGEST_WINDOW)):
+        for field, largest in (
+            ("firm", 1 << 20),
+            ("equity", FAR_MONEY),
+            ("max_order_quantity", FAR),
+            ("max_order_notional", FAR_MONEY),
+            ("max_long", FAR),
+            ("max_short", FAR),
+            ("max_open_orders", FAR),
+            ("messages_per_second", _SECOND),
+            ("message_burst", LARGEST_BURST),
+            ("protection_lots", FAR),
+            ("protection_interval", LARGEST_WINDOW),
+        ):
             value = getattr(self, field)
             if not 0 <= value <= largest:
                 raise ValueError(f"account {self.name}: {field} is {value}, must be 0 to {largest}")
@@ -65,18 +75,33 @@ def set_account(ledger: Ledger, index: int, account: Account) -> None:
 
 # By number, as the kernel reads them. A Limit that does not exist has an empty range.
 _RANGES = {
-    Limit.MAX_ORDER_QUANTITY: (0, FAR), Limit.MAX_ORDER_NOTIONAL: (0, FAR_MONEY), Limit.MAX_LONG: (0, FAR),
-    Limit.MAX_SHORT: (0, FAR), Limit.MAX_OPEN_ORDERS: (0, FAR), Limit.MESSAGES_PER_SECOND: (0, _SECOND),
-    Limit.MESSAGE_BURST: (1, LARGEST_BURST), Limit.ENABLED: (0, 1), Limit.SELF_MATCH: (0, max(SelfMatch)),
+    Limit.MAX_ORDER_QUANTITY: (0, FAR),
+    Limit.MAX_ORDER_NOTIONAL: (0, FAR_MONEY),
+    Limit.MAX_LONG: (0, FAR),
+    Limit.MAX_SHORT: (0, FAR),
+    Limit.MAX_OPEN_ORDERS: (0, FAR),
+    Limit.MESSAGES_PER_SECOND: (0, _SECOND),
+    Limit.MESSAGE_BURST: (1, LARGEST_BURST),
+    Limit.ENABLED: (0, 1),
+    Limit.SELF_MATCH: (0, max(SelfMatch)),
     Limit.GROUP: (0, (1 << 31) - 1),
-    Limit.PROTECTION_LOTS: (0, FAR), Limit.PROTECTION_INTERVAL: (0, LARGEST_WINDOW), Limit.PROTECTION_RESET: (0, FAR),
+    Limit.PROTECTION_LOTS: (0, FAR),
+    Limit.PROTECTION_INTERVAL: (0, LARGEST_WINDOW),
+    Limit.PROTECTION_RESET: (0, FAR),
     Limit.INSTRUMENT_MAX_ORDER_QUANTITY: (1, FAR),
-    Limit.INSTRUMENT_MAX_POSITION: (0, FAR), Limit.INSTRUMENT_COLLAR: (0, FAR),
-    Limit.INSTRUMENT_MARGIN: (0, LARGEST_MARGIN), Limit.INSTRUMENT_PROTECTION: (0, FAR),
-    Limit.INSTRUMENT_DAILY_LIMIT: (0, _WHOLE), Limit.INSTRUMENT_MARGIN_RATE: (0, _WHOLE),
-    Limit.INSTRUMENT_FEE_PER_LOT: (0, FAR), Limit.INSTRUMENT_FEE_RATE: (0, _MILLIONTHS),
-    Limit.INSTRUMENT_VELOCITY: (0, FAR), Limit.INSTRUMENT_VELOCITY_WINDOW: (0, LARGEST_WINDOW),
-    Limit.INSTRUMENT_OPENING_CAP: (0, FAR), Limit.INSTRUMENT_RESERVE: (-FAR, FAR)}
+    Limit.INSTRUMENT_MAX_POSITION: (0, FAR),
+    Limit.INSTRUMENT_COLLAR: (0, FAR),
+    Limit.INSTRUMENT_MARGIN: (0, LARGEST_MARGIN),
+    Limit.INSTRUMENT_PROTECTION: (0, FAR),
+    Limit.INSTRUMENT_DAILY_LIMIT: (0, _WHOLE),
+    Limit.INSTRUMENT_MARGIN_RATE: (0, _WHOLE),
+    Limit.INSTRUMENT_FEE_PER_LOT: (0, FAR),
+    Limit.INSTRUMENT_FEE_RATE: (0, _MILLIONTHS),
+    Limit.INSTRUMENT_VELOCITY: (0, FAR),
+    Limit.INSTRUMENT_VELOCITY_WINDOW: (0, LARGEST_WINDOW),
+    Limit.INSTRUMENT_OPENING_CAP: (0, FAR),
+    Limit.INSTRUMENT_RESERVE: (-FAR, FAR),
+}
 LIMIT_LOW, LIMIT_HIGH = np.full(256, 1, np.int64), np.full(256, 0, np.int64)
 for _limit, _range in _RANGES.items():
     LIMIT_LOW[_limit], LIMIT_HIGH[_limit] = _range

@@ -4,22 +4,21 @@ Everything here is about one account and one instrument that positions are kept 
 is told in risk/legs.py. `move` is the way of net positions and the only one that most orders take. With SPECIAL_OFFSET
 there is a row of GROSS beside the EXPOSURE, whose position stays the net of the two.
 """
+
 import numpy as np
 
-from matching.codes import Flag, Reason, Side, TimeInForce
+from matching import codes as c
+from matching.codes import TimeInForce
 from matching.jit import code, inlined, outlined
 from risk.records import SPECIAL_OFFSET
 
-_BUY = code(Side.BUY)
-_OPEN, _CLOSE, _CLOSE_TODAY = code(Flag.OPEN), code(Flag.CLOSE), code(Flag.CLOSE_TODAY)
-OFFSET = _OPEN | _CLOSE | _CLOSE_TODAY
-_CLOSING = _CLOSE | _CLOSE_TODAY
+OFFSET = c.OPEN | c.CLOSE | c.CLOSE_TODAY
+_CLOSING = c.CLOSE | c.CLOSE_TODAY
 _OUTLIVES_DAY = 1 << code(TimeInForce.GTC) | 1 << code(TimeInForce.GTD)
-_OK, _INVALID_OFFSET = code(Reason.NONE), code(Reason.INVALID_OFFSET)
-_CLOSE_EXCEEDS, _OPENING_CAP = code(Reason.CLOSE_EXCEEDS_POSITION), code(Reason.OPENING_CAP)
 
 
-# Net positions -----------------------------------------------------------------------------------------------------------
+# Net positions ------------------------------------------------------------------------------------
+
 
 @inlined
 def row_of_exposure(ledger, account, instrument):
@@ -52,11 +51,18 @@ def move(ledger, account_index, instrument_index, position, open_buy, open_sell,
     exposure.open_buy += open_buy
     exposure.open_sell += open_sell
     account.open_orders += orders
-    weigh(ledger, account, exposure, instrument_index, worst_case(exposure.position, exposure.open_buy, exposure.open_sell))
+    weigh(
+        ledger,
+        account,
+        exposure,
+        instrument_index,
+        worst_case(exposure.position, exposure.open_buy, exposure.open_sell),
+    )
     return exposure
 
 
-# Long and short kept apart (RULEBOOK 10) -----------------------------------------------------------------------------------
+# Long and short kept apart (RULEBOOK 10) ----------------------------------------------------------
+
 
 @outlined
 def check_offset_flags(special, flags, time_in_force):
@@ -64,9 +70,9 @@ def check_offset_flags(special, flags, time_in_force):
     day, for tomorrow its lots are yesterday's."""
     offset = flags & OFFSET
     one = offset != 0 and offset & (offset - 1) == 0
-    if special & SPECIAL_OFFSET == 0 or not one or (offset == _CLOSE_TODAY and (1 << time_in_force) & _OUTLIVES_DAY):
-        return _INVALID_OFFSET, flags, 0
-    return _OK, 0, 0
+    if special & SPECIAL_OFFSET == 0 or not one or (offset == c.CLOSE_TODAY and (1 << time_in_force) & _OUTLIVES_DAY):
+        return c.INVALID_OFFSET, flags, 0
+    return c.OK, 0, 0
 
 
 @inlined
@@ -78,23 +84,23 @@ def closes(flags):
 @inlined
 def only_today(flags):
     """Does a closing order close what was opened today? Orders of the hub may close either, the older first."""
-    return flags & _CLOSING == _CLOSE_TODAY
+    return flags & _CLOSING == c.CLOSE_TODAY
 
 
 @inlined
 def open_gross(gross, side, quantity, flags):
     """`quantity` more open lots (negative: fewer) that would open or close."""
     if not closes(flags):
-        if side == _BUY:
+        if side == c.BUY:
             gross.opening_buy += quantity
         else:
             gross.opening_sell += quantity
     elif only_today(flags):
-        if side == _BUY:
+        if side == c.BUY:
             gross.closing_short_today += quantity
         else:
             gross.closing_long_today += quantity
-    elif side == _BUY:
+    elif side == c.BUY:
         gross.closing_short += quantity
     else:
         gross.closing_long += quantity
@@ -117,8 +123,8 @@ def fill_gross(gross, side, quantity, flags):
     """
     opened = quantity
     if closes(flags):
-        closed = min(quantity, gross.short if side == _BUY else gross.long)
-        if side == _BUY:
+        closed = min(quantity, gross.short if side == c.BUY else gross.long)
+        if side == c.BUY:
             gross.short_today = left_of_today(gross.short, gross.short_today, closed, only_today(flags))
             gross.short -= closed
         else:
@@ -127,7 +133,7 @@ def fill_gross(gross, side, quantity, flags):
         opened = quantity - closed
     else:
         gross.opened += opened
-    if side == _BUY:
+    if side == c.BUY:
         gross.long += opened
         gross.long_today += opened
     else:
@@ -139,7 +145,7 @@ def fill_gross(gross, side, quantity, flags):
 def check_gross(gross, cap, side, growth, flags):
     """RULEBOOK 10.3 and 10.4: does a closing order find what it closes, does an opening one keep to the day's cap?"""
     if closes(flags):
-        if side == _BUY:
+        if side == c.BUY:
             held, today = gross.short, gross.short_today
             open_today, open_older = gross.closing_short_today, gross.closing_short
         else:
@@ -147,15 +153,16 @@ def check_gross(gross, cap, side, growth, flags):
             open_today, open_older = gross.closing_long_today, gross.closing_long
         free = today - open_today if only_today(flags) else held - today - open_older
         if growth > free:
-            return _CLOSE_EXCEEDS, growth, max(free, 0)
+            return c.CLOSE_EXCEEDS_POSITION, growth, max(free, 0)
     elif cap != 0:
         opened = gross.opened + gross.opening_buy + gross.opening_sell + growth
         if opened > cap:
-            return _OPENING_CAP, opened, cap
-    return _OK, 0, 0
+            return c.OPENING_CAP, opened, cap
+    return c.OK, 0, 0
 
 
-# Either way ------------------------------------------------------------------------------------------------------------------
+# Either way ---------------------------------------------------------------------------------------
+
 
 @inlined
 def reach_and_worst(ledger, account, instrument, side, growth, flags):
@@ -167,19 +174,19 @@ def reach_and_worst(ledger, account, instrument, side, growth, flags):
         if closes(flags):
             return 0, exposure.worst
         gross = ledger.gross[row]
-        reach = (gross.long + gross.opening_buy if side == _BUY else gross.short + gross.opening_sell) + growth
+        reach = (gross.long + gross.opening_buy if side == c.BUY else gross.short + gross.opening_sell) + growth
         return reach, max(reach, exposure.worst)
-    buys = growth if side == _BUY else 0
+    buys = growth if side == c.BUY else 0
     sells = growth - buys
     long = exposure.position + exposure.open_buy + buys
     short = exposure.open_sell + sells - exposure.position
-    return long if side == _BUY else short, max(long, short)
+    return long if side == c.BUY else short, max(long, short)
 
 
 @inlined
 def hold_in(ledger, account, instrument, side, quantity, flags):
     """Hold `quantity` more open lots of one side in an instrument that positions are kept in; negative: release them."""
-    bought = quantity if side == _BUY else 0
+    bought = quantity if side == c.BUY else 0
     if ledger.limits[np.uint64(instrument)].special & SPECIAL_OFFSET:
         open_gross(ledger.gross[row_of_exposure(ledger, account, instrument)], side, quantity, flags)
         move_gross(ledger, account, instrument, 0, bought, quantity - bought)
@@ -190,7 +197,7 @@ def hold_in(ledger, account, instrument, side, quantity, flags):
 @inlined
 def fill_in(ledger, account, instrument, side, quantity, flags):
     """Turn `quantity` open lots of one side into position. Returns the exposure, whose cost is the caller's to change."""
-    bought = quantity if side == _BUY else 0
+    bought = quantity if side == c.BUY else 0
     sold = quantity - bought
     if ledger.limits[np.uint64(instrument)].special & SPECIAL_OFFSET:
         gross = ledger.gross[row_of_exposure(ledger, account, instrument)]
@@ -213,7 +220,8 @@ def move_gross(ledger, account_index, instrument_index, position, open_buy, open
     return exposure
 
 
-# What operators do with positions --------------------------------------------------------------------------------------------
+# What operators do with positions -----------------------------------------------------------------
+
 
 @outlined
 def end_positions_day(ledger):

@@ -1,16 +1,15 @@
 """Market-maker protection: an account that trades too much at once as the resting side is taken out. RULEBOOK 9.6.
 
 Counting happens as the trades are settled; the orders of a tripped account are canceled at the end of the command, by
-exchange/kernel.py, which finds them with `next_tripped`.
+exchange/engine/lanes.py, which finds them with `next_tripped`.
 """
+
 import numpy as np
 
-from matching.codes import Limit, Reason
-from matching.jit import code, inlined, outlined
+from matching import codes as c
+from matching.jit import inlined, outlined
 from matching.records import NIL
 
-_OK, _TRIPPED = code(Reason.NONE), code(Reason.PROTECTION_TRIPPED)
-_LOTS, _INTERVAL, _RESET = code(Limit.PROTECTION_LOTS), code(Limit.PROTECTION_INTERVAL), code(Limit.PROTECTION_RESET)
 _MILLISECOND = 1_000_000
 
 
@@ -18,8 +17,8 @@ _MILLISECOND = 1_000_000
 def check_protection(account):
     """New orders of a tripped account are refused until it is reset. account: its row."""
     if account.tripped:
-        return _TRIPPED, account.protection_traded, account.protection_lots
-    return _OK, 0, 0
+        return c.PROTECTION_TRIPPED, account.protection_traded, account.protection_lots
+    return c.OK, 0, 0
 
 
 @outlined
@@ -51,11 +50,11 @@ def next_tripped(ledger, number):
 @outlined
 def set_protection(account, which, value):
     """LIMIT of an account: PROTECTION_LOTS, PROTECTION_INTERVAL (ms) or PROTECTION_RESET; others do nothing here."""
-    if which == _LOTS:
+    if which == c.LIMIT_PROTECTION_LOTS:
         account.protection_lots = value
-    elif which == _INTERVAL:
+    elif which == c.LIMIT_PROTECTION_INTERVAL:
         account.protection_interval = value * _MILLISECOND
-    elif which == _RESET:
+    elif which == c.LIMIT_PROTECTION_RESET:
         account.tripped = 0
         account.protection_begun = 0
         account.protection_traded = 0

@@ -3,6 +3,7 @@
 `new_ledger` makes the memory of the risk module: one ACCOUNT a trading account, one LIMIT an instrument, one EXPOSURE
 an account and instrument, and the day's client order ids.
 """
+
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from matching.records import CACHE_LINE, COMMAND_WORDS, new_rows, record
 _WORDS = [(name, COMMAND_WORDS[name].str) for name in ("client_0", "client_1", "client_2")]
 
 
+# fmt: off
 ACCOUNT = record(
     ("equity", "<i8"),                # fen
     ("margin_used", "<i8"),           # fen, initial margin of the worst case over all instruments
@@ -107,28 +109,40 @@ HUB = record(
     ("fees", "<i8"),                  # fen, all that accounts have ever paid
     ("maintenance", "<i8"),           # 1/10,000 of the initial margin of positions, below which margin is called
     ("tripped", "<i8"))               # accounts whose market-maker protection this command has tripped
+# fmt: on
 
 
 class Ledger(NamedTuple):
     """Everything risk knows: m accounts, n instruments."""
 
-    accounts: np.ndarray              # ACCOUNT (m)
-    limits: np.ndarray                # LIMIT (n)
-    exposures: np.ndarray             # EXPOSURE (m * n), row account * n + instrument
-    gross: np.ndarray                 # GROSS (m * n), likewise
-    firms: np.ndarray                 # int32 (number of firms), 1: killed
-    client_orders: np.ndarray         # CLIENT_ORDER (power of two), open addressing, half empty
-    hub: np.ndarray                   # HUB (1)
+    accounts: np.ndarray  # ACCOUNT (m)
+    limits: np.ndarray  # LIMIT (n)
+    exposures: np.ndarray  # EXPOSURE (m * n), row account * n + instrument
+    gross: np.ndarray  # GROSS (m * n), likewise
+    firms: np.ndarray  # int32 (number of firms), 1: killed
+    client_orders: np.ndarray  # CLIENT_ORDER (power of two), open addressing, half empty
+    hub: np.ndarray  # HUB (1)
 
 
-def new_ledger(accounts: int, instruments: int, firms: int = 1, max_client_order_ids: int = 1 << 20,
-               on: bool = True, maintenance: int = 8_000) -> Ledger:
+def new_ledger(
+    accounts: int,
+    instruments: int,
+    firms: int = 1,
+    max_client_order_ids: int = 1 << 20,
+    on: bool = True,
+    maintenance: int = 8_000,
+) -> Ledger:
     """A ledger in which everything is zero, and so forbidden, until limits are set (risk/limits.py)."""
     hub = new_rows(1, HUB)
     hub["on"], hub["max_client_orders"] = on, max_client_order_ids
     hub["maintenance"] = maintenance
     rows = 1 << (2 * max_client_order_ids - 1).bit_length()
-    return Ledger(new_rows(accounts, ACCOUNT), new_rows(instruments, LIMIT),
-                  new_rows(accounts * instruments, EXPOSURE), new_rows(accounts * instruments, GROSS),
-                  np.zeros(firms, np.int32),
-                  new_rows(rows, CLIENT_ORDER), hub)
+    return Ledger(
+        new_rows(accounts, ACCOUNT),
+        new_rows(instruments, LIMIT),
+        new_rows(accounts * instruments, EXPOSURE),
+        new_rows(accounts * instruments, GROSS),
+        np.zeros(firms, np.int32),
+        new_rows(rows, CLIENT_ORDER),
+        hub,
+    )

@@ -5,6 +5,7 @@
 
 Rows are dictionaries until `rows` stamps them, so a test changes one field with `enter(...) | {"flags": 1}`.
 """
+
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -19,25 +20,45 @@ from risk.limits import Account
 SECOND = 1_000_000_000
 
 
-def instrument(symbol: str = "SC2701", floor: int = 90, ceiling: int = 110, reference_price: int = 100,
-               **terms: Any) -> Instrument:
+def instrument(
+    symbol: str = "SC2701", floor: int = 90, ceiling: int = 110, reference_price: int = 100, **terms: Any
+) -> Instrument:
     """An instrument with a narrow band; no collar, no limits of its own; a tick on a lot is worth one fen."""
-    return Instrument(**{
-        "symbol": symbol, "tick_size": Decimal("0.01"), "lot_size": Decimal(1), "price_floor": floor,
-        "price_ceiling": ceiling, "reference_price": reference_price, "price_rule": "resting", "protection": 0,
-        "collar": 0, **terms})
+    return Instrument(
+        **{
+            "symbol": symbol,
+            "tick_size": Decimal("0.01"),
+            "lot_size": Decimal(1),
+            "price_floor": floor,
+            "price_ceiling": ceiling,
+            "reference_price": reference_price,
+            "price_rule": "resting",
+            "protection": 0,
+            "collar": 0,
+            **terms,
+        }
+    )
 
 
-def account(name: str = "A", group: int | None = None, self_match: SelfMatch = SelfMatch.NONE,
-            **limits: Any) -> Account:
+def account(
+    name: str = "A", group: int | None = None, self_match: SelfMatch = SelfMatch.NONE, **limits: Any
+) -> Account:
     """An account with limits far away."""
     return Account(name=name, group=group, self_match=self_match, **limits)
 
 
 def enter(account: int, side: int, price: int, quantity: int, **fields: Any) -> dict[str, Any]:
     """A LIMIT DAY order, in instrument 0 unless told otherwise."""
-    return {"kind": CommandKind.ENTER, "account": account, "side": side, "order_type": OrderType.LIMIT,
-            "time_in_force": TimeInForce.DAY, "price": price, "quantity": quantity, **fields}
+    return {
+        "kind": CommandKind.ENTER,
+        "account": account,
+        "side": side,
+        "order_type": OrderType.LIMIT,
+        "time_in_force": TimeInForce.DAY,
+        "price": price,
+        "quantity": quantity,
+        **fields,
+    }
 
 
 def cancel(account: int, order_id: int, **fields: Any) -> dict[str, Any]:
@@ -45,8 +66,14 @@ def cancel(account: int, order_id: int, **fields: Any) -> dict[str, Any]:
 
 
 def amend(account: int, order_id: int, price: int, quantity: int, **fields: Any) -> dict[str, Any]:
-    return {"kind": CommandKind.AMEND, "account": account, "order_id": order_id, "price": price,
-            "quantity": quantity, **fields}
+    return {
+        "kind": CommandKind.AMEND,
+        "account": account,
+        "order_id": order_id,
+        "price": price,
+        "quantity": quantity,
+        **fields,
+    }
 
 
 def operator(kind: CommandKind, code: int = 0, **fields: Any) -> dict[str, Any]:

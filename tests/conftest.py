@@ -2,6 +2,7 @@
 
 matching/jit.py keeps such kernels in a cache folder of their own.
 """
+
 import os
 
-os.environ.setdefault("NUMBA_BOUNDSCHECK", "1")          # before anything imports numba
+os.environ.setdefault("NUMBA_BOUNDSCHECK", "1")  # before anything imports numba

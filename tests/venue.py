@@ -5,6 +5,7 @@
 
 Implementations: "reference" (ReferenceBook, or with risk RiskOracle) and "engine" (Exchange).
 """
+
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -17,7 +18,7 @@ from matching.reference import ReferenceBook
 from tests.build import account, instrument, rows
 from tests.risk.oracle import RiskOracle
 
-TOLD = {                                       # kind of event: the figures that matter
+TOLD = {  # kind of event: the figures that matter
     EventKind.ACCEPTED: ("order_id", "price", "leaves_quantity"),
     EventKind.TRADED: ("order_id", "resting_order_id", "price", "quantity"),
     EventKind.CANCELED: ("order_id", "reason", "quantity"),
@@ -35,31 +36,41 @@ TOLD = {                                       # kind of event: the figures that
     EventKind.LISTED: ("instrument", "price"),
     EventKind.SETTLED: ("instrument", "price", "leaves_quantity", "resting_leaves_quantity", "resting_price"),
     EventKind.EXPIRED: ("instrument", "quantity"),
-    EventKind.WINDOW: ("instrument",)}
+    EventKind.WINDOW: ("instrument",),
+}
 OPERATOR = ("instrument", "account", "side", "quantity")
-COUNTERS = {"book_state": "event_id", "ledger_accounts": "message_arrival"}      # what a refused command may change
+COUNTERS = {"book_state": "event_id", "ledger_accounts": "message_arrival"}  # what a refused command may change
 
 
 def tell(event: np.void) -> tuple:
     """An event in short: what happened, to which order, and the figures that matter for its kind."""
     kind = EventKind(event["kind"])
-    return (kind.name.lower(), *(Reason(event[name]).name if name == "reason" else int(event[name])
-                                 for name in TOLD.get(kind, OPERATOR)))
+    return (
+        kind.name.lower(),
+        *(Reason(event[name]).name if name == "reason" else int(event[name]) for name in TOLD.get(kind, OPERATOR)),
+    )
 
 
 class Venue:
     """Commands in, events out, for the implementation that is named."""
 
-    def __init__(self, implementation: str, instruments: Sequence[Instrument] | None = None,
-                 accounts: Sequence[Account] | int = 4, max_orders: int = 100, risk: bool = False,
-                 max_client_order_ids: int = 1 << 10) -> None:
+    def __init__(
+        self,
+        implementation: str,
+        instruments: Sequence[Instrument] | None = None,
+        accounts: Sequence[Account] | int = 4,
+        max_orders: int = 100,
+        risk: bool = False,
+        max_client_order_ids: int = 1 << 10,
+    ) -> None:
         self.instruments = [instrument()] if instruments is None else instruments
         if isinstance(accounts, int):
             accounts = [account(f"A{number}") for number in range(accounts)]
         self.machine: Any
         if implementation == "engine":
-            self.machine = Exchange(self.instruments, accounts, risk=risk, max_orders=max_orders,
-                                    max_client_order_ids=max_client_order_ids)
+            self.machine = Exchange(
+                self.instruments, accounts, risk=risk, max_orders=max_orders, max_client_order_ids=max_client_order_ids
+            )
         elif risk:
             self.machine = RiskOracle(self.instruments, accounts, max_orders, max_client_order_ids)
         else:
@@ -93,8 +104,16 @@ class Venue:
         """Everything that a refused command must leave as it was; of the engine every field but the counters."""
         if not isinstance(self.machine, Exchange):
             book = self.machine if isinstance(self.machine, ReferenceBook) else self.machine.book
-            return [(market.phase, market.last_price, market.floor, market.ceiling,
-                     [asdict(order) for order in book.all_orders(market.number)]) for market in book.markets]
+            return [
+                (
+                    market.phase,
+                    market.last_price,
+                    market.floor,
+                    market.ceiling,
+                    [asdict(order) for order in book.all_orders(market.number)],
+                )
+                for market in book.markets
+            ]
         arrays = self.machine.state()
         del arrays["sequence"]
         for name, field in COUNTERS.items():

@@ -6,6 +6,7 @@ TAS and spreads, then as the files of the families are named; so a later horizon
 
 A contract whose last trading day the calendar does not know is not listed.
 """
+
 import contextlib
 import datetime
 import functools
@@ -15,18 +16,18 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
-from exchange import entries
-from exchange.calendar import CALENDAR, Calendar, CalendarError, load_calendar
-from exchange.catalogue.families import LAST_DAYS, STAGES, Family, Month, Spot, Terms, at, read_family
+from exchange.catalogue import entries
+from exchange.catalogue.calendar import CALENDAR, Calendar, CalendarError, load_calendar
+from exchange.catalogue.entries import EntryError
+from exchange.catalogue.terms import LAST_DAYS, STAGES, Family, Month, Spot, Terms, at, read_family
 from exchange.catalogue.venue import Profile, Session, read_profile, read_sessions
-from exchange.entries import EntryError
 from exchange.instruments import Instrument, InstrumentError, daily_limits
 from matching.codes import Limit, Mechanism, Phase
 
 CATALOGUE = pathlib.Path(__file__).parent
 HUB, SESSIONS, PROFILES = "hub.json", "sessions.json", "profiles.json"
 _NO_FAMILIES = (HUB, SESSIONS, PROFILES, CALENDAR.name)
-_SCALE = 10_000                  # of shares
+_SCALE = 10_000  # of shares
 
 
 class Kind(IntEnum):
@@ -47,12 +48,12 @@ class Contract:
     family: Family
     session: str
     listed: datetime.date
-    expiry: datetime.date | None                     # last trading day; None: the spot side has none
+    expiry: datetime.date | None  # last trading day; None: the spot side has none
     terms: tuple[Terms, ...]
-    stages: tuple[datetime.date, ...]                # from which the second, third ... of STAGES holds
+    stages: tuple[datetime.date, ...]  # from which the second, third ... of STAGES holds
     legs: tuple[str, ...] = ()
     spot: Spot | None = None
-    months: tuple[Month, ...] = ()                   # delivery month, or those of the legs
+    months: tuple[Month, ...] = ()  # delivery month, or those of the legs
 
     def is_listed(self, date: datetime.date) -> bool:
         """Whether it trades on a trading day."""
@@ -65,7 +66,7 @@ class Contract:
     def limits(self, date: datetime.date) -> dict[Limit, int]:
         """What LIMIT commands would set for a trading day."""
         terms, stage = at(self.terms, date), self.stage(date)
-        outright = self.kind in (Kind.OUTRIGHT, Kind.SPOT)           # the others' margin is that of their legs
+        outright = self.kind in (Kind.OUTRIGHT, Kind.SPOT)  # the others' margin is that of their legs
         legs = max(1, len(self.legs))
         daily_limit = terms.first_day_limit if date == self.listed and self.kind == Kind.OUTRIGHT else terms.daily_limit
         return {
@@ -75,7 +76,8 @@ class Contract:
             Limit.INSTRUMENT_MARGIN_RATE: terms.margin_rate[stage] if outright else 0,
             Limit.INSTRUMENT_FEE_PER_LOT: terms.fee_per_lot * legs,
             Limit.INSTRUMENT_FEE_RATE: terms.fee_rate if outright else 0,
-            Limit.INSTRUMENT_OPENING_CAP: terms.opening_cap}
+            Limit.INSTRUMENT_OPENING_CAP: terms.opening_cap,
+        }
 
     @property
     def reference(self) -> int:
@@ -106,30 +108,47 @@ class Contract:
         fen = int(abs(self.reference) * family.tick_size * lot_size * 100)
         label = "TAS " if self.kind == Kind.TAS else "spread " if self.kind == Kind.SPREAD else ""
         return Instrument(
-            symbol=self.symbol, tick_size=family.tick_size, lot_size=lot_size, price_floor=floor, price_ceiling=ceiling,
-            reference_price=self.reference, price_rule=family.price_rule, protection=min(family.protection, ceiling - floor),
+            symbol=self.symbol,
+            tick_size=family.tick_size,
+            lot_size=lot_size,
+            price_floor=floor,
+            price_ceiling=ceiling,
+            reference_price=self.reference,
+            price_rule=family.price_rule,
+            protection=min(family.protection, ceiling - floor),
             collar=family.collar if self.kind == Kind.OUTRIGHT else 0,
             margin=-(-fen * limits[Limit.INSTRUMENT_MARGIN_RATE] // _SCALE),
             max_order_quantity=limits[Limit.INSTRUMENT_MAX_ORDER_QUANTITY],
-            max_position=limits[Limit.INSTRUMENT_MAX_POSITION], daily_limit=limits[Limit.INSTRUMENT_DAILY_LIMIT],
-            margin_rate=limits[Limit.INSTRUMENT_MARGIN_RATE], fee_per_lot=limits[Limit.INSTRUMENT_FEE_PER_LOT],
-            fee_rate=limits[Limit.INSTRUMENT_FEE_RATE], opening_cap=limits[Limit.INSTRUMENT_OPENING_CAP],
-            velocity=family.velocity if self.kind == Kind.OUTRIGHT else 0, velocity_window=family.velocity_window,
-            auction=family.auction, mechanism=self.spot.mechanism if self.spot else Mechanism.ORDER_BOOK,
-            legs=self.legs, at_settlement=self.kind == Kind.TAS,
-            offset=family.offset and self.spot is None, physical=family.physical and self.kind == Kind.OUTRIGHT,
+            max_position=limits[Limit.INSTRUMENT_MAX_POSITION],
+            daily_limit=limits[Limit.INSTRUMENT_DAILY_LIMIT],
+            margin_rate=limits[Limit.INSTRUMENT_MARGIN_RATE],
+            fee_per_lot=limits[Limit.INSTRUMENT_FEE_PER_LOT],
+            fee_rate=limits[Limit.INSTRUMENT_FEE_RATE],
+            opening_cap=limits[Limit.INSTRUMENT_OPENING_CAP],
+            velocity=family.velocity if self.kind == Kind.OUTRIGHT else 0,
+            velocity_window=family.velocity_window,
+            auction=family.auction,
+            mechanism=self.spot.mechanism if self.spot else Mechanism.ORDER_BOOK,
+            legs=self.legs,
+            at_settlement=self.kind == Kind.TAS,
+            offset=family.offset and self.spot is None,
+            physical=family.physical and self.kind == Kind.OUTRIGHT,
             phase=Phase.CLOSED if self.listed <= date else Phase.UNLISTED,
-            unit=family.unit, currency=family.currency, product=family.product,
+            unit=family.unit,
+            currency=family.currency,
+            product=family.product,
             name=self.spot.name if self.spot else f"{family.name} {label}{'-'.join(map(str, self.months))}",
-            listed=self.listed, expiry=self.expiry)
+            listed=self.listed,
+            expiry=self.expiry,
+        )
 
 
 @dataclass(frozen=True)
 class Catalogue:
     """All contracts of a hub under a profile, in the order of the engine's instruments."""
 
-    opens: datetime.date             # first trading day
-    until: datetime.date             # horizon: nothing is listed after it
+    opens: datetime.date  # first trading day
+    until: datetime.date  # horizon: nothing is listed after it
     calendar: Calendar
     profile: Profile
     sessions: Mapping[str, Session]
@@ -142,22 +161,26 @@ class Catalogue:
         return tuple(contract.instrument(self.opens) for contract in self.contracts)
 
 
-def load_catalogue(path: pathlib.Path = CATALOGUE, profile: str | None = None, open: bool = True,
-                   until: datetime.date | None = None) -> tuple[Instrument, ...]:
+def load_catalogue(
+    path: pathlib.Path = CATALOGUE, profile: str | None = None, open: bool = True, until: datetime.date | None = None
+) -> tuple[Instrument, ...]:
     """The instruments of a catalogue.
 
     path      a folder, or the file of one family
     profile   of profiles.json; None: the one that hub.json names
     open      True: the order book months that are listed first, CONTINUOUS for ever under their general terms, with a ladder
-              as wide as a day's limits. That is a hub without a schedule. False: every contract, for exchange/schedule.py
+              as wide as a day's limits. That is a hub without a schedule. False: every contract, for schedule.py
     until     horizon; None: that of hub.json
     Errors    InstrumentError naming the file, the entry, the field, its value and the bound; CalendarError
     """
     catalogue = read_catalogue(path, profile, until)
     if not open:
         return catalogue.instruments
-    return tuple(_always_open(contract) for contract in catalogue.contracts
-                 if contract.kind == Kind.OUTRIGHT and contract.listed <= catalogue.opens)
+    return tuple(
+        _always_open(contract)
+        for contract in catalogue.contracts
+        if contract.kind == Kind.OUTRIGHT and contract.listed <= catalogue.opens
+    )
 
 
 def _always_open(contract: Contract) -> Instrument:
@@ -165,12 +188,22 @@ def _always_open(contract: Contract) -> Instrument:
     entry = contract.terms[0]
     floor, ceiling = daily_limits(terms, terms.reference_price, entry.daily_limit)
     fen = abs(terms.reference_price) * terms.fen_per_tick
-    return replace(terms, price_floor=floor, price_ceiling=ceiling, daily_limit=0, max_position=entry.max_position[0],
-                   margin_rate=entry.margin_rate[0], margin=-(-fen * entry.margin_rate[0] // _SCALE), velocity=0,
-                   phase=Phase.CONTINUOUS)
+    return replace(
+        terms,
+        price_floor=floor,
+        price_ceiling=ceiling,
+        daily_limit=0,
+        max_position=entry.max_position[0],
+        margin_rate=entry.margin_rate[0],
+        margin=-(-fen * entry.margin_rate[0] // _SCALE),
+        velocity=0,
+        phase=Phase.CONTINUOUS,
+    )
 
 
-def read_catalogue(path: pathlib.Path = CATALOGUE, profile: str | None = None, until: datetime.date | None = None) -> Catalogue:
+def read_catalogue(
+    path: pathlib.Path = CATALOGUE, profile: str | None = None, until: datetime.date | None = None
+) -> Catalogue:
     """Read and check a whole catalogue. See load_catalogue; what a folder lacks besides families is the built-in one's."""
     folder = path if path.is_dir() else CATALOGUE
     with _named(file := _beside(folder, HUB)):
@@ -232,9 +265,19 @@ def _named(path: pathlib.Path) -> Iterator[None]:
 
 
 def _hub(content: object) -> dict[str, Any]:
-    hub = entries.read(content, {
-        "note": entries.text, "opens": entries.date, "first_month": entries.text, "until": entries.date,
-        "profile": entries.text, "families": entries.texts, "sources": entries.table}, "hub")
+    hub = entries.read(
+        content,
+        {
+            "note": entries.text,
+            "opens": entries.date,
+            "first_month": entries.text,
+            "until": entries.date,
+            "profile": entries.text,
+            "families": entries.texts,
+            "sources": entries.table,
+        },
+        "hub",
+    )
     entries.check_sources(hub["sources"], ("opens", "first_month", "until"), "hub")
     digits = hub["first_month"]
     if len(digits) != 4 or not digits.isascii() or not digits.isdigit() or not 1 <= int(digits[2:]) <= 12:
@@ -243,22 +286,52 @@ def _hub(content: object) -> dict[str, Any]:
     return hub
 
 
-# From rules to contracts --------------------------------------------------------------------------------------------------
+# From rules to contracts --------------------------------------------------------------------------
 
-def _contracts(family: Family, calendar: Calendar, opens: datetime.date, first: Month,
-               until: datetime.date) -> list[Contract]:
+
+def _contracts(
+    family: Family, calendar: Calendar, opens: datetime.date, first: Month, until: datetime.date
+) -> list[Contract]:
     """Everything of a family that is listed until the horizon."""
     outrights = list(_outrights(family, calendar, first, until))
     if not outrights or outrights[0].listed > opens:
         raise EntryError(f"{family.code}: no month is listed on {opens}, first_month must be nearer")
-    spot = [Contract(terms.symbol, Kind.SPOT, family, terms.session, opens, None, terms.terms, (), spot=terms)
-            for terms in family.spot]
-    tas = [Contract(f"{leg.symbol}-TAS", Kind.TAS, family, family.tas.session, leg.listed, leg.expiry, leg.terms, leg.stages,
-                    (leg.symbol,), months=leg.months) for leg in outrights if family.tas]
-    spreads = [Contract(f"{near.symbol}-{far.symbol}", Kind.SPREAD, family, family.spreads.session,
-                        max(near.listed, far.listed), near.expiry, near.terms, near.stages, (near.symbol, far.symbol),
-                        months=near.months + far.months)
-               for near, far in zip(outrights, outrights[1:], strict=False) if family.spreads]
+    spot = [
+        Contract(terms.symbol, Kind.SPOT, family, terms.session, opens, None, terms.terms, (), spot=terms)
+        for terms in family.spot
+    ]
+    tas = [
+        Contract(
+            f"{leg.symbol}-TAS",
+            Kind.TAS,
+            family,
+            family.tas.session,
+            leg.listed,
+            leg.expiry,
+            leg.terms,
+            leg.stages,
+            (leg.symbol,),
+            months=leg.months,
+        )
+        for leg in outrights
+        if family.tas
+    ]
+    spreads = [
+        Contract(
+            f"{near.symbol}-{far.symbol}",
+            Kind.SPREAD,
+            family,
+            family.spreads.session,
+            max(near.listed, far.listed),
+            near.expiry,
+            near.terms,
+            near.stages,
+            (near.symbol, far.symbol),
+            months=near.months + far.months,
+        )
+        for near, far in zip(outrights, outrights[1:], strict=False)
+        if family.spreads
+    ]
     return outrights + spot + tas + spreads
 
 
@@ -270,8 +343,17 @@ def _outrights(family: Family, calendar: Calendar, first: Month, until: datetime
         if listed > until or month.plus(-family.last_trading_day.months_before).year > calendar.last.year:
             return
         expiry = family.last_trading_day.of(calendar, month)
-        yield Contract(f"{family.code}{month}", Kind.OUTRIGHT, family, family.session, listed, expiry, family.terms,
-                       _stages(calendar, expiry), months=(month,))
+        yield Contract(
+            f"{family.code}{month}",
+            Kind.OUTRIGHT,
+            family,
+            family.session,
+            listed,
+            expiry,
+            family.terms,
+            _stages(calendar, expiry),
+            months=(month,),
+        )
         month = month.plus(1)
 
 
@@ -303,7 +385,8 @@ def _check(contract: Contract) -> None:
             width = abs(terms.reference_price) * share // _SCALE
             least = terms.reference_price - terms.price_floor, terms.price_ceiling - terms.reference_price
             if not 1 <= width <= min(least):
-                raise EntryError(f"{contract.symbol}: terms {number}: {field} is {share / _SCALE}, must be a tick at least and "
-                                 f"within the ladder: {1 / max(1, abs(terms.reference_price)):.4f} to "
-                                 f"{min(least) / max(1, abs(terms.reference_price)):.4f}")
-
+                raise EntryError(
+                    f"{contract.symbol}: terms {number}: {field} is {share / _SCALE}, must be a tick at least and "
+                    f"within the ladder: {1 / max(1, abs(terms.reference_price)):.4f} to "
+                    f"{min(least) / max(1, abs(terms.reference_price)):.4f}"
+                )

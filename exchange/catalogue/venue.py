@@ -3,19 +3,20 @@
 A session is a list of phases by Beijing time. Night times are of the evening of the trading day before, day times of the
 trading day itself; hours beyond 24 run past midnight.
 """
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from exchange import entries
-from exchange.entries import EntryError
-from exchange.phases import FOLLOWS
+from exchange.catalogue import entries
+from exchange.catalogue.entries import EntryError
+from exchange.engine.phases import FOLLOWS
 from matching.codes import Phase, SettlementRule
 
 _LAST = (Phase.CLOSING, Phase.CLOSED)
 _FAMILY_FIELDS = ("price_rule", "offset", "auction", "velocity", "protection", "collar")
 
-Times = tuple[tuple[int, Phase], ...]      # (minutes after midnight, phase that begins)
+Times = tuple[tuple[int, Phase], ...]  # (minutes after midnight, phase that begins)
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,13 @@ class Session:
 class HubDay:
     """When the whole hub does something. Minutes after midnight in Beijing; None: not at all."""
 
-    begin_night: int | None          # BEGIN_DAY, on the evening before, where there is a night session
-    begin: int                       # BEGIN_DAY, where there is none
-    limit_lock: int | None           # LIMIT_LOCKED is asked for
-    window: int                      # WINDOW
-    settlement: int                  # SETTLEMENT, SETTLE, EXPIRE
-    end: int                         # END_DAY, CLOSED
-    short_auction: int               # minutes that a call auction lasts which the hub itself began (8.8)
+    begin_night: int | None  # BEGIN_DAY, on the evening before, where there is a night session
+    begin: int  # BEGIN_DAY, where there is none
+    limit_lock: int | None  # LIMIT_LOCKED is asked for
+    window: int  # WINDOW
+    settlement: int  # SETTLEMENT, SETTLE, EXPIRE
+    end: int  # END_DAY, CLOSED
+    short_auction: int  # minutes that a call auction lasts which the hub itself began (8.8)
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class Profile:
     """One venue profile."""
 
     name: str
-    family: Mapping[str, Any]        # fields as they stand in a family file, instead of the family's own
-    sessions: Mapping[str, str]      # session of the family -> session of this profile
+    family: Mapping[str, Any]  # fields as they stand in a family file, instead of the family's own
+    sessions: Mapping[str, str]  # session of the family -> session of this profile
     day: HubDay
     settlement_rule: SettlementRule
 
@@ -58,8 +59,11 @@ def read_sessions(content: object) -> dict[str, Session]:
     given = entries.read(content, {"note": entries.text, "sessions": entries.table}, "sessions")["sessions"]
     sessions = {}
     for name, entry in given.items():
-        read = entries.read(entry, {"grade": entries.text, "source": entries.text, "night": entries.entries,
-                                    "day": entries.entries}, name)
+        read = entries.read(
+            entry,
+            {"grade": entries.text, "source": entries.text, "night": entries.entries, "day": entries.entries},
+            name,
+        )
         entries.choice(read["grade"], entries.GRADES, f"{name}: grade")
         night, day = (_times(read[part], f"{name}: {part}") for part in ("night", "day"))
         if not day:
@@ -90,8 +94,10 @@ def _times(rows: list[Any], name: str) -> Times:
 def _follow(before: Phase, times: Times, name: str) -> None:
     for _, phase in times:
         if phase not in FOLLOWS[before]:
-            raise EntryError(f"{name}: {phase.name} after {before.name}, must be "
-                             f"{' or '.join(after.name for after in FOLLOWS[before]) or 'nothing'}")
+            raise EntryError(
+                f"{name}: {phase.name} after {before.name}, must be "
+                f"{' or '.join(after.name for after in FOLLOWS[before]) or 'nothing'}"
+            )
         before = phase
 
 
@@ -99,9 +105,18 @@ def read_profile(content: object, name: str, sessions: Mapping[str, Session]) ->
     """One profile of profiles.json. Errors: EntryError naming profile, field, value and bound."""
     given = entries.read(content, {"note": entries.text, "profiles": entries.table}, "profiles")["profiles"]
     entries.choice(name, given, "profile")
-    read = entries.read(given[name], {
-        "note": entries.text, "family": entries.table, "sessions": entries.table, "day": entries.table,
-        "settlement_rule": entries.text, "sources": entries.table}, name)
+    read = entries.read(
+        given[name],
+        {
+            "note": entries.text,
+            "family": entries.table,
+            "sessions": entries.table,
+            "day": entries.table,
+            "settlement_rule": entries.text,
+            "sources": entries.table,
+        },
+        name,
+    )
     for field in read["family"]:
         entries.choice(field, _FAMILY_FIELDS, f"{name}: family: field")
     for old, new in read["sessions"].items():
@@ -113,8 +128,14 @@ def read_profile(content: object, name: str, sessions: Mapping[str, Session]) ->
 
 
 def _hub_day(content: object, name: str) -> HubDay:
-    times = entries.read(content, {field: _maybe if field in ("begin_night", "limit_lock") else entries.clock
-                                   for field in HubDay.__dataclass_fields__}, name)
+    times = entries.read(
+        content,
+        {
+            field: _maybe if field in ("begin_night", "limit_lock") else entries.clock
+            for field in HubDay.__dataclass_fields__
+        },
+        name,
+    )
     if not times["begin"] < times["window"] < times["settlement"] < times["end"]:
         raise EntryError(f"{name}: begin, window, settlement and end must follow each other")
     return HubDay(**times)

@@ -8,6 +8,7 @@ by a tick, only the order at the far end moves: it is amended to the near end. A
 At its largest position the maker quotes the reducing side only; it quotes less where the hub's position limit is low. In a
 call auction it adds its best quotes to what rests already.
 """
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,7 +16,6 @@ import numpy as np
 from exchange.participants.member import EVERY_MONTH, Command, View, cancel, enter, replace, rows
 from matching.codes import Side
 
-_BUY, _SELL = int(Side.BUY), int(Side.SELL)
 _AUCTION_LEVELS = 2
 
 
@@ -29,9 +29,19 @@ class MarketMaker:
     skew           ticks by which it leans at that position
     """
 
-    def __init__(self, account: int, instruments: Sequence[int], seed: int, half_spread: int = 1, levels: int = 5,
-                 quantity: tuple[int, int] = (3, 20), max_position: int = 600, skew: int = 6,
-                 interval_ns: int = 20_000_000, months: int = EVERY_MONTH) -> None:
+    def __init__(
+        self,
+        account: int,
+        instruments: Sequence[int],
+        seed: int,
+        half_spread: int = 1,
+        levels: int = 5,
+        quantity: tuple[int, int] = (3, 20),
+        max_position: int = 600,
+        skew: int = 6,
+        interval_ns: int = 20_000_000,
+        months: int = EVERY_MONTH,
+    ) -> None:
         self.account, self.instruments, self.interval_ns, self.months = account, tuple(instruments), interval_ns, months
         self._rng = np.random.default_rng((seed, account))
         self._half_spread, self._levels, self._quantity = half_spread, levels, quantity
@@ -42,14 +52,14 @@ class MarketMaker:
         most = min(self._max_position, view.limit // 2)
         largest = max(min(self._quantity[1], view.limit // (4 * self._levels)), 1)
         quantities = min(self._quantity[0], largest), largest
-        room = view.limit - 2 * self._levels * largest           # a side's quotes, and those that they replace
+        room = view.limit - 2 * self._levels * largest  # a side's quotes, and those that they replace
         centre = view.fair - round(self._skew * view.position / most)
         away = self._half_spread + view.rank
         bids = self._prices(view, centre - away, -1) if view.position < most and view.long <= room else []
         asks = self._prices(view, centre + away, 1) if view.position > -most and view.short <= room else []
-        own_asks = view.own(self.account, _SELL)
-        bid_commands = self._requote(view, _BUY, bids, view.own(self.account, _BUY), quantities)
-        ask_commands = self._requote(view, _SELL, asks, own_asks, quantities)
+        own_asks = view.own(self.account, Side.SELL)
+        bid_commands = self._requote(view, Side.BUY, bids, view.own(self.account, Side.BUY), quantities)
+        ask_commands = self._requote(view, Side.SELL, asks, own_asks, quantities)
         # the side that gives way goes first, so that the other does not run into it
         upwards = bool(bids) and len(own_asks) > 0 and bids[0] >= own_asks["price"][0]
         return rows(ask_commands + bid_commands if upwards else bid_commands + ask_commands)
@@ -62,11 +72,13 @@ class MarketMaker:
             prices = [view.nearest(first)]
         return prices
 
-    def _requote(self, view: View, side: int, prices: list[int], own: np.ndarray, quantities: tuple[int, int]) -> list[Command]:
+    def _requote(
+        self, view: View, side: int, prices: list[int], own: np.ndarray, quantities: tuple[int, int]
+    ) -> list[Command]:
         """What turns a side's resting orders into one order on each price. In an auction those further out may stay."""
         missing = set(prices)
         if view.auction and prices:
-            own = own[own["price"] >= prices[-1] if side == _BUY else own["price"] <= prices[-1]]
+            own = own[own["price"] >= prices[-1] if side == Side.BUY else own["price"] <= prices[-1]]
         spare = []
         for order, price, leaves in zip(own, own["price"].tolist(), own["leaves_quantity"].tolist(), strict=True):
             if price in missing and leaves >= quantities[0]:
@@ -74,7 +86,7 @@ class MarketMaker:
             else:
                 spare.append(order)
         commands = []
-        for price in sorted(missing, reverse=side == _BUY):
+        for price in sorted(missing, reverse=side == Side.BUY):
             quantity = int(self._rng.integers(quantities[0], quantities[1] + 1))
             if spare:
                 commands += replace(view, spare.pop(), price, quantity)

@@ -8,6 +8,7 @@ on where it was. What it does follows from its seed and from what it has been sh
 The functions below write the rows. Every one carries SMP_CANCEL_RESTING, so that no member trades with itself, and
 where orders open or close (RULEBOOK 10) they close what there is to close before they open.
 """
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -19,21 +20,18 @@ from matching.records import COMMAND
 
 _SMP = int(Flag.SMP_CANCEL_RESTING)
 _OPEN_QUANTITY = int(Flag.OPEN_QUANTITY)
-_ENTER, _CANCEL, _AMEND = int(CommandKind.ENTER), int(CommandKind.CANCEL), int(CommandKind.AMEND)
-_LIMIT, _DAY, _IOC = int(OrderType.LIMIT), int(TimeInForce.DAY), int(TimeInForce.IOC)
-_STOP, _STOP_LIMIT = int(OrderType.STOP), int(OrderType.STOP_LIMIT)
 _OPEN, _CLOSE, _CLOSE_TODAY = int(Flag.OPEN), int(Flag.CLOSE), int(Flag.CLOSE_TODAY)
 
-EVERY_MONTH = 1 << 30            # Member.months
-Command = tuple                  # the fields of a COMMAND row, in their order
+EVERY_MONTH = 1 << 30  # Member.months
+Command = tuple  # the fields of a COMMAND row, in their order
 
 
 @dataclass(slots=True)
 class Closable:
     """Lots that orders of each side may still close, where long and short are kept apart; what is asked for is used up."""
 
-    before: dict[int, int] = field(default_factory=dict)     # not opened today
-    today: dict[int, int] = field(default_factory=dict)      # opened today
+    before: dict[int, int] = field(default_factory=dict)  # not opened today
+    today: dict[int, int] = field(default_factory=dict)  # opened today
 
     def use(self, side: int, quantity: int) -> tuple[int, int]:
         """(offset flag, lots) of an order of so many lots: fewer, where there is less to close."""
@@ -49,21 +47,21 @@ class Closable:
 class View:
     """One instrument as a member sees it. Prices in ticks, quantities in lots."""
 
-    instrument: int              # index
-    rank: int                    # 0: the nearest delivery month of its product, 1: the next ...
-    fair: int                    # what the informed take for its value
-    last: int                    # price of the last trade
-    lowest: int                  # no order may be priced lower now (band and collar)
+    instrument: int  # index
+    rank: int  # 0: the nearest delivery month of its product, 1: the next ...
+    fair: int  # what the informed take for its value
+    last: int  # price of the last trade
+    lowest: int  # no order may be priced lower now (band and collar)
     highest: int
-    largest: int                 # lots of an order at most
-    orders: np.ndarray           # machine.RESTING: bids then asks, best price first, oldest first
-    position: int                # of the member's account
-    auction: bool = False        # a call auction: orders are collected, LIMIT ones that rest, and nothing trades yet
-    parked: int = 0              # orders of anybody that wait for their trigger
-    limit: int = 1 << 40         # lots that the account may hold, long or short, with all its open orders
-    long: int = 0                # lots held that count for it; where long and short are not kept apart, the position,
-    short: int = 0               # and the same with the other sign
-    closable: Closable | None = None     # None: orders neither open nor close
+    largest: int  # lots of an order at most
+    orders: np.ndarray  # machine.RESTING: bids then asks, best price first, oldest first
+    position: int  # of the member's account
+    auction: bool = False  # a call auction: orders are collected, LIMIT ones that rest, and nothing trades yet
+    parked: int = 0  # orders of anybody that wait for their trigger
+    limit: int = 1 << 40  # lots that the account may hold, long or short, with all its open orders
+    long: int = 0  # lots held that count for it; where long and short are not kept apart, the position,
+    short: int = 0  # and the same with the other sign
+    closable: Closable | None = None  # None: orders neither open nor close
 
     def own(self, account: int, side: int) -> np.ndarray:
         """The account's resting orders of a side, best price first."""
@@ -105,24 +103,69 @@ class Member(Protocol):
         """COMMAND rows, not stamped."""
 
 
-def enter(view: View, account: int, side: int, price: int, quantity: int, time_in_force: int = _DAY,
-          display_quantity: int = 0) -> Command:
+def enter(
+    view: View,
+    account: int,
+    side: int,
+    price: int,
+    quantity: int,
+    time_in_force: int = TimeInForce.DAY,
+    display_quantity: int = 0,
+) -> Command:
     """A new LIMIT order; with a display quantity below its own an iceberg."""
     offset, quantity = _offset(view, side, min(quantity, view.largest))
-    return (0, 0, 0, price, 0, quantity, display_quantity if display_quantity < quantity else 0, 0, b"", view.instrument,
-            account, 0, 0, _ENTER, side, _LIMIT, time_in_force, _SMP | offset, 0)
+    return (
+        0,
+        0,
+        0,
+        price,
+        0,
+        quantity,
+        display_quantity if display_quantity < quantity else 0,
+        0,
+        b"",
+        view.instrument,
+        account,
+        0,
+        0,
+        CommandKind.ENTER,
+        side,
+        OrderType.LIMIT,
+        time_in_force,
+        _SMP | offset,
+        0,
+    )
 
 
 def take(view: View, account: int, side: int, price: int, quantity: int) -> Command:
     """A LIMIT order that trades at once or not at all."""
-    return enter(view, account, side, price, quantity, _IOC)
+    return enter(view, account, side, price, quantity, TimeInForce.IOC)
 
 
 def stop(view: View, account: int, side: int, trigger_price: int, quantity: int, price: int | None = None) -> Command:
     """An order that waits for a trade at the trigger price; then it takes what there is, or with a price is a limit order."""
     offset, quantity = _offset(view, side, min(quantity, view.largest))
-    return (0, 0, 0, 0 if price is None else price, trigger_price, quantity, 0, 0, b"", view.instrument, account, 0, 0, _ENTER,
-            side, _STOP if price is None else _STOP_LIMIT, _DAY, _SMP | offset, 0)
+    return (
+        0,
+        0,
+        0,
+        0 if price is None else price,
+        trigger_price,
+        quantity,
+        0,
+        0,
+        b"",
+        view.instrument,
+        account,
+        0,
+        0,
+        CommandKind.ENTER,
+        side,
+        OrderType.STOP if price is None else OrderType.STOP_LIMIT,
+        TimeInForce.DAY,
+        _SMP | offset,
+        0,
+    )
 
 
 def _offset(view: View, side: int, quantity: int) -> tuple[int, int]:
@@ -131,8 +174,27 @@ def _offset(view: View, side: int, quantity: int) -> tuple[int, int]:
 
 def amend(view: View, order: np.record, price: int, open_quantity: int) -> Command:
     """Move a resting order to a price, with so many lots open there."""
-    return (0, 0, int(order["order_id"]), price, 0, min(open_quantity, view.largest), 0, 0, b"", view.instrument,
-            int(order["account"]), 0, 0, _AMEND, int(order["side"]), _LIMIT, _DAY, _SMP | _OPEN_QUANTITY, 0)
+    return (
+        0,
+        0,
+        int(order["order_id"]),
+        price,
+        0,
+        min(open_quantity, view.largest),
+        0,
+        0,
+        b"",
+        view.instrument,
+        int(order["account"]),
+        0,
+        0,
+        CommandKind.AMEND,
+        int(order["side"]),
+        OrderType.LIMIT,
+        TimeInForce.DAY,
+        _SMP | _OPEN_QUANTITY,
+        0,
+    )
 
 
 def replace(view: View, order: np.record, price: int, open_quantity: int) -> list[Command]:
@@ -148,8 +210,27 @@ def replace(view: View, order: np.record, price: int, open_quantity: int) -> lis
 
 def cancel(view: View, order: np.record) -> Command:
     """Withdraw a resting order."""
-    return (0, 0, int(order["order_id"]), 0, 0, 0, 0, 0, b"", view.instrument, int(order["account"]), 0, 0, _CANCEL,
-            int(order["side"]), 0, 0, 0, 0)
+    return (
+        0,
+        0,
+        int(order["order_id"]),
+        0,
+        0,
+        0,
+        0,
+        0,
+        b"",
+        view.instrument,
+        int(order["account"]),
+        0,
+        0,
+        CommandKind.CANCEL,
+        int(order["side"]),
+        0,
+        0,
+        0,
+        0,
+    )
 
 
 def rows(commands: Sequence[Command]) -> np.ndarray:

@@ -5,14 +5,13 @@
 It compares the last price with a slow average of the last prices that it has seen, and only ever takes; it has no
 orders in the book and stays away from call auctions. After a restart it watches anew before it acts.
 """
+
 from collections.abc import Sequence
 
 import numpy as np
 
 from exchange.participants.member import EVERY_MONTH, View, other_side, rows, take
 from matching.codes import Side
-
-_BUY, _SELL = int(Side.BUY), int(Side.SELL)
 
 
 class Momentum:
@@ -24,9 +23,18 @@ class Momentum:
     max_position   lots, long or short
     """
 
-    def __init__(self, account: int, instruments: Sequence[int], seed: int, threshold: int = 3, slowness: int = 40,
-                 quantity: tuple[int, int] = (1, 5), max_position: int = 30, interval_ns: int = 100_000_000,
-                 months: int = EVERY_MONTH) -> None:
+    def __init__(
+        self,
+        account: int,
+        instruments: Sequence[int],
+        seed: int,
+        threshold: int = 3,
+        slowness: int = 40,
+        quantity: tuple[int, int] = (1, 5),
+        max_position: int = 30,
+        interval_ns: int = 100_000_000,
+        months: int = EVERY_MONTH,
+    ) -> None:
         self.account, self.instruments, self.interval_ns, self.months = account, tuple(instruments), interval_ns, months
         self._rng = np.random.default_rng((seed, account))
         self._threshold, self._slowness, self._quantity = threshold, slowness, quantity
@@ -41,10 +49,10 @@ class Momentum:
         ahead = view.last - average
         self._averages[view.instrument] = average + ahead / self._slowness
         if abs(ahead) >= self._threshold:
-            side = _BUY if ahead > 0 else _SELL
-            room = self._max_position - (view.position if side == _BUY else -view.position)
+            side = Side.BUY if ahead > 0 else Side.SELL
+            room = self._max_position - (view.position if side == Side.BUY else -view.position)
         elif abs(ahead) < 1 and view.position:
-            side = _SELL if view.position > 0 else _BUY
+            side = Side.SELL if view.position > 0 else Side.BUY
             room = abs(view.position)
         else:
             return rows([])

@@ -7,6 +7,7 @@ near the touch, or one that waits for a trade further away; once it has left `pa
 oldest goes. In a call auction it wants to be sure of a trade and pays up to a few ticks more than the fair value for it:
 so bids meet offers, and there is an auction price.
 """
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,13 +15,11 @@ import numpy as np
 from exchange.participants.member import EVERY_MONTH, Command, View, cancel, enter, other_side, rows, stop, take
 from matching.codes import Side, TimeInForce
 
-_BUY, _SELL = int(Side.BUY), int(Side.SELL)
-_DAY, _OPENING = int(TimeInForce.DAY), int(TimeInForce.OPENING)
-_QUANTITIES = (1, 2, 3, 5, 10)           # lots; people like round numbers
+_QUANTITIES = (1, 2, 3, 5, 10)  # lots; people like round numbers
 _QUANTITY_SHARES = (0.45, 0.25, 0.12, 0.12, 0.06)
-_SHOWN = 2                               # lots, of an iceberg
-_LARGEST_STOP = 2                        # lots
-_MOST_PARKED = 6                         # in an instrument, of anybody
+_SHOWN = 2  # lots, of an iceberg
+_LARGEST_STOP = 2  # lots
+_MOST_PARKED = 6  # in an instrument, of anybody
 
 
 class NoiseTrader:
@@ -34,9 +33,20 @@ class NoiseTrader:
     max_position   lots, long or short, that it does not pass
     """
 
-    def __init__(self, account: int, instruments: Sequence[int], seed: int, activity: float = 0.35, taking: float = 0.5,
-                 stopping: float = 0.0, hiding: float = 0.0, patience: int = 3, max_position: int = 40,
-                 interval_ns: int = 20_000_000, months: int = EVERY_MONTH) -> None:
+    def __init__(
+        self,
+        account: int,
+        instruments: Sequence[int],
+        seed: int,
+        activity: float = 0.35,
+        taking: float = 0.5,
+        stopping: float = 0.0,
+        hiding: float = 0.0,
+        patience: int = 3,
+        max_position: int = 40,
+        interval_ns: int = 20_000_000,
+        months: int = EVERY_MONTH,
+    ) -> None:
         self.account, self.instruments, self.interval_ns, self.months = account, tuple(instruments), interval_ns, months
         self._rng = np.random.default_rng((seed, account))
         self._activity, self._taking, self._patience, self._max_position = activity, taking, patience, max_position
@@ -51,7 +61,7 @@ class NoiseTrader:
         commands: list[Command] = []
         if len(own) >= self._patience:
             commands.append(cancel(view, own[own["order_id"].argmin()]))
-        side = _BUY if rng.random() < 0.5 - 0.5 * view.position / self._max_position else _SELL
+        side = Side.BUY if rng.random() < 0.5 - 0.5 * view.position / self._max_position else Side.SELL
         quantity = int(rng.choice(_QUANTITIES, p=_QUANTITY_SHARES))
         quantity = min(quantity, self._room(view, own, side))
         if quantity > 0:
@@ -61,39 +71,46 @@ class NoiseTrader:
     def _room(self, view: View, own: np.ndarray, side: int) -> int:
         """Lots of this side until the position could be at its limit; any parked order could be its own."""
         open_lots = int(own["leaves_quantity"][own["side"] == side].sum()) + _LARGEST_STOP * view.parked
-        return self._max_position - open_lots - (view.position if side == _BUY else -view.position)
+        return self._max_position - open_lots - (view.position if side == Side.BUY else -view.position)
 
     def _order(self, view: View, side: int, quantity: int) -> list[Command]:
         """Take the best price of the others, rest up to three ticks behind the own side's best, or wait for a trade."""
         against = view.best(other_side(side), self.account)
         if self._rng.random() < self._taking:
-            return [take(view, self.account, side, against, quantity)] \
-                if against is not None and view.allows(against) else []
+            return (
+                [take(view, self.account, side, against, quantity)]
+                if against is not None and view.allows(against)
+                else []
+            )
         if self._rng.random() < self._stopping:
             return self._stop(view, side, min(quantity, _LARGEST_STOP))
         best = view.best(side, self.account)
-        step = 1 if side == _BUY else -1
+        step = 1 if side == Side.BUY else -1
         price = (view.fair - step if best is None else best) - step * int(self._rng.integers(-1, 4))
         shown = _SHOWN if quantity > 2 * _SHOWN and self._rng.random() < self._hiding else 0
         return [enter(view, self.account, side, view.nearest(price), quantity, display_quantity=shown)]
 
     def _stop(self, view: View, side: int, quantity: int) -> list[Command]:
         """Wait for a trade that goes the way of the order; every other one then pays two ticks more and not any price."""
-        step = 1 if side == _BUY else -1
+        step = 1 if side == Side.BUY else -1
         trigger = view.last + step * int(self._rng.integers(2, 6))
         price = trigger + 2 * step if self._rng.random() < 0.5 else None
-        if view.parked >= _MOST_PARKED or not view.allows(trigger) or not view.allows(trigger if price is None else price):
+        if (
+            view.parked >= _MOST_PARKED
+            or not view.allows(trigger)
+            or not view.allows(trigger if price is None else price)
+        ):
             return []
         return [stop(view, self.account, side, trigger, quantity, price)]
 
     def _is_keen(self, view: View, own: np.ndarray) -> bool:
         """Has it an order that reaches what makers quote around the fair value?"""
-        beyond = np.where(own["side"] == _BUY, 1, -1) * (own["price"] - view.fair)
+        beyond = np.where(own["side"] == Side.BUY, 1, -1) * (own["price"] - view.fair)
         return bool((beyond > view.rank).any())
 
     def _keen(self, view: View, side: int, quantity: int) -> list[Command]:
         """In a call auction: one to four ticks beyond the fair value, more in later months where makers are further apart."""
-        step = 1 if side == _BUY else -1
+        step = 1 if side == Side.BUY else -1
         price = view.fair + step * (view.rank + int(self._rng.integers(1, 5)))
-        lasts = _OPENING if self._rng.random() < 0.3 else _DAY
+        lasts = TimeInForce.OPENING if self._rng.random() < 0.3 else TimeInForce.DAY
         return [enter(view, self.account, side, view.nearest(price), quantity, lasts)]

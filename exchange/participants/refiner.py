@@ -8,14 +8,13 @@ known without any memory. It joins the best price of its side while it is about 
 when it falls behind (half passive, half taking: the usual execution by slices). In a call auction it rests one order
 a tick beyond the fair value.
 """
+
 from collections.abc import Sequence
 
 import numpy as np
 
 from exchange.participants.member import EVERY_MONTH, View, cancel, enter, other_side, replace, rows, take
 from matching.codes import Side
-
-_BUY, _SELL = int(Side.BUY), int(Side.SELL)
 
 
 class Refiner:
@@ -26,9 +25,17 @@ class Refiner:
     slice_lots     lots of one order
     """
 
-    def __init__(self, account: int, instruments: Sequence[int], seed: int, largest_end: int = 200,
-                 programme_ns: int = 600_000_000_000, slice_lots: int = 5, interval_ns: int = 500_000_000,
-                 months: int = EVERY_MONTH) -> None:
+    def __init__(
+        self,
+        account: int,
+        instruments: Sequence[int],
+        seed: int,
+        largest_end: int = 200,
+        programme_ns: int = 600_000_000_000,
+        slice_lots: int = 5,
+        interval_ns: int = 500_000_000,
+        months: int = EVERY_MONTH,
+    ) -> None:
         self.account, self.instruments, self.interval_ns, self.months = account, tuple(instruments), interval_ns, months
         self._seed, self._largest_end, self._programme_ns = seed, largest_end, programme_ns
         self._slice = slice_lots
@@ -46,13 +53,13 @@ class Refiner:
     def act(self, now_ns: int, view: View) -> np.ndarray:
         """One slice, or one correction of the slice that rests."""
         behind = self.target(now_ns, view.instrument) - view.position
-        side = _BUY if behind > 0 else _SELL
+        side = Side.BUY if behind > 0 else Side.SELL
         commands = [cancel(view, order) for order in view.own(self.account, other_side(side))]
         resting = view.own(self.account, side)
         quantity = min(abs(behind), self._slice)
         touch, against = view.best(side, self.account), view.best(other_side(side), self.account)
         if view.auction:
-            touch, against = view.nearest(view.fair + (1 if side == _BUY else -1)), None
+            touch, against = view.nearest(view.fair + (1 if side == Side.BUY else -1)), None
         if abs(behind) > 2 * self._slice and against is not None and view.allows(against):
             commands += [cancel(view, order) for order in resting]
             commands.append(take(view, self.account, side, against, quantity))

@@ -11,14 +11,15 @@ mechanisms are left to people. Within a step an instrument hears one member only
 anything before the last answer has been heard, so what a member has seen is what its commands meet, unless a person
 was quicker. The same seed and the same steps on the same exchange give the same commands.
 """
+
 from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import date
 
 import numpy as np
 
+from exchange.engine.machine import Exchange
 from exchange.instruments import Instrument
-from exchange.machine import Exchange
 from exchange.participants.fair_value import FairValues
 from exchange.participants.market_maker import MarketMaker
 from exchange.participants.member import Closable, Member, View
@@ -29,20 +30,33 @@ from matching.codes import ALL, EventKind, Mechanism, Phase, Reason, SelfMatch, 
 from risk.limits import Account
 
 _SECOND = 1_000_000_000
-_BURST_SECONDS = 3               # of commands that may be asked for at once, so that empty books fill quickly
-_SILENCE_NS = _SECOND            # of a member whose order was refused
+_BURST_SECONDS = 3  # of commands that may be asked for at once, so that empty books fill quickly
+_SILENCE_NS = _SECOND  # of a member whose order was refused
 # Somebody else was quicker, or the phase has changed meanwhile: no reason to fall silent.
-_RACES = frozenset((
-    Reason.UNKNOWN_ORDER, Reason.POST_ONLY_WOULD_TRADE, Reason.TRIGGER_REACHED, Reason.CLOSE_EXCEEDS_POSITION,
-    Reason.INSTRUMENT_CLOSED, Reason.INSTRUMENT_HALTED, Reason.INSTRUMENT_UNLISTED, Reason.INSTRUMENT_EXPIRED,
-    Reason.AUCTION_MATCHING, Reason.INSTRUMENT_BREAK, Reason.INSTRUMENT_CLOSING, Reason.INSTRUMENT_SETTLING,
-    Reason.NOT_IN_AUCTION, Reason.ONLY_IN_AUCTION))
+_RACES = frozenset(
+    (
+        Reason.UNKNOWN_ORDER,
+        Reason.POST_ONLY_WOULD_TRADE,
+        Reason.TRIGGER_REACHED,
+        Reason.CLOSE_EXCEEDS_POSITION,
+        Reason.INSTRUMENT_CLOSED,
+        Reason.INSTRUMENT_HALTED,
+        Reason.INSTRUMENT_UNLISTED,
+        Reason.INSTRUMENT_EXPIRED,
+        Reason.AUCTION_MATCHING,
+        Reason.INSTRUMENT_BREAK,
+        Reason.INSTRUMENT_CLOSING,
+        Reason.INSTRUMENT_SETTLING,
+        Reason.NOT_IN_AUCTION,
+        Reason.ONLY_IN_AUCTION,
+    )
+)
 # What says nothing about other instruments.
-_OF_INSTRUMENT = frozenset((
-    Reason.MAX_LONG, Reason.MAX_SHORT, Reason.OPENING_CAP, *(reason for reason in Reason if 400 < reason < 500)))
+_OF_INSTRUMENT = frozenset(
+    (Reason.MAX_LONG, Reason.MAX_SHORT, Reason.OPENING_CAP, *(reason for reason in Reason if 400 < reason < 500))
+)
 _ACTIVE = (Phase.CONTINUOUS, Phase.LIMIT_LOCKED, Phase.CALL_AUCTION)
 _GONE = (Phase.UNLISTED, Phase.EXPIRED)
-_BUY, _SELL = int(Side.BUY), int(Side.SELL)
 _MAKERS = ("sim-maker-1", "sim-maker-2")
 _MEMBERS = (*_MAKERS, "sim-noise-1", "sim-noise-2", "sim-refiner", "sim-momentum")
 
@@ -56,9 +70,10 @@ class Scenario:
     commands_per_second  that all members together may send
     """
 
-    def __init__(self, exchange: Exchange, members: Sequence[Member], seed: int,
-                 commands_per_second: int = 200) -> None:
-        self.rejects: Counter[Reason] = Counter()        # of the members' commands
+    def __init__(
+        self, exchange: Exchange, members: Sequence[Member], seed: int, commands_per_second: int = 200
+    ) -> None:
+        self.rejects: Counter[Reason] = Counter()  # of the members' commands
         self._exchange, self._members = exchange, tuple(members)
         # columns of the exchange's own memory: they show what holds now, and reading one cell is cheap
         instruments, limits = exchange.book.instruments, exchange.ledger.limits
@@ -67,20 +82,23 @@ class Scenario:
         self._collar, self._largest = limits["collar"], limits["max_order_quantity"]
         self._most_held, self._positions = limits["max_position"], exchange.ledger.exposures["position"]
         self._largest_of_account, self._most_long, self._most_short = (
-            exchange.ledger.accounts[name] for name in ("max_order_quantity", "max_long", "max_short"))
+            exchange.ledger.accounts[name] for name in ("max_order_quantity", "max_long", "max_short")
+        )
         self._plain = np.flatnonzero([is_plain(terms) for terms in exchange.instruments])
-        self._values = FairValues([exchange.instruments[number] for number in self._plain], self._last[self._plain],
-                                  (seed, exchange.sequence))
+        self._values = FairValues(
+            [exchange.instruments[number] for number in self._plain], self._last[self._plain], (seed, exchange.sequence)
+        )
         self._listed = np.zeros(len(instruments), bool)
-        self._ranks: dict[int, int] = {}                 # of the instruments that members trade
+        self._ranks: dict[int, int] = {}  # of the instruments that members trade
         self._cost_ns = _SECOND // commands_per_second
         self._allowance_ns = _BURST_SECONDS * _SECOND
         self._time: int | None = None
         # turns begin apart, so that members with one interval do not always look at the same instrument
-        self._turns = [number * len(member.instruments) // len(self._members)
-                       for number, member in enumerate(self._members)]
+        self._turns = [
+            number * len(member.instruments) // len(self._members) for number, member in enumerate(self._members)
+        ]
         self._credit_ns = [0] * len(self._members)
-        self._silent_until: dict[tuple[int, int], int] = {}      # by account and instrument, or ALL
+        self._silent_until: dict[tuple[int, int], int] = {}  # by account and instrument, or ALL
         self._unanswered = 0
 
     @property
@@ -102,7 +120,7 @@ class Scenario:
             return []
         self._rank()
         fair_values = self.fair_values
-        asked: dict[int, np.ndarray] = {}                # by instrument
+        asked: dict[int, np.ndarray] = {}  # by instrument
         for number, member in enumerate(self._members):
             for _ in range(self._credit_ns[number] // member.interval_ns):
                 self._credit_ns[number] -= member.interval_ns
@@ -145,8 +163,11 @@ class Scenario:
         for _ in member.instruments:
             instrument = member.instruments[self._turns[number] % len(member.instruments)]
             self._turns[number] += 1
-            if (instrument not in asked and self._phase[instrument] in _ACTIVE
-                    and self._ranks.get(instrument, member.months) < member.months):
+            if (
+                instrument not in asked
+                and self._phase[instrument] in _ACTIVE
+                and self._ranks.get(instrument, member.months) < member.months
+            ):
                 return instrument
         return None
 
@@ -163,32 +184,59 @@ class Scenario:
         position, account, offset = int(self._positions[row]), member.account, instruments[instrument].offset
         gross = self._exchange.ledger.gross[row]
         return View(
-            instrument=instrument, rank=self._ranks[instrument], fair=fair_value, last=last,
-            lowest=max(floor, last - collar), highest=min(ceiling, last + collar),
+            instrument=instrument,
+            rank=self._ranks[instrument],
+            fair=fair_value,
+            last=last,
+            lowest=max(floor, last - collar),
+            highest=min(ceiling, last + collar),
             largest=int(min(self._largest[instrument], self._largest_of_account[account])),
-            orders=self._exchange.orders(instruments[instrument].symbol), position=position,
-            auction=bool(self._phase[instrument] == Phase.CALL_AUCTION), parked=int(self._stops[instrument]),
+            orders=self._exchange.orders(instruments[instrument].symbol),
+            position=position,
+            auction=bool(self._phase[instrument] == Phase.CALL_AUCTION),
+            parked=int(self._stops[instrument]),
             limit=int(min(self._most_held[instrument], self._most_long[account], self._most_short[account])),
-            long=int(gross.long) if offset else position, short=int(gross.short) if offset else -position,
-            closable=closable(gross) if offset else None)
+            long=int(gross.long) if offset else position,
+            short=int(gross.short) if offset else -position,
+            closable=closable(gross) if offset else None,
+        )
 
 
 def is_plain(terms: Instrument) -> bool:
     """Do members trade it? They know order books of single instruments in any whole number of ticks and lots."""
-    return (terms.mechanism == Mechanism.ORDER_BOOK and not terms.legs and not terms.at_settlement
-            and terms.minimum_quantity == terms.quantity_increment == terms.price_increment == 1)
+    return (
+        terms.mechanism == Mechanism.ORDER_BOOK
+        and not terms.legs
+        and not terms.at_settlement
+        and terms.minimum_quantity == terms.quantity_increment == terms.price_increment == 1
+    )
 
 
 def closable(gross: np.record) -> Closable:
     """What an account may still close, from its GROSS row (RULEBOOK 10.3): a buy closes short, a sell long."""
-    lots = {name: int(gross[name]) for name in (
-        "long", "short", "long_today", "short_today", "closing_long", "closing_short", "closing_long_today",
-        "closing_short_today")}
+    lots = {
+        name: int(gross[name])
+        for name in (
+            "long",
+            "short",
+            "long_today",
+            "short_today",
+            "closing_long",
+            "closing_short",
+            "closing_long_today",
+            "closing_short_today",
+        )
+    }
     return Closable(
-        before={_BUY: lots["short"] - lots["short_today"] - lots["closing_short"],
-                _SELL: lots["long"] - lots["long_today"] - lots["closing_long"]},
-        today={_BUY: lots["short_today"] - lots["closing_short_today"],
-               _SELL: lots["long_today"] - lots["closing_long_today"]})
+        before={
+            Side.BUY: lots["short"] - lots["short_today"] - lots["closing_short"],
+            Side.SELL: lots["long"] - lots["long_today"] - lots["closing_long"],
+        },
+        today={
+            Side.BUY: lots["short_today"] - lots["closing_short_today"],
+            Side.SELL: lots["long_today"] - lots["closing_long_today"],
+        },
+    )
 
 
 def delivery_ranks(instruments: Sequence[Instrument]) -> list[int]:
@@ -205,22 +253,64 @@ def delivery_ranks(instruments: Sequence[Instrument]) -> list[int]:
 
 def demo_accounts() -> list[Account]:
     """Three accounts for people, small, commercial and proprietary; then those of the simulated members."""
-    cny = 100                    # fen
+    cny = 100  # fen
     people = [
-        Account(name="demo", firm=0, self_match=SelfMatch.CANCEL_RESTING, equity=10_000_000 * cny,
-                max_order_quantity=100, max_order_notional=60_000_000 * cny, max_long=200, max_short=200,
-                max_open_orders=200, messages_per_second=100, message_burst=200),
-        Account(name="refinery", firm=1, self_match=SelfMatch.CANCEL_RESTING, equity=100_000_000 * cny,
-                max_order_quantity=200, max_order_notional=200_000_000 * cny, max_long=1000, max_short=1000,
-                max_open_orders=500, messages_per_second=200, message_burst=400),
-        Account(name="trader", firm=2, self_match=SelfMatch.CANCEL_INCOMING, equity=50_000_000 * cny,
-                max_order_quantity=200, max_order_notional=100_000_000 * cny, max_long=400, max_short=400,
-                max_open_orders=1000, messages_per_second=500, message_burst=1000)]
+        Account(
+            name="demo",
+            firm=0,
+            self_match=SelfMatch.CANCEL_RESTING,
+            equity=10_000_000 * cny,
+            max_order_quantity=100,
+            max_order_notional=60_000_000 * cny,
+            max_long=200,
+            max_short=200,
+            max_open_orders=200,
+            messages_per_second=100,
+            message_burst=200,
+        ),
+        Account(
+            name="refinery",
+            firm=1,
+            self_match=SelfMatch.CANCEL_RESTING,
+            equity=100_000_000 * cny,
+            max_order_quantity=200,
+            max_order_notional=200_000_000 * cny,
+            max_long=1000,
+            max_short=1000,
+            max_open_orders=500,
+            messages_per_second=200,
+            message_burst=400,
+        ),
+        Account(
+            name="trader",
+            firm=2,
+            self_match=SelfMatch.CANCEL_INCOMING,
+            equity=50_000_000 * cny,
+            max_order_quantity=200,
+            max_order_notional=100_000_000 * cny,
+            max_long=400,
+            max_short=400,
+            max_open_orders=1000,
+            messages_per_second=500,
+            message_burst=1000,
+        ),
+    ]
     members = [
-        Account(name=name, firm=3, self_match=SelfMatch.CANCEL_RESTING, equity=5_000_000_000 * cny,
-                max_order_quantity=50, max_order_notional=50_000_000 * cny, max_long=1000, max_short=1000,
-                max_open_orders=1000, messages_per_second=1000, message_burst=1000)
-        for name in _MEMBERS]
+        Account(
+            name=name,
+            firm=3,
+            self_match=SelfMatch.CANCEL_RESTING,
+            equity=5_000_000_000 * cny,
+            max_order_quantity=50,
+            max_order_notional=50_000_000 * cny,
+            max_long=1000,
+            max_short=1000,
+            max_open_orders=1000,
+            messages_per_second=1000,
+            message_burst=1000,
+        )
+        for name in _MEMBERS
+    ]
     return people + members
 
 
@@ -237,9 +327,12 @@ def demo_members(exchange: Exchange, seed: int) -> list[Member]:
             raise ValueError(f"account {name}: missing, simulated members need {', '.join(_MEMBERS)}")
     maker_1, maker_2, noise_1, noise_2, refiner, momentum = (numbers[name] for name in _MEMBERS)
     everything = [number for number, terms in enumerate(exchange.instruments) if is_plain(terms)]
-    first_product = [number for number in everything
-                     if exchange.instruments[number].product == exchange.instruments[everything[0]].product]
-    now = seed + exchange.sequence       # after a restart members do not repeat themselves
+    first_product = [
+        number
+        for number in everything
+        if exchange.instruments[number].product == exchange.instruments[everything[0]].product
+    ]
+    now = seed + exchange.sequence  # after a restart members do not repeat themselves
     # who sends little comes first: where every book is empty, makers use up what all may send
     return [
         NoiseTrader(noise_1, everything, now, stopping=0.04, hiding=0.5),
@@ -247,4 +340,5 @@ def demo_members(exchange: Exchange, seed: int) -> list[Member]:
         MarketMaker(maker_1, everything, now),
         MarketMaker(maker_2, everything, now, half_spread=2, quantity=(8, 40), skew=8),
         Refiner(refiner, first_product, seed, months=2),
-        Momentum(momentum, everything, now, months=1)]
+        Momentum(momentum, everything, now, months=1),
+    ]

@@ -1,4 +1,5 @@
 """The benchmark programs run, on tiny sizes, and report what they should."""
+
 import json
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from benchmarks import auction, gateway, kernel, measure, memory
 from benchmarks.load import percentiles, schedule
 from benchmarks.workloads import deep_level, mixed
 
-TINY = gateway.Plan(repeats=1, round_trips=30, pipelined=200, rung_seconds=0.1, rows=2_560, orders=3_000, live=600, settled=300)
+TINY = gateway.Plan(
+    repeats=1, round_trips=30, pipelined=200, rung_seconds=0.1, rows=2_560, orders=3_000, live=600, settled=300
+)
 
 
 def test_a_summary_is_the_median_with_the_extremes():
@@ -29,14 +32,20 @@ def test_programs_that_are_compared_run_in_turn():
 
 
 def test_a_result_is_stored_with_its_spread(tmp_path):
-    path = measure.store("some", {"rate": measure.summary([1.0, 2.0, 3.0]), "machine": measure.machine()}, tmp_path / "results")
+    path = measure.store(
+        "some", {"rate": measure.summary([1.0, 2.0, 3.0]), "machine": measure.machine()}, tmp_path / "results"
+    )
     stored = json.loads(path.read_text())
     assert stored["rate"] == {"median": 2.0, "low": 1.0, "high": 3.0, "runs": 3}
     assert {"cpu", "cores", "python", "numba", "numpy", "load"} <= stored["machine"].keys()
 
 
 def test_a_table_has_a_line_for_each_row():
-    assert measure.table(("", "ns"), [("match", "12")]).splitlines() == ["|       | ns |", "|-------|---:|", "| match | 12 |"]
+    assert measure.table(("", "ns"), [("match", "12")]).splitlines() == [
+        "|       | ns |",
+        "|-------|---:|",
+        "| match | 12 |",
+    ]
 
 
 def test_the_auction_program_measures_what_it_has_proved():
@@ -55,9 +64,13 @@ def test_an_auction_that_comes_out_otherwise_is_not_measured(monkeypatch):
 
 def test_the_kernel_program_measures_what_it_has_proved():
     flow = mixed(2_000, live=100)
-    result = {"machine": measure.machine(), "ratios": [kernel.measure_ratio(flow, 1)], "batches": kernel.measure_batches(flow, 1),
-              "hard": kernel.measure_hard([flow, deep_level(500, depth=100), mixed(500, instruments=3, live=50)], 1),
-              "memory": {"resting": memory.resting(10_000), "growth": memory.growth(flow, 10_000)}}
+    result = {
+        "machine": measure.machine(),
+        "ratios": [kernel.measure_ratio(flow, 1)],
+        "batches": kernel.measure_batches(flow, 1),
+        "hard": kernel.measure_hard([flow, deep_level(500, depth=100), mixed(500, instruments=3, live=50)], 1),
+        "memory": {"resting": memory.resting(10_000), "growth": memory.growth(flow, 10_000)},
+    }
     assert result["memory"]["growth"]["commands"] >= 10_000
     assert result["ratios"][0]["trades"] == flow.outcome.trades
     text = kernel.report(result)
@@ -71,7 +84,9 @@ def test_the_kernel_program_names_a_flow_that_is_not_there(capsys):
 
 
 def test_memory_is_measured_in_a_process_of_its_own():
-    told = subprocess.run([sys.executable, "-m", "benchmarks.memory", "5000", "5000"], check=True, capture_output=True, text=True)
+    told = subprocess.run(
+        [sys.executable, "-m", "benchmarks.memory", "5000", "5000"], check=True, capture_output=True, text=True
+    )
     assert json.loads(told.stdout)["resting"]["orders"] >= 5_000
 
 
@@ -95,7 +110,11 @@ def measured(tmp_path_factory):
     ladders = pytest.MonkeyPatch()
     ladders.setattr(gateway, "RATES", (500, 1_000))
     ladders.setattr(gateway, "ROW_RATES", (10_000, 25_000))
-    result = {"machine": measure.machine(), "disk_milliseconds": gateway.disk(data), "steps": gateway.measure_steps(data, TINY)}
+    result = {
+        "machine": measure.machine(),
+        "disk_milliseconds": gateway.disk(data),
+        "steps": gateway.measure_steps(data, TINY),
+    }
     result["JSON, fsync on"] = gateway.measure_json(partial(gateway.hub, data), TINY)
     result["binary, fsync off"] = gateway.measure_binary(partial(gateway.hub, data, "--volatile"), TINY)
     ladders.undo()
@@ -114,13 +133,25 @@ def test_the_steps_of_an_order_are_told(measured):
     for name, steps in measured["steps"].items():
         told = steps["nanoseconds_per_command"]
         assert steps["commands"] > 0
-        assert {"decode, check, row", "journal write", "machine", "blotter", "market data and feed", "socket out",
-                "fdatasync (its own thread)"} <= told.keys(), name
+        assert {
+            "decode, check, row",
+            "journal write",
+            "machine",
+            "blotter",
+            "market data and feed",
+            "socket out",
+            "fdatasync (its own thread)",
+        } <= told.keys(), name
 
 
 def test_the_report_names_every_line(measured):
     text = gateway.report(measured)
-    for words in ("JSON, fsync on, 1 in flight", "binary, fsync off, 96 frames in flight", "offered 500/s", "rows a batch"):
+    for words in (
+        "JSON, fsync on, 1 in flight",
+        "binary, fsync off, 96 frames in flight",
+        "offered 500/s",
+        "rows a batch",
+    ):
         assert words in text
 
 

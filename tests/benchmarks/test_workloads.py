@@ -1,4 +1,5 @@
 """Flows are the same on every machine, and the engine makes of each exactly what its oracle says."""
+
 import json
 import tempfile
 from dataclasses import replace
@@ -19,8 +20,17 @@ FLOWS = {
     "one deep level": lambda: deep_level(2000, depth=300),
     "sweep": lambda: sweep(3000, live=200),
 }
-RECORDED = np.dtype([("op", "u1"), ("side", "u1"), ("symbol", "u2"), ("account", "u4"), ("order_id", "i8"), ("price", "i8"),
-                     ("qty", "i8")])
+RECORDED = np.dtype(
+    [
+        ("op", "u1"),
+        ("side", "u1"),
+        ("symbol", "u2"),
+        ("account", "u4"),
+        ("order_id", "i8"),
+        ("price", "i8"),
+        ("qty", "i8"),
+    ]
+)
 
 
 @pytest.fixture(autouse=True)
@@ -65,10 +75,17 @@ def test_a_wrong_outcome_is_told():
 
 def test_the_mix_is_the_one_that_is_promised():
     flow = mixed(50_000)
-    timed = flow.commands[flow.warm:]
+    timed = flow.commands[flow.warm :]
     resting = timed["time_in_force"] == TimeInForce.GTC
-    shares = [float(((timed["kind"] == kind) & rests).mean()) for kind, rests in (
-        (CommandKind.ENTER, resting), (CommandKind.CANCEL, True), (CommandKind.AMEND, True), (CommandKind.ENTER, ~resting))]
+    shares = [
+        float(((timed["kind"] == kind) & rests).mean())
+        for kind, rests in (
+            (CommandKind.ENTER, resting),
+            (CommandKind.CANCEL, True),
+            (CommandKind.AMEND, True),
+            (CommandKind.ENTER, ~resting),
+        )
+    ]
     assert shares == pytest.approx([0.54, 0.36, 0.06, 0.04], abs=0.03)
 
 
@@ -93,14 +110,16 @@ def test_a_sweep_goes_through_a_quarter_of_the_band():
 @pytest.mark.parametrize("name", ["mixed", "hardly any orders", "one deep level", "sweep"])
 def test_the_yardstick_trades_what_the_engine_trades(name):
     flow = FLOWS[name]()
-    if name == "one deep level":                 # the yardstick has no amendment that keeps its place
+    if name == "one deep level":  # the yardstick has no amendment that keeps its place
         flow = mixed(1000, live=100)
     exchange = flow.exchange(risk=False)
     events = exchange.apply(flow.commands)
     trades = events[events["kind"] == EventKind.TRADED]
     order = np.cumsum(flow.commands["kind"] == CommandKind.ENTER) - 1
-    expected = np.stack([order[trades["resting_order_id"] - 1], order[trades["order_id"] - 1], trades["price"],
-                         trades["quantity"]], axis=1)
+    expected = np.stack(
+        [order[trades["resting_order_id"] - 1], order[trades["order_id"] - 1], trades["price"], trades["quantity"]],
+        axis=1,
+    )
     assert np.array_equal(Yardstick(flow).trades(), expected)
 
 
@@ -116,13 +135,18 @@ def test_the_checksum_tells_who_traded_with_whom_and_in_which_order():
 
 
 def test_a_recorded_flow_is_read_with_its_oracle(tmp_path):
-    rows = np.array([(0, 0, 0, 0, 1, 100, 5),          # buy 5 at 100
-                     (0, 1, 0, 1, 2, 100, 2),          # sell 2 at 100: trades
-                     (2, 0, 0, 0, 1, 101, 4),          # the buy becomes 4 at 101
-                     (3, 1, 0, 2, 3, 0, 9),            # sell 9 at any price: 4 trade, the rest is gone
-                     (0, 1, 0, 1, 4, 103, 1),
-                     (0, 0, 0, 0, 5, 99, 1),
-                     (1, 0, 0, 0, 5, 0, 0)], RECORDED)
+    rows = np.array(
+        [
+            (0, 0, 0, 0, 1, 100, 5),  # buy 5 at 100
+            (0, 1, 0, 1, 2, 100, 2),  # sell 2 at 100: trades
+            (2, 0, 0, 0, 1, 101, 4),  # the buy becomes 4 at 101
+            (3, 1, 0, 2, 3, 0, 9),  # sell 9 at any price: 4 trade, the rest is gone
+            (0, 1, 0, 1, 4, 103, 1),
+            (0, 0, 0, 0, 5, 99, 1),
+            (1, 0, 0, 0, 5, 0, 0),
+        ],
+        RECORDED,
+    )
     checksum = 0
     for maker, taker, price, quantity in ((1, 2, 100, 2), (1, 3, 101, 4)):
         checksum = checksum * 1_000_003 + maker * 31 + taker * 17 + price * 7 + quantity

@@ -1,4 +1,5 @@
 """Clients written by others meet the same served hub as our own."""
+
 from tests.gateway.conftest import served
 
 __all__ = ["served"]

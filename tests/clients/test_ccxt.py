@@ -3,6 +3,7 @@
 `ccxt.deribit` over HTTP, `ccxt.pro.deribit` over the websocket. If one of these fails, every strategy written for that
 client fails.
 """
+
 import asyncio
 import contextlib
 
@@ -10,13 +11,16 @@ import ccxt
 import ccxt.pro
 import pytest
 
-SC = "SC/CNY:CNY-261231"         # ccxt's own name of SC2701
+SC = "SC/CNY:CNY-261231"  # ccxt's own name of SC2701
 LU = "LU/CNY:CNY-261231"
 
 
 def settings(served, key):
-    return {"apiKey": key, "secret": f"{key}-secret",
-            "urls": {"api": {"rest": f"http://{served}", "ws": f"ws://{served}/ws/api/v2"}}}
+    return {
+        "apiKey": key,
+        "secret": f"{key}-secret",
+        "urls": {"api": {"rest": f"http://{served}", "ws": f"ws://{served}/ws/api/v2"}},
+    }
 
 
 @pytest.fixture
@@ -31,7 +35,9 @@ def test_it_loads_the_markets(alice):
     market = alice.market(SC)
     assert (market["id"], market["base"], market["quote"], market["settle"]) == ("SC2701", "SC", "CNY", "CNY")
     assert (market["type"], market["active"], market["linear"], market["contractSize"]) == ("future", True, True, 1000)
-    assert market["precision"] == {"amount": 1000, "price": 0.1} and market["expiryDatetime"] == "2026-12-31T00:00:00.000Z"
+    assert (
+        market["precision"] == {"amount": 1000, "price": 0.1} and market["expiryDatetime"] == "2026-12-31T00:00:00.000Z"
+    )
     assert alice.currencies["CNY"]["code"] == "CNY"
     assert all(len(alice.markets_by_id[name]) == 1 for name in alice.markets_by_id)
 
@@ -39,7 +45,12 @@ def test_it_loads_the_markets(alice):
 def test_it_places_edits_reads_and_cancels_an_order(alice):
     order = alice.create_order(SC, "limit", "buy", 2000, 520.5)
     assert (order["status"], order["price"], order["amount"], order["filled"], order["timeInForce"]) == (
-        "open", 520.5, 2000, 0, "GTC")
+        "open",
+        520.5,
+        2000,
+        0,
+        "GTC",
+    )
     assert alice.fetch_order_book(SC)["bids"] == [[520.5, 2000]]
     edited = alice.edit_order(order["id"], SC, "limit", "buy", 3000, 520.6)
     assert (edited["id"], edited["price"], edited["amount"], edited["remaining"]) == (order["id"], 520.6, 3000, 3000)
@@ -52,7 +63,7 @@ def test_it_places_edits_reads_and_cancels_an_order(alice):
 
 def test_it_sees_its_balance_and_margin(alice):
     before = alice.fetch_balance()["CNY"]
-    assert before["total"] == 10 ** 11 and before["free"] <= before["total"]
+    assert before["total"] == 10**11 and before["free"] <= before["total"]
     alice.create_order(SC, "limit", "buy", 1000, 520.0)
     assert alice.fetch_balance()["CNY"]["free"] == before["free"] - 52_100
     assert alice.fetch_balance({"code": "CNY"})["CNY"]["total"] == before["total"]
@@ -72,15 +83,23 @@ def test_it_reads_trades_ticker_and_positions(served, alice):
     assert (mine["side"], mine["takerOrMaker"], mine["price"]) == ("sell", "maker", 521.0)
     assert alice.fetch_order_trades(mine["order"])[-1]["id"] == mine["id"]
     assert alice.fetch_ticker(SC)["last"] == 521.0
-    assert [(position["symbol"], position["side"], position["contracts"]) for position in bob.fetch_positions([SC])] == [
-        (SC, "long", 2000)]
+    assert [
+        (position["symbol"], position["side"], position["contracts"]) for position in bob.fetch_positions([SC])
+    ] == [(SC, "long", 2000)]
 
 
-@pytest.mark.parametrize(("kind", "price"), [("stop_limit", 530.0), ("limit", 530.0), ("stop_market", None), ("market", None)])
+@pytest.mark.parametrize(
+    ("kind", "price"), [("stop_limit", 530.0), ("limit", 530.0), ("stop_market", None), ("market", None)]
+)
 def test_it_places_a_stop_that_waits_and_cancels_it(alice, kind, price):
     stop = alice.create_order(SC, kind, "buy", 1000, price, {"stopLossPrice": 529.0})
-    assert (stop["triggerPrice"], stop["price"], stop["filled"], stop["info"]["order_state"]) == (529.0, price, 0, "untriggered")
-    assert stop["info"]["order_type"] == ("stop_limit" if price else "stop_market")      # ccxt itself says limit and market
+    assert (stop["triggerPrice"], stop["price"], stop["filled"], stop["info"]["order_state"]) == (
+        529.0,
+        price,
+        0,
+        "untriggered",
+    )
+    assert stop["info"]["order_type"] == ("stop_limit" if price else "stop_market")  # ccxt itself says limit and market
     assert [seen["id"] for seen in alice.fetch_open_orders(SC)] == [stop["id"]]
     assert alice.fetch_order_book(SC)["bids"] == []
     assert alice.cancel_order(stop["id"])["status"] == "canceled"
@@ -102,12 +121,13 @@ def test_its_stop_is_triggered_by_a_trade(served, alice):
 
 def test_it_tells_its_errors_apart(served, alice):
     for error, call in (
-            (ccxt.InvalidOrder, lambda: alice.create_order(SC, "limit", "buy", 1000, 900.0)),
-            (ccxt.InvalidOrder, lambda: alice.create_order(SC, "limit", "buy", 1000 * 501, 521.0)),
-            (ccxt.OrderNotFound, lambda: alice.cancel_order("999999999")),
-            (ccxt.OrderNotFound, lambda: alice.fetch_order("999999999")),
-            (ccxt.AuthenticationError, lambda: ccxt.deribit(settings(served, "alice") | {"secret": "x"}).fetch_balance()),
-            (ccxt.BadRequest, lambda: alice.publicGetGetOrderBook({"instrument_name": "SC2701", "depth": "many"}))):
+        (ccxt.InvalidOrder, lambda: alice.create_order(SC, "limit", "buy", 1000, 900.0)),
+        (ccxt.InvalidOrder, lambda: alice.create_order(SC, "limit", "buy", 1000 * 501, 521.0)),
+        (ccxt.OrderNotFound, lambda: alice.cancel_order("999999999")),
+        (ccxt.OrderNotFound, lambda: alice.fetch_order("999999999")),
+        (ccxt.AuthenticationError, lambda: ccxt.deribit(settings(served, "alice") | {"secret": "x"}).fetch_balance()),
+        (ccxt.BadRequest, lambda: alice.publicGetGetOrderBook({"instrument_name": "SC2701", "depth": "many"})),
+    ):
         with pytest.raises(error):
             call()
     bid = alice.create_order(SC, "limit", "buy", 1000, 520.0)
@@ -142,28 +162,34 @@ def test_it_watches_book_trades_orders_and_its_own_trades(served):
             await soon(carol.watch_order_book(SC))
             orders, book = (asyncio.create_task(call(SC)) for call in (carol.watch_orders, carol.watch_order_book))
             tape, mine = (asyncio.create_task(call(SC)) for call in (carol.watch_trades, carol.watch_my_trades))
-            await asyncio.sleep(0.5)             # ccxt sends its subscriptions in tasks of their own
+            await asyncio.sleep(0.5)  # ccxt sends its subscriptions in tasks of their own
             order = await carol.create_order(SC, "limit", "buy", 3000, 519.5)
             assert [(seen["id"], seen["status"]) for seen in await soon(orders)] == [(order["id"], "open")]
             assert (await soon(book))["bids"][0][:2] == [519.5, 3000]
             orders, book = asyncio.create_task(carol.watch_orders(SC)), asyncio.create_task(carol.watch_order_book(SC))
             await dave.create_order(SC, "limit", "sell", 1000, 519.5)
-            assert [(seen["status"], seen["filled"], seen["remaining"]) for seen in await soon(orders)] == [("open", 1000, 2000)]
-            assert [(trade["price"], trade["amount"], trade["side"]) for trade in await soon(tape)] == [(519.5, 1000, "sell")]
+            assert [(seen["status"], seen["filled"], seen["remaining"]) for seen in await soon(orders)] == [
+                ("open", 1000, 2000)
+            ]
+            assert [(trade["price"], trade["amount"], trade["side"]) for trade in await soon(tape)] == [
+                (519.5, 1000, "sell")
+            ]
             assert [(trade["order"], trade["takerOrMaker"]) for trade in await soon(mine)] == [(order["id"], "maker")]
             assert (await soon(book))["bids"][0][:2] == [519.5, 2000]
             orders = asyncio.create_task(carol.watch_orders(SC))
             await carol.cancel_order(order["id"])
             assert [(seen["status"], seen["filled"]) for seen in await soon(orders)] == [("canceled", 1000)]
-            assert (await carol.fetch_balance())["CNY"]["total"] == 10 ** 11
+            assert (await carol.fetch_balance())["CNY"]["total"] == 10**11
+
     asyncio.run(test())
 
 
 def test_it_watches_its_balance(served):
     async def test():
         async with pro(served, "carol") as carol:
-            carol.options["currencies"] = ["CNY"]        # ccxt's own setting: whose portfolio to watch
-            assert (await soon(carol.watch_balance()))["CNY"]["total"]["CNY"] == 10 ** 11
+            carol.options["currencies"] = ["CNY"]  # ccxt's own setting: whose portfolio to watch
+            assert (await soon(carol.watch_balance()))["CNY"]["total"]["CNY"] == 10**11
+
     asyncio.run(test())
 
 
@@ -176,7 +202,12 @@ def test_it_watches_the_ticker(served):
             await asyncio.sleep(0.2)
             await carol.create_order(SC, "limit", "buy", 2000, 518.0)
             seen = await soon(ticker)
-            assert (seen["bid"], seen["bidVolume"], seen["info"]["max_price"]) == (518.0, 2000, first["info"]["max_price"])
+            assert (seen["bid"], seen["bidVolume"], seen["info"]["max_price"]) == (
+                518.0,
+                2000,
+                first["info"]["max_price"],
+            )
+
     asyncio.run(test())
 
 
@@ -188,4 +219,5 @@ def test_it_watches_the_best_prices(served):
             await asyncio.sleep(0.2)
             await carol.create_order(SC, "limit", "buy", 2000, 519.0)
             assert (await soon(best))[SC]["bid"] == 519.0
+
     asyncio.run(test())

@@ -5,6 +5,7 @@
 
 Rows are dictionaries until `stream` numbers them. Instrument and account are 0 unless told otherwise.
 """
+
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,15 @@ Told = dict[str, Any]
 
 
 def accepted(order_id: int, side: int, price: int, quantity: int, **fields: Any) -> Told:
-    return {"kind": EventKind.ACCEPTED, "order_id": order_id, "side": side, "price": price, "quantity": quantity,
-            "leaves_quantity": quantity, **fields}
+    return {
+        "kind": EventKind.ACCEPTED,
+        "order_id": order_id,
+        "side": side,
+        "price": price,
+        "quantity": quantity,
+        "leaves_quantity": quantity,
+        **fields,
+    }
 
 
 def parked(told: Told, trigger: int) -> Told:
@@ -29,13 +37,29 @@ def parked(told: Told, trigger: int) -> Told:
 
 def amended(order_id: int, side: int, price: int, leaves: int, before: tuple[int, int], **fields: Any) -> Told:
     """before: price and open lots."""
-    return {"kind": EventKind.AMENDED, "order_id": order_id, "side": side, "price": price, "quantity": leaves,
-            "leaves_quantity": leaves, "resting_price": before[0], "resting_leaves_quantity": before[1], **fields}
+    return {
+        "kind": EventKind.AMENDED,
+        "order_id": order_id,
+        "side": side,
+        "price": price,
+        "quantity": leaves,
+        "leaves_quantity": leaves,
+        "resting_price": before[0],
+        "resting_leaves_quantity": before[1],
+        **fields,
+    }
 
 
 def triggered(order_id: int, side: int, price: int, leaves: int, **fields: Any) -> Told:
-    return {"kind": EventKind.TRIGGERED, "order_id": order_id, "side": side, "price": price, "quantity": leaves,
-            "leaves_quantity": leaves, **fields}
+    return {
+        "kind": EventKind.TRIGGERED,
+        "order_id": order_id,
+        "side": side,
+        "price": price,
+        "quantity": leaves,
+        "leaves_quantity": leaves,
+        **fields,
+    }
 
 
 def uncrossed(order_id: int, side: int, price: int, leaves: int, **fields: Any) -> Told:
@@ -43,21 +67,45 @@ def uncrossed(order_id: int, side: int, price: int, leaves: int, **fields: Any) 
 
 
 def displayed(order_id: int, side: int, price: int, shown: int, before: int, **fields: Any) -> Told:
-    return {"kind": EventKind.DISPLAYED, "order_id": order_id, "side": side, "price": price, "quantity": shown,
-            "resting_leaves_quantity": before, **fields}
+    return {
+        "kind": EventKind.DISPLAYED,
+        "order_id": order_id,
+        "side": side,
+        "price": price,
+        "quantity": shown,
+        "resting_leaves_quantity": before,
+        **fields,
+    }
 
 
 def canceled(order_id: int, side: int, price: int, quantity: int, reason: Reason = Reason.NONE, **fields: Any) -> Told:
-    return {"kind": EventKind.CANCELED, "order_id": order_id, "side": side, "price": price, "quantity": quantity,
-            "reason": reason, **fields}
+    return {
+        "kind": EventKind.CANCELED,
+        "order_id": order_id,
+        "side": side,
+        "price": price,
+        "quantity": quantity,
+        "reason": reason,
+        **fields,
+    }
 
 
-def traded(order_id: int, side: int, price: int, quantity: int, leaves: int, resting: tuple[int, int, int],
-           **fields: Any) -> Told:
+def traded(
+    order_id: int, side: int, price: int, quantity: int, leaves: int, resting: tuple[int, int, int], **fields: Any
+) -> Told:
     """resting: id, own price and what stays open of the other order."""
-    return {"kind": EventKind.TRADED, "order_id": order_id, "side": side, "price": price, "quantity": quantity,
-            "leaves_quantity": leaves, "resting_order_id": resting[0], "resting_price": resting[1],
-            "resting_leaves_quantity": resting[2], **fields}
+    return {
+        "kind": EventKind.TRADED,
+        "order_id": order_id,
+        "side": side,
+        "price": price,
+        "quantity": quantity,
+        "leaves_quantity": leaves,
+        "resting_order_id": resting[0],
+        "resting_price": resting[1],
+        "resting_leaves_quantity": resting[2],
+        **fields,
+    }
 
 
 def phase(to: Phase, instrument: int = 0, reason: Reason = Reason.NONE) -> Told:
@@ -71,8 +119,13 @@ def stream(*commands: list[Told], start: int = 1, event_id: int = 0, trade_id: i
     for number, told in enumerate(commands, start):
         for fields in told:
             trade_id += fields["kind"] == EventKind.TRADED
-            for name, value in {"event_id": event_id + at + 1, "sequence": number, "time": number * SECOND,
-                                "trade_id": trade_id * (fields["kind"] == EventKind.TRADED), **fields}.items():
+            for name, value in {
+                "event_id": event_id + at + 1,
+                "sequence": number,
+                "time": number * SECOND,
+                "trade_id": trade_id * (fields["kind"] == EventKind.TRADED),
+                **fields,
+            }.items():
                 rows[at][name] = value
             at += 1
     return rows

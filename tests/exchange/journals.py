@@ -1,12 +1,13 @@
 """Journals to test with: rows that are a function of their sequence, whole folders on disk, segments in memory."""
+
 import dataclasses
 import os
 from pathlib import Path
 
 import numpy as np
 
-from exchange.files import FILES, Files
-from exchange.journal import Journal, read
+from exchange.journal.files import FILES, Files
+from exchange.journal.journal import Journal, read
 from matching.records import COMMAND
 
 
@@ -44,6 +45,7 @@ def contents(folder) -> dict[str, bytes]:
 
 def in_memory(segments: dict[str, bytes | np.ndarray]) -> Files:
     """Files that read these segments and nothing else."""
+
     def content(path, most=None):
         return np.array(np.frombuffer(segments[os.path.basename(path)], np.uint8)[:most])
 

@@ -7,12 +7,13 @@
 What survives a cut: every sector of 512 bytes and every name that was synced; of the others any subset. The length of
 a file and the sectors in it survive independently of each other, as metadata and data do.
 """
+
 import contextlib
 import os
 
 import numpy as np
 
-from exchange.files import FILES, Files, read_file
+from exchange.journal.files import FILES, Files, read_file
 
 SECTOR = 512
 
@@ -35,7 +36,7 @@ class Inode:
         size = int(generator.choice([size, len(self.synced), len(self.written)]))
         old, new = self.synced.ljust(size, b"\0")[:size], self.written[:size]
         keep = generator.random()
-        return b"".join((new if generator.random() < keep else old)[at:at + SECTOR] for at in range(0, size, SECTOR))
+        return b"".join((new if generator.random() < keep else old)[at : at + SECTOR] for at in range(0, size, SECTOR))
 
 
 class Disk:
@@ -43,12 +44,19 @@ class Disk:
 
     def __init__(self, folder: str, die_at: int) -> None:
         self.folder, self.die_at, self.calls = os.fspath(folder), die_at, 0
-        self.names: dict[str, Inode] = {}           # synced
+        self.names: dict[str, Inode] = {}  # synced
         self.pending: list[tuple[str, Inode | None]] = []
         self.current: dict[str, Inode] = {}
         self.open_files: dict[int, tuple[str, Inode | None]] = {}
-        self.files = Files(open=self.open, write=self.write, sync=self.sync, sync_data=self.sync, close=self.close,
-                           rename=self.rename, remove=self.remove)
+        self.files = Files(
+            open=self.open,
+            write=self.write,
+            sync=self.sync,
+            sync_data=self.sync,
+            close=self.close,
+            rename=self.rename,
+            remove=self.remove,
+        )
 
     def tick(self) -> bool:
         self.calls += 1
@@ -118,7 +126,7 @@ class Disk:
             with open(os.path.join(folder, name), "wb") as file:
                 file.write(inode.after_the_cut(generator))
         for fd in self.open_files:
-            with contextlib.suppress(OSError):      # LOCK may be closed already
+            with contextlib.suppress(OSError):  # LOCK may be closed already
                 os.close(fd)
 
 

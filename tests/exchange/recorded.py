@@ -1,16 +1,17 @@
 """The sample capture, read once a run, and small captures made by hand."""
+
 from functools import cache
 
 import numpy as np
 
-from exchange.formats import TAPE, Flow, bitstamp
-from exchange.formats.bitstamp import CHANGED, CREATED, DELETED, ORDER_ROW, Capture
+from exchange.replay.formats import TAPE, Flow, bitstamp
+from exchange.replay.formats.bitstamp import CHANGED, CREATED, DELETED, ORDER_ROW, Capture
 from matching.codes import Side
 
 BID, ASK = int(Side.BUY), int(Side.SELL)
-START = 1_777_689_380_521                # ms since the epoch, when the hand-made captures begin
-PRICE = 78_000                           # ticks
-END = 60_000                             # ms after START, when they end
+START = 1_777_689_380_521  # ms since the epoch, when the hand-made captures begin
+PRICE = 78_000  # ticks
+END = 60_000  # ms after START, when they end
 
 
 @cache

@@ -1,9 +1,10 @@
-"""exchange/blotter.py: every open order and the latest finished ones, equal to a plain replay of the events."""
+"""exchange/projections/blotter.py: every open order and the latest finished ones, equal to a plain replay of the events."""
+
 import numpy as np
 import pytest
 
 from exchange import Exchange
-from exchange.blotter import Blotter, OrderState
+from exchange.projections.blotter import Blotter, OrderState
 from matching.codes import CommandKind, EventKind, Flag, OrderType, Reason, Side, TimeInForce
 from tests.build import SECOND, amend, cancel, enter, instrument, operator, rows
 from tests.exchange.events import accepted, amended, canceled, displayed, parked, stream, traded, triggered, uncrossed
@@ -11,8 +12,25 @@ from tests.matching.flow import random_flow
 
 BUY, SELL = Side.BUY, Side.SELL
 TERMS = ("order_type", "time_in_force", "flags", "trigger_price", "display_quantity", "minimum_quantity", "expire_date")
-FIELDS = (*TERMS, "order_id", "account", "instrument", "side", "price", "quantity", "leaves_quantity", "filled_quantity",
-          "notional", "state", "reason", "client_order_id", "created", "updated", "sequence", "linked_order_id")
+FIELDS = (
+    *TERMS,
+    "order_id",
+    "account",
+    "instrument",
+    "side",
+    "price",
+    "quantity",
+    "leaves_quantity",
+    "filled_quantity",
+    "notional",
+    "state",
+    "reason",
+    "client_order_id",
+    "created",
+    "updated",
+    "sequence",
+    "linked_order_id",
+)
 LIVES = (OrderState.OPEN, OrderState.UNTRIGGERED)
 
 
@@ -29,24 +47,44 @@ class Ledger:
             if kind == EventKind.ACCEPTED:
                 command = self.entering(entered[int(event["sequence"])], event)
                 self.orders[order_id] = {
-                    **{name: event[name].item() for name in (
-                        "order_id", "account", "instrument", "side", "price", "quantity", "leaves_quantity",
-                        "client_order_id")},
+                    **{
+                        name: event[name].item()
+                        for name in (
+                            "order_id",
+                            "account",
+                            "instrument",
+                            "side",
+                            "price",
+                            "quantity",
+                            "leaves_quantity",
+                            "client_order_id",
+                        )
+                    },
                     **{name: command[name] for name in TERMS},
-                    "filled_quantity": 0, "notional": 0, "reason": 0, "created": int(event["time"]),
+                    "filled_quantity": 0,
+                    "notional": 0,
+                    "reason": 0,
+                    "created": int(event["time"]),
                     "state": OrderState.UNTRIGGERED if event["flags"] & Flag.PARKED else OrderState.OPEN,
-                    "linked_order_id": int(command["order_id"])}
+                    "linked_order_id": int(command["order_id"]),
+                }
                 if command["order_id"]:
                     self.orders[int(command["order_id"])]["linked_order_id"] = order_id
                 self.change(order_id, event)
             elif kind == EventKind.TRADED:
                 self.trades.append(event)
-                for traded, leaves in ((order_id, event["leaves_quantity"]),
-                                       (int(event["resting_order_id"]), event["resting_leaves_quantity"])):
+                for traded, leaves in (
+                    (order_id, event["leaves_quantity"]),
+                    (int(event["resting_order_id"]), event["resting_leaves_quantity"]),
+                ):
                     order = self.orders[traded]
-                    self.change(traded, event, leaves_quantity=int(leaves),
-                                filled_quantity=order["filled_quantity"] + int(event["quantity"]),
-                                notional=order["notional"] + int(event["price"]) * int(event["quantity"]))
+                    self.change(
+                        traded,
+                        event,
+                        leaves_quantity=int(leaves),
+                        filled_quantity=order["filled_quantity"] + int(event["quantity"]),
+                        notional=order["notional"] + int(event["price"]) * int(event["quantity"]),
+                    )
                     if leaves == 0:
                         self.finish(traded, OrderState.FILLED)
             elif kind == EventKind.CANCELED:
@@ -56,8 +94,13 @@ class Ledger:
                 if other and other["state"] in LIVES and other["linked_order_id"] == order_id:
                     other["linked_order_id"] = 0
             elif kind == EventKind.AMENDED:
-                self.change(order_id, event, price=int(event["price"]), quantity=int(event["quantity"]),
-                            leaves_quantity=int(event["leaves_quantity"]))
+                self.change(
+                    order_id,
+                    event,
+                    price=int(event["price"]),
+                    quantity=int(event["quantity"]),
+                    leaves_quantity=int(event["leaves_quantity"]),
+                )
                 if event["flags"] & Flag.PARKED:
                     self.orders[order_id]["trigger_price"] = int(event["resting_price"])
             elif kind == EventKind.TRIGGERED:
@@ -69,8 +112,10 @@ class Ledger:
             return {name: command[name].item() for name in (*TERMS, "order_id")}
         took = command["kind"] == CommandKind.TAKE
         return dict.fromkeys((*TERMS, "order_id"), 0) | {
-            "flags": int(event["flags"]), "order_type": OrderType.LIMIT if took else OrderType.MARKET,
-            "time_in_force": TimeInForce.FOK if took else TimeInForce.IOC}
+            "flags": int(event["flags"]),
+            "order_type": OrderType.LIMIT if took else OrderType.MARKET,
+            "time_in_force": TimeInForce.FOK if took else TimeInForce.IOC,
+        }
 
     def change(self, order_id, event, **fields):
         self.orders[order_id].update(fields, updated=int(event["time"]), sequence=int(event["sequence"]))
@@ -80,9 +125,13 @@ class Ledger:
         self.finished.append(order_id)
 
     def of(self, account, instrument=None, only_open=False):
-        return [order for order in reversed(self.orders.values())
-                if order["account"] == account and (instrument is None or order["instrument"] == instrument)
-                and (order["state"] in LIVES or not only_open)]
+        return [
+            order
+            for order in reversed(self.orders.values())
+            if order["account"] == account
+            and (instrument is None or order["instrument"] == instrument)
+            and (order["state"] in LIVES or not only_open)
+        ]
 
 
 def plain(entry):
@@ -99,7 +148,7 @@ def batches(commands, rng):
     at = 0
     while at < len(commands):
         size = int(rng.choice((1, 3, 20, 200)))
-        yield commands[at:at + size]
+        yield commands[at : at + size]
         at += size
 
 
@@ -142,7 +191,8 @@ def test_when_room_is_short_open_orders_stay_and_those_that_finished_first_are_g
             assert order["state"] not in LIVES
     assert known >= set(ledger.finished[-history:])
     assert set(ledger.finished).isdisjoint(known) or known & set(ledger.finished) == set(
-        ledger.finished[-len(known & set(ledger.finished)):])
+        ledger.finished[-len(known & set(ledger.finished)) :]
+    )
     for account in range(len(flow.accounts)):
         kept = [order for order in ledger.of(account) if order["order_id"] in known]
         assert [plain(entry) for entry in blotter.orders(account)] == kept
@@ -183,8 +233,11 @@ def test_an_order_is_followed_from_entry_over_fills_and_amends_to_its_end():
 
 def test_the_reason_of_a_cancel_is_kept():
     hub = Hub()
-    hub.do(enter(0, BUY, 100, 5, time_in_force=TimeInForce.IOC), enter(0, BUY, 100, 5),
-           operator(CommandKind.MASS_CANCEL, account=0, instrument=-1, side=0))
+    hub.do(
+        enter(0, BUY, 100, 5, time_in_force=TimeInForce.IOC),
+        enter(0, BUY, 100, 5),
+        operator(CommandKind.MASS_CANCEL, account=0, instrument=-1, side=0),
+    )
     assert [entry.reason for entry in hub.blotter.orders(0)] == [Reason.MASS_CANCEL, Reason.IOC_REMAINDER]
 
 
@@ -196,10 +249,13 @@ def test_a_refused_order_is_not_kept():
 
 def test_a_client_order_id_finds_its_accounts_newest_order_and_no_other():
     hub = Hub()
-    hub.do(enter(0, BUY, 100, 1, client_order_id=b"same"), enter(1, BUY, 100, 1, client_order_id=b"same"),
-           enter(0, BUY, 99, 1, client_order_id=b"tag", flags=Flag.LABEL),
-           enter(0, BUY, 98, 1, client_order_id=b"tag", flags=Flag.LABEL),
-           enter(0, BUY, 97, 1, client_order_id=b"twenty characters ok"))
+    hub.do(
+        enter(0, BUY, 100, 1, client_order_id=b"same"),
+        enter(1, BUY, 100, 1, client_order_id=b"same"),
+        enter(0, BUY, 99, 1, client_order_id=b"tag", flags=Flag.LABEL),
+        enter(0, BUY, 98, 1, client_order_id=b"tag", flags=Flag.LABEL),
+        enter(0, BUY, 97, 1, client_order_id=b"twenty characters ok"),
+    )
     find = hub.blotter.order_of
     assert [find(0, b"same").order_id, find(1, b"same").order_id, find(0, b"tag").order_id] == [1, 2, 4]
     assert find(0, b"twenty characters ok").order_id == 5
@@ -257,20 +313,32 @@ def test_a_stop_order_waits_and_is_followed_through_its_trigger():
     hub.do(enter(1, SELL, 103, 2), enter(1, SELL, 104, 9), stop, amend(0, 3, 0, 4, trigger_price=102))
     order = hub.blotter.order(3)
     assert (order.state, order.trigger_price, order.quantity, order.price) == (OrderState.UNTRIGGERED, 102, 4, 0)
-    assert [entry.order_id for entry in hub.blotter.open_orders(0)] == [3] == [hub.blotter.order_of(0, b"stop").order_id]
+    assert (
+        [entry.order_id for entry in hub.blotter.open_orders(0)] == [3] == [hub.blotter.order_of(0, b"stop").order_id]
+    )
     hub.do(enter(2, BUY, 103, 1))
     order = hub.blotter.order(3)
     assert (order.state, order.order_type, order.price, order.filled_quantity, order.notional) == (
-        OrderState.FILLED, OrderType.STOP, 110, 4, 103 + 3 * 104)
+        OrderState.FILLED,
+        OrderType.STOP,
+        110,
+        4,
+        103 + 3 * 104,
+    )
     assert (order.sequence, order.updated, order.trigger_price) == (5, 5 * SECOND, 102)
 
 
 def test_a_parked_order_that_is_canceled_or_a_stop_limit_that_rests():
     hub = Hub()
-    hub.do(enter(0, SELL, 97, 5, order_type=OrderType.STOP_LIMIT, trigger_price=98),
-           enter(0, SELL, 96, 5, order_type=OrderType.STOP_LIMIT, trigger_price=96), cancel(0, 2))
+    hub.do(
+        enter(0, SELL, 97, 5, order_type=OrderType.STOP_LIMIT, trigger_price=98),
+        enter(0, SELL, 96, 5, order_type=OrderType.STOP_LIMIT, trigger_price=96),
+        cancel(0, 2),
+    )
     assert [(entry.order_id, entry.state) for entry in hub.blotter.orders(0)] == [
-        (2, OrderState.CANCELED), (1, OrderState.UNTRIGGERED)]
+        (2, OrderState.CANCELED),
+        (1, OrderState.UNTRIGGERED),
+    ]
     hub.do(enter(1, SELL, 98, 1), enter(2, BUY, 98, 1))
     order = hub.blotter.order(1)
     assert (order.state, order.price, order.leaves_quantity) == (OrderState.OPEN, 97, 5)
@@ -279,9 +347,12 @@ def test_a_parked_order_that_is_canceled_or_a_stop_limit_that_rests():
 def test_what_an_order_shows_needs_and_lasts_is_kept():
     """2.11 to 2.13"""
     hub = Hub()
-    hub.do(operator(CommandKind.BEGIN_DAY, quantity=20261105),
-           enter(0, BUY, 100, 50, display_quantity=5, time_in_force=TimeInForce.GTD, expire_date=20261106),
-           enter(1, SELL, 100, 8, time_in_force=TimeInForce.IOC, minimum_quantity=7), amend(0, 2, 100, 30))
+    hub.do(
+        operator(CommandKind.BEGIN_DAY, quantity=20261105),
+        enter(0, BUY, 100, 50, display_quantity=5, time_in_force=TimeInForce.GTD, expire_date=20261106),
+        enter(1, SELL, 100, 8, time_in_force=TimeInForce.IOC, minimum_quantity=7),
+        amend(0, 2, 100, 30),
+    )
     iceberg, minimum = hub.blotter.order(2), hub.blotter.order(3)
     assert (iceberg.display_quantity, iceberg.expire_date, iceberg.leaves_quantity) == (5, 20261106, 22)
     assert (minimum.minimum_quantity, minimum.filled_quantity) == (7, 8)
@@ -300,7 +371,10 @@ def test_a_pair_is_linked_both_ways_until_one_of_it_is_canceled():
     assert linked() == [0, 1]
     hub.do(enter(0, BUY, 97, 5, order_id=1), enter(1, SELL, 97, 5))
     assert [(entry.state, entry.reason, entry.linked_order_id) for entry in hub.blotter.orders(0)] == [
-        (OrderState.FILLED, 0, 1), (OrderState.CANCELED, 0, 1), (OrderState.CANCELED, Reason.LINKED, 4)]
+        (OrderState.FILLED, 0, 1),
+        (OrderState.CANCELED, 0, 1),
+        (OrderState.CANCELED, Reason.LINKED, 4),
+    ]
 
 
 def commands_for(*kinds):
@@ -314,14 +388,25 @@ def test_in_an_auction_the_buy_orders_are_filled_one_by_one():
     limit = {"order_type": OrderType.LIMIT}
     blotter.record(
         commands_for(*[(CommandKind.ENTER, limit)] * 3, (CommandKind.PHASE, {})),
-        stream([accepted(1, BUY, 103, 4, account=1)], [accepted(2, BUY, 102, 6, account=2)],
-               [accepted(3, SELL, 99, 7, account=3)],
-               [uncrossed(1, BUY, 103, 4), traded(1, BUY, 102, 4, 0, (3, 99, 3), account=1, resting_account=3),
-                uncrossed(2, BUY, 102, 6), traded(2, BUY, 102, 3, 3, (3, 99, 0), account=2, resting_account=3),
-                canceled(2, BUY, 102, 3, Reason.AUCTION_ENDED)]))
+        stream(
+            [accepted(1, BUY, 103, 4, account=1)],
+            [accepted(2, BUY, 102, 6, account=2)],
+            [accepted(3, SELL, 99, 7, account=3)],
+            [
+                uncrossed(1, BUY, 103, 4),
+                traded(1, BUY, 102, 4, 0, (3, 99, 3), account=1, resting_account=3),
+                uncrossed(2, BUY, 102, 6),
+                traded(2, BUY, 102, 3, 3, (3, 99, 0), account=2, resting_account=3),
+                canceled(2, BUY, 102, 3, Reason.AUCTION_ENDED),
+            ],
+        ),
+    )
     states = [blotter.order(number) for number in (1, 2, 3)]
     assert [(order.state, order.filled_quantity) for order in states] == [
-        (OrderState.FILLED, 4), (OrderState.CANCELED, 3), (OrderState.FILLED, 7)]
+        (OrderState.FILLED, 4),
+        (OrderState.CANCELED, 3),
+        (OrderState.FILLED, 7),
+    ]
     assert [(fill.order_id, fill.resting_order_id) for fill in blotter.trades(account=3)] == [(2, 3), (1, 3)]
 
 
@@ -330,31 +415,64 @@ def test_several_orders_triggered_by_one_command_are_told_apart():
     blotter = Blotter(16)
     stop = {"order_type": OrderType.STOP, "trigger_price": 102}
     blotter.record(
-        commands_for((CommandKind.ENTER, {}), (CommandKind.ENTER, stop), (CommandKind.ENTER, stop), (CommandKind.ENTER, {})),
-        stream([accepted(1, SELL, 102, 9)], [parked(accepted(2, BUY, 0, 3), 102)],
-               [parked(accepted(3, BUY, 0, 4), 102), parked(amended(3, BUY, 0, 5, before=(0, 4)), 103)],
-               [accepted(4, BUY, 102, 1), traded(4, BUY, 102, 1, 0, (1, 102, 8)), displayed(1, SELL, 102, 2, before=0),
-                triggered(2, BUY, 110, 3), traded(2, BUY, 102, 3, 0, (1, 102, 5)),
-                triggered(3, BUY, 109, 5), traded(3, BUY, 102, 5, 0, (1, 102, 0))]))
-    assert [(order.price, order.filled_quantity, order.trigger_price, order.state) for order in map(blotter.order, (2, 3))] == [
-        (110, 3, 102, OrderState.FILLED), (109, 5, 103, OrderState.FILLED)]
+        commands_for(
+            (CommandKind.ENTER, {}), (CommandKind.ENTER, stop), (CommandKind.ENTER, stop), (CommandKind.ENTER, {})
+        ),
+        stream(
+            [accepted(1, SELL, 102, 9)],
+            [parked(accepted(2, BUY, 0, 3), 102)],
+            [parked(accepted(3, BUY, 0, 4), 102), parked(amended(3, BUY, 0, 5, before=(0, 4)), 103)],
+            [
+                accepted(4, BUY, 102, 1),
+                traded(4, BUY, 102, 1, 0, (1, 102, 8)),
+                displayed(1, SELL, 102, 2, before=0),
+                triggered(2, BUY, 110, 3),
+                traded(2, BUY, 102, 3, 0, (1, 102, 5)),
+                triggered(3, BUY, 109, 5),
+                traded(3, BUY, 102, 5, 0, (1, 102, 0)),
+            ],
+        ),
+    )
+    assert [
+        (order.price, order.filled_quantity, order.trigger_price, order.state) for order in map(blotter.order, (2, 3))
+    ] == [(110, 3, 102, OrderState.FILLED), (109, 5, 103, OrderState.FILLED)]
     assert blotter.order(1).state == OrderState.FILLED
 
 
 def test_orders_that_a_take_or_a_liquidation_makes_have_the_terms_that_the_rules_give_them():
     """11.7, 13.1: what the command's row says of type and time in force means nothing."""
     blotter = Blotter(16)
-    nonsense = {"order_type": 77, "time_in_force": 66, "flags": 4095, "trigger_price": 5, "display_quantity": 5, "order_id": 1}
+    nonsense = {
+        "order_type": 77,
+        "time_in_force": 66,
+        "flags": 4095,
+        "trigger_price": 5,
+        "display_quantity": 5,
+        "order_id": 1,
+    }
     blotter.record(
-        commands_for((CommandKind.ENTER, {"minimum_quantity": 2, "order_type": OrderType.LIMIT}), (CommandKind.TAKE, nonsense),
-                     (CommandKind.LIQUIDATE, nonsense)),
-        stream([accepted(1, SELL, 102, 9)], [accepted(2, BUY, 102, 4), traded(2, BUY, 102, 4, 0, (1, 102, 5))],
-               [accepted(3, BUY, 110, 8), traded(3, BUY, 102, 5, 3, (1, 102, 0)),
-                canceled(3, BUY, 110, 3, Reason.IOC_REMAINDER)]))
+        commands_for(
+            (CommandKind.ENTER, {"minimum_quantity": 2, "order_type": OrderType.LIMIT}),
+            (CommandKind.TAKE, nonsense),
+            (CommandKind.LIQUIDATE, nonsense),
+        ),
+        stream(
+            [accepted(1, SELL, 102, 9)],
+            [accepted(2, BUY, 102, 4), traded(2, BUY, 102, 4, 0, (1, 102, 5))],
+            [
+                accepted(3, BUY, 110, 8),
+                traded(3, BUY, 102, 5, 3, (1, 102, 0)),
+                canceled(3, BUY, 110, 3, Reason.IOC_REMAINDER),
+            ],
+        ),
+    )
     taken, liquidated = blotter.order(2), blotter.order(3)
     assert (taken.order_type, taken.time_in_force, taken.state) == (OrderType.LIMIT, TimeInForce.FOK, OrderState.FILLED)
     assert (liquidated.order_type, liquidated.time_in_force, liquidated.filled_quantity) == (
-        OrderType.MARKET, TimeInForce.IOC, 5)
+        OrderType.MARKET,
+        TimeInForce.IOC,
+        5,
+    )
     for order in (taken, liquidated):
         assert (order["flags"], order.trigger_price, order.display_quantity, order.linked_order_id) == (0, 0, 0, 0)
     assert blotter.order(1).minimum_quantity == 2

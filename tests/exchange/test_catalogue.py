@@ -1,4 +1,5 @@
 """exchange/catalogue: every contract can be traded, follows from the rules, and a bad entry is named. RULEBOOK 14."""
+
 import datetime
 import json
 import shutil
@@ -9,7 +10,7 @@ import pytest
 
 from exchange import Exchange
 from exchange.catalogue import CATALOGUE, Kind, load_catalogue, read_catalogue
-from exchange.entries import GRADES
+from exchange.catalogue.entries import GRADES
 from exchange.instruments import InstrumentError, daily_limits, largest_order
 from matching.codes import Limit, Mechanism, Phase
 from matching.records import AUCTION_IMBALANCE, AUCTION_REFERENCE
@@ -29,10 +30,11 @@ def outrights(catalogue=WHOLE):
 
 # The instruments of a hub without a schedule
 
+
 def test_the_open_hub_has_four_months_of_each_family_in_continuous_trading():
     assert [terms.symbol for terms in OPEN] == [f"{code}27{month:02d}" for code in FAMILIES for month in range(1, 5)]
     assert {terms.phase for terms in OPEN} == {Phase.CONTINUOUS} and len({terms.product for terms in OPEN}) == 7
-    assert {terms.velocity for terms in OPEN} == {0}     # nobody would end the short auction
+    assert {terms.velocity for terms in OPEN} == {0}  # nobody would end the short auction
 
 
 @pytest.mark.parametrize("terms", OPEN, ids=lambda terms: terms.symbol)
@@ -52,22 +54,35 @@ def test_every_instrument_of_the_open_hub_is_sane(terms):
 def test_crude_oil_becomes_ticks_lots_and_fen():
     terms = OPEN[0]
     assert (terms.symbol, terms.name, terms.tick_size, terms.lot_size) == (
-        "SC2701", "Crude oil 2701", Decimal("0.1"), Decimal(1000))
+        "SC2701",
+        "Crude oil 2701",
+        Decimal("0.1"),
+        Decimal(1000),
+    )
     assert (terms.price_floor, terms.reference_price, terms.price_ceiling) == (5210 - 416, 5210, 5210 + 416)
-    assert terms.fen_per_tick == 100_00                          # 0.1 CNY x 1,000 bbl
-    assert terms.margin == 52_100_00                             # a tenth of 521,000 CNY
+    assert terms.fen_per_tick == 100_00  # 0.1 CNY x 1,000 bbl
+    assert terms.margin == 52_100_00  # a tenth of 521,000 CNY
     assert (terms.fee_per_lot, terms.max_position, terms.listed, terms.expiry) == (
-        20_00, 3000, DATE(2026, 9, 1), DATE(2026, 12, 31))
+        20_00,
+        3000,
+        DATE(2026, 9, 1),
+        DATE(2026, 12, 31),
+    )
 
 
-@pytest.mark.parametrize("instruments", [OPEN, WHOLE.instruments, CHINESE.instruments], ids=["open", "whole", "chinese"])
+@pytest.mark.parametrize(
+    "instruments", [OPEN, WHOLE.instruments, CHINESE.instruments], ids=["open", "whole", "chinese"]
+)
 def test_an_exchange_can_be_made_of_the_catalogue(instruments):
     exchange = Exchange(instruments, 2)
-    assert [exchange.last_price(terms.symbol) for terms in instruments] == [terms.reference_price for terms in instruments]
+    assert [exchange.last_price(terms.symbol) for terms in instruments] == [
+        terms.reference_price for terms in instruments
+    ]
     assert [exchange.phase(terms.symbol) for terms in instruments] == [terms.phase for terms in instruments]
 
 
 # Every contract until the horizon
+
 
 def test_the_catalogue_has_every_kind_of_instrument():
     kinds = Counter(contract.kind for contract in WHOLE.contracts)
@@ -99,8 +114,8 @@ def test_a_later_horizon_only_appends():
     for until in (DATE(2027, 3, 31), WHOLE.until, WHOLE.calendar.last):
         catalogue = read_catalogue(until=until)
         symbols = [contract.symbol for contract in catalogue.contracts]
-        assert symbols[:len(before)] == before and len(symbols) > len(before)
-        assert catalogue.instruments[:len(OPEN)] == read_catalogue(until=OPENS).instruments[:len(OPEN)]
+        assert symbols[: len(before)] == before and len(symbols) > len(before)
+        assert catalogue.instruments[: len(OPEN)] == read_catalogue(until=OPENS).instruments[: len(OPEN)]
         before = symbols
 
 
@@ -116,20 +131,25 @@ def test_at_least_four_months_of_each_family_trade_on_every_day_until_the_horizo
     for day in WHOLE.calendar.trading_days(OPENS, WHOLE.until):
         months = Counter(contract.family.code for contract in outrights() if contract.is_listed(day))
         assert set(months) == set(FAMILIES) and min(months.values()) >= 4, day
-        assert all(count == WHOLE.families[FAMILIES.index(code)].months or day < DATE(2027, 1, 4)
-                   for code, count in months.items()), day
+        assert all(
+            count == WHOLE.families[FAMILIES.index(code)].months or day < DATE(2027, 1, 4)
+            for code, count in months.items()
+        ), day
 
 
-@pytest.mark.parametrize(("symbol", "listed", "expiry"), [
-    ("SC2702", DATE(2026, 10, 8), DATE(2027, 1, 29)),     # last trading day of the month before delivery
-    ("SC2703", DATE(2026, 11, 2), DATE(2027, 2, 26)),
-    ("SC2705", DATE(2027, 1, 4), DATE(2027, 4, 30)),
-    ("BU2701", DATE(2026, 8, 18), DATE(2027, 1, 15)),     # the 15th; 2608 ended on Monday 17 August
-    ("BU2705", DATE(2026, 12, 16), DATE(2027, 5, 17)),    # the 15th of May is a Saturday
-    ("PG2701", DATE(2026, 8, 27), DATE(2027, 1, 26)),     # fourth last trading day
-    ("SC2702-TAS", DATE(2026, 10, 8), DATE(2027, 1, 29)),
-    ("SC2702-SC2703", DATE(2026, 11, 2), DATE(2027, 1, 29)),
-])
+@pytest.mark.parametrize(
+    ("symbol", "listed", "expiry"),
+    [
+        ("SC2702", DATE(2026, 10, 8), DATE(2027, 1, 29)),  # last trading day of the month before delivery
+        ("SC2703", DATE(2026, 11, 2), DATE(2027, 2, 26)),
+        ("SC2705", DATE(2027, 1, 4), DATE(2027, 4, 30)),
+        ("BU2701", DATE(2026, 8, 18), DATE(2027, 1, 15)),  # the 15th; 2608 ended on Monday 17 August
+        ("BU2705", DATE(2026, 12, 16), DATE(2027, 5, 17)),  # the 15th of May is a Saturday
+        ("PG2701", DATE(2026, 8, 27), DATE(2027, 1, 26)),  # fourth last trading day
+        ("SC2702-TAS", DATE(2026, 10, 8), DATE(2027, 1, 29)),
+        ("SC2702-SC2703", DATE(2026, 11, 2), DATE(2027, 1, 29)),
+    ],
+)
 def test_days_of_listing_and_last_trading_days(symbol, listed, expiry):
     """RULEBOOK 14.2"""
     assert (BY_SYMBOL[symbol].listed, BY_SYMBOL[symbol].expiry) == (listed, expiry)
@@ -139,31 +159,42 @@ def test_tas_counts_from_the_settlement_price_and_a_spread_may_be_negative():
     """RULEBOOK 12.1, 12.2"""
     tas, spread = (BY_SYMBOL[symbol].instrument(OPENS) for symbol in ("SC2701-TAS", "SC2701-SC2702"))
     assert (tas.legs, tas.at_settlement, tas.price_floor, tas.reference_price, tas.price_ceiling) == (
-        ("SC2701",), True, -20, 0, 20)
+        ("SC2701",),
+        True,
+        -20,
+        0,
+        20,
+    )
     assert (spread.legs, spread.at_settlement, spread.reference_price) == (("SC2701", "SC2702"), False, 16)
     assert spread.fee_per_lot == 2 * tas.fee_per_lot == 40_00
 
 
-@pytest.mark.parametrize(("date", "margin", "position", "limit"), [
-    (DATE(2027, 1, 4), 1000, 3000, 800),           # SC2704, last trading day 31 March
-    (DATE(2027, 2, 1), 1000, 1500, 800),           # the month before that
-    (DATE(2027, 2, 4), 1400, 1500, 1200),          # wider over Spring Festival
-    (DATE(2027, 2, 15), 1400, 1500, 1200),
-    (DATE(2027, 2, 16), 1000, 1500, 800),
-    (DATE(2027, 3, 1), 1500, 500, 800),            # the month of the last trading day
-    (DATE(2027, 3, 29), 2000, 500, 800),           # two trading days before it
-])
+@pytest.mark.parametrize(
+    ("date", "margin", "position", "limit"),
+    [
+        (DATE(2027, 1, 4), 1000, 3000, 800),  # SC2704, last trading day 31 March
+        (DATE(2027, 2, 1), 1000, 1500, 800),  # the month before that
+        (DATE(2027, 2, 4), 1400, 1500, 1200),  # wider over Spring Festival
+        (DATE(2027, 2, 15), 1400, 1500, 1200),
+        (DATE(2027, 2, 16), 1000, 1500, 800),
+        (DATE(2027, 3, 1), 1500, 500, 800),  # the month of the last trading day
+        (DATE(2027, 3, 29), 2000, 500, 800),  # two trading days before it
+    ],
+)
 def test_margin_and_positions_step_towards_delivery_and_terms_hold_from_their_date(date, margin, position, limit):
     """RULEBOOK 14.4"""
     limits = BY_SYMBOL["SC2704"].limits(date)
-    assert (limits[Limit.INSTRUMENT_MARGIN_RATE], limits[Limit.INSTRUMENT_MAX_POSITION],
-            limits[Limit.INSTRUMENT_DAILY_LIMIT]) == (margin, position, limit)
+    assert (
+        limits[Limit.INSTRUMENT_MARGIN_RATE],
+        limits[Limit.INSTRUMENT_MAX_POSITION],
+        limits[Limit.INSTRUMENT_DAILY_LIMIT],
+    ) == (margin, position, limit)
 
 
 def test_the_daily_limit_is_wider_on_the_first_day_of_a_month():
     """RULEBOOK 14.4"""
     contract = BY_SYMBOL["SC2705"]
-    assert contract.instrument(OPENS).daily_limit == 1600        # what it will have when it is listed
+    assert contract.instrument(OPENS).daily_limit == 1600  # what it will have when it is listed
     assert contract.limits(DATE(2027, 1, 5))[Limit.INSTRUMENT_DAILY_LIMIT] == 800
 
 
@@ -171,7 +202,9 @@ def test_the_daily_limit_is_wider_on_the_first_day_of_a_month():
 def test_every_day_of_every_contract_has_terms_that_can_be_traded(catalogue):
     for contract in catalogue.contracts:
         terms = contract.instrument(OPENS)
-        for day in catalogue.calendar.trading_days(max(contract.listed, OPENS), contract.expiry or catalogue.until)[::5]:
+        for day in catalogue.calendar.trading_days(max(contract.listed, OPENS), contract.expiry or catalogue.until)[
+            ::5
+        ]:
             limits = contract.limits(day)
             floor, ceiling = daily_limits(terms, terms.reference_price, limits[Limit.INSTRUMENT_DAILY_LIMIT])
             assert terms.price_floor <= floor < ceiling <= terms.price_ceiling
@@ -182,14 +215,17 @@ def test_every_day_of_every_contract_has_terms_that_can_be_traded(catalogue):
 
 # Profiles
 
+
 def test_the_profiles_replace_fields_of_every_family():
     """RULEBOOK 14.5"""
     chinese = [terms for terms in CHINESE.instruments if terms.mechanism == Mechanism.ORDER_BOOK]
     international = [terms for terms in WHOLE.instruments if terms.mechanism == Mechanism.ORDER_BOOK]
     assert {(terms.price_rule, terms.offset, terms.auction, terms.velocity > 0) for terms in chinese} == {
-        ("median", True, AUCTION_REFERENCE, False)}
+        ("median", True, AUCTION_REFERENCE, False)
+    }
     assert {(terms.price_rule, terms.offset, terms.auction) for terms in international} == {
-        ("resting", False, AUCTION_IMBALANCE | AUCTION_REFERENCE)}
+        ("resting", False, AUCTION_IMBALANCE | AUCTION_REFERENCE)
+    }
     assert all(terms.velocity > 0 for terms in international if not terms.legs)
     assert [terms.symbol for terms in chinese] == [terms.symbol for terms in international]
     assert WHOLE.profile.name == "international"
@@ -207,10 +243,16 @@ def test_an_unknown_profile_is_named():
 
 # Honesty
 
+
 @pytest.mark.parametrize("code", FAMILIES)
 def test_every_number_of_a_family_says_where_it_is_from(code):
     family = json.loads((CATALOGUE / f"{code.lower()}.json").read_text())
-    blocks = [family, *family["terms"], *family.get("spot", []), *(t for spot in family.get("spot", []) for t in spot["terms"])]
+    blocks = [
+        family,
+        *family["terms"],
+        *family.get("spot", []),
+        *(t for spot in family.get("spot", []) for t in spot["terms"]),
+    ]
     for block in blocks:
         assert all(entry["grade"] in GRADES and entry["source"] for entry in block["sources"].values())
     assert family["modelled_on"] and family["name_zh"]
@@ -218,6 +260,7 @@ def test_every_number_of_a_family_says_where_it_is_from(code):
 
 
 # Bad catalogues
+
 
 def broken(folder, file, change):
     """The built-in catalogue in a folder, with one file changed."""
@@ -240,48 +283,91 @@ def terms(content, number):
     return content["terms"][number - 1]
 
 
-@pytest.mark.parametrize(("change", "told"), [
-    (lambda c: terms(c, 2).update({"from": "2026-01-01"}),
-     "SC: terms 2: from is 2026-01-01, must be after 2026-01-01: terms follow each other and do not overlap"),
-    (lambda c: terms(c, 3).update({"from": "2027-01-01"}), "SC: terms 3: from is 2027-01-01, must be after 2027-02-04"),
-    (lambda c: terms(c, 1).update({"daily_limit": "0.0001"}),
-     "SC2701: terms 1: daily_limit is 0.0001, must be a tick at least and within the ladder: 0.0002 to 0.7000"),
-    (lambda c: terms(c, 1).update({"daily_limit": "0.8"}), "SC2701: terms 1: daily_limit is 0.8, must be a tick at least"),
-    (lambda c: terms(c, 1).update({"daily_limit": 0.08}), "SC: terms 1: daily_limit is 0.08, must be a share from 0 to 1"),
-    (lambda c: terms(c, 1).update({"daily_limit": "0.00001"}), "SC: terms 1: daily_limit is '0.00001', must be a share"),
-    (lambda c: terms(c, 1).update({"daily_limit": "NaN"}), "SC: terms 1: daily_limit is 'NaN', must be a share"),
-    (lambda c: terms(c, 1).pop("margin_rate"), "SC: terms 1: margin_rate is missing"),
-    (lambda c: terms(c, 1)["margin_rate"].pop("general"), "SC: terms 1: margin_rate is {"),
-    (lambda c: terms(c, 1)["max_position"].update({"late": 5}), "SC: terms 1: max_position is {"),
-    (lambda c: terms(c, 2).update({"haircut": "0.1"}), "SC: terms 2: haircut is unknown, must be one of from, sources"),
-    (lambda c: terms(c, 1)["sources"].pop("fee_per_lot"), "SC: terms 1: sources: fee_per_lot is missing: every number says"),
-    (lambda c: terms(c, 1)["sources"]["fee_rate"].update({"grade": "D"}), "sources: fee_rate: grade is 'D', must be one of A, B"),
-    (lambda c: c.update({"terms": []}), "SC: terms is [], must have at least one entry"),
-    (lambda c: c.update({"tick_size": "0"}), "family: tick_size is '0', must be a decimal in quotes above 0"),
-    (lambda c: c.update({"tick_size": "1E+99999999"}), "family: tick_size is '1E+99999999', must be a decimal"),
-    (lambda c: c.update({"collar": "100"}), "family: collar is '100', must be a whole number, not negative"),
-    (lambda c: c.update({"protection": True}), "family: protection is True, must be a whole number"),
-    (lambda c: c.update({"currency": 7}), "family: currency is 7, must be a text"),
-    (lambda c: c.pop("lot_size"), "family: lot_size is missing"),
-    (lambda c: c.update({"haste": 1}), "family: haste is unknown, must be one of code, name"),
-    (lambda c: c["sources"].pop("tick_size"), "SC: sources: tick_size is missing"),
-    (lambda c: c["sources"].update({"haste": {}}), "SC: sources: haste is unknown"),
-    (lambda c: c.update({"reference_price": "521.05"}), "SC: reference_price is 521.05, must be a multiple of the tick size 0.1"),
-    (lambda c: c.update({"tick_size": "0.01", "ladder": {"floor": "0.3", "ceiling": "9"}}),
-     "instrument SC2701: price_ceiling is"),
-    (lambda c: c["ladder"].update({"ceiling": "0.9"}), "SC: ladder is 0.3 to 0.9, must be below 1 to above 1"),
-    (lambda c: c.update({"seasonal": ["0"] * 11}), "SC: seasonal has 11 prices, must have 12, January to December"),
-    (lambda c: c.update({"session": "all_night"}), "SC: session is 'all_night', must be one of to_0230"),
-    (lambda c: c.update({"months": 0}), "SC: months is 0, must be 1 or more"),
-    (lambda c: c["last_trading_day"].update({"day": 15}),
-     "SC: last_trading_day names day and from_end, must be one of day, from_start, from_end"),
-    (lambda c: c["last_trading_day"].update({"from_end": 0}), "SC: last_trading_day: from_end is 0, must be 1 to 15"),
-    (lambda c: c["tas"].update({"reach": 0}), "SC: tas: reach is 0, must be 1 tick or more"),
-    (lambda c: c["spot"][0].update({"mechanism": "ORDER_BOOK"}),
-     "SC: spot 1: mechanism is 'ORDER_BOOK', must be one of LISTING, ONE_SIDED, NEGOTIATED"),
-    (lambda c: c["spot"].append(c["spot"][0]), "symbol SC-NEGOTIATED is listed twice, first by sc.json"),
-    (lambda c: c["spot"][0].update({"symbol": "SC.X"}), "instrument SC.X: symbol is SC.X, must be 1 to 32 ASCII characters"),
-])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            lambda c: terms(c, 2).update({"from": "2026-01-01"}),
+            "SC: terms 2: from is 2026-01-01, must be after 2026-01-01: terms follow each other and do not overlap",
+        ),
+        (
+            lambda c: terms(c, 3).update({"from": "2027-01-01"}),
+            "SC: terms 3: from is 2027-01-01, must be after 2027-02-04",
+        ),
+        (
+            lambda c: terms(c, 1).update({"daily_limit": "0.0001"}),
+            "SC2701: terms 1: daily_limit is 0.0001, must be a tick at least and within the ladder: 0.0002 to 0.7000",
+        ),
+        (
+            lambda c: terms(c, 1).update({"daily_limit": "0.8"}),
+            "SC2701: terms 1: daily_limit is 0.8, must be a tick at least",
+        ),
+        (
+            lambda c: terms(c, 1).update({"daily_limit": 0.08}),
+            "SC: terms 1: daily_limit is 0.08, must be a share from 0 to 1",
+        ),
+        (
+            lambda c: terms(c, 1).update({"daily_limit": "0.00001"}),
+            "SC: terms 1: daily_limit is '0.00001', must be a share",
+        ),
+        (lambda c: terms(c, 1).update({"daily_limit": "NaN"}), "SC: terms 1: daily_limit is 'NaN', must be a share"),
+        (lambda c: terms(c, 1).pop("margin_rate"), "SC: terms 1: margin_rate is missing"),
+        (lambda c: terms(c, 1)["margin_rate"].pop("general"), "SC: terms 1: margin_rate is {"),
+        (lambda c: terms(c, 1)["max_position"].update({"late": 5}), "SC: terms 1: max_position is {"),
+        (
+            lambda c: terms(c, 2).update({"haircut": "0.1"}),
+            "SC: terms 2: haircut is unknown, must be one of from, sources",
+        ),
+        (
+            lambda c: terms(c, 1)["sources"].pop("fee_per_lot"),
+            "SC: terms 1: sources: fee_per_lot is missing: every number says",
+        ),
+        (
+            lambda c: terms(c, 1)["sources"]["fee_rate"].update({"grade": "D"}),
+            "sources: fee_rate: grade is 'D', must be one of A, B",
+        ),
+        (lambda c: c.update({"terms": []}), "SC: terms is [], must have at least one entry"),
+        (lambda c: c.update({"tick_size": "0"}), "family: tick_size is '0', must be a decimal in quotes above 0"),
+        (lambda c: c.update({"tick_size": "1E+99999999"}), "family: tick_size is '1E+99999999', must be a decimal"),
+        (lambda c: c.update({"collar": "100"}), "family: collar is '100', must be a whole number, not negative"),
+        (lambda c: c.update({"protection": True}), "family: protection is True, must be a whole number"),
+        (lambda c: c.update({"currency": 7}), "family: currency is 7, must be a text"),
+        (lambda c: c.pop("lot_size"), "family: lot_size is missing"),
+        (lambda c: c.update({"haste": 1}), "family: haste is unknown, must be one of code, name"),
+        (lambda c: c["sources"].pop("tick_size"), "SC: sources: tick_size is missing"),
+        (lambda c: c["sources"].update({"haste": {}}), "SC: sources: haste is unknown"),
+        (
+            lambda c: c.update({"reference_price": "521.05"}),
+            "SC: reference_price is 521.05, must be a multiple of the tick size 0.1",
+        ),
+        (
+            lambda c: c.update({"tick_size": "0.01", "ladder": {"floor": "0.3", "ceiling": "9"}}),
+            "instrument SC2701: price_ceiling is",
+        ),
+        (lambda c: c["ladder"].update({"ceiling": "0.9"}), "SC: ladder is 0.3 to 0.9, must be below 1 to above 1"),
+        (lambda c: c.update({"seasonal": ["0"] * 11}), "SC: seasonal has 11 prices, must have 12, January to December"),
+        (lambda c: c.update({"session": "all_night"}), "SC: session is 'all_night', must be one of to_0230"),
+        (lambda c: c.update({"months": 0}), "SC: months is 0, must be 1 or more"),
+        (
+            lambda c: c["last_trading_day"].update({"day": 15}),
+            "SC: last_trading_day names day and from_end, must be one of day, from_start, from_end",
+        ),
+        (
+            lambda c: c["last_trading_day"].update({"from_end": 0}),
+            "SC: last_trading_day: from_end is 0, must be 1 to 15",
+        ),
+        (lambda c: c["tas"].update({"reach": 0}), "SC: tas: reach is 0, must be 1 tick or more"),
+        (
+            lambda c: c["spot"][0].update({"mechanism": "ORDER_BOOK"}),
+            "SC: spot 1: mechanism is 'ORDER_BOOK', must be one of LISTING, ONE_SIDED, NEGOTIATED",
+        ),
+        (lambda c: c["spot"].append(c["spot"][0]), "symbol SC-NEGOTIATED is listed twice, first by sc.json"),
+        (
+            lambda c: c["spot"][0].update({"symbol": "SC.X"}),
+            "instrument SC.X: symbol is SC.X, must be 1 to 32 ASCII characters",
+        ),
+    ],
+)
 def test_a_bad_family_is_named_with_file_field_value_and_bound(tmp_path, change, told):
     for options in ({}, {"open": False}):
         folder = broken(tmp_path / str(len(options)), "sc.json", change)
@@ -291,27 +377,66 @@ def test_a_bad_family_is_named_with_file_field_value_and_bound(tmp_path, change,
 
 def test_a_month_that_two_families_list_is_named(tmp_path):
     assert refusal(broken(tmp_path, "lu.json", lambda c: c.update({"code": "SC"}))) == (
-        "catalogue lu.json: symbol SC2701 is listed twice, first by sc.json")
+        "catalogue lu.json: symbol SC2701 is listed twice, first by sc.json"
+    )
 
 
-@pytest.mark.parametrize(("file", "change", "told"), [
-    ("hub.json", lambda c: c.update({"opens": "2026-10-01"}), "opens is 2026-10-01, must be a trading day"),
-    ("hub.json", lambda c: c.update({"until": "2028-01-03"}), "until is 2028-01-03, must be 2026-12-01 to 2027-12-31"),
-    ("hub.json", lambda c: c.update({"first_month": "2713"}), "hub: first_month is '2713', must be a month such as 2701"),
-    ("profiles.json", lambda c: c["profiles"]["international"]["day"].update({"end": "28:00"}),
-     "international: day: begin, window, settlement and end must follow each other"),
-    ("profiles.json", lambda c: c["profiles"]["international"]["family"].update({"price": "best"}),
-     "international: family: field is 'price', must be one of price_rule"),
-    ("profiles.json", lambda c: c["profiles"]["international"]["sessions"].update({"day": "moon"}),
-     "international: sessions: day is 'moon', must be one of"),
-    ("sessions.json", lambda c: c["sessions"]["day"]["day"].reverse(), "day: day has 13:30, must be later than the time before"),
-    ("sessions.json", lambda c: c["sessions"]["day"]["day"].pop(3),
-     "day: day: CONTINUOUS after CONTINUOUS, must be CALL_AUCTION or"),
-    ("sessions.json", lambda c: c["sessions"]["day"]["day"].pop(), "day: day ends with CONTINUOUS, must be CLOSING or CLOSED"),
-    ("sessions.json", lambda c: c["sessions"]["day"]["day"][0].__setitem__(0, "8:5"), "must be a time such as 20:55"),
-    ("sessions.json", lambda c: c["sessions"]["day"]["day"][0].__setitem__(1, "SIESTA"),
-     "day: day is 'SIESTA', must be one of CLOSED"),
-])
+@pytest.mark.parametrize(
+    ("file", "change", "told"),
+    [
+        ("hub.json", lambda c: c.update({"opens": "2026-10-01"}), "opens is 2026-10-01, must be a trading day"),
+        (
+            "hub.json",
+            lambda c: c.update({"until": "2028-01-03"}),
+            "until is 2028-01-03, must be 2026-12-01 to 2027-12-31",
+        ),
+        (
+            "hub.json",
+            lambda c: c.update({"first_month": "2713"}),
+            "hub: first_month is '2713', must be a month such as 2701",
+        ),
+        (
+            "profiles.json",
+            lambda c: c["profiles"]["international"]["day"].update({"end": "28:00"}),
+            "international: day: begin, window, settlement and end must follow each other",
+        ),
+        (
+            "profiles.json",
+            lambda c: c["profiles"]["international"]["family"].update({"price": "best"}),
+            "international: family: field is 'price', must be one of price_rule",
+        ),
+        (
+            "profiles.json",
+            lambda c: c["profiles"]["international"]["sessions"].update({"day": "moon"}),
+            "international: sessions: day is 'moon', must be one of",
+        ),
+        (
+            "sessions.json",
+            lambda c: c["sessions"]["day"]["day"].reverse(),
+            "day: day has 13:30, must be later than the time before",
+        ),
+        (
+            "sessions.json",
+            lambda c: c["sessions"]["day"]["day"].pop(3),
+            "day: day: CONTINUOUS after CONTINUOUS, must be CALL_AUCTION or",
+        ),
+        (
+            "sessions.json",
+            lambda c: c["sessions"]["day"]["day"].pop(),
+            "day: day ends with CONTINUOUS, must be CLOSING or CLOSED",
+        ),
+        (
+            "sessions.json",
+            lambda c: c["sessions"]["day"]["day"][0].__setitem__(0, "8:5"),
+            "must be a time such as 20:55",
+        ),
+        (
+            "sessions.json",
+            lambda c: c["sessions"]["day"]["day"][0].__setitem__(1, "SIESTA"),
+            "day: day is 'SIESTA', must be one of CLOSED",
+        ),
+    ],
+)
 def test_a_bad_file_beside_the_families_is_named(tmp_path, file, change, told):
     message = refusal(broken(tmp_path, file, change))
     assert message.startswith(f"catalogue {file}: ") and told in message
@@ -319,10 +444,13 @@ def test_a_bad_file_beside_the_families_is_named(tmp_path, file, change, told):
 
 def test_a_session_that_the_phases_do_not_allow_is_refused(tmp_path):
     """RULEBOOK 8.1"""
+
     def change(content):
         content["sessions"]["day"]["day"][2] = ["09:00", "SETTLEMENT"]
+
     assert "day: day: SETTLEMENT after AUCTION_MATCH, must be CONTINUOUS or HALTED or BREAK or CLOSED" in refusal(
-        broken(tmp_path, "sessions.json", change))
+        broken(tmp_path, "sessions.json", change)
+    )
 
 
 def test_a_bad_calendar_stops_the_hub_likewise(tmp_path):
@@ -356,9 +484,17 @@ def test_a_file_that_cannot_be_opened_is_named_with_the_cause(tmp_path):
 
 def test_the_rulebook_has_the_figures_of_the_files():
     """RULEBOOK 14.4: its table, cell by cell, with the grade of each."""
-    lines = (CATALOGUE.parents[1] / "docs" / "RULEBOOK.md").read_text().split("- **14.4**")[1].split("- **14.5**")[0].splitlines()
-    table = {cells[0]: dict(zip(FAMILIES, cells[1:], strict=True))
-             for cells in ([cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines if "|" in line)}
+    lines = (
+        (CATALOGUE.parents[1] / "docs" / "RULEBOOK.md")
+        .read_text()
+        .split("- **14.4**")[1]
+        .split("- **14.5**")[0]
+        .splitlines()
+    )
+    table = {
+        cells[0]: dict(zip(FAMILIES, cells[1:], strict=True))
+        for cells in ([cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines if "|" in line)
+    }
     families = {code: json.loads((CATALOGUE / f"{code.lower()}.json").read_text()) for code in FAMILIES}
     for code, family in families.items():
         first = family["terms"][0]
@@ -366,15 +502,28 @@ def test_the_rulebook_has_the_figures_of_the_files():
         def told(field, figure, block, sources):
             return f"{figure(block[field])} ({sources[field]['grade']})"
 
-        for row, field, figure in (("tick size", "tick_size", str), ("lot", "lot_size", str), ("months listed", "months", str)):
+        for row, field, figure in (
+            ("tick size", "tick_size", str),
+            ("lot", "lot_size", str),
+            ("months listed", "months", str),
+        ):
             assert table[row][code] == told(field, figure, family, family["sources"])
         for row, field, figure in (
-                ("daily limit", "daily_limit", lambda value: f"{100 * float(value):g} %"),
-                ("on the first day", "first_day_limit", lambda value: f"{100 * float(value):g} %"),
-                ("margin by stage", "margin_rate", lambda value: f"{', '.join(f'{100 * float(s):g}' for s in value.values())} %"),
-                ("position by stage", "max_position", lambda value: ", ".join(f"{lots:,}" for lots in value.values())),
-                ("opening cap", "opening_cap", lambda value: f"{value:,}" if value else "none"),
-                ("largest order", "max_order_quantity", lambda value: f"{value:,}"),
-                ("fee per lot", "fee_per_lot", lambda value: f"{float(value):g} CNY" if float(value) else "none"),
-                ("fee by value", "fee_rate", lambda value: f"{10_000 * float(value):g} per 10,000" if float(value) else "none")):
+            ("daily limit", "daily_limit", lambda value: f"{100 * float(value):g} %"),
+            ("on the first day", "first_day_limit", lambda value: f"{100 * float(value):g} %"),
+            (
+                "margin by stage",
+                "margin_rate",
+                lambda value: f"{', '.join(f'{100 * float(s):g}' for s in value.values())} %",
+            ),
+            ("position by stage", "max_position", lambda value: ", ".join(f"{lots:,}" for lots in value.values())),
+            ("opening cap", "opening_cap", lambda value: f"{value:,}" if value else "none"),
+            ("largest order", "max_order_quantity", lambda value: f"{value:,}"),
+            ("fee per lot", "fee_per_lot", lambda value: f"{float(value):g} CNY" if float(value) else "none"),
+            (
+                "fee by value",
+                "fee_rate",
+                lambda value: f"{10_000 * float(value):g} per 10,000" if float(value) else "none",
+            ),
+        ):
             assert table[row][code] == told(field, figure, first, first["sources"])

@@ -4,6 +4,7 @@ The days at the end are computed a second time in the plainest way, from the tra
 prices and fees, and the result of a day as exchanges write it, today's trades against the settlement price plus
 yesterday's position times the change of it.
 """
+
 from collections import defaultdict
 from fractions import Fraction
 from math import ceil, floor
@@ -14,7 +15,19 @@ from hypothesis import strategies as st
 
 from exchange import Exchange
 from matching.codes import CommandKind as Kind
-from matching.codes import EventKind, Flag, Limit, Mechanism, OrderType, Phase, Reason, Scope, SelfMatch, Side, TimeInForce
+from matching.codes import (
+    EventKind,
+    Flag,
+    Limit,
+    Mechanism,
+    OrderType,
+    Phase,
+    Reason,
+    Scope,
+    SelfMatch,
+    Side,
+    TimeInForce,
+)
 from matching.codes import SettlementRule as Rule
 from matching.invariants import check_book
 from tests.build import account, amend, enter, fields, instrument, operator, rows
@@ -26,7 +39,9 @@ GTC, IOC = TimeInForce.GTC, TimeInForce.IOC
 
 def venue(*instruments, equity=1_000_000, accounts=4, **terms):
     """The engine with risk; accounts A0 to A3 with so many fen each."""
-    members = [account(f"A{number}", equity=equity) for number in range(accounts)] if isinstance(accounts, int) else accounts
+    members = (
+        [account(f"A{number}", equity=equity) for number in range(accounts)] if isinstance(accounts, int) else accounts
+    )
     return Venue("engine", instruments or [instrument(**terms)], members, risk=True)
 
 
@@ -56,22 +71,33 @@ def phase(which, number=0):
 
 def trade(price, quantity, buyer=0, seller=1, number=0):
     """Two commands that trade just that."""
-    return (enter(seller, SELL, price, quantity, instrument=number), enter(buyer, BUY, price, quantity, instrument=number))
+    return (
+        enter(seller, SELL, price, quantity, instrument=number),
+        enter(buyer, BUY, price, quantity, instrument=number),
+    )
 
 
 def told(book, command, *kinds):
     """The events of these kinds that a command gave, as tuples of fields."""
-    shown = {EventKind.SETTLED: ("price", "quantity", "leaves_quantity", "resting_leaves_quantity", "resting_price"),
-             EventKind.BALANCE: ("account", "price", "quantity", "leaves_quantity", "resting_leaves_quantity"),
-             EventKind.CANCELED: ("order_id", "reason", "quantity"),
-             EventKind.DELIVERY: ("account", "resting_account", "quantity", "price"),
-             EventKind.MARGIN_CALL: ("account", "quantity"), EventKind.LIQUIDATED: ("instrument", "account", "quantity"),
-             EventKind.TRADED: ("order_id", "resting_order_id", "price", "quantity"),
-             EventKind.ACCEPTED: ("order_id", "price", "quantity"), EventKind.EXPIRED: ("instrument", "quantity"),
-             EventKind.LISTED: ("instrument", "price")}
+    shown = {
+        EventKind.SETTLED: ("price", "quantity", "leaves_quantity", "resting_leaves_quantity", "resting_price"),
+        EventKind.BALANCE: ("account", "price", "quantity", "leaves_quantity", "resting_leaves_quantity"),
+        EventKind.CANCELED: ("order_id", "reason", "quantity"),
+        EventKind.DELIVERY: ("account", "resting_account", "quantity", "price"),
+        EventKind.MARGIN_CALL: ("account", "quantity"),
+        EventKind.LIQUIDATED: ("instrument", "account", "quantity"),
+        EventKind.TRADED: ("order_id", "resting_order_id", "price", "quantity"),
+        EventKind.ACCEPTED: ("order_id", "price", "quantity"),
+        EventKind.EXPIRED: ("instrument", "quantity"),
+        EventKind.LISTED: ("instrument", "price"),
+    }
     events = book.events(command)
-    return [row for event in events if event["kind"] in kinds
-            for row in fields(events[events["event_id"] == event["event_id"]], *shown[EventKind(event["kind"])])]
+    return [
+        row
+        for event in events
+        if event["kind"] in kinds
+        for row in fields(events[events["event_id"] == event["event_id"]], *shown[EventKind(event["kind"])])
+    ]
 
 
 def settlement(book, command):
@@ -94,6 +120,7 @@ def margin(book, number=0):
 
 # The day
 
+
 def test_begin_day_sets_the_date_and_starts_the_figures_of_accounts_anew():
     """11.1"""
     book = venue(fee_per_lot=2)
@@ -106,9 +133,21 @@ def test_begin_day_sets_the_date_and_starts_the_figures_of_accounts_anew():
     assert book.machine.book.state[0].trading_date == 2026_11_03
 
 
-@pytest.mark.parametrize(("date", "bound"), [
-    (0, 1), (-5, 1), (2026_02_29, 1), (2026_13_01, 1), (2026_00_10, 1), (2026_04_31, 1), (2026_11_00, 1),
-    (1900_02_29, 1), (10000_01_01, 9999_12_31), (1 << 62, 9999_12_31)])
+@pytest.mark.parametrize(
+    ("date", "bound"),
+    [
+        (0, 1),
+        (-5, 1),
+        (2026_02_29, 1),
+        (2026_13_01, 1),
+        (2026_00_10, 1),
+        (2026_04_31, 1),
+        (2026_11_00, 1),
+        (1900_02_29, 1),
+        (10000_01_01, 9999_12_31),
+        (1 << 62, 9999_12_31),
+    ],
+)
 def test_what_is_no_date_begins_no_day(date, bound):
     """11.1"""
     book = venue()
@@ -141,16 +180,22 @@ def test_what_is_traded_behind_settle_belongs_to_the_next_one_and_pays_its_fee()
 
 # The settlement price
 
-@pytest.mark.parametrize(("commands", "price"), [
-    ([], 100),                                                                  # nothing at all: the previous one
-    ([enter(0, BUY, 102, 1)], 102), ([enter(0, BUY, 99, 1)], 100),              # moved to a better bid
-    ([enter(0, SELL, 97, 1)], 97), ([enter(0, SELL, 101, 1)], 100),             # moved to a better offer
-    ([enter(0, BUY, 104, 1), enter(1, SELL, 106, 1)], 104),
-    ([*trade(100, 1), *trade(101, 2)], 101),                                    # 100 2/3
-    ([*trade(100, 2), *trade(101, 1)], 100),                                    # 100 1/3
-    ([*trade(100, 1), *trade(101, 1)], 101),                                    # half up
-    ([*trade(105, 3), enter(0, BUY, 110, 1)], 105),                             # traded: the book does not matter
-])
+
+@pytest.mark.parametrize(
+    ("commands", "price"),
+    [
+        ([], 100),  # nothing at all: the previous one
+        ([enter(0, BUY, 102, 1)], 102),
+        ([enter(0, BUY, 99, 1)], 100),  # moved to a better bid
+        ([enter(0, SELL, 97, 1)], 97),
+        ([enter(0, SELL, 101, 1)], 100),  # moved to a better offer
+        ([enter(0, BUY, 104, 1), enter(1, SELL, 106, 1)], 104),
+        ([*trade(100, 1), *trade(101, 2)], 101),  # 100 2/3
+        ([*trade(100, 2), *trade(101, 1)], 100),  # 100 1/3
+        ([*trade(100, 1), *trade(101, 1)], 101),  # half up
+        ([*trade(105, 3), enter(0, BUY, 110, 1)], 105),  # traded: the book does not matter
+    ],
+)
 def test_the_price_of_a_day(commands, price):
     """11.2: day VWAP, and without a trade the fallback"""
     book = venue()
@@ -165,8 +210,16 @@ def test_parked_orders_move_no_settlement_price():
     assert settlement(book, settle()) == 100
 
 
-@pytest.mark.parametrize(("trades", "price"), [
-    ([(-3, 1), (-4, 1)], -3), ([(-3, 1), (2, 1)], 0), ([(-3, 2), (2, 1)], -1), ([(-1, 1), (0, 1)], 0), ([(-5, 3)], -5)])
+@pytest.mark.parametrize(
+    ("trades", "price"),
+    [
+        ([(-3, 1), (-4, 1)], -3),
+        ([(-3, 1), (2, 1)], 0),
+        ([(-3, 2), (2, 1)], -1),
+        ([(-1, 1), (0, 1)], 0),
+        ([(-5, 3)], -5),
+    ],
+)
 def test_prices_below_zero_are_averaged_with_their_sign(trades, price):
     """11.2: the nearest tick, half up"""
     book = venue(floor=-10, ceiling=10, reference_price=0)
@@ -192,16 +245,29 @@ def test_a_window_without_trades_is_the_whole_day():
 def test_a_window_ends_with_the_day_that_it_was_opened_in():
     """11.2"""
     book = venue()
-    book.do(begin(), *trade(100, 9), operator(Kind.WINDOW, instrument=0), *trade(104, 1), settle(), begin(2026_11_03),
-            *trade(102, 1), *trade(104, 1))
+    book.do(
+        begin(),
+        *trade(100, 9),
+        operator(Kind.WINDOW, instrument=0),
+        *trade(104, 1),
+        settle(),
+        begin(2026_11_03),
+        *trade(102, 1),
+        *trade(104, 1),
+    )
     assert settlement(book, settle(rule=Rule.WINDOW_VWAP)) == 103
 
 
 def test_a_window_of_one_instrument_leaves_the_others_alone():
     """11.2"""
     book = venue(instrument(), instrument("B"))
-    book.do(*trade(100, 1), *trade(100, 1, number=1), operator(Kind.WINDOW, instrument=1), *trade(104, 1),
-            *trade(104, 1, number=1))
+    book.do(
+        *trade(100, 1),
+        *trade(100, 1, number=1),
+        operator(Kind.WINDOW, instrument=1),
+        *trade(104, 1),
+        *trade(104, 1, number=1),
+    )
     assert [settlement(book, settle(number, Rule.WINDOW_VWAP)) for number in (0, 1)] == [102, 104]
 
 
@@ -228,20 +294,28 @@ def test_what_has_legs_takes_its_price_from_theirs():
     """11.2"""
     legs = instrument("N"), instrument("F")
     wide = {"floor": -50, "ceiling": 150, "reference_price": 0}
-    book = venue(*legs, instrument("S", legs=("N", "F"), **wide), instrument("B", legs=("N",), **wide),
-                 instrument("T", legs=("N",), at_settlement=True, **wide))
+    book = venue(
+        *legs,
+        instrument("S", legs=("N", "F"), **wide),
+        instrument("B", legs=("N",), **wide),
+        instrument("T", legs=("N",), at_settlement=True, **wide),
+    )
     book.do(begin(), given_price(104), given_price(97, 1))
     assert [settlement(book, settle(number)) for number in (2, 3, 4)] == [7, 104, 0]
 
 
 # Marking to market
 
+
 def test_positions_are_marked_and_every_account_is_told():
     """11.3, 11.5: what one wins others lose, in account order"""
     book = venue(equity=10_000)
     book.do(begin(), *trade(100, 3, 0, 1), *trade(104, 2, 2, 0))
     assert told(book, given_price(102), EventKind.BALANCE) == [
-        (0, 102, 10, 0, 1), (1, 102, -6, 0, -3), (2, 102, -4, 0, 2)]
+        (0, 102, 10, 0, 1),
+        (1, 102, -6, 0, -3),
+        (2, 102, -4, 0, 2),
+    ]
     assert equities(book) == [10_010, 9_994, 9_996, 10_000]
 
 
@@ -296,17 +370,23 @@ def test_a_price_at_which_a_result_could_not_be_counted_is_refused():
 
 # Fees
 
-@pytest.mark.parametrize(("terms", "price", "lots", "fee"), [
-    ({"fee_per_lot": 20_00}, 5_213, 3, 60_00),                     # SC: 20 CNY a lot
-    ({"fee_rate": 50}, 5_213, 3, 781),                             # 0.05 per 1,000 of 156,390.00 CNY, rounded down
-    ({"fee_rate": 1_000}, 5_213, 1, 5_213),                        # CQPGX: 1 per mille
-    ({"fee_rate": 1, "fee_per_lot": 1}, 5_213, 1, 6),
-    ({"fee_rate": 1_000_000}, 5_213, 1, 5_213_000),
-])
+
+@pytest.mark.parametrize(
+    ("terms", "price", "lots", "fee"),
+    [
+        ({"fee_per_lot": 20_00}, 5_213, 3, 60_00),  # SC: 20 CNY a lot
+        ({"fee_rate": 50}, 5_213, 3, 781),  # 0.05 per 1,000 of 156,390.00 CNY, rounded down
+        ({"fee_rate": 1_000}, 5_213, 1, 5_213),  # CQPGX: 1 per mille
+        ({"fee_rate": 1, "fee_per_lot": 1}, 5_213, 1, 6),
+        ({"fee_rate": 1_000_000}, 5_213, 1, 5_213_000),
+    ],
+)
 def test_fees_per_lot_and_on_value_are_rounded_down(terms, price, lots, fee):
     """11.4: a tick on a lot is worth 1,000 fen"""
-    book = venue(instrument(floor=4_000, ceiling=7_000, reference_price=5_000, tick_size=instrument().tick_size * 1000, **terms),
-                 equity=10**10)
+    book = venue(
+        instrument(floor=4_000, ceiling=7_000, reference_price=5_000, tick_size=instrument().tick_size * 1000, **terms),
+        equity=10**10,
+    )
     book.do(*trade(price, lots))
     assert [row[3] for row in told(book, settle(), EventKind.BALANCE)] == [fee, fee]
     assert book.machine.ledger.hub[0].fees == 2 * fee
@@ -328,13 +408,14 @@ def test_who_trades_with_himself_pays_both_sides():
 
 # Margin and band of the next day
 
+
 def test_settle_sets_margin_from_the_rate_rounded_up():
     """11.5"""
     book = venue(margin=3, margin_rate=1_234)
     book.do(*trade(100, 5))
     assert margin(book) == 3
     book.do(given_price(101))
-    assert margin(book) == 13                                      # 12.4634
+    assert margin(book) == 13  # 12.4634
     assert book.machine.ledger.accounts["margin_used"].tolist() == [65, 65, 0, 0]
 
 
@@ -355,16 +436,26 @@ def test_balance_tells_the_margin_that_the_position_needs():
 
 def test_a_margin_that_cannot_be_counted_refuses_settle():
     """11.3, 7.3"""
-    book = Venue("engine", [instrument(lot_size=1 << 40, margin_rate=0)], [account(equity=0), account(equity=0)], risk=True)
+    book = Venue(
+        "engine", [instrument(lot_size=1 << 40, margin_rate=0)], [account(equity=0), account(equity=0)], risk=True
+    )
     book.do(*trade(100, 1 << 10), limit(Limit.INSTRUMENT_MARGIN_RATE, 10_000))
     before = book.memory()
     assert book.do(given_price(101)) == [("rejected", "INVALID_VALUE", 101 << 40, (1 << 56) // (1 << 10))]
     assert book.memory() == before
 
 
-@pytest.mark.parametrize(("rate", "price", "floor_and_ceiling"), [
-    (400, 100, (96, 104)), (490, 103, (98, 108)), (1, 100, (99, 101)), (0, 100, (90, 110)), (5_000, 100, (90, 110)),
-    (500, 109, (104, 110))])
+@pytest.mark.parametrize(
+    ("rate", "price", "floor_and_ceiling"),
+    [
+        (400, 100, (96, 104)),
+        (490, 103, (98, 108)),
+        (1, 100, (99, 101)),
+        (0, 100, (90, 110)),
+        (5_000, 100, (90, 110)),
+        (500, 109, (104, 110)),
+    ],
+)
 def test_the_band_of_the_next_day(rate, price, floor_and_ceiling):
     """9.1: rounded towards zero ticks, at least one, within the ladder"""
     book = venue(daily_limit=0)
@@ -377,15 +468,30 @@ def test_orders_outside_the_new_band_are_canceled_in_order():
     """9.1, 11.5: bids, asks, parked buys, parked sells; a STOP for its trigger, a STOP_LIMIT for trigger or price"""
     stop, stop_limit = {"order_type": OrderType.STOP}, {"order_type": OrderType.STOP_LIMIT}
     book = venue(margin=1)
-    book.do(enter(0, BUY, 95, 1, time_in_force=GTC), enter(0, BUY, 90, 2), enter(0, BUY, 96, 9), enter(1, SELL, 105, 3),
-            enter(1, SELL, 110, 4), enter(1, SELL, 104, 9),
-            enter(2, BUY, 0, 5, trigger_price=106, **stop), enter(2, BUY, 106, 6, trigger_price=104, **stop_limit),
-            enter(2, BUY, 104, 9, trigger_price=103, **stop_limit),
-            enter(3, SELL, 0, 7, trigger_price=94, **stop), enter(3, SELL, 95, 8, trigger_price=96, **stop_limit),
-            limit(Limit.INSTRUMENT_DAILY_LIMIT, 400))
+    book.do(
+        enter(0, BUY, 95, 1, time_in_force=GTC),
+        enter(0, BUY, 90, 2),
+        enter(0, BUY, 96, 9),
+        enter(1, SELL, 105, 3),
+        enter(1, SELL, 110, 4),
+        enter(1, SELL, 104, 9),
+        enter(2, BUY, 0, 5, trigger_price=106, **stop),
+        enter(2, BUY, 106, 6, trigger_price=104, **stop_limit),
+        enter(2, BUY, 104, 9, trigger_price=103, **stop_limit),
+        enter(3, SELL, 0, 7, trigger_price=94, **stop),
+        enter(3, SELL, 95, 8, trigger_price=96, **stop_limit),
+        limit(Limit.INSTRUMENT_DAILY_LIMIT, 400),
+    )
     assert told(book, given_price(100), EventKind.CANCELED) == [
-        (1, Reason.OUTSIDE_DAILY_LIMITS, 1), (2, 708, 2), (4, 708, 3), (5, 708, 4), (8, 708, 6), (7, 708, 5), (11, 708, 8),
-        (10, 708, 7)]
+        (1, Reason.OUTSIDE_DAILY_LIMITS, 1),
+        (2, 708, 2),
+        (4, 708, 3),
+        (5, 708, 4),
+        (8, 708, 6),
+        (7, 708, 5),
+        (11, 708, 8),
+        (10, 708, 7),
+    ]
     assert book.orders() == [(3, 96, 9), (6, 104, 9)]
     assert book.machine.ledger.accounts["margin_used"].tolist() == [9, 9, 9, 0]
     check_book(book.machine.book)
@@ -394,8 +500,14 @@ def test_orders_outside_the_new_band_are_canceled_in_order():
 def locked_day(book, date, side=BUY):
     """A day that closes with bids alone at the ceiling, or offers alone at the floor. Returns what SETTLE says."""
     floor_, ceiling = band(book)
-    book.do(begin(date), phase(Phase.CONTINUOUS), enter(0, side, ceiling if side == BUY else floor_, 1),
-            phase(Phase.LIMIT_LOCKED), phase(Phase.CLOSING), phase(Phase.SETTLEMENT))
+    book.do(
+        begin(date),
+        phase(Phase.CONTINUOUS),
+        enter(0, side, ceiling if side == BUY else floor_, 1),
+        phase(Phase.LIMIT_LOCKED),
+        phase(Phase.CLOSING),
+        phase(Phase.SETTLEMENT),
+    )
     said = told(book, settle(), EventKind.SETTLED)[0]
     book.do(end(), phase(Phase.CLOSED))
     return said
@@ -410,22 +522,26 @@ def calm_day(book, date):
 
 def test_the_ladder_of_days_that_close_limit_locked():
     """9.4: D1 4 %, D2 7 %, D3 9 %; margin is the new limit plus 2 points; a calm day ends it"""
-    book = venue(instrument(floor=100, ceiling=20_000, reference_price=10_000, daily_limit=400, margin_rate=500), equity=10**9)
+    book = venue(
+        instrument(floor=100, ceiling=20_000, reference_price=10_000, daily_limit=400, margin_rate=500), equity=10**9
+    )
     book.do(phase(Phase.CLOSED))
     assert band(book) == (9_600, 10_400)
-    assert locked_day(book, 2026_11_02) == (10_400, 0, 1, 9_672, 11_128)            # 7 %
-    assert margin(book) == 936                                                       # 9 %
-    assert locked_day(book, 2026_11_03) == (11_128, 0, 2, 10_127, 12_129)           # 9 %
+    assert locked_day(book, 2026_11_02) == (10_400, 0, 1, 9_672, 11_128)  # 7 %
+    assert margin(book) == 936  # 9 %
+    assert locked_day(book, 2026_11_03) == (11_128, 0, 2, 10_127, 12_129)  # 9 %
     assert margin(book) == ceil(11_128 * Fraction(11, 100))
-    assert locked_day(book, 2026_11_04) == (12_129, 0, 3, 11_038, 13_220)           # 9 %
+    assert locked_day(book, 2026_11_04) == (12_129, 0, 3, 11_038, 13_220)  # 9 %
     assert book.machine.book.instruments[0].locked_days == 3
-    assert calm_day(book, 2026_11_05) == (12_129, 0, 0, 11_644, 12_614)             # 4 % again
+    assert calm_day(book, 2026_11_05) == (12_129, 0, 0, 11_644, 12_614)  # 4 % again
     assert margin(book) == ceil(12_129 * Fraction(5, 100))
 
 
 def test_the_other_side_begins_the_ladder_anew():
     """9.4: days in a row on that side"""
-    book = venue(instrument(floor=100, ceiling=20_000, reference_price=10_000, daily_limit=400, margin_rate=500), equity=10**9)
+    book = venue(
+        instrument(floor=100, ceiling=20_000, reference_price=10_000, daily_limit=400, margin_rate=500), equity=10**9
+    )
     book.do(phase(Phase.CLOSED))
     locked_day(book, 2026_11_02)
     locked_day(book, 2026_11_03)
@@ -435,7 +551,9 @@ def test_the_other_side_begins_the_ladder_anew():
 
 def test_a_higher_margin_rate_is_kept_when_locked():
     """11.5"""
-    book = venue(instrument(floor=100, ceiling=20_000, reference_price=10_000, daily_limit=400, margin_rate=2_000), equity=10**9)
+    book = venue(
+        instrument(floor=100, ceiling=20_000, reference_price=10_000, daily_limit=400, margin_rate=2_000), equity=10**9
+    )
     book.do(phase(Phase.CLOSED))
     locked_day(book, 2026_11_02)
     assert margin(book) == 2_080
@@ -459,6 +577,7 @@ def test_a_day_that_nothing_opens_in_is_not_locked():
 
 
 # Margin calls
+
 
 def called():
     """An account that has lost: long 5 at 100, margin 20 a lot, equity 100."""
@@ -513,8 +632,11 @@ def test_a_call_goes_on_until_an_end_of_day_finds_it_covered():
 def test_open_orders_do_not_count_for_the_call():
     """11.6: initial margin of positions"""
     book = called()
-    book.do(operator(Kind.CASH, account=0, quantity=200), enter(0, BUY, 99, 9, time_in_force=GTC),
-            operator(Kind.CASH, account=0, quantity=-200))
+    book.do(
+        operator(Kind.CASH, account=0, quantity=200),
+        enter(0, BUY, 99, 9, time_in_force=GTC),
+        operator(Kind.CASH, account=0, quantity=-200),
+    )
     assert told(book, end(), EventKind.MARGIN_CALL) == []
 
 
@@ -529,15 +651,25 @@ def test_an_account_in_debt_may_pay_in_less_than_it_owes():
 
 # Liquidation
 
+
 def test_liquidation_cancels_orders_and_closes_the_position_at_the_market():
     """11.7: no limit of section 5 stops it; the order has the id of the command"""
     poor = account("A", equity=100, max_order_quantity=5, max_open_orders=1)
     book = venue(accounts=[poor, account("B"), account("C")], margin=20)
-    book.do(*trade(100, 5), enter(0, SELL, 108, 1), enter(2, BUY, 99, 2), enter(2, BUY, 95, 9),
-            operator(Kind.KILL_SWITCH, Scope.ACCOUNT, account=0, quantity=1))
+    book.do(
+        *trade(100, 5),
+        enter(0, SELL, 108, 1),
+        enter(2, BUY, 99, 2),
+        enter(2, BUY, 95, 9),
+        operator(Kind.KILL_SWITCH, Scope.ACCOUNT, account=0, quantity=1),
+    )
     assert book.do(operator(Kind.LIQUIDATE, account=0)) == [
-        ("canceled", 3, "LIQUIDATION", 1), ("accepted", 7, 90, 5), ("traded", 7, 4, 99, 2), ("traded", 7, 5, 95, 3),
-        ("liquidated", 0, 0, 0, 5)]
+        ("canceled", 3, "LIQUIDATION", 1),
+        ("accepted", 7, 90, 5),
+        ("traded", 7, 4, 99, 2),
+        ("traded", 7, 5, 95, 3),
+        ("liquidated", 0, 0, 0, 5),
+    ]
     assert book.machine.positions(0)["position"].tolist() == [0]
     row = book.machine.ledger.accounts[0]
     assert (row.open_orders, row.margin_used) == (0, 0)
@@ -547,7 +679,10 @@ def test_a_short_position_is_bought_back():
     """11.7"""
     book = venue()
     book.do(*trade(100, 5), enter(2, SELL, 103, 9))
-    assert told(book, operator(Kind.LIQUIDATE, account=1), EventKind.ACCEPTED, EventKind.TRADED) == [(4, 110, 5), (4, 3, 103, 5)]
+    assert told(book, operator(Kind.LIQUIDATE, account=1), EventKind.ACCEPTED, EventKind.TRADED) == [
+        (4, 110, 5),
+        (4, 3, 103, 5),
+    ]
 
 
 def test_what_the_market_does_not_take_is_canceled():
@@ -555,7 +690,11 @@ def test_what_the_market_does_not_take_is_canceled():
     book = venue()
     book.do(*trade(100, 5), enter(2, BUY, 99, 2))
     assert book.do(operator(Kind.LIQUIDATE, account=0)) == [
-        ("accepted", 4, 90, 5), ("traded", 4, 3, 99, 2), ("canceled", 4, "IOC_REMAINDER", 3), ("liquidated", 0, 0, 0, 2)]
+        ("accepted", 4, 90, 5),
+        ("traded", 4, 3, 99, 2),
+        ("canceled", 4, "IOC_REMAINDER", 3),
+        ("liquidated", 0, 0, 0, 2),
+    ]
     assert book.machine.positions(0)["position"].tolist() == [3]
     row = book.machine.ledger.accounts[0]
     assert row.open_orders == 0
@@ -564,9 +703,14 @@ def test_what_the_market_does_not_take_is_canceled():
 def test_liquidation_without_a_position_only_cancels():
     """11.7"""
     book = venue()
-    book.do(enter(0, BUY, 99, 2), enter(0, BUY, 90, 2, order_type=OrderType.STOP, trigger_price=105), enter(1, BUY, 99, 1))
+    book.do(
+        enter(0, BUY, 99, 2), enter(0, BUY, 90, 2, order_type=OrderType.STOP, trigger_price=105), enter(1, BUY, 99, 1)
+    )
     assert book.do(operator(Kind.LIQUIDATE, account=0)) == [
-        ("canceled", 1, "LIQUIDATION", 2), ("canceled", 2, "LIQUIDATION", 2), ("liquidated", 0, 0, 0, 0)]
+        ("canceled", 1, "LIQUIDATION", 2),
+        ("canceled", 2, "LIQUIDATION", 2),
+        ("liquidated", 0, 0, 0, 0),
+    ]
     assert book.orders() == [(3, 99, 1)]
 
 
@@ -576,7 +720,11 @@ def test_self_match_prevention_does_not_stop_liquidation():
     book = venue(accounts=[account("A", **group), account("B"), account("C", **group)])
     book.do(*trade(100, 5), enter(2, BUY, 99, 2), enter(1, BUY, 98, 9))
     assert book.do(operator(Kind.LIQUIDATE, account=0)) == [
-        ("accepted", 5, 90, 5), ("canceled", 3, "SELF_MATCH_RESTING", 2), ("traded", 5, 4, 98, 5), ("liquidated", 0, 0, 0, 5)]
+        ("accepted", 5, 90, 5),
+        ("canceled", 3, "SELF_MATCH_RESTING", 2),
+        ("traded", 5, 4, 98, 5),
+        ("liquidated", 0, 0, 0, 5),
+    ]
 
 
 def test_liquidation_triggers_what_its_price_reaches():
@@ -593,22 +741,37 @@ def test_the_circuit_breaker_binds_liquidation():
     book = venue(velocity=3, velocity_window=1000)
     book.do(*trade(100, 5), enter(2, BUY, 98, 1), enter(2, BUY, 95, 9))
     assert book.do(operator(Kind.LIQUIDATE, account=0))[1:] == [
-        ("traded", 5, 3, 98, 1), ("canceled", 5, "VELOCITY", 4), ("liquidated", 0, 0, 0, 1)]
+        ("traded", 5, 3, 98, 1),
+        ("canceled", 5, "VELOCITY", 4),
+        ("liquidated", 0, 0, 0, 1),
+    ]
 
 
 def test_long_and_short_end_against_each_other_before_the_rest_is_closed():
     """11.7, 10.8"""
     book = venue(offset=True, margin=10)
     opening = {"flags": Flag.OPEN}
-    book.do(*(order | opening for order in (*trade(100, 5, 0, 1), *trade(101, 3, 1, 0))), enter(2, BUY, 99, 9) | opening)
-    assert told(book, operator(Kind.LIQUIDATE, account=0), EventKind.ACCEPTED, EventKind.TRADED) == [(6, 90, 2), (6, 5, 99, 2)]
+    book.do(
+        *(order | opening for order in (*trade(100, 5, 0, 1), *trade(101, 3, 1, 0))), enter(2, BUY, 99, 9) | opening
+    )
+    assert told(book, operator(Kind.LIQUIDATE, account=0), EventKind.ACCEPTED, EventKind.TRADED) == [
+        (6, 90, 2),
+        (6, 5, 99, 2),
+    ]
     gross = book.machine.ledger.gross[0]
     assert (gross.long, gross.short, book.machine.ledger.accounts[0].margin_used) == (0, 0, 0)
 
 
-@pytest.mark.parametrize(("which", "reason"), [
-    (Phase.CLOSED, "INSTRUMENT_CLOSED"), (Phase.HALTED, "INSTRUMENT_HALTED"), (Phase.BREAK, "INSTRUMENT_BREAK"),
-    (Phase.CLOSING, "INSTRUMENT_CLOSING"), (Phase.CALL_AUCTION, "NOT_IN_AUCTION")])
+@pytest.mark.parametrize(
+    ("which", "reason"),
+    [
+        (Phase.CLOSED, "INSTRUMENT_CLOSED"),
+        (Phase.HALTED, "INSTRUMENT_HALTED"),
+        (Phase.BREAK, "INSTRUMENT_BREAK"),
+        (Phase.CLOSING, "INSTRUMENT_CLOSING"),
+        (Phase.CALL_AUCTION, "NOT_IN_AUCTION"),
+    ],
+)
 def test_liquidation_waits_for_the_market(which, reason):
     """11.7"""
     book = venue()
@@ -626,6 +789,7 @@ def test_only_an_order_book_can_liquidate():
 
 # Listing and expiry
 
+
 def test_a_listed_instrument_is_closed_and_starts_from_its_reference_price():
     """11.9"""
     book = venue(phase=Phase.UNLISTED, daily_limit=500, margin_rate=1_000)
@@ -633,7 +797,7 @@ def test_a_listed_instrument_is_closed_and_starts_from_its_reference_price():
     assert told(book, operator(Kind.LIST, price=104), EventKind.LISTED) == [(0, 104)]
     row = book.machine.book.instruments[0]
     assert (row.phase, row.last_price, row.previous_settlement, *band(book)) == (Phase.CLOSED, 104, 104, 99, 109)
-    assert margin(book) == 11                                      # 10.4
+    assert margin(book) == 11  # 10.4
     assert settlement(book, settle()) == 104
 
 
@@ -654,10 +818,21 @@ def test_a_reference_price_off_the_ladder_is_refused(price, bound):
 def test_expiry_pairs_longs_with_shorts_in_account_order():
     """11.8: who receives how much from whom"""
     book = venue(physical=True, margin=5)
-    book.do(begin(), *trade(100, 4, 0, 1), *trade(101, 3, 0, 2), *trade(99, 2, 3, 2), enter(0, BUY, 95, 1, time_in_force=GTC),
-            given_price(100))
+    book.do(
+        begin(),
+        *trade(100, 4, 0, 1),
+        *trade(101, 3, 0, 2),
+        *trade(99, 2, 3, 2),
+        enter(0, BUY, 95, 1, time_in_force=GTC),
+        given_price(100),
+    )
     assert told(book, operator(Kind.EXPIRE), EventKind.CANCELED, EventKind.DELIVERY, EventKind.EXPIRED) == [
-        (8, Reason.INSTRUMENT_EXPIRY, 1), (0, 1, 4, 100), (0, 2, 3, 100), (3, 2, 2, 100), (0, 1)]
+        (8, Reason.INSTRUMENT_EXPIRY, 1),
+        (0, 1, 4, 100),
+        (0, 2, 3, 100),
+        (3, 2, 2, 100),
+        (0, 1),
+    ]
     assert book.machine.phase("SC2701") == Phase.EXPIRED
     ledger = book.machine.ledger
     for name in ("position", "open_buy", "open_sell", "cost", "worst", "volume"):
@@ -702,7 +877,9 @@ def test_nothing_expires_twice():
 def test_lots_at_settlement_are_paid_whichever_settles_first():
     """12.1: 2 lots at settlement plus 3, marked to the leg's price"""
     for order in ((0, 1), (1, 0)):
-        book = venue(instrument(), instrument("T", floor=-9, ceiling=9, reference_price=0, legs=("SC2701",), at_settlement=True))
+        book = venue(
+            instrument(), instrument("T", floor=-9, ceiling=9, reference_price=0, legs=("SC2701",), at_settlement=True)
+        )
         book.do(begin(), *trade(3, 2, number=1), *trade(104, 1))
         for number in order:
             book.do(settle(number))
@@ -711,12 +888,20 @@ def test_lots_at_settlement_are_paid_whichever_settles_first():
 
 # Limits of instruments
 
-@pytest.mark.parametrize(("which", "table", "field", "kept"), [
-    (Limit.INSTRUMENT_DAILY_LIMIT, "book", "daily_limit", 700), (Limit.INSTRUMENT_MARGIN_RATE, "ledger", "margin_rate", 700),
-    (Limit.INSTRUMENT_FEE_PER_LOT, "ledger", "fee_per_lot", 700), (Limit.INSTRUMENT_FEE_RATE, "ledger", "fee_rate", 700),
-    (Limit.INSTRUMENT_VELOCITY, "book", "velocity", 700),
-    (Limit.INSTRUMENT_VELOCITY_WINDOW, "book", "velocity_window", 700_000_000),
-    (Limit.INSTRUMENT_OPENING_CAP, "ledger", "opening_cap", 700), (Limit.INSTRUMENT_RESERVE, "book", "reserve", 700)])
+
+@pytest.mark.parametrize(
+    ("which", "table", "field", "kept"),
+    [
+        (Limit.INSTRUMENT_DAILY_LIMIT, "book", "daily_limit", 700),
+        (Limit.INSTRUMENT_MARGIN_RATE, "ledger", "margin_rate", 700),
+        (Limit.INSTRUMENT_FEE_PER_LOT, "ledger", "fee_per_lot", 700),
+        (Limit.INSTRUMENT_FEE_RATE, "ledger", "fee_rate", 700),
+        (Limit.INSTRUMENT_VELOCITY, "book", "velocity", 700),
+        (Limit.INSTRUMENT_VELOCITY_WINDOW, "book", "velocity_window", 700_000_000),
+        (Limit.INSTRUMENT_OPENING_CAP, "ledger", "opening_cap", 700),
+        (Limit.INSTRUMENT_RESERVE, "book", "reserve", 700),
+    ],
+)
 def test_a_limit_command_sets_one_field_of_its_instrument(which, table, field, kept):
     """7.3"""
     book = venue(instrument(), instrument("B"))
@@ -733,45 +918,73 @@ def test_a_limit_that_does_not_exist_is_refused():
 
 # A refused operator command changes nothing
 
-@pytest.mark.parametrize(("command", "reason"), [
-    (settle(2), Reason.UNKNOWN_INSTRUMENT), (settle(-1), Reason.UNKNOWN_INSTRUMENT), (settle(0, 3), Reason.INVALID_VALUE),
-    (given_price(89), Reason.PRICE_BELOW_BAND), (given_price(111), Reason.PRICE_ABOVE_BAND),
-    (settle(1), Reason.INSTRUMENT_UNLISTED), (operator(Kind.EXPIRE, instrument=2), Reason.UNKNOWN_INSTRUMENT),
-    (operator(Kind.EXPIRE, instrument=0), Reason.INVALID_VALUE), (operator(Kind.EXPIRE, instrument=1), Reason.INVALID_VALUE),
-    (operator(Kind.LIST, instrument=0, price=100), Reason.PHASE_TRANSITION),
-    (operator(Kind.LIST, instrument=2), Reason.UNKNOWN_INSTRUMENT),
-    (operator(Kind.LIST, instrument=1, price=0), Reason.INVALID_VALUE),
-    (operator(Kind.LIQUIDATE, instrument=0, account=9), Reason.UNKNOWN_ACCOUNT),
-    (operator(Kind.LIQUIDATE, instrument=2), Reason.UNKNOWN_INSTRUMENT),
-    (operator(Kind.LIQUIDATE, instrument=1), Reason.INSTRUMENT_UNLISTED),
-    (operator(Kind.WINDOW, instrument=2), Reason.UNKNOWN_INSTRUMENT),
-    (operator(Kind.WINDOW, instrument=-2), Reason.UNKNOWN_INSTRUMENT),
-    (begin(2026_11_01), Reason.INVALID_VALUE), (phase(Phase.CONTINUOUS, 1), Reason.PHASE_TRANSITION),
-    (phase(Phase.UNLISTED), Reason.PHASE_TRANSITION), (phase(Phase.EXPIRED), Reason.PHASE_TRANSITION),
-    (phase(11), Reason.INVALID_VALUE), (phase(Phase.CLOSED, 2), Reason.UNKNOWN_INSTRUMENT),
-    (operator(Kind.CASH, account=4, quantity=1), Reason.UNKNOWN_ACCOUNT),
-    (operator(Kind.CASH, account=0, quantity=-1_000_001), Reason.INVALID_VALUE),
-    (operator(Kind.CASH, account=0, quantity=1 << 61), Reason.INVALID_VALUE),
-    (operator(Kind.KILL_SWITCH, Scope.ACCOUNT, account=4, quantity=1), Reason.UNKNOWN_ACCOUNT),
-    (operator(Kind.KILL_SWITCH, Scope.INSTRUMENT, instrument=2, quantity=1), Reason.UNKNOWN_INSTRUMENT),
-    (operator(Kind.KILL_SWITCH, 4, quantity=1), Reason.INVALID_VALUE),
-    (operator(Kind.KILL_SWITCH, quantity=2), Reason.INVALID_VALUE), (limit(Limit.INSTRUMENT_FEE_RATE, -1), Reason.INVALID_VALUE),
-    (limit(Limit.INSTRUMENT_DAILY_LIMIT, 1 << 50), Reason.INVALID_VALUE),
-    (limit(Limit.INSTRUMENT_MARGIN, 1 << 56), Reason.INVALID_VALUE), (limit(0, 1), Reason.INVALID_VALUE),
-], ids=lambda value: f"{Kind(value['kind']).name}-{value}" if isinstance(value, dict) else value.name)
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (settle(2), Reason.UNKNOWN_INSTRUMENT),
+        (settle(-1), Reason.UNKNOWN_INSTRUMENT),
+        (settle(0, 3), Reason.INVALID_VALUE),
+        (given_price(89), Reason.PRICE_BELOW_BAND),
+        (given_price(111), Reason.PRICE_ABOVE_BAND),
+        (settle(1), Reason.INSTRUMENT_UNLISTED),
+        (operator(Kind.EXPIRE, instrument=2), Reason.UNKNOWN_INSTRUMENT),
+        (operator(Kind.EXPIRE, instrument=0), Reason.INVALID_VALUE),
+        (operator(Kind.EXPIRE, instrument=1), Reason.INVALID_VALUE),
+        (operator(Kind.LIST, instrument=0, price=100), Reason.PHASE_TRANSITION),
+        (operator(Kind.LIST, instrument=2), Reason.UNKNOWN_INSTRUMENT),
+        (operator(Kind.LIST, instrument=1, price=0), Reason.INVALID_VALUE),
+        (operator(Kind.LIQUIDATE, instrument=0, account=9), Reason.UNKNOWN_ACCOUNT),
+        (operator(Kind.LIQUIDATE, instrument=2), Reason.UNKNOWN_INSTRUMENT),
+        (operator(Kind.LIQUIDATE, instrument=1), Reason.INSTRUMENT_UNLISTED),
+        (operator(Kind.WINDOW, instrument=2), Reason.UNKNOWN_INSTRUMENT),
+        (operator(Kind.WINDOW, instrument=-2), Reason.UNKNOWN_INSTRUMENT),
+        (begin(2026_11_01), Reason.INVALID_VALUE),
+        (phase(Phase.CONTINUOUS, 1), Reason.PHASE_TRANSITION),
+        (phase(Phase.UNLISTED), Reason.PHASE_TRANSITION),
+        (phase(Phase.EXPIRED), Reason.PHASE_TRANSITION),
+        (phase(11), Reason.INVALID_VALUE),
+        (phase(Phase.CLOSED, 2), Reason.UNKNOWN_INSTRUMENT),
+        (operator(Kind.CASH, account=4, quantity=1), Reason.UNKNOWN_ACCOUNT),
+        (operator(Kind.CASH, account=0, quantity=-1_000_001), Reason.INVALID_VALUE),
+        (operator(Kind.CASH, account=0, quantity=1 << 61), Reason.INVALID_VALUE),
+        (operator(Kind.KILL_SWITCH, Scope.ACCOUNT, account=4, quantity=1), Reason.UNKNOWN_ACCOUNT),
+        (operator(Kind.KILL_SWITCH, Scope.INSTRUMENT, instrument=2, quantity=1), Reason.UNKNOWN_INSTRUMENT),
+        (operator(Kind.KILL_SWITCH, 4, quantity=1), Reason.INVALID_VALUE),
+        (operator(Kind.KILL_SWITCH, quantity=2), Reason.INVALID_VALUE),
+        (limit(Limit.INSTRUMENT_FEE_RATE, -1), Reason.INVALID_VALUE),
+        (limit(Limit.INSTRUMENT_DAILY_LIMIT, 1 << 50), Reason.INVALID_VALUE),
+        (limit(Limit.INSTRUMENT_MARGIN, 1 << 56), Reason.INVALID_VALUE),
+        (limit(0, 1), Reason.INVALID_VALUE),
+    ],
+    ids=lambda value: f"{Kind(value['kind']).name}-{value}" if isinstance(value, dict) else value.name,
+)
 def test_a_refused_operator_command_changes_nothing(command, reason):
     """1.2: with positions, orders in the book and parked, in the middle of a day"""
     book = venue(instrument(margin=1), instrument("B", phase=Phase.UNLISTED))
-    book.do(begin(), *trade(100, 4), enter(2, BUY, 98, 3), enter(3, BUY, 0, 1, order_type=OrderType.STOP, trigger_price=105))
+    book.do(
+        begin(), *trade(100, 4), enter(2, BUY, 98, 3), enter(3, BUY, 0, 1, order_type=OrderType.STOP, trigger_price=105)
+    )
     before = book.memory()
     events = book.events(command)
     assert fields(events, "kind", "reason") == [(EventKind.REJECTED, reason)]
     assert book.memory() == before
 
 
-@pytest.mark.parametrize("command", [
-    begin(), operator(Kind.LIST, instrument=1, price=100), settle(), operator(Kind.LIQUIDATE, account=0), end(),
-    operator(Kind.WINDOW), operator(Kind.CASH, account=0, quantity=5), phase(Phase.HALTED), limit(Limit.INSTRUMENT_FEE_RATE, 5)])
+@pytest.mark.parametrize(
+    "command",
+    [
+        begin(),
+        operator(Kind.LIST, instrument=1, price=100),
+        settle(),
+        operator(Kind.LIQUIDATE, account=0),
+        end(),
+        operator(Kind.WINDOW),
+        operator(Kind.CASH, account=0, quantity=5),
+        phase(Phase.HALTED),
+        limit(Limit.INSTRUMENT_FEE_RATE, 5),
+    ],
+)
 def test_an_operator_command_ends_with_one_event_of_its_kind_and_names_no_client(command):
     """1.6"""
     book = venue(instrument(), instrument("B", phase=Phase.UNLISTED))
@@ -790,27 +1003,51 @@ def test_without_risk_settle_makes_the_band_and_nobody_is_paid():
     assert not book.machine.ledger.exposures["cost"].any()
 
 
-# Whole random days, against plain arithmetic ------------------------------------------------------------------------------------
+# Whole random days, against plain arithmetic ------------------------------------------------------
 
 INSTRUMENTS = [
-    instrument("A", floor=50, ceiling=200, reference_price=100, daily_limit=800, margin_rate=900, fee_per_lot=3, physical=True),
+    instrument(
+        "A", floor=50, ceiling=200, reference_price=100, daily_limit=800, margin_rate=900, fee_per_lot=3, physical=True
+    ),
     instrument("B", floor=-60, ceiling=60, reference_price=0, margin=7, fee_rate=12_345),
-    instrument("C", floor=900, ceiling=1_100, reference_price=1_000, tick_size=instrument().tick_size * 7, daily_limit=300,
-               fee_rate=333, fee_per_lot=1)]
+    instrument(
+        "C",
+        floor=900,
+        ceiling=1_100,
+        reference_price=1_000,
+        tick_size=instrument().tick_size * 7,
+        daily_limit=300,
+        fee_rate=333,
+        fee_per_lot=1,
+    ),
+]
 EQUITY = 100_000
 ACCOUNTS = 4
 
 ORDERS = st.builds(
     lambda number, who, side, offset, lots, tif: ("order", number, who, side, offset, lots, tif),
-    st.integers(0, 2), st.integers(0, ACCOUNTS - 1), st.sampled_from([BUY, SELL]), st.integers(-6, 6), st.integers(1, 9),
-    st.sampled_from([TimeInForce.DAY, GTC, IOC]))
+    st.integers(0, 2),
+    st.integers(0, ACCOUNTS - 1),
+    st.sampled_from([BUY, SELL]),
+    st.integers(-6, 6),
+    st.integers(1, 9),
+    st.sampled_from([TimeInForce.DAY, GTC, IOC]),
+)
 ACTIONS = st.one_of(
-    ORDERS, ORDERS, ORDERS, ORDERS,
+    ORDERS,
+    ORDERS,
+    ORDERS,
+    ORDERS,
     st.builds(lambda who, paid: ("cash", who, paid), st.integers(0, ACCOUNTS - 1), st.integers(-2_000, 2_000)),
     st.builds(lambda number: ("window", number), st.integers(-1, 2)),
     st.builds(lambda number, who: ("liquidate", number, who), st.integers(0, 2), st.integers(0, ACCOUNTS - 1)),
-    st.builds(lambda number, rule, given: ("settle", number, rule, given), st.integers(0, 2), st.sampled_from(Rule),
-              st.integers(-200, 1_200)))
+    st.builds(
+        lambda number, rule, given: ("settle", number, rule, given),
+        st.integers(0, 2),
+        st.sampled_from(Rule),
+        st.integers(-200, 1_200),
+    ),
+)
 DAYS = st.lists(st.lists(ACTIONS, max_size=25), min_size=1, max_size=4)
 
 
@@ -822,8 +1059,8 @@ class Bookkeeper:
         self.paid_in = EQUITY * ACCOUNTS
         self.fees = 0
         self.previous = [terms.reference_price for terms in INSTRUMENTS]
-        self.held = defaultdict(int)                   # (account, instrument): lots at the last settlement
-        self.traded = [[] for _ in INSTRUMENTS]        # since then: (buyer, seller, price, lots)
+        self.held = defaultdict(int)  # (account, instrument): lots at the last settlement
+        self.traded = [[] for _ in INSTRUMENTS]  # since then: (buyer, seller, price, lots)
 
     def settle(self, number, price):
         """Today's trades against the settlement price, plus yesterday's position times its change; then fees."""
@@ -838,7 +1075,9 @@ class Bookkeeper:
                 value[who] += abs(paid) * lots
                 self.held[who, number] += sign * lots
         for who in range(ACCOUNTS):
-            fee = volume[who] * terms.fee_per_lot + floor(Fraction(value[who] * terms.fen_per_tick * terms.fee_rate, 1_000_000))
+            fee = volume[who] * terms.fee_per_lot + floor(
+                Fraction(value[who] * terms.fen_per_tick * terms.fee_rate, 1_000_000)
+            )
             self.cash[who] += result[who] * terms.fen_per_tick - fee
             self.fees += fee
         self.traded[number] = []
@@ -846,7 +1085,11 @@ class Bookkeeper:
 
     def vwap(self, number):
         lots = sum(trade[3] for trade in self.traded[number])
-        return floor(Fraction(sum(trade[2] * trade[3] for trade in self.traded[number]), lots) + Fraction(1, 2)) if lots else None
+        return (
+            floor(Fraction(sum(trade[2] * trade[3] for trade in self.traded[number]), lots) + Fraction(1, 2))
+            if lots
+            else None
+        )
 
 
 def commands_of(action, exchange):
@@ -869,7 +1112,9 @@ class Days:
     """An exchange and a bookkeeper who hears what it says."""
 
     def __init__(self):
-        self.exchange = Exchange(INSTRUMENTS, [account(f"A{n}", equity=EQUITY) for n in range(ACCOUNTS)], max_orders=200)
+        self.exchange = Exchange(
+            INSTRUMENTS, [account(f"A{n}", equity=EQUITY) for n in range(ACCOUNTS)], max_orders=200
+        )
         self.keeper = Bookkeeper()
         self.band_before = (0, 0)
 
@@ -905,16 +1150,23 @@ class Days:
     def check(self):
         """Positions sum to zero, money is conserved, and every account has what the bookkeeper says."""
         ledger = self.exchange.ledger
-        exposures = {name: ledger.exposures[name].reshape(ACCOUNTS, len(INSTRUMENTS)) for name in ("position", "cost", "worst")}
+        exposures = {
+            name: ledger.exposures[name].reshape(ACCOUNTS, len(INSTRUMENTS)) for name in ("position", "cost", "worst")
+        }
         assert not exposures["position"].sum(axis=0).any()
         assert not exposures["cost"].sum(axis=0).any()
         assert sum(ledger.accounts["equity"].tolist()) + int(ledger.hub[0].fees) == self.keeper.paid_in
         assert ledger.accounts["equity"].tolist() == self.keeper.cash
         assert ledger.hub[0].fees == self.keeper.fees
-        assert ledger.accounts["margin_used"].tolist() == (exposures["worst"] * ledger.limits["margin"]).sum(axis=1).tolist()
+        assert (
+            ledger.accounts["margin_used"].tolist()
+            == (exposures["worst"] * ledger.limits["margin"]).sum(axis=1).tolist()
+        )
 
     def expire(self, number):
-        positions = [int(self.exchange.ledger.exposures["position"][who * len(INSTRUMENTS) + number]) for who in range(ACCOUNTS)]
+        positions = [
+            int(self.exchange.ledger.exposures["position"][who * len(INSTRUMENTS) + number]) for who in range(ACCOUNTS)
+        ]
         before = self.exchange.ledger.accounts["equity"].tolist()
         events = self.do(operator(Kind.EXPIRE, instrument=number))
         assert self.exchange.ledger.accounts["equity"].tolist() == before
@@ -959,7 +1211,12 @@ def test_days_in_any_batches_and_over_a_restored_state_are_the_same(days):
     run = Days()
     told_, said = [], []
     for date, actions in enumerate(days, 2026_11_02):
-        told_ += [begin(date), *(commands_of(action, run.exchange) for action in actions), *map(settle, range(3)), end()]
+        told_ += [
+            begin(date),
+            *(commands_of(action, run.exchange) for action in actions),
+            *map(settle, range(3)),
+            end(),
+        ]
     block = rows(*told_)
     whole = Exchange(INSTRUMENTS, [account(f"A{n}", equity=EQUITY) for n in range(ACCOUNTS)], max_orders=200)
     events = whole.apply(block)
@@ -968,7 +1225,8 @@ def test_days_in_any_batches_and_over_a_restored_state_are_the_same(days):
     said.append(first.apply(block[:half]))
     second = Exchange(INSTRUMENTS, [account(f"A{n}", equity=EQUITY) for n in range(ACCOUNTS)], max_orders=200)
     second.restore(first.state())
-    said += [second.apply(block[number:number + 1]) for number in range(half, len(block))]
+    said += [second.apply(block[number : number + 1]) for number in range(half, len(block))]
     assert b"".join(part.tobytes() for part in said) == events.tobytes()
     assert {name: array.tobytes() for name, array in second.state().items()} == {
-        name: array.tobytes() for name, array in whole.state().items()}
+        name: array.tobytes() for name, array in whole.state().items()
+    }

@@ -1,4 +1,5 @@
 """The journal in good order: what is appended is read back, one writer has it, damage done on purpose is refused."""
+
 import dataclasses
 import io
 import json
@@ -8,8 +9,8 @@ import os
 import numpy as np
 import pytest
 
-from exchange.files import FILES
-from exchange.journal import (
+from exchange.journal.files import FILES
+from exchange.journal.journal import (
     Journal,
     JournalCorrupt,
     JournalFailed,
@@ -24,7 +25,7 @@ from exchange.journal import (
     repair,
     verify,
 )
-from exchange.segments import COMMANDS, ENGINE_VERSION, ROWS_PER_FRAME, Finding, Header, examine, pack_frame
+from exchange.journal.segments import COMMANDS, ENGINE_VERSION, ROWS_PER_FRAME, Finding, Header, examine, pack_frame
 from matching.records import COMMAND
 from tests.exchange.journals import commands, contents, everything, filled, put
 
@@ -86,9 +87,17 @@ def test_an_empty_batch_writes_nothing(tmp_path):
         assert journal.sequence == 0 and not examine(tmp_path).segments[0].frames
 
 
-@pytest.mark.parametrize("rows", [commands(2, 3), commands(1, 3)[::-1], np.concatenate([commands(1, 2), commands(2, 2)]),
-                                  commands(1, 3).view(np.uint8), commands(1, 4).reshape(2, 2)],
-                         ids=["gap", "backwards", "repeat", "bytes", "two dimensions"])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        commands(2, 3),
+        commands(1, 3)[::-1],
+        np.concatenate([commands(1, 2), commands(2, 2)]),
+        commands(1, 3).view(np.uint8),
+        commands(1, 4).reshape(2, 2),
+    ],
+    ids=["gap", "backwards", "repeat", "bytes", "two dimensions"],
+)
 def test_rows_out_of_sequence_are_refused_and_change_nothing(tmp_path, rows):
     with Journal.open(tmp_path)[0] as journal:
         with pytest.raises(ValueError, match="sequence|COMMAND"):
@@ -158,7 +167,7 @@ def _race(folder, start, results):
         results.put("won")
     except JournalLocked:
         results.put("locked")
-    start.wait()                # the winner keeps it until both have tried
+    start.wait()  # the winner keeps it until both have tried
 
 
 def test_of_two_writers_that_race_exactly_one_wins(tmp_path):
@@ -211,7 +220,9 @@ def test_another_configuration_or_other_rules_are_refused(tmp_path):
     with pytest.raises(JournalMismatch, match="configuration 61616161") as refusal:
         Journal.open(tmp_path, b"b" * 32)
     assert refusal.value.exit_code == 8
-    with pytest.raises(JournalMismatch, match=f"version {ENGINE_VERSION} of the engine's rules, this is {ENGINE_VERSION + 1}"):
+    with pytest.raises(
+        JournalMismatch, match=f"version {ENGINE_VERSION} of the engine's rules, this is {ENGINE_VERSION + 1}"
+    ):
         Journal.open(tmp_path, b"a" * 32, engine_version=ENGINE_VERSION + 1)
     with pytest.raises(ValueError, match="config_hash has 3 bytes"):
         Journal.open(tmp_path, b"abc")
@@ -227,8 +238,17 @@ def test_a_newer_format_is_refused_with_both_versions(tmp_path):
     assert refusal.value.exit_code == 7 == verify(tmp_path).exit_code
 
 
-@pytest.mark.parametrize(("free_mib", "expected"), [
-    (300, Space.PLENTY), (256, Space.PLENTY), (255, Space.ALARM), (63, Space.CANCEL_ONLY), (15, Space.HALTED), (0, Space.HALTED)])
+@pytest.mark.parametrize(
+    ("free_mib", "expected"),
+    [
+        (300, Space.PLENTY),
+        (256, Space.PLENTY),
+        (255, Space.ALARM),
+        (63, Space.CANCEL_ONLY),
+        (15, Space.HALTED),
+        (0, Space.HALTED),
+    ],
+)
 def test_the_room_on_the_disk_decides_what_the_hub_may_do(tmp_path, free_mib, expected):
     usage = os.statvfs_result((4096, 4096, 1 << 20, free_mib * 512, free_mib * 256, 0, 0, 0, 0, 255))
     with filled(tmp_path, [], files=dataclasses.replace(FILES, statvfs=lambda path: usage)) as journal:
@@ -260,7 +280,9 @@ def test_verify_counts_and_names_the_end(tmp_path):
     filled(tmp_path, [2, 3]).close()
     filled(tmp_path, [4]).close()
     result = verify(tmp_path)
-    assert result.exit_code == 0 and "2 segments, 3 frames, 9 commands, 1 to 9" in result.text and "CLEAN" in result.text
+    assert (
+        result.exit_code == 0 and "2 segments, 3 frames, 9 commands, 1 to 9" in result.text and "CLEAN" in result.text
+    )
     assert "no commands" in verify(os.path.dirname(tmp_path)).text
 
 

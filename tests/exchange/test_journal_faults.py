@@ -1,4 +1,5 @@
 """The journal under failing calls, killed processes, full disks and power cuts: nothing acknowledged is ever lost."""
+
 import dataclasses
 import errno
 import os
@@ -13,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exchange.files import FILES, Files
-from exchange.journal import Journal, JournalFailed, JournalSuspect, repair
-from exchange.segments import Decision, Finding, examine
+from exchange.journal.files import FILES, Files
+from exchange.journal.journal import Journal, JournalFailed, JournalSuspect, repair
+from exchange.journal.segments import Decision, Finding, examine
 from matching.records import COMMAND
 from tests.exchange.journals import commands, contents, everything, filled, put
 from tests.exchange.power import Disk, PowerCut, on_disk
@@ -34,7 +35,7 @@ def failing(name: str, at: int, error: int | None) -> Files:
             return real(*arguments)
         if error is None:
             buffers = b"".join(bytes(buffer) for buffer in arguments[1])
-            return os.write(arguments[0], buffers[:len(buffers) * 2 // 3])
+            return os.write(arguments[0], buffers[: len(buffers) * 2 // 3])
         if name == "close":
             real(*arguments)
         raise OSError(error, os.strerror(error))
@@ -74,6 +75,7 @@ def calls_of_a_session(tmp_path) -> dict[str, int]:
         def call(*arguments):
             counts[name] += 1
             return getattr(FILES, name)(*arguments)
+
         return call
 
     (tmp_path / "counted").mkdir()
@@ -92,7 +94,7 @@ def test_a_call_that_fails_stops_acknowledgements_for_good_and_loses_none(tmp_pa
             folder = tmp_path / f"{name}-{at}"
             folder.mkdir()
             if name == "open" and at == 1:
-                continue        # that is LOCK: an unreadable folder, not a failed journal
+                continue  # that is LOCK: an unreadable folder, not a failed journal
             acknowledged = session(folder, failing(name, at, error))
             with Journal.open(folder)[0] as journal:
                 assert journal.sequence >= acknowledged
@@ -129,7 +131,7 @@ def test_an_end_that_was_torn_is_kept_aside_and_the_journal_goes_on(tmp_path):
         put(hub, {"00000001.journal": content[:length]})
         journal, recovered = Journal.open(hub)
         assert (recovered.verdict.finding, recovered.sequence) == (Finding.CUT_SHORT, 7)
-        assert Path(recovered.torn_path).read_bytes() == content[length - recovered.torn_bytes:length]
+        assert Path(recovered.torn_path).read_bytes() == content[length - recovered.torn_bytes : length]
         journal.append(commands(8, 5))
         journal.close()
         assert np.array_equal(everything(hub), commands(1, 12)) and examine(hub).verdict.finding is Finding.STOPPED
@@ -137,6 +139,7 @@ def test_an_end_that_was_torn_is_kept_aside_and_the_journal_goes_on(tmp_path):
 
 def _write_until_killed(folder: str, acknowledge: int, seed: int) -> None:
     """A writer whose every frame is two writes, with room between for a kill; tells by a pipe what is durable."""
+
     def write_twice(fd, buffers):
         content = b"".join(bytes(buffer) for buffer in buffers)
         half = generator.randrange(len(content))
@@ -154,7 +157,7 @@ def _write_until_killed(folder: str, acknowledge: int, seed: int) -> None:
 def test_a_thousand_kills_lose_nothing_acknowledged_and_need_no_operator(tmp_path):
     findings = dict.fromkeys(Finding, 0)
     for kill in range(1_000):
-        folder = os.fspath(tmp_path / str(kill // 10))         # ten lives to a journal
+        folder = os.fspath(tmp_path / str(kill // 10))  # ten lives to a journal
         read_end, write_end = os.pipe()
         child = os.fork()
         if child == 0:
@@ -163,7 +166,7 @@ def test_a_thousand_kills_lose_nothing_acknowledged_and_need_no_operator(tmp_pat
             finally:
                 os._exit(1)
         os.close(write_end)
-        if kill % 2:                # every other one is killed at work, the rest anywhere, the opening included
+        if kill % 2:  # every other one is killed at work, the rest anywhere, the opening included
             select.select([read_end], [], [], 10)
         time.sleep(random.Random(kill).random() * 0.004)
         os.kill(child, signal.SIGKILL)

@@ -1,4 +1,5 @@
-"""exchange/machine.py: the boundary of the compiled machine, its state, and what it owes its caller."""
+"""exchange/engine/machine.py: the boundary of the compiled machine, its state, and what it owes its caller."""
+
 import gc
 import os
 import subprocess
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from exchange import Account, Exchange
-from exchange.machine import DEPTH, POSITION, RESTING
+from exchange.engine.machine import DEPTH, POSITION, RESTING
 from matching import COMMAND, EVENT
 from matching.codes import CommandKind as Kind
 from matching.codes import EventKind, Limit, Phase, Reason, Scope, Side, TimeInForce
@@ -21,8 +22,13 @@ BUY, SELL = Side.BUY, Side.SELL
 SEEDS = range(6)
 COUNT = 1500
 # values of a LIMIT command that mean the same as 1, or that it refuses
-NO_OTHER = {(Limit.ENABLED, 2), (Limit.MESSAGE_BURST, 0), (Limit.INSTRUMENT_MAX_ORDER_QUANTITY, 0),
-            (Limit.PROTECTION_RESET, 0), (Limit.PROTECTION_RESET, 2)}
+NO_OTHER = {
+    (Limit.ENABLED, 2),
+    (Limit.MESSAGE_BURST, 0),
+    (Limit.INSTRUMENT_MAX_ORDER_QUANTITY, 0),
+    (Limit.PROTECTION_RESET, 0),
+    (Limit.PROTECTION_RESET, 2),
+}
 
 
 def flow_exchange(flow, risk=True):
@@ -46,6 +52,7 @@ def two_sided():
 
 # Digest, state, restore
 
+
 @pytest.mark.parametrize("risk", [True, False], ids=["with risk", "without risk"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_same_rows_in_any_batches_give_the_same_events_and_digest(seed, risk):
@@ -61,18 +68,30 @@ def test_the_same_rows_in_any_batches_give_the_same_events_and_digest(seed, risk
 ORDER = enter(0, BUY, 99, 5, client_order_id=b"a")
 
 
-@pytest.mark.parametrize(("one", "other"), [
-    (ORDER, ORDER | {"price": 98}), (ORDER, ORDER | {"quantity": 6}), (ORDER, ORDER | {"account": 1}),
-    (ORDER, ORDER | {"side": SELL}), (ORDER, ORDER | {"instrument": 1}),
-    (ORDER, ORDER | {"time_in_force": TimeInForce.GTC}), (ORDER, ORDER | {"client_order_id": b"b"}),
-    (operator(Kind.PHASE, Phase.HALTED), operator(Kind.PHASE, Phase.CLOSED)),
-    (operator(Kind.CASH, account=1, quantity=1), operator(Kind.CASH, account=1, quantity=2)),
-    (operator(Kind.CASH, account=1, quantity=1), operator(Kind.CASH, account=0, quantity=1)),
-    (operator(Kind.KILL_SWITCH, Scope.HUB, quantity=1), operator(Kind.KILL_SWITCH, Scope.HUB, quantity=0)),
-    (operator(Kind.KILL_SWITCH, Scope.FIRM, quantity=1), operator(Kind.KILL_SWITCH, Scope.ACCOUNT, quantity=1)),
-    *[(operator(Kind.LIMIT, limit, quantity=value), operator(Kind.LIMIT, limit, quantity=1))
-      for limit in Limit for value in (0, 2) if (limit, value) not in NO_OTHER],
-], ids=str)
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (ORDER, ORDER | {"price": 98}),
+        (ORDER, ORDER | {"quantity": 6}),
+        (ORDER, ORDER | {"account": 1}),
+        (ORDER, ORDER | {"side": SELL}),
+        (ORDER, ORDER | {"instrument": 1}),
+        (ORDER, ORDER | {"time_in_force": TimeInForce.GTC}),
+        (ORDER, ORDER | {"client_order_id": b"b"}),
+        (operator(Kind.PHASE, Phase.HALTED), operator(Kind.PHASE, Phase.CLOSED)),
+        (operator(Kind.CASH, account=1, quantity=1), operator(Kind.CASH, account=1, quantity=2)),
+        (operator(Kind.CASH, account=1, quantity=1), operator(Kind.CASH, account=0, quantity=1)),
+        (operator(Kind.KILL_SWITCH, Scope.HUB, quantity=1), operator(Kind.KILL_SWITCH, Scope.HUB, quantity=0)),
+        (operator(Kind.KILL_SWITCH, Scope.FIRM, quantity=1), operator(Kind.KILL_SWITCH, Scope.ACCOUNT, quantity=1)),
+        *[
+            (operator(Kind.LIMIT, limit, quantity=value), operator(Kind.LIMIT, limit, quantity=1))
+            for limit in Limit
+            for value in (0, 2)
+            if (limit, value) not in NO_OTHER
+        ],
+    ],
+    ids=str,
+)
 def test_two_states_that_differ_in_one_thing_have_different_digests(one, other):
     digests = set()
     for command in (one, other):
@@ -86,8 +105,9 @@ def test_orders_that_changed_places_in_a_queue_change_the_digest():
     digests = set()
     for older, younger in ((1, 2), (2, 1)):
         exchange = Exchange([instrument()], [account("A")])
-        exchange.apply(rows(enter(0, BUY, 99, 5), enter(0, BUY, 99, 5),
-                            amend(0, older, 98, 5), amend(0, younger, 98, 5)))
+        exchange.apply(
+            rows(enter(0, BUY, 99, 5), enter(0, BUY, 99, 5), amend(0, older, 98, 5), amend(0, younger, 98, 5))
+        )
         digests.add(exchange.digest())
     assert len(digests) == 2
 
@@ -95,8 +115,10 @@ def test_orders_that_changed_places_in_a_queue_change_the_digest():
 def test_the_digest_is_of_what_the_state_means_and_not_of_where_it_lies():
     """Two pools whose free rows are handed out in another order hold the same two orders in other rows."""
     order = enter(0, BUY, 99, 1)
-    begun = (rows(order, order, cancel(0, 1), cancel(0, 2), order, order),
-             rows(order, cancel(0, 1), order, cancel(0, 3), order, order))
+    begun = (
+        rows(order, order, cancel(0, 1), cancel(0, 2), order, order),
+        rows(order, cancel(0, 1), order, cancel(0, 3), order, order),
+    )
     exchanges = [Exchange([instrument()], [account("A")]) for _ in begun]
     for exchange, commands in zip(exchanges, begun, strict=True):
         exchange.apply(commands)
@@ -140,8 +162,11 @@ def test_a_state_is_not_changed_by_later_commands():
 @pytest.mark.parametrize("change", ["missing", "other width", "too many orders"])
 def test_a_state_that_does_not_fit_is_refused_and_nothing_changes(change):
     exchange, _ = two_sided()
-    other = Exchange([instrument(ceiling=120)] if change == "other width" else [instrument()],
-                     [account("A"), account("B")], max_orders=4)
+    other = Exchange(
+        [instrument(ceiling=120)] if change == "other width" else [instrument()],
+        [account("A"), account("B")],
+        max_orders=4,
+    )
     if change == "too many orders":
         exchange.apply(rows(*[enter(0, BUY, 95, 1)] * 5, start=3))
     state = exchange.state()
@@ -154,11 +179,22 @@ def test_a_state_that_does_not_fit_is_refused_and_nothing_changes(change):
 
 
 def test_another_process_with_another_hash_seed_has_the_same_digest():
-    program = ("from tests.exchange.test_machine import flow_exchange, random_flow\n"
-               "flow = random_flow(3, 1500)\nexchange = flow_exchange(flow)\n"
-               "exchange.apply(flow.commands)\nprint(exchange.digest())")
-    said = {subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": seed}, check=True,
-                           capture_output=True, text=True, cwd=Path(__file__).parents[2]).stdout for seed in ("1", "2")}
+    program = (
+        "from tests.exchange.test_machine import flow_exchange, random_flow\n"
+        "flow = random_flow(3, 1500)\nexchange = flow_exchange(flow)\n"
+        "exchange.apply(flow.commands)\nprint(exchange.digest())"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        ).stdout
+        for seed in ("1", "2")
+    }
     flow = random_flow(3, COUNT)
     exchange = flow_exchange(flow)
     exchange.apply(flow.commands)
@@ -166,6 +202,7 @@ def test_another_process_with_another_hash_seed_has_the_same_digest():
 
 
 # Results stay the caller's
+
 
 @pytest.mark.parametrize("size", [1, 100, 1000], ids=["copied", "copied", "lent"])
 def test_results_that_are_kept_do_not_change(size):
@@ -215,6 +252,7 @@ def test_a_batch_that_gives_more_events_than_a_buffer_holds_is_whole():
 
 # What is refused at the door
 
+
 def refused(exchange, commands, error, message):
     before = exchange.digest()
     with pytest.raises(error, match=message):
@@ -222,8 +260,11 @@ def refused(exchange, commands, error, message):
     assert exchange.digest() == before
 
 
-@pytest.mark.parametrize("dtype", [np.int64, EVENT, np.dtype([("sequence", "<i8"), ("kind", "u1")])],
-                         ids=["integers", "events", "other fields"])
+@pytest.mark.parametrize(
+    "dtype",
+    [np.int64, EVENT, np.dtype([("sequence", "<i8"), ("kind", "u1")])],
+    ids=["integers", "events", "other fields"],
+)
 def test_rows_that_are_no_commands_are_refused(dtype):
     exchange, _ = two_sided()
     refused(exchange, np.zeros(2, dtype), TypeError, "^commands: dtype .*, must be matching.COMMAND$")
@@ -232,8 +273,12 @@ def test_rows_that_are_no_commands_are_refused(dtype):
 @pytest.mark.parametrize("start", [1, 2, 4, 0, -5, 1 << 30])
 def test_a_sequence_that_does_not_continue_is_refused(start):
     exchange, _ = two_sided()
-    refused(exchange, rows(enter(0, BUY, 98, 1), enter(0, BUY, 97, 1), start=start), ValueError,
-            rf"^sequence of row 0 is {start}, must be 3$")
+    refused(
+        exchange,
+        rows(enter(0, BUY, 98, 1), enter(0, BUY, 97, 1), start=start),
+        ValueError,
+        rf"^sequence of row 0 is {start}, must be 3$",
+    )
 
 
 @pytest.mark.parametrize("sequence", [7, 3, 5])
@@ -292,10 +337,18 @@ def test_an_exchange_needs_an_account():
 
 # Reading
 
+
 def test_depth_is_best_first_and_bounded():
     exchange = Exchange([instrument()], [account("A")])
-    exchange.apply(rows(enter(0, BUY, 97, 1), enter(0, BUY, 99, 2), enter(0, BUY, 99, 3), enter(0, SELL, 105, 4),
-                        enter(0, SELL, 102, 5)))
+    exchange.apply(
+        rows(
+            enter(0, BUY, 97, 1),
+            enter(0, BUY, 99, 2),
+            enter(0, BUY, 99, 3),
+            enter(0, SELL, 105, 4),
+            enter(0, SELL, 102, 5),
+        )
+    )
     bids, asks = exchange.depth("SC2701")
     assert bids.dtype == DEPTH and fields(bids, "price", "quantity", "orders") == [(99, 5, 2), (97, 1, 1)]
     assert fields(asks, "price", "quantity", "orders") == [(102, 5, 1), (105, 4, 1)]
@@ -306,17 +359,27 @@ def test_depth_is_best_first_and_bounded():
 def test_orders_are_bids_then_offers_best_price_first_oldest_first():
     exchange = Exchange([instrument("FU2701"), instrument()], [account("A"), account("B")])
     crude = {"instrument": 1}
-    exchange.apply(rows(
-        enter(0, BUY, 97, 1, **crude), enter(1, BUY, 99, 2, **crude, client_order_id=b"twenty-characters-ab"),
-        enter(0, BUY, 99, 3, **crude, time_in_force=TimeInForce.GTC), enter(0, SELL, 105, 4, **crude),
-        enter(1, SELL, 102, 5, **crude), enter(0, BUY, 99, 9), enter(0, SELL, 99, 1, **crude)))
+    exchange.apply(
+        rows(
+            enter(0, BUY, 97, 1, **crude),
+            enter(1, BUY, 99, 2, **crude, client_order_id=b"twenty-characters-ab"),
+            enter(0, BUY, 99, 3, **crude, time_in_force=TimeInForce.GTC),
+            enter(0, SELL, 105, 4, **crude),
+            enter(1, SELL, 102, 5, **crude),
+            enter(0, BUY, 99, 9),
+            enter(0, SELL, 99, 1, **crude),
+        )
+    )
     orders = exchange.orders("SC2701")
     assert orders.dtype == RESTING
     names = ("order_id", "account", "side", "price", "quantity", "leaves_quantity", "time_in_force")
     assert fields(orders, *names) == [
-        (2, 1, BUY, 99, 2, 1, TimeInForce.DAY), (3, 0, BUY, 99, 3, 3, TimeInForce.GTC),
-        (1, 0, BUY, 97, 1, 1, TimeInForce.DAY), (5, 1, SELL, 102, 5, 5, TimeInForce.DAY),
-        (4, 0, SELL, 105, 4, 4, TimeInForce.DAY)]
+        (2, 1, BUY, 99, 2, 1, TimeInForce.DAY),
+        (3, 0, BUY, 99, 3, 3, TimeInForce.GTC),
+        (1, 0, BUY, 97, 1, 1, TimeInForce.DAY),
+        (5, 1, SELL, 102, 5, 5, TimeInForce.DAY),
+        (4, 0, SELL, 105, 4, 4, TimeInForce.DAY),
+    ]
     assert orders["client_order_id"][0] == b"twenty-characters-ab" and set(orders["instrument"]) == {1}
 
 
@@ -350,7 +413,6 @@ def test_without_risk_nothing_but_the_row_the_band_and_the_book_refuses():
     terms, poor = instrument(max_order_quantity=5, collar=1, margin=100), Account(name="A", equity=0)
     order = enter(0, BUY, 91, 50)
     checked, matching_alone = Exchange([terms], [poor]), Exchange([terms], [poor], risk=False)
-    assert fields(checked.apply(rows(order)), "kind", "reason") == [
-        (EventKind.REJECTED, Reason.PRICE_OUTSIDE_COLLAR)]
+    assert fields(checked.apply(rows(order)), "kind", "reason") == [(EventKind.REJECTED, Reason.PRICE_OUTSIDE_COLLAR)]
     assert fields(matching_alone.apply(rows(order)), "kind", "reason") == [(EventKind.ACCEPTED, Reason.NONE)]
     assert fields(matching_alone.apply(rows(enter(0, BUY, 89, 1), start=2)), "reason") == [(Reason.PRICE_BELOW_BAND,)]

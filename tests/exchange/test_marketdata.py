@@ -1,14 +1,26 @@
-"""exchange/marketdata.py: a client that has nothing but the change sets has the engine's book, after every command."""
+"""projections/marketdata.py: a client that has nothing but the change sets has the engine's book, after every command."""
+
 import zlib
 
 import numpy as np
 import pytest
 
 from exchange import Exchange
-from exchange.marketdata import CHANGE, DELETE, NEW, MarketData, net_changes
+from exchange.projections.marketdata import CHANGE, DELETE, NEW, MarketData, net_changes
 from matching.codes import ALL, CommandKind, EventKind, Limit, Phase, Reason, Side, TimeInForce
 from tests.build import amend, cancel, enter, instrument, operator, rows
-from tests.exchange.events import accepted, amended, canceled, displayed, parked, phase, stream, traded, triggered, uncrossed
+from tests.exchange.events import (
+    accepted,
+    amended,
+    canceled,
+    displayed,
+    parked,
+    phase,
+    stream,
+    traded,
+    triggered,
+    uncrossed,
+)
 from tests.matching.flow import random_flow
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -17,8 +29,13 @@ SEEDS = range(24)
 
 def depths(exchange):
     """The engine's book of every instrument: ((price, quantity) of bids, of asks), best first."""
-    return [tuple([(int(level.price), int(level.quantity)) for level in side]
-                  for side in exchange.depth(terms.symbol, levels=1 << 20)) for terms in exchange.instruments]
+    return [
+        tuple(
+            [(int(level.price), int(level.quantity)) for level in side]
+            for side in exchange.depth(terms.symbol, levels=1 << 20)
+        )
+        for terms in exchange.instruments
+    ]
 
 
 def told(market, number, **options):
@@ -38,7 +55,7 @@ def play(seed, count=700):
     exchange = Exchange(flow.instruments, flow.accounts, risk=False, max_orders=4096)
     played = []
     for row in range(count):
-        events = exchange.apply(flow.commands[row:row + 1])
+        events = exchange.apply(flow.commands[row : row + 1])
         played.append((events, depths(exchange)))
     return flow, played
 
@@ -62,9 +79,13 @@ class Client:
         assert book.change_id == self.change_id + 1
         self.change_id = int(book.change_id)
         assert book.count > 0
-        for row in levels[book.first:book.first + book.count]:
+        for row in levels[book.first : book.first + book.count]:
             assert (row.change_id, row.sequence, row.time, row.instrument) == (
-                book.change_id, book.sequence, book.time, book.instrument)
+                book.change_id,
+                book.sequence,
+                book.time,
+                book.instrument,
+            )
             side = self.sides[int(row.side)]
             assert side.get(int(row.price), 0) == row.before != row.quantity
             assert row.action == (NEW if row.before == 0 else DELETE if row.quantity == 0 else CHANGE)
@@ -123,9 +144,12 @@ def test_any_split_of_the_events_gives_the_same_changes_tape_and_figures(seed):
 def test_phases_and_last_prices_are_the_engines(seed):
     """Also those that the hub sets itself (8.8)."""
     flow = random_flow(seed, 700)
-    exchange, market = Exchange(flow.instruments, flow.accounts, risk=False, max_orders=4096), MarketData(flow.instruments)
+    exchange, market = (
+        Exchange(flow.instruments, flow.accounts, risk=False, max_orders=4096),
+        MarketData(flow.instruments),
+    )
     for row in range(len(flow.commands)):
-        market.record(exchange.apply(flow.commands[row:row + 1]))
+        market.record(exchange.apply(flow.commands[row : row + 1]))
         for number, terms in enumerate(flow.instruments):
             assert market.phase(number) == exchange.phase(terms.symbol)
             figures = market.statistics(number)
@@ -144,7 +168,7 @@ def test_top_is_flagged_exactly_when_the_best_price_or_its_quantity_differs(seed
         tops = after
 
 
-# Situations ----------------------------------------------------------------------------------------------------------
+# Situations ---------------------------------------------------------------------------------------
 
 
 class Venue:
@@ -164,8 +188,9 @@ class Venue:
 
     def tell(self, *commands):
         """Record events made by hand, each list those of one command, as one batch; returns the same."""
-        self.updates = self.market.record(stream(
-            *commands, start=self.last + 1, event_id=self.market.event_id, trade_id=self.trades))
+        self.updates = self.market.record(
+            stream(*commands, start=self.last + 1, event_id=self.market.event_id, trade_id=self.trades)
+        )
         self.last += len(commands)
         self.trades += len(self.updates.trades)
         return self.changes()
@@ -219,10 +244,12 @@ def test_under_the_median_rule_the_resting_level_falls_and_not_the_one_of_the_tr
 def test_a_mass_cancel_over_instruments_is_one_change_set_an_instrument():
     exchange = Exchange([instrument("A"), instrument("B")], accounts=2, risk=False)
     market = MarketData(exchange.instruments)
-    market.record(exchange.apply(rows(*(
-        enter(0, BUY, 95 + number // 2, 1, instrument=number % 2) for number in range(8)))))
-    updates = market.record(exchange.apply(rows(
-        operator(CommandKind.MASS_CANCEL, account=0, instrument=-1, side=0), start=9)))
+    market.record(
+        exchange.apply(rows(*(enter(0, BUY, 95 + number // 2, 1, instrument=number % 2) for number in range(8))))
+    )
+    updates = market.record(
+        exchange.apply(rows(operator(CommandKind.MASS_CANCEL, account=0, instrument=-1, side=0), start=9))
+    )
     assert [(book.instrument, book.change_id, book.count) for book in updates.books] == [(0, 5, 4), (1, 5, 4)]
     assert [told(market, number) for number in (0, 1)] == [([], []), ([], [])]
 
@@ -234,11 +261,17 @@ def test_an_iceberg_counts_with_what_it_shows():
     """2.11: at rest, refilled, refilled by the rest of it, and gone"""
     venue = Venue()
     assert venue.tell([accepted(1, SELL, 101, 25), displayed(1, SELL, 101, 10, before=25)]) == [(SELL, NEW, 101, 10)]
-    assert venue.tell([accepted(2, BUY, 101, 12),
-                       traded(2, BUY, 101, 10, 2, (1, 101, 15)), displayed(1, SELL, 101, 10, before=0),
-                       traded(2, BUY, 101, 2, 0, (1, 101, 13))]) == [(SELL, CHANGE, 101, 8)]
-    assert venue.tell([accepted(3, BUY, 101, 8), traded(3, BUY, 101, 8, 0, (1, 101, 5)),
-                       displayed(1, SELL, 101, 5, before=0)]) == [(SELL, CHANGE, 101, 5)]
+    assert venue.tell(
+        [
+            accepted(2, BUY, 101, 12),
+            traded(2, BUY, 101, 10, 2, (1, 101, 15)),
+            displayed(1, SELL, 101, 10, before=0),
+            traded(2, BUY, 101, 2, 0, (1, 101, 13)),
+        ]
+    ) == [(SELL, CHANGE, 101, 8)]
+    assert venue.tell(
+        [accepted(3, BUY, 101, 8), traded(3, BUY, 101, 8, 0, (1, 101, 5)), displayed(1, SELL, 101, 5, before=0)]
+    ) == [(SELL, CHANGE, 101, 5)]
     assert venue.tell([displayed(1, SELL, 101, 5, before=5), canceled(1, SELL, 101, 5)]) == [(SELL, DELETE, 101, 0)]
 
 
@@ -246,63 +279,98 @@ def test_an_iceberg_that_is_canceled_or_amended_reveals_itself_first():
     """2.11"""
     venue = Venue()
     venue.tell([accepted(1, BUY, 99, 25), displayed(1, BUY, 99, 10, before=25)])
-    assert venue.tell([displayed(1, BUY, 99, 25, before=10), amended(1, BUY, 98, 40, before=(99, 25)),
-                       displayed(1, BUY, 98, 10, before=40)]) == [(BUY, DELETE, 99, 0), (BUY, NEW, 98, 10)]
+    assert venue.tell(
+        [
+            displayed(1, BUY, 99, 25, before=10),
+            amended(1, BUY, 98, 40, before=(99, 25)),
+            displayed(1, BUY, 98, 10, before=40),
+        ]
+    ) == [(BUY, DELETE, 99, 0), (BUY, NEW, 98, 10)]
     assert venue.tell([displayed(1, BUY, 98, 40, before=10), canceled(1, BUY, 98, 40)]) == [(BUY, DELETE, 98, 0)]
 
 
 def test_an_iceberg_that_trades_on_arrival_shows_a_part_of_what_is_left():
     venue = Venue()
     venue.tell([accepted(1, BUY, 99, 5)])
-    assert venue.tell([accepted(2, SELL, 99, 30), traded(2, SELL, 99, 5, 25, (1, 99, 0)),
-                       displayed(2, SELL, 99, 10, before=25)]) == [(BUY, DELETE, 99, 0), (SELL, NEW, 99, 10)]
+    assert venue.tell(
+        [accepted(2, SELL, 99, 30), traded(2, SELL, 99, 5, 25, (1, 99, 0)), displayed(2, SELL, 99, 10, before=25)]
+    ) == [(BUY, DELETE, 99, 0), (SELL, NEW, 99, 10)]
 
 
 def test_a_parked_order_is_in_no_level_until_it_is_triggered():
     """2.9, 2.10"""
     venue = Venue()
     venue.tell([accepted(1, SELL, 103, 4)])
-    assert venue.tell([parked(accepted(2, BUY, 0, 9), 102)], [parked(accepted(3, BUY, 104, 1), 105)],
-                      [parked(amended(3, BUY, 104, 2, before=(104, 1)), 106)],
-                      [parked(canceled(3, BUY, 104, 2), 106)]) == []
-    assert venue.tell([accepted(4, SELL, 102, 1)], [
-        accepted(5, BUY, 102, 3), traded(5, BUY, 102, 1, 2, (4, 102, 0)),
-        triggered(2, BUY, 103, 9), traded(2, BUY, 103, 4, 5, (1, 103, 0))]) == [
-            (SELL, NEW, 102, 1),
-            (SELL, DELETE, 102, 0), (BUY, NEW, 102, 2), (SELL, DELETE, 103, 0), (BUY, NEW, 103, 5)]
+    assert (
+        venue.tell(
+            [parked(accepted(2, BUY, 0, 9), 102)],
+            [parked(accepted(3, BUY, 104, 1), 105)],
+            [parked(amended(3, BUY, 104, 2, before=(104, 1)), 106)],
+            [parked(canceled(3, BUY, 104, 2), 106)],
+        )
+        == []
+    )
+    assert venue.tell(
+        [accepted(4, SELL, 102, 1)],
+        [
+            accepted(5, BUY, 102, 3),
+            traded(5, BUY, 102, 1, 2, (4, 102, 0)),
+            triggered(2, BUY, 103, 9),
+            traded(2, BUY, 103, 4, 5, (1, 103, 0)),
+        ],
+    ) == [(SELL, NEW, 102, 1), (SELL, DELETE, 102, 0), (BUY, NEW, 102, 2), (SELL, DELETE, 103, 0), (BUY, NEW, 103, 5)]
 
 
 def test_one_order_after_the_other_may_be_triggered_and_meet_the_one_before():
     """2.10: what is left of an order rests when the next is triggered, and may trade with it or be canceled by it."""
     venue = Venue()
-    venue.tell([parked(accepted(1, BUY, 102, 5), 102)], [parked(accepted(2, SELL, 101, 9), 98)], [accepted(3, SELL, 102, 1)])
-    assert venue.tell([
-        accepted(4, BUY, 102, 3), traded(4, BUY, 102, 1, 2, (3, 102, 0)),
-        triggered(1, BUY, 102, 5),
-        triggered(2, SELL, 101, 9), canceled(4, BUY, 102, 2, Reason.SELF_MATCH_RESTING),
-        traded(2, SELL, 102, 5, 4, (1, 102, 0))]) == [(SELL, DELETE, 102, 0), (SELL, NEW, 101, 4)]
+    venue.tell(
+        [parked(accepted(1, BUY, 102, 5), 102)], [parked(accepted(2, SELL, 101, 9), 98)], [accepted(3, SELL, 102, 1)]
+    )
+    assert venue.tell(
+        [
+            accepted(4, BUY, 102, 3),
+            traded(4, BUY, 102, 1, 2, (3, 102, 0)),
+            triggered(1, BUY, 102, 5),
+            triggered(2, SELL, 101, 9),
+            canceled(4, BUY, 102, 2, Reason.SELF_MATCH_RESTING),
+            traded(2, SELL, 102, 5, 4, (1, 102, 0)),
+        ]
+    ) == [(SELL, DELETE, 102, 0), (SELL, NEW, 101, 4)]
 
 
 def test_a_linked_order_goes_with_the_trade_of_the_other():
     """2.14"""
     venue = Venue()
     venue.tell([accepted(1, BUY, 99, 5)], [accepted(2, BUY, 95, 5)])
-    assert venue.tell([accepted(3, SELL, 99, 2), traded(3, SELL, 99, 2, 0, (1, 99, 3)),
-                       canceled(2, BUY, 95, 5, Reason.LINKED)]) == [(BUY, CHANGE, 99, 3), (BUY, DELETE, 95, 0)]
+    assert venue.tell(
+        [accepted(3, SELL, 99, 2), traded(3, SELL, 99, 2, 0, (1, 99, 3)), canceled(2, BUY, 95, 5, Reason.LINKED)]
+    ) == [(BUY, CHANGE, 99, 3), (BUY, DELETE, 95, 0)]
 
 
 def test_a_book_may_be_crossed_in_a_call_auction_and_is_uncrossed_when_it_ends():
     """8.3, 8.6: each buy leaves its level, trades, and what it keeps returns; one that has nothing left is gone."""
     venue = Venue()
-    venue.tell([phase(Phase.CALL_AUCTION)], [accepted(2, BUY, 103, 4)], [accepted(3, BUY, 102, 6)],
-               [accepted(4, SELL, 99, 7)], [accepted(5, SELL, 106, 1)])
+    venue.tell(
+        [phase(Phase.CALL_AUCTION)],
+        [accepted(2, BUY, 103, 4)],
+        [accepted(3, BUY, 102, 6)],
+        [accepted(4, SELL, 99, 7)],
+        [accepted(5, SELL, 106, 1)],
+    )
     assert told(venue.market, 0) == ([(103, 4), (102, 6)], [(99, 7), (106, 1)])
     assert (venue.market.top(0).bid_price, venue.market.top(0).ask_price) == (103, 99)
     auction = {"kind": EventKind.AUCTION, "price": 102, "quantity": 7, "resting_leaves_quantity": 3}
-    assert venue.tell([
-        uncrossed(2, BUY, 103, 4), traded(2, BUY, 102, 4, 0, (4, 99, 3)),
-        uncrossed(3, BUY, 102, 6), traded(3, BUY, 102, 3, 3, (4, 99, 0)),
-        auction, phase(Phase.CONTINUOUS)]) == [(BUY, DELETE, 103, 0), (SELL, DELETE, 99, 0), (BUY, CHANGE, 102, 3)]
+    assert venue.tell(
+        [
+            uncrossed(2, BUY, 103, 4),
+            traded(2, BUY, 102, 4, 0, (4, 99, 3)),
+            uncrossed(3, BUY, 102, 6),
+            traded(3, BUY, 102, 3, 3, (4, 99, 0)),
+            auction,
+            phase(Phase.CONTINUOUS),
+        ]
+    ) == [(BUY, DELETE, 103, 0), (SELL, DELETE, 99, 0), (BUY, CHANGE, 102, 3)]
     assert told(venue.market, 0) == ([(102, 3)], [(106, 1)])
     figures = venue.market.statistics(0)
     assert (figures.auction_price, figures.auction_volume, figures.auction_surplus) == (102, 7, 3)
@@ -315,12 +383,20 @@ def test_a_book_may_be_crossed_in_a_call_auction_and_is_uncrossed_when_it_ends()
 def test_icebergs_take_part_in_an_auction_whole_and_hide_again():
     """8.6"""
     venue = Venue()
-    venue.tell([phase(Phase.CALL_AUCTION)], [accepted(2, BUY, 103, 30), displayed(2, BUY, 103, 5, before=30)],
-               [accepted(3, SELL, 99, 20), displayed(3, SELL, 99, 2, before=20)])
-    assert venue.tell([
-        displayed(2, BUY, 103, 30, before=5), uncrossed(2, BUY, 103, 30),
-        displayed(3, SELL, 99, 20, before=2), traded(2, BUY, 101, 20, 10, (3, 99, 0)),
-        displayed(2, BUY, 103, 5, before=10)]) == [(SELL, DELETE, 99, 0)]
+    venue.tell(
+        [phase(Phase.CALL_AUCTION)],
+        [accepted(2, BUY, 103, 30), displayed(2, BUY, 103, 5, before=30)],
+        [accepted(3, SELL, 99, 20), displayed(3, SELL, 99, 2, before=20)],
+    )
+    assert venue.tell(
+        [
+            displayed(2, BUY, 103, 30, before=5),
+            uncrossed(2, BUY, 103, 30),
+            displayed(3, SELL, 99, 20, before=2),
+            traded(2, BUY, 101, 20, 10, (3, 99, 0)),
+            displayed(2, BUY, 103, 5, before=10),
+        ]
+    ) == [(SELL, DELETE, 99, 0)]
     assert told(venue.market, 0) == ([(103, 5)], [])
 
 
@@ -328,18 +404,27 @@ def test_opening_orders_leave_with_the_auction_even_the_one_that_traded_last():
     """8.6"""
     venue = Venue()
     venue.tell([phase(Phase.CALL_AUCTION)], [accepted(2, BUY, 103, 4)], [accepted(3, SELL, 99, 1)])
-    assert venue.tell([uncrossed(2, BUY, 103, 4), traded(2, BUY, 99, 1, 3, (3, 99, 0)),
-                       canceled(2, BUY, 103, 3, Reason.AUCTION_ENDED)]) == [(BUY, DELETE, 103, 0), (SELL, DELETE, 99, 0)]
+    assert venue.tell(
+        [
+            uncrossed(2, BUY, 103, 4),
+            traded(2, BUY, 99, 1, 3, (3, 99, 0)),
+            canceled(2, BUY, 103, 3, Reason.AUCTION_ENDED),
+        ]
+    ) == [(BUY, DELETE, 103, 0), (SELL, DELETE, 99, 0)]
 
 
 def test_the_phase_of_each_instrument_is_known():
     """8.2: of all, each that takes the phase is told; the closing event is nobody's."""
     market = MarketData([instrument("A"), instrument("B", phase=Phase.CLOSED), instrument("C", phase=Phase.UNLISTED)])
     assert [market.phase(number) for number in range(3)] == [Phase.CONTINUOUS, Phase.CLOSED, Phase.UNLISTED]
-    market.record(stream([phase(Phase.HALTED, 0), phase(Phase.HALTED, 1), phase(Phase.HALTED, ALL)],
-                         [{"kind": EventKind.LISTED, "instrument": 2, "price": 97}],
-                         [{"kind": EventKind.EXPIRED, "instrument": 1}],
-                         [accepted(4, BUY, 99, 1), phase(Phase.CALL_AUCTION, 0, Reason.VELOCITY)]))
+    market.record(
+        stream(
+            [phase(Phase.HALTED, 0), phase(Phase.HALTED, 1), phase(Phase.HALTED, ALL)],
+            [{"kind": EventKind.LISTED, "instrument": 2, "price": 97}],
+            [{"kind": EventKind.EXPIRED, "instrument": 1}],
+            [accepted(4, BUY, 99, 1), phase(Phase.CALL_AUCTION, 0, Reason.VELOCITY)],
+        )
+    )
     assert [market.phase(number) for number in range(3)] == [Phase.CALL_AUCTION, Phase.EXPIRED, Phase.CLOSED]
     assert market.statistics(2).previous_settlement == 97
     with pytest.raises(IndexError, match="instrument: 3 given, 0 to 2 exist"):
@@ -351,12 +436,22 @@ def test_settlement_and_the_band_of_the_next_day():
     venue = Venue(floor=50, ceiling=150, daily_limit=1000)
 
     def settled(price, floor, ceiling, locked_days=0):
-        return [{"kind": EventKind.SETTLED, "price": price, "resting_leaves_quantity": floor, "resting_price": ceiling,
-                 "leaves_quantity": locked_days, "quantity": 3}]
+        return [
+            {
+                "kind": EventKind.SETTLED,
+                "price": price,
+                "resting_leaves_quantity": floor,
+                "resting_price": ceiling,
+                "leaves_quantity": locked_days,
+                "quantity": 3,
+            }
+        ]
 
     def figures():
-        return tuple(int(venue.market.statistics(0)[name]) for name in (
-            "settled", "settlement", "previous_settlement", "floor", "ceiling", "locked_days"))
+        return tuple(
+            int(venue.market.statistics(0)[name])
+            for name in ("settled", "settlement", "previous_settlement", "floor", "ceiling", "locked_days")
+        )
 
     day_begun = [{"kind": EventKind.DAY_BEGUN, "quantity": 20261105}]
     assert figures() == (0, 0, 100, 90, 110, 0)
@@ -366,7 +461,7 @@ def test_settlement_and_the_band_of_the_next_day():
     assert figures() == (1, 110, 100, 97, 123, 1)
     venue.tell(day_begun)
     assert figures() == (0, 0, 110, 97, 123, 1)
-    venue.tell(settled(105, 95, 115), settled(106, 96, 116))        # the second corrects the first (11.3)
+    venue.tell(settled(105, 95, 115), settled(106, 96, 116))  # the second corrects the first (11.3)
     assert figures() == (1, 106, 110, 96, 116, 0)
 
 
@@ -397,8 +492,10 @@ def test_prices_may_be_negative():
 
 def test_the_checksum_covers_ten_levels_of_each_side_and_the_largest_numbers():
     venue = Venue(floor=0, ceiling=262_143, reference_price=100_000)
-    venue.do(*(enter(0, BUY, 99_999 - 10_000 * level // 2, (1 << 39) - level) for level in range(12)),
-             *(enter(1, SELL, 100_001 + 14_000 * level, 10 ** level) for level in range(11)))
+    venue.do(
+        *(enter(0, BUY, 99_999 - 10_000 * level // 2, (1 << 39) - level) for level in range(12)),
+        *(enter(1, SELL, 100_001 + 14_000 * level, 10**level) for level in range(11)),
+    )
     assert venue.market.checksum(0) == checksum_by_hand(*depths(venue.exchange)[0])
     venue.market.check(0, True)
     venue.do(cancel(0, 1))
@@ -424,8 +521,10 @@ def test_the_next_best_price_is_found_over_a_wide_and_sparse_band():
 
 def test_a_grouped_book_rounds_bids_down_and_asks_up_and_sums():
     venue = Venue()
-    venue.do(*(enter(0, BUY, price, 1) for price in (99, 98, 96, 94, 90)),
-             *(enter(0, SELL, price, 2) for price in (100, 101, 105, 106, 110)))
+    venue.do(
+        *(enter(0, BUY, price, 1) for price in (99, 98, 96, 94, 90)),
+        *(enter(0, SELL, price, 2) for price in (100, 101, 105, 106, 110)),
+    )
     assert told(venue.market, 0, group=5) == ([(95, 3), (90, 2)], [(100, 2), (105, 4), (110, 4)])
     assert told(venue.market, 0, group=5, depth=2) == ([(95, 3), (90, 2)], [(100, 2), (105, 4)])
 
@@ -433,8 +532,13 @@ def test_a_grouped_book_rounds_bids_down_and_asks_up_and_sums():
 def test_figures_of_the_day_can_be_read_until_the_next_begins():
     """11.1"""
     venue = Venue()
-    venue.do(enter(0, SELL, 101, 9), enter(1, BUY, 101, 2), enter(0, SELL, 100, 2), enter(1, BUY, 100, 1),
-             enter(1, BUY, 101, 4))
+    venue.do(
+        enter(0, SELL, 101, 9),
+        enter(1, BUY, 101, 2),
+        enter(0, SELL, 100, 2),
+        enter(1, BUY, 100, 1),
+        enter(1, BUY, 101, 4),
+    )
     figures = venue.market.statistics(0)
     assert (figures.open_price, figures.high_price, figures.low_price, figures.last_price) == (101, 101, 100, 101)
     assert (figures.volume, figures.notional, figures.trades) == (7, 2 * 101 + 100 + 100 + 3 * 101, 4)
@@ -449,8 +553,13 @@ def test_figures_of_the_day_can_be_read_until_the_next_begins():
 def test_the_tape_keeps_the_last_trades_with_taker_maker_and_both_orders():
     exchange = Exchange([instrument("A"), instrument("B")], accounts=3, risk=False)
     market = MarketData(exchange.instruments, trades=5)
-    commands = rows(*(order for number in range(12) for order in (
-        enter(1, SELL, 100, 1, instrument=number % 2), enter(2, BUY, 100, 1, instrument=number % 2))))
+    commands = rows(
+        *(
+            order
+            for number in range(12)
+            for order in (enter(1, SELL, 100, 1, instrument=number % 2), enter(2, BUY, 100, 1, instrument=number % 2))
+        )
+    )
     for part in (commands[:4], commands[4:20], commands[20:]):
         market.record(exchange.apply(part))
     assert market.trades()["trade_id"].tolist() == [12, 11, 10, 9, 8]

@@ -1,4 +1,5 @@
 """exchange/participants: simulated members keep every book two-sided, break no rule, and go on after a restart."""
+
 import dataclasses
 from collections import Counter
 
@@ -7,6 +8,7 @@ import pytest
 
 from exchange import Account, Exchange
 from exchange.catalogue import load_catalogue, read_catalogue
+from exchange.catalogue.schedule import Driver, Schedule
 from exchange.participants import member
 from exchange.participants.fair_value import FairValues
 from exchange.participants.market_maker import MarketMaker
@@ -25,7 +27,6 @@ from exchange.participants.scenario import (
     is_plain,
 )
 from exchange.runner import Runner
-from exchange.schedule import Driver, Schedule
 from matching.codes import ALL, CommandKind, EventKind, Flag, OrderType, Phase, Reason, Scope, Side, TimeInForce
 from matching.invariants import check_book
 from matching.records import COMMAND
@@ -34,12 +35,12 @@ from tests.build import account, enter, instrument, operator, rows
 
 BUY, SELL = Side.BUY, Side.SELL
 START = 1_795_000_000_000_000_000
-STEP = 100_000_000               # ns
-SECOND = 10                      # steps
+STEP = 100_000_000  # ns
+SECOND = 10  # steps
 CATALOGUE = load_catalogue()
 NEAREST = [number for number, rank in enumerate(delivery_ranks(CATALOGUE)) if rank == 0]
-PEOPLE = 3                       # the first accounts
-LATER = 50                       # steps until every book is full
+PEOPLE = 3  # the first accounts
+LATER = 50  # steps until every book is full
 
 
 def stamped(commands, exchange):
@@ -98,16 +99,18 @@ def day():
     """10,000 steps, about a quarter of an hour, looked at once a second."""
     market = Market()
     market.step(LATER)
-    market.seen = []             # (books that are two-sided, spreads of the nearest months, fair values)
+    market.seen = []  # (books that are two-sided, spreads of the nearest months, fair values)
     for _ in range(1000):
         market.step(SECOND)
-        market.seen.append((len(market.two_sided()), [market.spread(number) for number in NEAREST],
-                            market.scenario.fair_values))
+        market.seen.append(
+            (len(market.two_sided()), [market.spread(number) for number in NEAREST], market.scenario.fair_values)
+        )
     market.all_commands, market.all_events = np.concatenate(market.commands), np.concatenate(market.events)
     return market
 
 
 # A quarter of an hour
+
 
 def test_ten_thousand_steps_pass_without_a_single_reject(day):
     assert day.scenario.rejects == Counter()
@@ -133,8 +136,9 @@ def test_positions_of_all_accounts_sum_to_zero_and_stay_within_what_members_allo
 
 
 def test_every_instrument_trades_and_the_nearest_month_most(day):
-    trades = np.bincount(day.all_events["instrument"][day.all_events["kind"] == EventKind.TRADED],
-                         minlength=len(CATALOGUE))
+    trades = np.bincount(
+        day.all_events["instrument"][day.all_events["kind"] == EventKind.TRADED], minlength=len(CATALOGUE)
+    )
     assert trades.min() > 10
     for number in NEAREST:
         family = [other for other, terms in enumerate(CATALOGUE) if terms.product == CATALOGUE[number].product]
@@ -176,6 +180,7 @@ def test_orders_do_not_pile_up(day):
 
 # Determinism
 
+
 def test_the_same_seed_gives_the_same_commands_and_another_seed_others():
     commands = []
     for seed in (7, 7, 8):
@@ -202,7 +207,7 @@ def test_a_long_pause_is_not_made_up_for():
 
 def test_nothing_is_asked_for_before_the_last_answer_was_heard():
     market = Market()
-    first, = market.scenario.step(START) or market.scenario.step(START + STEP)
+    (first,) = market.scenario.step(START) or market.scenario.step(START + STEP)
     for later in range(2, 50):
         assert market.scenario.step(START + later * STEP) == []
     market.runner.submit(first, market.scenario.heard)
@@ -228,7 +233,7 @@ def test_within_a_step_an_instrument_hears_one_member_only():
     first, second = Eager(0), Eager(1)
     scenario = Scenario(exchange, [first, second], seed=1)
     scenario.step(START)
-    block, = scenario.step(START + STEP)
+    (block,) = scenario.step(START + STEP)
     assert block["account"].tolist() == [0] and (first.looks, second.looks) == (1, 0)
 
 
@@ -236,7 +241,7 @@ def test_the_members_together_keep_to_their_rate():
     exchange = Exchange([instrument()], [account("A")])
     scenario = Scenario(exchange, [Eager(0)], seed=1, commands_per_second=2)
     asked = []
-    for step in range(300):                              # thirty seconds, in which it would send ten a second
+    for step in range(300):  # thirty seconds, in which it would send ten a second
         for block in scenario.step(START + step * STEP):
             asked.append(step)
             scenario.heard(block, exchange.apply(stamped(block, exchange)))
@@ -244,6 +249,7 @@ def test_the_members_together_keep_to_their_rate():
 
 
 # Restart
+
 
 @pytest.mark.parametrize("way", ["replayed", "restored"])
 def test_after_a_restart_members_go_on_with_the_orders_that_rest(way):
@@ -283,6 +289,7 @@ def test_after_a_restart_the_same_seed_does_not_repeat_the_same_walk():
 
 # People among them
 
+
 def test_a_person_trades_at_once_with_a_market_order():
     market = Market()
     market.step(LATER)
@@ -296,11 +303,15 @@ def test_a_demo_account_that_overdoes_it_is_told_its_limit(name):
     market.step(LATER)
     number = [account.name for account in market.exchange.accounts].index(name)
     price = int(market.scenario.fair_values[0])
-    event, = market.person(enter(number, BUY, price, 500))
+    (event,) = market.person(enter(number, BUY, price, 500))
     assert (event["kind"], event["reason"]) == (EventKind.REJECTED, Reason.MAX_ORDER_QUANTITY)
     assert event["resting_price"] == market.exchange.accounts[number].max_order_quantity
-    refused = [event["reason"] for _ in range(30)
-               for event in market.person(enter(number, BUY, price - 30, 100)) if event["kind"] == EventKind.REJECTED]
+    refused = [
+        event["reason"]
+        for _ in range(30)
+        for event in market.person(enter(number, BUY, price - 30, 100))
+        if event["kind"] == EventKind.REJECTED
+    ]
     assert refused and set(refused) <= {Reason.MAX_LONG, Reason.CREDIT}
     assert market.person(enter(number, SELL, price + 30, 1))["kind"].tolist() == [EventKind.ACCEPTED]
 
@@ -354,6 +365,7 @@ def test_members_leave_an_instrument_alone_that_does_not_trade(phase):
 
 # A trading day
 
+
 def test_in_a_call_auction_bids_meet_offers_and_a_price_near_the_fair_value_forms_in_every_book():
     """RULEBOOK 5.3, 8.3 to 8.6"""
     market = Market(exchange=Exchange(CATALOGUE, demo_accounts(), max_orders=1 << 14))
@@ -385,7 +397,10 @@ def test_where_orders_open_or_close_members_close_what_there_is_before_they_open
     market.step(600)
     second = np.concatenate(market.commands[begun:])
     offset = int(Flag.OPEN | Flag.CLOSE | Flag.CLOSE_TODAY)
-    for commands, flags in ((first, {Flag.OPEN, Flag.CLOSE_TODAY}), (second, {Flag.OPEN, Flag.CLOSE, Flag.CLOSE_TODAY})):
+    for commands, flags in (
+        (first, {Flag.OPEN, Flag.CLOSE_TODAY}),
+        (second, {Flag.OPEN, Flag.CLOSE, Flag.CLOSE_TODAY}),
+    ):
         entered = commands["kind"] == CommandKind.ENTER
         assert set((commands["flags"][entered] & offset).tolist()) == flags
         assert not (commands["flags"][~entered] & offset).any()
@@ -411,8 +426,10 @@ def test_the_nearest_month_is_the_first_of_those_listed_now_and_only_order_books
     instruments = load_catalogue(open=False)
     exchange = Exchange(instruments, demo_accounts(), max_orders=1 << 14)
     market = Market(exchange=exchange)
-    market.person(operator(CommandKind.PHASE, Phase.CALL_AUCTION, instrument=ALL),
-                  operator(CommandKind.PHASE, Phase.CONTINUOUS, instrument=ALL))
+    market.person(
+        operator(CommandKind.PHASE, Phase.CALL_AUCTION, instrument=ALL),
+        operator(CommandKind.PHASE, Phase.CONTINUOUS, instrument=ALL),
+    )
     market.step(60)
     listed = [number for number, terms in enumerate(instruments) if terms.phase == Phase.CLOSED and is_plain(terms)]
     assert set(np.concatenate(market.commands[1:])["instrument"].tolist()) == set(listed)
@@ -427,9 +444,17 @@ def test_the_nearest_month_is_the_first_of_those_listed_now_and_only_order_books
 
     first = nearest()
     assert len(first) == len({terms.product for terms in instruments}) and first & set(crude) == {crude[0]}
-    market.person(*(operator(kind, code, instrument=crude[0]) for kind, code in (
-        (CommandKind.PHASE, Phase.CLOSING), (CommandKind.PHASE, Phase.SETTLEMENT), (CommandKind.SETTLE, 0),
-        (CommandKind.EXPIRE, 0))))
+    market.person(
+        *(
+            operator(kind, code, instrument=crude[0])
+            for kind, code in (
+                (CommandKind.PHASE, Phase.CLOSING),
+                (CommandKind.PHASE, Phase.SETTLEMENT),
+                (CommandKind.SETTLE, 0),
+                (CommandKind.EXPIRE, 0),
+            )
+        )
+    )
     assert exchange.phase(instruments[crude[0]].symbol) == Phase.EXPIRED
     assert nearest() == first - {crude[0]} | {crude[1]}
     begun = len(market.commands)
@@ -470,7 +495,7 @@ def test_a_member_that_was_refused_is_silent_for_a_second():
     maker = PEOPLE
     market.person(operator(CommandKind.KILL_SWITCH, Scope.ACCOUNT, account=maker, quantity=1))
     begun = len(market.commands)
-    market.step(100)                                     # ten seconds
+    market.step(100)  # ten seconds
     blocks = [batch for batch in market.commands[begun:] if (batch["account"] == maker).any()]
     assert 8 <= len(blocks) <= 11
     assert set(market.scenario.rejects) == {Reason.ACCOUNT_KILLED}
@@ -481,13 +506,24 @@ def test_a_member_that_was_refused_is_silent_for_a_second():
 
 # One member at a time
 
+
 def view(orders=(), fair=1000, last=1000, position=0, rank=0, lowest=900, highest=1100, instruments=1, **besides):
     """What a member sees in a book of (account, side, price, quantity)."""
     exchange = Exchange([instrument(floor=0, ceiling=2000, reference_price=last)] * instruments, 5)
     if orders:
         exchange.apply(rows(*[enter(*order) for order in orders]))
-    return View(instrument=0, rank=rank, fair=fair, last=last, lowest=lowest, highest=highest, largest=100,
-                orders=exchange.orders("SC2701"), position=position, **besides)
+    return View(
+        instrument=0,
+        rank=rank,
+        fair=fair,
+        last=last,
+        lowest=lowest,
+        highest=highest,
+        largest=100,
+        orders=exchange.orders("SC2701"),
+        position=position,
+        **besides,
+    )
 
 
 def quotes(commands, side):
@@ -527,7 +563,7 @@ def test_a_maker_whose_fair_value_moved_amends_the_far_order_and_the_yielding_si
 def test_a_maker_quotes_within_what_the_hub_takes():
     maker = MarketMaker(0, [0], 1, levels=3)
     assert quotes(maker.act(START, view(highest=1002)), SELL) == [1001, 1002]
-    above = maker.act(START, view(fair=1150))            # it would bid 1149 and may bid 1100: no gain in an offer there
+    above = maker.act(START, view(fair=1150))  # it would bid 1149 and may bid 1100: no gain in an offer there
     assert quotes(above, BUY) == [1100] and quotes(above, SELL) == []
 
 
@@ -537,7 +573,7 @@ def test_noise_stays_within_its_position_and_lets_its_oldest_order_go():
     for _ in range(200):
         commands = trader.act(START, view(resting, position=8))
         assert commands["order_id"].tolist()[0] == 1 and commands["kind"][0] == CommandKind.CANCEL
-        assert BUY not in commands["side"][1:]           # two open and eight held are ten
+        assert BUY not in commands["side"][1:]  # two open and eight held are ten
         assert all(900 <= price <= 1100 for price in commands["price"][1:])
 
 
@@ -562,11 +598,16 @@ def test_noise_hides_large_orders_and_waits_for_trades():
     assert set(np.abs(stops["price"] - stops["trigger_price"])[limited]) == {2}
     resting = seen[seen["trigger_price"] == 0]
     assert dict(zip(resting["quantity"].tolist(), resting["display_quantity"].tolist(), strict=True)) == {
-        1: 0, 2: 0, 3: 0, 5: 2, 10: 2}
+        1: 0,
+        2: 0,
+        3: 0,
+        5: 2,
+        10: 2,
+    }
     full = dataclasses.replace(book, parked=6)
     assert not np.concatenate([trader.act(START, full) for _ in range(100)])["trigger_price"].any()
     near_the_limit = NoiseTrader(1, [0], 3, activity=1.0, max_position=12)
-    assert not any(len(near_the_limit.act(START, full)) for _ in range(50))       # any parked order could be its own
+    assert not any(len(near_the_limit.act(START, full)) for _ in range(50))  # any parked order could be its own
 
 
 def test_in_an_auction_noise_pays_more_than_the_fair_value_once_and_momentum_stays_away():
@@ -587,7 +628,11 @@ def test_a_refiner_rests_one_order_beyond_the_fair_value_in_an_auction():
     refiner = Refiner(2, [0], seed=1)
     target = refiner.target(START, 0)
     bid = refiner.act(START, view([(0, BUY, 999, 9), (0, SELL, 1001, 9)], position=target - 50, auction=True))
-    assert (bid["side"].tolist(), bid["price"].tolist(), bid["time_in_force"].tolist()) == ([BUY], [1001], [TimeInForce.DAY])
+    assert (bid["side"].tolist(), bid["price"].tolist(), bid["time_in_force"].tolist()) == (
+        [BUY],
+        [1001],
+        [TimeInForce.DAY],
+    )
     assert len(refiner.act(START, view([(2, BUY, 1001, 5)], position=target - 50, auction=True))) == 0
     offer = refiner.act(START, view(position=target + 50, auction=True))
     assert (offer["side"].tolist(), offer["price"].tolist()) == ([SELL], [999])
@@ -598,10 +643,20 @@ def test_what_an_account_may_close_is_used_up_by_the_orders_of_one_look():
     gross.long, gross.long_today, gross.closing_long, gross.closing_long_today = 30, 12, 8, 5
     gross.short, gross.short_today = 4, 4
     book = dataclasses.replace(view(), closable=closable(gross))
-    orders = member.rows([member.enter(book, 0, side, 1000, quantity) for side, quantity in (
-        (SELL, 6), (SELL, 6), (SELL, 20), (SELL, 3), (BUY, 3), (BUY, 3))])
+    orders = member.rows(
+        [
+            member.enter(book, 0, side, 1000, quantity)
+            for side, quantity in ((SELL, 6), (SELL, 6), (SELL, 20), (SELL, 3), (BUY, 3), (BUY, 3))
+        ]
+    )
     assert [(int(order["flags"]) & ~int(Flag.SMP_CANCEL_RESTING), int(order["quantity"])) for order in orders] == [
-        (Flag.CLOSE, 6), (Flag.CLOSE, 4), (Flag.CLOSE_TODAY, 7), (Flag.OPEN, 3), (Flag.CLOSE_TODAY, 3), (Flag.CLOSE_TODAY, 1)]
+        (Flag.CLOSE, 6),
+        (Flag.CLOSE, 4),
+        (Flag.CLOSE_TODAY, 7),
+        (Flag.OPEN, 3),
+        (Flag.CLOSE_TODAY, 3),
+        (Flag.CLOSE_TODAY, 1),
+    ]
 
 
 def test_where_orders_open_or_close_a_quote_is_replaced_and_not_amended():
@@ -621,7 +676,11 @@ def test_a_refiner_follows_its_programme_in_slices():
     book = [(0, BUY, 999, 9), (0, SELL, 1001, 9)]
     late = refiner.act(START, view(book, position=target - 50))
     assert (late["side"][0], late["price"][0], late["quantity"][0], late["time_in_force"][0]) == (
-        BUY, 1001, 5, TimeInForce.IOC)
+        BUY,
+        1001,
+        5,
+        TimeInForce.IOC,
+    )
     about_right = refiner.act(START, view(book, position=target - 3))
     assert (about_right["side"][0], about_right["price"][0], about_right["quantity"][0]) == (BUY, 999, 3)
     too_much = refiner.act(START, view(book, position=target + 3))
@@ -662,6 +721,7 @@ def test_momentum_follows_a_trend_and_goes_home_after_it():
 
 # The parts of a scenario
 
+
 def test_fair_values_go_on_from_the_last_prices_and_revert():
     terms = [instrument("A", floor=900, ceiling=1100, reference_price=1000, product="p")] * 2
     values = FairValues(terms, [1060, 1062], seed=1, moves_per_second=10)
@@ -671,10 +731,10 @@ def test_fair_values_go_on_from_the_last_prices_and_revert():
         values.step(STEP)
         seen.append(values.ticks)
     seen = np.array(seen)
-    assert np.abs(np.diff(seen, axis=0)).max() <= 2      # a tick of the product, a tick of its own
+    assert np.abs(np.diff(seen, axis=0)).max() <= 2  # a tick of the product, a tick of its own
     assert abs(seen.mean() - 1000) < 10 and 12 < seen[:, 0].std() < 25
     assert np.abs(seen[:, 0] - seen[:, 1]).max() < 30
-    assert seen.min() >= 925 and seen.max() <= 1075      # a fourth of the way to the limit stays free
+    assert seen.min() >= 925 and seen.max() <= 1075  # a fourth of the way to the limit stays free
 
 
 def test_ranks_follow_the_delivery_within_a_product():

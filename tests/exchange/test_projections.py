@@ -1,11 +1,12 @@
-"""exchange/projections.py: whatever the hub does, its projections say what the engine holds, also over a snapshot."""
+"""exchange/projections/projections.py: whatever the hub does, its projections say what the engine holds, also over a snapshot."""
+
 import numpy as np
 import pytest
 
-from exchange.blotter import Blotter, OrderState
-from exchange.kernel import locate
-from exchange.marketdata import MarketData
-from exchange.projections import Projections
+from exchange.engine.lanes import locate
+from exchange.projections.blotter import Blotter, OrderState
+from exchange.projections.marketdata import MarketData
+from exchange.projections.projections import Projections
 from matching.records import PARKED
 from tests.matching.flow import engine, random_flow
 
@@ -19,7 +20,7 @@ def batches(flow, seed):
     rng, at = np.random.default_rng(seed), 0
     while at < len(flow.commands):
         size = int(rng.choice((1, 2, 9, 40)))
-        yield flow.commands[at:at + size]
+        yield flow.commands[at : at + size]
         at += size
 
 

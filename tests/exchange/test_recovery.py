@@ -1,13 +1,15 @@
 """Recovery: snapshot and tail give what a full replay gives; what is deleted is never needed again."""
+
 import os
 import shutil
 
 import numpy as np
 import pytest
 
-from exchange import Exchange, snapshot
-from exchange.journal import Journal, JournalCorrupt, JournalError, JournalMismatch, verify
-from exchange.recovery import prune, recover
+from exchange import Exchange
+from exchange.journal import snapshot
+from exchange.journal.journal import Journal, JournalCorrupt, JournalError, JournalMismatch, verify
+from exchange.journal.recovery import prune, recover
 from matching.records import COMMAND
 from tests.build import account, instrument
 
@@ -15,8 +17,11 @@ BATCHES = [30, 1, 64, 5, 200, 17, 90, 40, 3, 150]
 
 
 def make_exchange() -> Exchange:
-    return Exchange([instrument(f"SC{number}") for number in range(3)],
-                    [account(f"A{number}", equity=10**9) for number in range(4)], max_orders=1 << 12)
+    return Exchange(
+        [instrument(f"SC{number}") for number in range(3)],
+        [account(f"A{number}", equity=10**9) for number in range(4)],
+        max_orders=1 << 12,
+    )
 
 
 def flow(first: int, count: int, seed: int = 7) -> np.ndarray:
@@ -80,14 +85,14 @@ def test_snapshot_and_tail_give_the_digest_of_a_full_replay(tmp_path, history, a
     run(tmp_path / "hub", batches, snapshots=(at,)).journal.close()
     recovery = recover(tmp_path / "hub", make_exchange)
     assert recovery.exchange.digest() == digests[-1]
-    assert recovery.snapshot_sequence == sum(BATCHES[:at + 1]) and recovery.replayed == sum(BATCHES[at + 1:])
+    assert recovery.snapshot_sequence == sum(BATCHES[: at + 1]) and recovery.replayed == sum(BATCHES[at + 1 :])
     recovery.journal.close()
 
 
 def test_a_restart_after_every_batch_gives_the_digests_of_one_life(tmp_path, history):
     batches, digests = history
     for number, digest in enumerate(digests):
-        recovery = run(tmp_path / "hub", batches[:number + 1], snapshots=(number,) if number in (2, 6) else ())
+        recovery = run(tmp_path / "hub", batches[: number + 1], snapshots=(number,) if number in (2, 6) else ())
         assert recovery.exchange.digest() == digest
         recovery.journal.close()
 
@@ -110,7 +115,10 @@ def test_pruning_keeps_two_snapshots_and_every_segment_that_the_older_needs(tmp_
     batches, digests = history
     hub = run(tmp_path / "hub", batches, snapshots=(1, 3, 5, 8), prune_after=True)
     names = os.listdir(tmp_path / "hub")
-    assert sorted(name for name in names if name.endswith(".snapshot")) == ["000000000317.snapshot", "000000000450.snapshot"]
+    assert sorted(name for name in names if name.endswith(".snapshot")) == [
+        "000000000317.snapshot",
+        "000000000450.snapshot",
+    ]
     assert "00000001.journal" not in names
     assert verify(tmp_path / "hub").exit_code == 0
     for damaged in ((), ("000000000450.snapshot",)):

@@ -1,4 +1,5 @@
 """Replay: a real venue's half hour through the journal and the machine, and hubs' journals applied again."""
+
 import io
 import json
 from pathlib import Path
@@ -6,11 +7,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from exchange import Exchange, snapshot
-from exchange.formats import Flow
-from exchange.journal import NO_CONFIGURATION, Journal, JournalCorrupt, JournalMismatch, JournalUnreadable
-from exchange.replay import Report, replay, replay_journal, run
-from exchange.replay_report import main, render
+from exchange import Exchange
+from exchange.journal import snapshot
+from exchange.journal.journal import NO_CONFIGURATION, Journal, JournalCorrupt, JournalMismatch, JournalUnreadable
+from exchange.replay.formats import Flow
+from exchange.replay.replay import Report, replay, replay_journal, run
+from exchange.replay.report import main, render
 from matching.codes import Reason
 from tests.exchange.recorded import ASK, BID, PRICE, changed, closed, created, deleted, flow, id_of, rebuilt
 
@@ -24,7 +26,8 @@ def quiet(flow: Flow, **options) -> Report:
     return replay(flow, machine(flow), **options)
 
 
-# The sample -----------------------------------------------------------------------------------------------------------
+# The sample ---------------------------------------------------------------------------------------
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
@@ -48,8 +51,11 @@ def test_the_hub_makes_all_284_trades_of_the_venue_in_its_order_and_no_other(rep
 
 def test_every_reject_is_counted_under_its_reason(report):
     assert report.rejects == {
-        Reason.UNKNOWN_ORDER: 100_518, Reason.PRICE_BELOW_BAND: 482, Reason.PRICE_ABOVE_BAND: 271,
-        Reason.POST_ONLY_WOULD_TRADE: 100_518}
+        Reason.UNKNOWN_ORDER: 100_518,
+        Reason.PRICE_BELOW_BAND: 482,
+        Reason.PRICE_ABOVE_BAND: 271,
+        Reason.POST_ONLY_WOULD_TRADE: 100_518,
+    }
     assert report.cancels_of_refused == 100_518
     assert report.commands == 306_980
     assert report.accepted == 156_900 - 482 - 271 - 100_518
@@ -75,8 +81,9 @@ def test_the_same_flow_gives_the_same_digests_again_whatever_the_batch_and_with_
 
 def test_every_command_went_to_the_journal_and_the_journal_replays_to_the_same_digests(report, folder):
     told = []
-    again = replay_journal(str(folder), lambda: machine(flow()), every=100_000,
-                           told=lambda *progress: told.append(progress))
+    again = replay_journal(
+        str(folder), lambda: machine(flow()), every=100_000, told=lambda *progress: told.append(progress)
+    )
     assert (again.digest, again.event_digest, again.commands) == (report.digest, report.event_digest, 306_980)
     assert (again.rejects, again.cancels_of_refused) == (report.rejects, report.cancels_of_refused)
     assert again.comparison is None
@@ -89,14 +96,14 @@ def test_risk_is_on_and_ends_with_the_exposure_of_the_open_orders():
     replay(flow(), exchange)
     resting = exchange.orders("BTC_USD")
     exposure = exchange.positions(0)[0]
-    assert exposure.position == 0                                # the one account is on both sides of every trade
+    assert exposure.position == 0  # the one account is on both sides of every trade
     for side, held in ((BID, exposure.open_buy), (ASK, exposure.open_sell)):
         assert held == resting["leaves_quantity"][resting["side"] == side].sum() > 0
 
 
-# What differs, and why ------------------------------------------------------------------------------------------------
+# What differs, and why ----------------------------------------------------------------------------
 
-OPENING = (created(1, 0, BID, PRICE, 7), created(2, 0, BID, PRICE, 7))       # two bids, the first is older
+OPENING = (created(1, 0, BID, PRICE, 7), created(2, 0, BID, PRICE, 7))  # two bids, the first is older
 
 
 def difference(*rows, tape):
@@ -116,12 +123,15 @@ def test_equal_trades_do_not_differ():
 def test_the_same_orders_with_another_quantity_are_missing_and_extra():
     assert difference(created(3, 10, ASK, PRICE, 5), tape=((3, 1, PRICE, 4),)) == (
         (3, 1, 4, f"the two traded 5 lots at {PRICE} here"),
-        (3, 1, 5, f"the two traded 4 lots at {PRICE} at the venue"))
+        (3, 1, 5, f"the two traded 4 lots at {PRICE} at the venue"),
+    )
 
 
 def test_a_taker_that_met_another_maker_is_told_with_that_maker():
     assert difference(created(3, 10, ASK, PRICE, 5), tape=((3, 2, PRICE, 5),)) == (
-        (3, 2, 5, "the taker traded with order 1 here"), (3, 1, 5, "the taker traded with order 2 at the venue"))
+        (3, 2, 5, "the taker traded with order 1 here"),
+        (3, 1, 5, "the taker traded with order 2 at the venue"),
+    )
 
 
 def test_a_trade_that_only_the_hub_made_is_extra():
@@ -130,7 +140,9 @@ def test_a_trade_that_only_the_hub_made_is_extra():
 
 def test_a_trade_of_orders_that_did_not_meet_is_missing():
     assert difference(created(3, 10, ASK, PRICE + 1, 5), tape=((3, 1, PRICE, 5),)) == (
-        (3, 1, 5, "the two orders did not meet here, nor any other"), None)
+        (3, 1, 5, "the two orders did not meet here, nor any other"),
+        None,
+    )
 
 
 def test_a_trade_of_an_order_that_the_recording_does_not_show_is_missing():
@@ -146,7 +158,9 @@ def test_a_trade_of_an_order_that_was_left_out_is_missing():
 
 def test_a_trade_of_an_order_that_the_hub_refused_is_missing():
     assert difference(created(3, 10, ASK, PRICE, 5), deleted(3, 20, ASK, PRICE, 5), tape=((1, 3, PRICE, 5),)) == (
-        (1, 3, 5, "the hub refused the maker's order: POST_ONLY_WOULD_TRADE"), None)
+        (1, 3, 5, "the hub refused the maker's order: POST_ONLY_WOULD_TRADE"),
+        None,
+    )
 
 
 def test_identical_trades_in_another_order_are_told():
@@ -156,16 +170,27 @@ def test_identical_trades_in_another_order_are_told():
 
 
 def test_orders_open_on_one_side_only_or_with_another_quantity_are_told():
-    flow = rebuilt(*OPENING, created(3, 10, BID, PRICE - 1, 4), created(4, 11, ASK, PRICE, 7),
-                   changed(4, 12, ASK, PRICE, 3), created(5, 13, BID, 5, 1),
-                   closed(2, BID, PRICE, 6), closed(1, BID, PRICE, 7), closed(5, BID, 5, 1))
+    flow = rebuilt(
+        *OPENING,
+        created(3, 10, BID, PRICE - 1, 4),
+        created(4, 11, ASK, PRICE, 7),
+        changed(4, 12, ASK, PRICE, 3),
+        created(5, 13, BID, 5, 1),
+        closed(2, BID, PRICE, 6),
+        closed(1, BID, PRICE, 7),
+        closed(5, BID, 5, 1),
+    )
     comparison = quiet(flow).comparison
     assert [(one.taker_id, one.quantity, one.cause) for one in comparison.resting_differ] == [
-        (1, 7, "open at the venue only"), (2, 6, "7 lots are open here"), (3, 4, "open here only")]
+        (1, 7, "open at the venue only"),
+        (2, 6, "7 lots are open here"),
+        (3, 4, "open here only"),
+    ]
     assert (comparison.resting_identical, comparison.resting_refused) == (0, 1)
 
 
-# Speed and batches ----------------------------------------------------------------------------------------------------
+# Speed and batches --------------------------------------------------------------------------------
+
 
 class Clock:
     """Time that passes only while somebody sleeps."""
@@ -183,13 +208,25 @@ class Clock:
 
 def test_at_a_speed_no_batch_comes_before_its_recorded_time():
     clock, done = Clock(), []
-    flow = rebuilt(*OPENING, created(3, 1_000, ASK, PRICE + 1, 5), created(4, 1_000, ASK, PRICE + 1, 5),
-                   created(5, 4_000, ASK, PRICE + 1, 5))
-    report = quiet(flow, speed=2, clock=clock, sleep=clock.sleep,
-                   progress=lambda count, total: done.append((clock.now, count, total)))
+    flow = rebuilt(
+        *OPENING,
+        created(3, 1_000, ASK, PRICE + 1, 5),
+        created(4, 1_000, ASK, PRICE + 1, 5),
+        created(5, 4_000, ASK, PRICE + 1, 5),
+    )
+    report = quiet(
+        flow,
+        speed=2,
+        clock=clock,
+        sleep=clock.sleep,
+        progress=lambda count, total: done.append((clock.now, count, total)),
+    )
     assert clock.slept == pytest.approx([0.5, 1.5], abs=1e-5)
     assert [(round(now, 3), count, total) for now, count, total in done] == [
-        (1000.0, 2, 5), (1000.5, 4, 5), (1002.0, 5, 5)]
+        (1000.0, 2, 5),
+        (1000.5, 4, 5),
+        (1002.0, 5, 5),
+    ]
     assert report.machine_seconds == report.path_seconds == 0
     assert report.digest == quiet(flow).digest
 
@@ -200,9 +237,15 @@ def test_batches_are_no_larger_than_asked_for():
     assert done == [2, 3]
 
 
-@pytest.mark.parametrize("options, message", [
-    ({"batch": 0}, "batch is 0, must be at least 1"), ({"speed": 0.0}, "speed is 0.0, must be above 0"),
-    ({"speed": float("nan")}, "speed is nan"), ({"speed": float("inf")}, "speed is inf")])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"batch": 0}, "batch is 0, must be at least 1"),
+        ({"speed": 0.0}, "speed is 0.0, must be above 0"),
+        ({"speed": float("nan")}, "speed is nan"),
+        ({"speed": float("inf")}, "speed is inf"),
+    ],
+)
 def test_a_wrong_option_is_named_and_nothing_is_applied(options, message):
     exchange = machine(rebuilt(*OPENING))
     with pytest.raises(ValueError, match=message):
@@ -217,7 +260,8 @@ def test_an_exchange_that_has_seen_commands_is_refused():
         replay(rebuilt(*OPENING), exchange)
 
 
-# A hub's journal ------------------------------------------------------------------------------------------------------
+# A hub's journal ----------------------------------------------------------------------------------
+
 
 def journaled(folder: Path, flow: Flow, **options) -> Report:
     with Journal.open(str(folder), **options)[0] as journal:
@@ -266,7 +310,8 @@ def test_a_journal_needs_its_exchange():
         run("data")
 
 
-# For people -----------------------------------------------------------------------------------------------------------
+# For people ---------------------------------------------------------------------------------------
+
 
 def shown(report: Report) -> str:
     text = io.StringIO()
@@ -276,8 +321,15 @@ def shown(report: Report) -> str:
 
 def test_the_table_tells_trades_rejects_tape_rates_and_digest(report):
     text = shown(report)
-    for line in ("306,980", "15.02983915 of BTC_USD", "404 PRICE_BELOW_BAND: below the lowest price of the band",
-                 "284 of 284", "by the venue only 410, by the hub only 0", "commands a second", report.digest):
+    for line in (
+        "306,980",
+        "15.02983915 of BTC_USD",
+        "404 PRICE_BELOW_BAND: below the lowest price of the band",
+        "284 of 284",
+        "by the venue only 410, by the hub only 0",
+        "commands a second",
+        report.digest,
+    ):
         assert line in text
 
 
@@ -298,8 +350,13 @@ def test_the_command_prints_the_report_and_writes_it_as_json(tmp_path):
     flow = rebuilt(*OPENING)
     expected = journaled(tmp_path / "hub", flow)
     text = io.StringIO()
-    code = main(str(tmp_path / "hub"), lambda: machine(flow), every=1, json_file=str(tmp_path / "report.json"),
-                console=Console(file=text, width=200))
+    code = main(
+        str(tmp_path / "hub"),
+        lambda: machine(flow),
+        every=1,
+        json_file=str(tmp_path / "report.json"),
+        console=Console(file=text, width=200),
+    )
     assert code == 0
     assert expected.digest in text.getvalue()
     written = json.loads((tmp_path / "report.json").read_text())

@@ -1,4 +1,5 @@
 """exchange/runner.py: one order of all commands, nothing told before it is durable, everyone told just their own."""
+
 import asyncio
 import threading
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from exchange import Exchange
-from exchange.journal import Journal
+from exchange.journal.journal import Journal
 from exchange.runner import MAX_BATCH, Runner
 from matching.codes import EventKind, Reason, Side
 from matching.records import COMMAND
@@ -15,7 +16,7 @@ from tests.matching.flow import random_flow
 
 BUY, SELL = Side.BUY, Side.SELL
 START = 1_795_000_000_000_000_000
-PATIENCE = 20                    # seconds, until a loop that should have ended is given up
+PATIENCE = 20  # seconds, until a loop that should have ended is given up
 
 
 class Recording:
@@ -70,11 +71,13 @@ async def until(holds):
     async def wait():
         while not holds():
             await asyncio.sleep(0.001)
+
     await asyncio.wait_for(wait(), PATIENCE)
 
 
 def run(runner, *during):
     """Run the loop while the coroutine functions `during` are awaited in turn, then stop it."""
+
     async def all_of_it():
         loop = asyncio.create_task(runner.run())
         try:
@@ -83,6 +86,7 @@ def run(runner, *during):
         finally:
             await runner.stop()
             await asyncio.wait_for(loop, PATIENCE)
+
     asyncio.run(all_of_it())
 
 
@@ -95,6 +99,7 @@ WAYS = pytest.mark.parametrize("way", ["step", "run"])
 
 
 # Whose rows, whose events
+
 
 @WAYS
 @pytest.mark.parametrize("with_journal", [True, False], ids=["journal", "no journal"])
@@ -129,7 +134,7 @@ def test_a_trade_is_told_to_the_taker_and_the_maker_hears_it_as_a_listener():
     runner.step()
     kinds = {name: events["kind"].tolist() for name, _, events in answers}
     assert kinds == {"maker": [EventKind.ACCEPTED], "taker": [EventKind.ACCEPTED, EventKind.TRADED]}
-    (_, commands, events), = heard
+    ((_, commands, events),) = heard
     assert len(commands) == 2 and events["kind"].tolist() == kinds["maker"] + kinds["taker"]
 
 
@@ -140,10 +145,12 @@ def test_a_submission_without_reply_is_processed_and_shifts_nobody_elses_answer(
     runner.submit(unstamped(enter(0, BUY, 98, 2), cancel(0, 9)), told(answers, "second"))
     runner.submit(unstamped(enter(0, BUY, 97, 3)))
     assert runner.step() == 4
-    (_, commands, events), = answers
+    ((_, commands, events),) = answers
     assert commands["sequence"].tolist() == [2, 3]
     assert fields(events, "kind", "reason", "price") == [
-        (EventKind.ACCEPTED, Reason.NONE, 98), (EventKind.REJECTED, Reason.UNKNOWN_ORDER, 0)]
+        (EventKind.ACCEPTED, Reason.NONE, 98),
+        (EventKind.REJECTED, Reason.UNKNOWN_ORDER, 0),
+    ]
 
 
 def test_the_rows_of_the_submitter_are_not_written_to():
@@ -156,6 +163,7 @@ def test_the_rows_of_the_submitter_are_not_written_to():
 
 
 # Stamps
+
 
 def test_what_a_submitter_writes_into_sequence_and_time_does_not_count():
     journal, clock = Recording(), Clock()
@@ -188,6 +196,7 @@ def test_sequences_go_on_where_the_exchange_is():
 
 # Durable first
 
+
 @WAYS
 def test_nobody_is_told_before_the_journal_synced_and_replies_come_before_listeners(way):
     journal = Recording()
@@ -195,8 +204,10 @@ def test_nobody_is_told_before_the_journal_synced_and_replies_come_before_listen
     for name in ("listener 1", "listener 2"):
         runner.listeners.append(lambda commands, events, name=name: journal.story.append(name))
     for number in range(3):
-        runner.submit(unstamped(enter(0, BUY, 99, 1)),
-                      lambda commands, events, number=number: journal.story.append(f"reply {number}"))
+        runner.submit(
+            unstamped(enter(0, BUY, 99, 1)),
+            lambda commands, events, number=number: journal.story.append(f"reply {number}"),
+        )
     both_ways(runner)[way]()
     assert journal.story == ["append", "sync", "reply 0", "reply 1", "reply 2", "listener 1", "listener 2"]
 
@@ -234,7 +245,7 @@ def test_the_journal_holds_what_was_told_and_replays_to_the_same_state(tmp_path)
 
     async def several():
         for begin in range(0, 400, 40):
-            runner.submit(flow.commands[begin:begin + 40], durable)
+            runner.submit(flow.commands[begin : begin + 40], durable)
             await asyncio.sleep(0)
 
     run(runner, several)
@@ -245,6 +256,7 @@ def test_the_journal_holds_what_was_told_and_replays_to_the_same_state(tmp_path)
 
 
 # Failure
+
 
 @WAYS
 @pytest.mark.parametrize("broken", ["append", "sync"])
@@ -285,6 +297,7 @@ def test_after_the_journal_has_failed_no_command_is_taken_and_the_queue_stays_un
 
 
 # Stopping, and what the loop does not take
+
 
 def test_stop_works_off_what_is_queued_and_takes_no_more():
     journal, answers = Recording(), []
@@ -335,7 +348,7 @@ def test_a_batch_is_bounded_and_a_submission_is_never_cut():
     runner = Runner(exchange(), journal, Clock())
     sizes = (MAX_BATCH - 1, 1, 1, MAX_BATCH + 5, 2)
     for size in sizes:
-        block = np.zeros(size, COMMAND)                  # unknown kinds: refused, and cheap
+        block = np.zeros(size, COMMAND)  # unknown kinds: refused, and cheap
         runner.submit(block, told(answers, size))
     run(runner)
     assert [len(batch) for batch in journal.batches] == [MAX_BATCH, 1, MAX_BATCH + 5, 2]

@@ -1,4 +1,5 @@
-"""exchange/schedule.py: each trading day as steps of commands, and the driver that walks through them. RULEBOOK 14."""
+"""exchange/catalogue/schedule.py: each trading day as steps of commands, and the driver that walks through them. RULEBOOK 14."""
+
 import datetime
 from collections import Counter
 
@@ -8,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange import Exchange
-from exchange.calendar import CalendarError, beijing
 from exchange.catalogue import Kind, read_catalogue
-from exchange.phases import FOLLOWS
-from exchange.schedule import Driver, Schedule, follow
+from exchange.catalogue.calendar import CalendarError, beijing
+from exchange.catalogue.schedule import Driver, Schedule, follow
+from exchange.engine.phases import FOLLOWS
 from matching.codes import ALL, CommandKind, EventKind, Limit, Phase, Reason, SettlementRule
 from matching.records import COMMAND, EVENT
 
@@ -23,7 +24,7 @@ OPENS = CHINESE.opens
 DAYS = CHINESE.calendar.trading_days(OPENS, DATE(2027, 7, 30))
 INDEX = {contract.symbol: number for number, contract in enumerate(CHINESE.contracts)}
 SC1, SC2, LU1, AUCTION = (INDEX[symbol] for symbol in ("SC2701", "SC2702", "LU2701", "LN-AUCTION"))
-FRIDAY = DATE(2026, 12, 4)               # an ordinary day with a night before it
+FRIDAY = DATE(2026, 12, 4)  # an ordinary day with a night before it
 trading_days = st.sampled_from(DAYS)
 profiles = st.sampled_from(sorted(SCHEDULES))
 
@@ -49,24 +50,38 @@ def at(steps, text):
 
 # A day as data
 
+
 def test_the_phases_of_crude_oil_on_a_chinese_day():
     """RULEBOOK 14.3"""
     assert phases_of(CHINESE.day(FRIDAY), SC1) == [
-        ("03 20:55", "CALL_AUCTION"), ("03 20:59", "AUCTION_MATCH"), ("03 21:00", "CONTINUOUS"), ("04 02:30", "BREAK"),
-        ("04 08:55", "CALL_AUCTION"), ("04 08:59", "AUCTION_MATCH"), ("04 09:00", "CONTINUOUS"), ("04 10:15", "BREAK"),
-        ("04 10:30", "CONTINUOUS"), ("04 11:30", "BREAK"), ("04 13:30", "CONTINUOUS"), ("04 15:00", "CLOSING")]
+        ("03 20:55", "CALL_AUCTION"),
+        ("03 20:59", "AUCTION_MATCH"),
+        ("03 21:00", "CONTINUOUS"),
+        ("04 02:30", "BREAK"),
+        ("04 08:55", "CALL_AUCTION"),
+        ("04 08:59", "AUCTION_MATCH"),
+        ("04 09:00", "CONTINUOUS"),
+        ("04 10:15", "BREAK"),
+        ("04 10:30", "CONTINUOUS"),
+        ("04 11:30", "BREAK"),
+        ("04 13:30", "CONTINUOUS"),
+        ("04 15:00", "CLOSING"),
+    ]
 
 
-@pytest.mark.parametrize(("symbol", "night", "first"), [
-    ("SC2702", "02:30", ("03 20:55", "CALL_AUCTION")),
-    ("LU2702", "23:00", ("03 20:55", "CALL_AUCTION")),
-    ("PG2702", "23:00", ("03 20:55", "CALL_AUCTION")),
-    ("LN2702", None, ("04 08:55", "CALL_AUCTION")),
-    ("SC2702-TAS", "02:30", ("03 21:00", "CONTINUOUS")),
-    ("SC2701-SC2702", "02:30", ("03 21:00", "CONTINUOUS")),
-    ("LN-LISTING", None, ("04 09:00", "CONTINUOUS")),
-    ("LN-AUCTION", None, ("04 13:30", "CALL_AUCTION")),
-])
+@pytest.mark.parametrize(
+    ("symbol", "night", "first"),
+    [
+        ("SC2702", "02:30", ("03 20:55", "CALL_AUCTION")),
+        ("LU2702", "23:00", ("03 20:55", "CALL_AUCTION")),
+        ("PG2702", "23:00", ("03 20:55", "CALL_AUCTION")),
+        ("LN2702", None, ("04 08:55", "CALL_AUCTION")),
+        ("SC2702-TAS", "02:30", ("03 21:00", "CONTINUOUS")),
+        ("SC2701-SC2702", "02:30", ("03 21:00", "CONTINUOUS")),
+        ("LN-LISTING", None, ("04 09:00", "CONTINUOUS")),
+        ("LN-AUCTION", None, ("04 13:30", "CALL_AUCTION")),
+    ],
+)
 def test_night_sessions_end_by_product(symbol, night, first):
     """RULEBOOK 14.3"""
     phases = phases_of(CHINESE.day(FRIDAY), INDEX[symbol])
@@ -78,14 +93,20 @@ def test_night_sessions_end_by_product(symbol, night, first):
 def test_the_international_day_has_no_break():
     """RULEBOOK 14.5"""
     assert phases_of(INTERNATIONAL.day(FRIDAY), SC1) == [
-        ("04 05:45", "CALL_AUCTION"), ("04 06:00", "CONTINUOUS"), ("05 05:00", "CLOSING")]
+        ("04 05:45", "CALL_AUCTION"),
+        ("04 06:00", "CONTINUOUS"),
+        ("05 05:00", "CLOSING"),
+    ]
 
 
-@pytest.mark.parametrize(("date", "evening"), [
-    (DATE(2026, 12, 7), DATE(2026, 12, 4)),        # Monday: Friday's evening
-    (DATE(2027, 1, 4), None),                      # after New Year: no night
-    (DATE(2027, 2, 15), None),
-])
+@pytest.mark.parametrize(
+    ("date", "evening"),
+    [
+        (DATE(2026, 12, 7), DATE(2026, 12, 4)),  # Monday: Friday's evening
+        (DATE(2027, 1, 4), None),  # after New Year: no night
+        (DATE(2027, 2, 15), None),
+    ],
+)
 def test_a_day_begins_on_the_evening_before_unless_a_holiday_lies_there(date, evening):
     """RULEBOOK 14.3"""
     steps = CHINESE.day(date)
@@ -102,7 +123,9 @@ def test_every_day_begins_once_and_ends_once_and_all_phases_may_follow_each_othe
     steps = schedule.day(date)
     kinds = Counter(CommandKind(int(row["kind"])) for step in steps for row in step.commands)
     assert kinds[CommandKind.BEGIN_DAY] == kinds[CommandKind.END_DAY] == kinds[CommandKind.WINDOW] == 1
-    assert steps[0].commands[0]["kind"] == CommandKind.BEGIN_DAY and steps[-1].commands[0]["kind"] == CommandKind.END_DAY
+    assert (
+        steps[0].commands[0]["kind"] == CommandKind.BEGIN_DAY and steps[-1].commands[0]["kind"] == CommandKind.END_DAY
+    )
     assert all(step.time < after.time for step, after in zip(steps, steps[1:], strict=False))
     phases = schedule.initial_phases(date)
     for step in steps:
@@ -117,7 +140,8 @@ def test_every_day_begins_once_and_ends_once_and_all_phases_may_follow_each_othe
     assert {row["instrument"] for row in commands_of(steps, CommandKind.SETTLE)} == listed
     assert all(phases[number] in (Phase.CLOSED, Phase.EXPIRED) for number in listed)
     assert [number for number in listed if phases[number] == Phase.EXPIRED] == [
-        number for number in listed if schedule.contracts[number].expiry == date]
+        number for number in listed if schedule.contracts[number].expiry == date
+    ]
 
 
 @given(trading_days, profiles)
@@ -140,14 +164,21 @@ def test_outrights_settle_before_what_leans_on_them_and_expire_after_it():
     assert expired == ["SC2701-SC2702", "SC2701-TAS", "NG2701", "LN2701", "FU2701", "LU2701", "SC2701"]
 
 
-@pytest.mark.parametrize(("profile", "rule"), [
-    ("chinese", SettlementRule.DAY_VWAP), ("international", SettlementRule.WINDOW_VWAP)])
+@pytest.mark.parametrize(
+    ("profile", "rule"), [("chinese", SettlementRule.DAY_VWAP), ("international", SettlementRule.WINDOW_VWAP)]
+)
 def test_the_settlement_rule_is_the_profiles(profile, rule):
     """RULEBOOK 14.5"""
-    rules = {SCHEDULES[profile].contracts[row["instrument"]].kind: row["order_type"]
-             for row in commands_of(SCHEDULES[profile].day(FRIDAY), CommandKind.SETTLE)}
-    assert rules == {Kind.OUTRIGHT: rule, Kind.SPOT: SettlementRule.DAY_VWAP, Kind.TAS: SettlementRule.DAY_VWAP,
-                     Kind.SPREAD: SettlementRule.DAY_VWAP}
+    rules = {
+        SCHEDULES[profile].contracts[row["instrument"]].kind: row["order_type"]
+        for row in commands_of(SCHEDULES[profile].day(FRIDAY), CommandKind.SETTLE)
+    }
+    assert rules == {
+        Kind.OUTRIGHT: rule,
+        Kind.SPOT: SettlementRule.DAY_VWAP,
+        Kind.TAS: SettlementRule.DAY_VWAP,
+        Kind.SPREAD: SettlementRule.DAY_VWAP,
+    }
 
 
 def test_months_are_listed_with_a_price_as_far_from_the_month_before_as_the_files_have_it():
@@ -155,13 +186,22 @@ def test_months_are_listed_with_a_price_as_far_from_the_month_before_as_the_file
     settlements = CHINESE.references.copy()
     settlements[INDEX["SC2704"]] += 300
     date = DATE(2027, 1, 4)
-    listed = {CHINESE.contracts[row["instrument"]].symbol: int(row["price"])
-              for row in commands_of(CHINESE.day(date, settlements), CommandKind.LIST)}
-    assert listed == {"SC2705": 5162 + 300, "LU2705": 3926, "FU2705": 3002, "LN2705": 4175, "NG2705": 2570,
-                      "SC2705-TAS": 0, "SC2704-SC2705": 5169 - 5162}
+    listed = {
+        CHINESE.contracts[row["instrument"]].symbol: int(row["price"])
+        for row in commands_of(CHINESE.day(date, settlements), CommandKind.LIST)
+    }
+    assert listed == {
+        "SC2705": 5162 + 300,
+        "LU2705": 3926,
+        "FU2705": 3002,
+        "LN2705": 4175,
+        "NG2705": 2570,
+        "SC2705-TAS": 0,
+        "SC2704-SC2705": 5169 - 5162,
+    }
     settlements[INDEX["SC2704"]] = 20_000
     price = [int(row["price"]) for row in commands_of(CHINESE.day(date, settlements), CommandKind.LIST)][0]
-    assert price == CHINESE.contracts[INDEX["SC2705"]].ladder[1]         # within its ladder, whatever happened
+    assert price == CHINESE.contracts[INDEX["SC2705"]].ladder[1]  # within its ladder, whatever happened
 
 
 def test_nothing_is_listed_on_the_day_the_hub_opens():
@@ -188,18 +228,24 @@ def test_the_commands_of_all_days_keep_every_limit_as_the_catalogue_has_it(date,
             assert held[number] == contract.limits(after)
 
 
-@pytest.mark.parametrize(("date", "symbol", "limit", "value"), [
-    (DATE(2026, 12, 25), "SC2701", Limit.INSTRUMENT_MARGIN_RATE, None),
-    (DATE(2026, 12, 28), "SC2701", Limit.INSTRUMENT_MARGIN_RATE, 2000),        # from the 29th, two days before the last
-    (DATE(2026, 12, 31), "SC2702", Limit.INSTRUMENT_MARGIN_RATE, 1500),        # from January, its last month
-    (DATE(2027, 1, 4), "SC2702", Limit.INSTRUMENT_MAX_POSITION, 500),
-    (DATE(2027, 1, 4), "SC2705", Limit.INSTRUMENT_DAILY_LIMIT, 800),           # 16 % on its first day
-    (DATE(2027, 2, 3), "SC2704", Limit.INSTRUMENT_DAILY_LIMIT, 1200),          # Spring Festival
-])
+@pytest.mark.parametrize(
+    ("date", "symbol", "limit", "value"),
+    [
+        (DATE(2026, 12, 25), "SC2701", Limit.INSTRUMENT_MARGIN_RATE, None),
+        (DATE(2026, 12, 28), "SC2701", Limit.INSTRUMENT_MARGIN_RATE, 2000),  # from the 29th, two days before the last
+        (DATE(2026, 12, 31), "SC2702", Limit.INSTRUMENT_MARGIN_RATE, 1500),  # from January, its last month
+        (DATE(2027, 1, 4), "SC2702", Limit.INSTRUMENT_MAX_POSITION, 500),
+        (DATE(2027, 1, 4), "SC2705", Limit.INSTRUMENT_DAILY_LIMIT, 800),  # 16 % on its first day
+        (DATE(2027, 2, 3), "SC2704", Limit.INSTRUMENT_DAILY_LIMIT, 1200),  # Spring Festival
+    ],
+)
 def test_terms_change_when_the_catalogue_says_so(date, symbol, limit, value):
     """RULEBOOK 14.4"""
-    told = [int(row["quantity"]) for row in commands_of(CHINESE.day(date), CommandKind.LIMIT)
-            if row["instrument"] == INDEX[symbol] and row["order_type"] == limit]
+    told = [
+        int(row["quantity"])
+        for row in commands_of(CHINESE.day(date), CommandKind.LIMIT)
+        if row["instrument"] == INDEX[symbol] and row["order_type"] == limit
+    ]
     assert told == ([] if value is None else [value])
 
 
@@ -217,10 +263,18 @@ def test_a_day_that_is_none_is_refused():
 
 # The driver
 
+
 def event(kind, number, quantity=0, reason=0, time=0, price=0, leaves=0):
     row = np.zeros(1, EVENT)
-    for name, value in (("kind", kind), ("instrument", number), ("quantity", quantity), ("reason", reason), ("time", time),
-                        ("price", price), ("leaves_quantity", leaves)):
+    for name, value in (
+        ("kind", kind),
+        ("instrument", number),
+        ("quantity", quantity),
+        ("reason", reason),
+        ("time", time),
+        ("price", price),
+        ("leaves_quantity", leaves),
+    ):
         row[name] = value
     return row
 
@@ -274,11 +328,11 @@ def test_24_hours_pass_in_five_minutes_and_idle_hours_faster():
             assert step.time <= driver.market_time(now)
         seen += [(now - 10**18, step.time) for step in taken]
         now += 10**8
-    assert [time for _, time in seen][:len(steps)] == [step.time for step in steps]
+    assert [time for _, time in seen][: len(steps)] == [step.time for step in steps]
     real = {time: at for at, time in seen}
     first, night_ends, morning = steps[0].time, steps[5].time, steps[6].time
     assert abs(real[night_ends] - (night_ends - first) // 288) <= 10**8
-    assert real[morning] - real[night_ends] <= 30 * MINUTE // 288 + 2 * 10**8        # not the six hours in between
+    assert real[morning] - real[night_ends] <= 30 * MINUTE // 288 + 2 * 10**8  # not the six hours in between
     assert max(at for at, _ in seen) < 5 * MINUTE
 
 
@@ -306,10 +360,13 @@ def test_a_short_auction_lasts_two_minutes_of_market_time():
     assert abs(step.time - (begun + 12 * MINUTE)) < 10**9 and "SC2701" in step.description
 
 
-@pytest.mark.parametrize(("before", "minutes", "following", "way"), [
-    (("09:00", "continuous"), 74, "break", [Phase.AUCTION_MATCH, Phase.BREAK]),
-    (("14:55", "limit"), 4, "closing", [Phase.AUCTION_MATCH, Phase.BREAK, Phase.CLOSING]),
-])
+@pytest.mark.parametrize(
+    ("before", "minutes", "following", "way"),
+    [
+        (("09:00", "continuous"), 74, "break", [Phase.AUCTION_MATCH, Phase.BREAK]),
+        (("14:55", "limit"), 4, "closing", [Phase.AUCTION_MATCH, Phase.BREAK, Phase.CLOSING]),
+    ],
+)
 def test_a_short_auction_trades_before_the_break_or_the_close(before, minutes, following, way):
     """RULEBOOK 14.7: begun a minute before, it would end a minute after."""
     driver = Driver(CHINESE, FRIDAY, start_ns=0)
@@ -324,7 +381,7 @@ def test_a_short_auction_trades_before_the_break_or_the_close(before, minutes, f
     for phase, after in zip([Phase.CALL_AUCTION, *way], way, strict=False):
         assert after in FOLLOWS[phase]
     driver.heard(answer(step))
-    assert driver.next().time >= due + 10 * MINUTE                           # and does not end a second time
+    assert driver.next().time >= due + 10 * MINUTE  # and does not end a second time
 
 
 def test_an_auction_that_the_break_came_too_early_for_ends_in_the_break():
@@ -334,7 +391,9 @@ def test_an_auction_that_the_break_came_too_early_for_ends_in_the_break():
     driver.heard(event(EventKind.PHASE, SC1, Phase.CALL_AUCTION, Reason.VELOCITY, time=0))
     step = driver.next()
     assert [(int(row["instrument"]), Phase(int(row["order_type"]))) for row in step.commands] == [
-        (SC1, Phase.AUCTION_MATCH), (SC1, Phase.BREAK)]
+        (SC1, Phase.AUCTION_MATCH),
+        (SC1, Phase.BREAK),
+    ]
     assert f"{beijing(step.time):%H:%M}" == "10:17"
 
 
@@ -351,7 +410,11 @@ def test_what_an_operator_has_halted_stays_halted_until_the_close():
     driver = Driver(CHINESE, FRIDAY, start_ns=0)
     walk(driver, ("09:00", "continuous"))
     driver.heard(event(EventKind.PHASE, SC1, Phase.HALTED))
-    for time, text, takes_part in (("10:15", "break", False), ("10:30", "continuous", False), ("15:00", "closing", True)):
+    for time, text, takes_part in (
+        ("10:15", "break", False),
+        ("10:30", "continuous", False),
+        ("15:00", "closing", True),
+    ):
         assert (SC1 in walk(driver, (time, text)).commands["instrument"]) == takes_part
 
 
@@ -377,7 +440,7 @@ def test_after_three_locked_days_an_instrument_is_halted_for_a_day(days, halted)
     driver.heard(answer(first))
     assert (SC1 in walk(driver, ("20:55", "auction")).commands["instrument"]) == (not halted)
     walk(driver, ("15:30", "ends"))
-    assert SC1 in walk(driver, ("20:55", "auction")).commands["instrument"]      # the day after it trades again
+    assert SC1 in walk(driver, ("20:55", "auction")).commands["instrument"]  # the day after it trades again
 
 
 @pytest.mark.parametrize("minutes", [(2, 5), (14, 17)])
@@ -389,10 +452,12 @@ def test_a_countdown_ends_the_one_sided_auction_and_not_the_timetable(minutes):
         driver.heard(event(EventKind.COUNTDOWN, AUCTION, quantity=minute * MINUTE // 288))
     step = driver.next()
     assert [(int(row["instrument"]), Phase(int(row["order_type"]))) for row in step.commands] == [
-        (AUCTION, Phase.AUCTION_MATCH), (AUCTION, Phase.CLOSED)]
+        (AUCTION, Phase.AUCTION_MATCH),
+        (AUCTION, Phase.CLOSED),
+    ]
     assert abs(step.time - (start + minutes[-1] * MINUTE)) < 10**9
     driver.heard(answer(step))
-    assert f"{beijing(driver.next().time):%H:%M}" == "14:55"                 # neither 13:45 nor 13:46
+    assert f"{beijing(driver.next().time):%H:%M}" == "14:55"  # neither 13:45 nor 13:46
 
 
 def test_months_are_listed_at_what_was_settled():
@@ -408,12 +473,13 @@ def test_months_are_listed_at_what_was_settled():
 
 # After a restart
 
+
 def standing(schedule, date, place):
     """An exchange as it is after a step of a day, told through its own memory."""
     exchange = Exchange(schedule.catalogue.instruments, 1)
     phases = schedule.initial_phases(date)
     steps = schedule.day(date)
-    for step in steps[:place + 1]:
+    for step in steps[: place + 1]:
         phases = follow(phases, step.commands)
         for number in step.commands["instrument"][step.commands["kind"] == CommandKind.SETTLE]:
             exchange.ledger.limits[number].settled = 1
@@ -434,11 +500,18 @@ def test_after_a_restart_the_next_step_follows_and_no_trading_time_is_lost(profi
         assert driver.day == FRIDAY and time <= steps[place + 1].time
         assert driver.market_time(5) < time
         again = [step for step in steps if time <= step.time <= steps[place].time]
-        assert not any(np.isin(step.commands["kind"], (CommandKind.BEGIN_DAY, CommandKind.SETTLE, CommandKind.EXPIRE,
-                                                       CommandKind.END_DAY)).any() for step in again)
+        assert not any(
+            np.isin(
+                step.commands["kind"],
+                (CommandKind.BEGIN_DAY, CommandKind.SETTLE, CommandKind.EXPIRE, CommandKind.END_DAY),
+            ).any()
+            for step in again
+        )
 
 
-@pytest.mark.parametrize("time", ["20:55", "21:00", "23:00", "02:30", "08:55", "09:00", "11:30", "13:30", "15:00", "15:10"])
+@pytest.mark.parametrize(
+    "time", ["20:55", "21:00", "23:00", "02:30", "08:55", "09:00", "11:30", "13:30", "15:00", "15:10"]
+)
 def test_the_steps_of_a_chinese_day_are_recognised(time):
     """RULEBOOK 14.7"""
     steps = CHINESE.day(FRIDAY)
@@ -474,7 +547,10 @@ def test_halts_short_auctions_and_countdowns_survive_a_restart():
     driver = Driver.resume(CHINESE, exchange, start_ns=0)
     first, second = driver.next(), driver.next()
     assert first.commands[["instrument", "order_type"]].tolist() == [(SC2, Phase.CONTINUOUS)]
-    assert second.commands[["instrument", "order_type"]].tolist() == [(AUCTION, Phase.AUCTION_MATCH), (AUCTION, Phase.CLOSED)]
+    assert second.commands[["instrument", "order_type"]].tolist() == [
+        (AUCTION, Phase.AUCTION_MATCH),
+        (AUCTION, Phase.CLOSED),
+    ]
     assert SC1 not in driver.next().commands["instrument"]
 
 

@@ -1,10 +1,11 @@
 """The recovery table: every way in which a journal can end, and what is decided."""
+
 import itertools
 
 import numpy as np
 import pytest
 
-from exchange.segments import (
+from exchange.journal.segments import (
     CLOSE,
     COMMANDS,
     FRAME_HEADER,
@@ -28,7 +29,7 @@ BLOCKS = [1, 7, 2, 30, 5, 1, 16, 3, 9, 12, 1, 40, 4, 20, 6, 2, 1]
 # Where each frame of BLOCKS begins, and where the last ends.
 EDGES = [HEAD + at for at in itertools.accumulate((FRAME + ROW * count for count in BLOCKS), initial=0)]
 SEQUENCES = list(itertools.accumulate(BLOCKS, initial=0))
-STRADDLING = HEAD + FRAME + 31 * ROW           # where a frame begins whose header lies in two sectors
+STRADDLING = HEAD + FRAME + 31 * ROW  # where a frame begins whose header lies in two sectors
 
 
 def judge(content: bytes | dict[str, bytes], snapshot_sequence: int = 0):
@@ -75,18 +76,20 @@ def three(tmp_path_factory) -> dict[str, bytes]:
 
 
 def changed(content: bytes, at: int, by: bytes) -> bytes:
-    return content[:at] + by + content[at + len(by):]
+    return content[:at] + by + content[at + len(by) :]
 
 
 def frame(content: bytes, number: int) -> bytes:
-    return content[EDGES[number]:EDGES[number + 1]]
+    return content[EDGES[number] : EDGES[number + 1]]
 
 
 def test_every_pair_of_what_is_found_and_what_is_proved_has_at_most_one_row():
     pairs = [(row.found, proof) for row in Finding for proof in row.proofs]
     assert len(pairs) == len(set(pairs))
     # Nothing stands after the end of a file, so "a later frame" cannot be proof there.
-    impossible = {(found, Proof.LATER) for found in (Found.NOTHING, Found.WHOLE, Found.CLOSED, Found.SHORT, Found.ZEROS)}
+    impossible = {
+        (found, Proof.LATER) for found in (Found.NOTHING, Found.WHOLE, Found.CLOSED, Found.SHORT, Found.ZEROS)
+    }
     assert set(pairs) == set(itertools.product(Found, Proof)) - impossible
     assert all(Finding.of(row.found, proof) is row for row in Finding for proof in row.proofs)
 
@@ -136,7 +139,9 @@ def test_a_close_marker_proves_the_last_frame_and_is_itself_only_suspect(closed)
 
 def test_the_verdict_names_file_offset_sequence_and_both_checksums(killed):
     text = str(judge(changed(killed, EDGES[3] + FRAME + 5, b"\xee")))
-    assert text.startswith("CORRUPT: folder/00000001.journal, offset 1280, sequence 11: a frame that was acknowledged is damaged")
+    assert text.startswith(
+        "CORRUPT: folder/00000001.journal, offset 1280, sequence 11: a frame that was acknowledged is damaged"
+    )
     assert "CRC-32C of the rows is 0x" in text and "expected 0x" in text and "says that sequence" in text
 
 
@@ -151,12 +156,12 @@ def test_of_two_frames_written_in_one_breath_the_second_does_not_prove_the_first
 
 
 def test_zeros_from_a_sector_edge_on_are_an_unwritten_end(killed):
-    content = killed[:EDGES[11]] + frame(killed, 11)            # ends with 40 rows: 4,512 bytes
+    content = killed[: EDGES[11]] + frame(killed, 11)  # ends with 40 rows: 4,512 bytes
     for edge in range(EDGES[11] // SECTOR * SECTOR + SECTOR, len(content) - ROW, SECTOR):
         verdict = judge(content[:edge] + bytes(len(content) - edge))
         assert (verdict.finding, verdict.offset) == (Finding.UNWRITTEN, EDGES[11])
-        assert judge(content[:edge - 9] + b"\xee" + content[edge - 8:]).finding is Finding.DAMAGED_END
-    assert judge(content[:EDGES[11]] + bytes(len(content) - EDGES[11])).finding is Finding.UNWRITTEN
+        assert judge(content[: edge - 9] + b"\xee" + content[edge - 8 :]).finding is Finding.DAMAGED_END
+    assert judge(content[: EDGES[11]] + bytes(len(content) - EDGES[11])).finding is Finding.UNWRITTEN
     assert judge(content + bytes(100_000)).finding is Finding.UNWRITTEN
 
 
@@ -176,16 +181,19 @@ def test_half_a_header_with_nothing_behind_it_is_an_unwritten_end_at_a_sector_ed
         assert (verdict.finding, verdict.offset, verdict.sequence) == (Finding.UNWRITTEN, STRADDLING, 32)
         assert judge(straddling[:middle] + bytes(zeros), 31).finding is Finding.UNWRITTEN
         assert judge(straddling[:middle] + bytes(zeros), 32).finding is Finding.ZEROED_DURABLE
-        link_and_kind, behind = range(STRADDLING + 8, STRADDLING + 14), range(middle, middle + zeros, 1 if zeros < size else 997)
-        for at in (*link_and_kind, *behind):                    # half of another frame, or not all that was written
+        link_and_kind, behind = (
+            range(STRADDLING + 8, STRADDLING + 14),
+            range(middle, middle + zeros, 1 if zeros < size else 997),
+        )
+        for at in (*link_and_kind, *behind):  # half of another frame, or not all that was written
             spoilt = bytearray(straddling[:middle] + bytes(zeros))
             spoilt[at] ^= 0x81
             assert judge(spoilt).finding is Finding.DAMAGED_END, at
     for length in range(STRADDLING + 1, size):
         cut = straddling[:middle][:length] + bytes(max(0, length - middle))
         assert judge(cut).decision is Decision.TORN, length
-    assert judge(killed[:EDGES[3] + FRAME // 2] + bytes(1_000)).finding is Finding.DAMAGED_END         # no edge is there
-    filled(tmp_path, [31]).close()                              # a close marker in that place
+    assert judge(killed[: EDGES[3] + FRAME // 2] + bytes(1_000)).finding is Finding.DAMAGED_END  # no edge is there
+    filled(tmp_path, [31]).close()  # a close marker in that place
     closed = contents(tmp_path)[NAME]
     assert judge(closed).finding is Finding.STOPPED
     assert judge(closed[:middle] + bytes(FRAME // 2)).finding is Finding.UNWRITTEN
@@ -196,7 +204,7 @@ def test_no_flipped_byte_makes_a_header_in_two_sectors_an_unwritten_end(straddli
     """Not even in a frame of one row that says nothing but its sequence."""
     rows = np.zeros(1, COMMAND)
     rows["sequence"] = 32
-    link = int.from_bytes(straddling[HEAD:HEAD + 4], "little")
+    link = int.from_bytes(straddling[HEAD : HEAD + 4], "little")
     packed, _ = pack_frame(COMMANDS, rows.tobytes(), 1, link, 32, 0)
     for content in (straddling, straddling[:STRADDLING] + packed + rows.tobytes()):
         assert judge(content).finding is Finding.KILLED
@@ -214,12 +222,12 @@ def test_a_power_cut_that_keeps_the_sectors_before_some_edge_is_suspect_only_whe
 
 def test_zeros_that_do_not_cover_a_row_are_not_taken_for_unwritten():
     """A row may end in zeros by itself: kind 0, index 0, session 0. One flipped byte before them must not drop it."""
-    rows = np.zeros(9, COMMAND)                 # of the last row 80 bytes lie in the third sector, all zero
+    rows = np.zeros(9, COMMAND)  # of the last row 80 bytes lie in the third sector, all zero
     rows["sequence"] = np.arange(1, 10)
     header = Header(1, 1, 1, 0, bytes(32)).pack()
     packed, _ = pack_frame(COMMANDS, rows.tobytes(), 9, int.from_bytes(header[60:], "little"), 1, 0)
     content = header + packed + rows.tobytes()
-    assert len(content) == 2 * SECTOR + 80 and not any(content[2 * SECTOR:])
+    assert len(content) == 2 * SECTOR + 80 and not any(content[2 * SECTOR :])
     assert judge(content).finding is Finding.KILLED
     for at in range(HEAD, len(content)):
         for mask in (1, 0xFF):
@@ -237,7 +245,7 @@ def test_a_snapshot_proves_what_the_journal_has_lost(closed, killed):
     assert judge(killed, last + 1).finding is Finding.ENDS_EARLY
     assert judge(closed, last + 1).finding is Finding.CLOSED_EARLY
     assert judge(killed[:-1], last).finding is Finding.CUT_DURABLE
-    assert judge(killed[:EDGES[-2]] + bytes(300), last).finding is Finding.ZEROED_DURABLE
+    assert judge(killed[: EDGES[-2]] + bytes(300), last).finding is Finding.ZEROED_DURABLE
     assert judge(changed(killed, len(killed) - 1, b"\xee"), last).finding is Finding.DAMAGED_DURABLE
     assert judge({}, 5).finding is Finding.ALL_GONE
     assert judge({}).finding is Finding.EMPTY
@@ -260,8 +268,14 @@ def test_frames_out_of_place_are_never_accepted(killed, closed, three, seed):
         del frames[one]
     elif kind == "splice":
         stranger = commands(SEQUENCES[one] + 1, BLOCKS[one])
-        packed, _ = pack_frame(COMMANDS, stranger.tobytes(), len(stranger), int(generator.integers(1 << 32)),
-                               SEQUENCES[one] + 1, SEQUENCES[one])
+        packed, _ = pack_frame(
+            COMMANDS,
+            stranger.tobytes(),
+            len(stranger),
+            int(generator.integers(1 << 32)),
+            SEQUENCES[one] + 1,
+            SEQUENCES[one],
+        )
         frames[one] = packed + stranger.tobytes()
     elif kind == "repeat at the end":
         frames.append(frames[-1])
@@ -280,10 +294,13 @@ def test_frames_out_of_place_are_never_accepted(killed, closed, three, seed):
     assert (verdict.offset, verdict.sequence) == (EDGES[place], SEQUENCES[place] + 1)
 
 
-@pytest.mark.parametrize(("kind", "rows"), [(COMMANDS, 0), (CLOSE, 1), (0x1234, 1), (COMMANDS, ROWS_PER_FRAME + 1)],
-                         ids=["no rows", "close with rows", "unknown kind", "too many rows"])
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [(COMMANDS, 0), (CLOSE, 1), (0x1234, 1), (COMMANDS, ROWS_PER_FRAME + 1)],
+    ids=["no rows", "close with rows", "unknown kind", "too many rows"],
+)
 def test_a_frame_that_no_version_of_this_program_writes_is_refused(killed, kind, rows):
-    link = int.from_bytes(killed[EDGES[-2]:EDGES[-2] + 4], "little")
+    link = int.from_bytes(killed[EDGES[-2] : EDGES[-2] + 4], "little")
     packed, _ = pack_frame(kind, commands(1, rows).tobytes(), rows, link, SEQUENCES[-1] + 1, SEQUENCES[-1])
     assert judge(killed + packed).finding is Finding.OUT_OF_PLACE
 
@@ -296,7 +313,7 @@ def test_segments_follow_each_other(three):
     headless = {name: three[name] for name in names[1:]}
     assert judge(headless).finding is Finding.SEGMENT_MISSING and "commands 1 to 7 are missing" in str(judge(headless))
     assert judge(headless, 7).finding is Finding.KILLED
-    early = judge(three | {names[1]: three[names[1]][:HEAD + FRAME + 5 * ROW]})
+    early = judge(three | {names[1]: three[names[1]][: HEAD + FRAME + 5 * ROW]})
     assert early.finding is Finding.ENDS_EARLY and "commands 13 to 18 are missing" in str(early)
     assert judge(three | {names[1]: three[names[1]][:-40]}).finding is Finding.CUT_DURABLE
     assert judge(three | {names[0]: changed(three[names[0]], 200, b"\xee")}).finding is Finding.DAMAGED_DURABLE
@@ -309,8 +326,12 @@ def test_a_segment_of_a_stale_writer_or_another_journal_is_refused(three):
     chain = examine("folder", in_memory({name: three[name] for name in names[:2]})).segments[-1].chain
     good = Header(3, 3, 19, chain, bytes(32))
     assert judge(three | {names[2]: good.pack()}).finding is Finding.KILLED
-    for stranger in (Header(3, 1, 19, chain, bytes(32)), Header(3, 3, 19, chain ^ 1, bytes(32)),
-                     Header(3, 3, 18, chain, bytes(32)), Header(4, 3, 19, chain, bytes(32))):
+    for stranger in (
+        Header(3, 1, 19, chain, bytes(32)),
+        Header(3, 3, 19, chain ^ 1, bytes(32)),
+        Header(3, 3, 18, chain, bytes(32)),
+        Header(4, 3, 19, chain, bytes(32)),
+    ):
         assert judge(three | {names[2]: stranger.pack()}).finding is Finding.OUT_OF_PLACE
     newer = judge(three | {names[2]: Header(3, 3, 19, chain, bytes(32), version=3).pack()})
     assert newer.finding is Finding.NEWER_FORMAT and "reads format 2" in str(newer) and "format 3" in str(newer)
@@ -322,8 +343,8 @@ def test_bytes_that_a_client_chose_are_never_taken_for_a_frame(killed):
     rows = commands(SEQUENCES[-1] + 1, 8)
     spoiled = bytearray(rows.tobytes())
     for row in range(8):
-        spoiled[row * ROW + 32:row * ROW + 64] = forged
-    link = int.from_bytes(killed[EDGES[-2]:EDGES[-2] + 4], "little")
+        spoiled[row * ROW + 32 : row * ROW + 64] = forged
+    link = int.from_bytes(killed[EDGES[-2] : EDGES[-2] + 4], "little")
     packed, _ = pack_frame(COMMANDS, spoiled, 8, link, SEQUENCES[-1] + 1, SEQUENCES[-1])
     content = killed + packed + spoiled
     assert judge(content).finding is Finding.KILLED
@@ -338,6 +359,6 @@ def test_no_bytes_whatever_make_the_examination_fail(killed, seed):
     content = bytearray(killed)
     for _ in range(int(generator.integers(1, 6))):
         at, size = int(generator.integers(0, len(content))), int(generator.integers(1, 2_000))
-        content[at:at + size] = generator.bytes(int(generator.integers(0, size + 1)))
+        content[at : at + size] = generator.bytes(int(generator.integers(0, size + 1)))
     verdict = judge(content)
     assert verdict.finding in Finding and (verdict.sequence - 1) in SEQUENCES

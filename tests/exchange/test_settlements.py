@@ -1,8 +1,9 @@
-"""exchange/settlements.py: the latest events of clearing, by instrument and account."""
+"""exchange/projections/settlements.py: the latest events of clearing, by instrument and account."""
+
 import numpy as np
 import pytest
 
-from exchange.settlements import Settlements
+from exchange.projections.settlements import Settlements
 from matching.codes import EventKind
 from matching.records import EVENT
 
@@ -17,17 +18,29 @@ def events(*rows, first=1):
     return block
 
 
-DAY = [(EventKind.PHASE, {}), (EventKind.BALANCE, {"account": 0, "price": 100}),
-       (EventKind.BALANCE, {"account": 2, "price": 100}), (EventKind.SETTLED, {"price": 100}), (EventKind.TRADED, {}),
-       (EventKind.SETTLED, {"instrument": 1, "price": 7})]
+DAY = [
+    (EventKind.PHASE, {}),
+    (EventKind.BALANCE, {"account": 0, "price": 100}),
+    (EventKind.BALANCE, {"account": 2, "price": 100}),
+    (EventKind.SETTLED, {"price": 100}),
+    (EventKind.TRADED, {}),
+    (EventKind.SETTLED, {"instrument": 1, "price": 7}),
+]
 
 
 def test_what_was_settled_is_found_by_instrument_and_account_newest_first():
     """RULEBOOK 11.5, 11.8."""
     kept = Settlements()
     kept.record(np.zeros(0), events(*DAY))
-    kept.record(np.zeros(0), events((EventKind.SETTLED, {"price": 101}),
-                                    (EventKind.DELIVERY, {"account": 2, "resting_account": 0}), (EventKind.EXPIRED, {}), first=7))
+    kept.record(
+        np.zeros(0),
+        events(
+            (EventKind.SETTLED, {"price": 101}),
+            (EventKind.DELIVERY, {"account": 2, "resting_account": 0}),
+            (EventKind.EXPIRED, {}),
+            first=7,
+        ),
+    )
     assert kept.of_instrument(0)["price"].tolist() == [101, 100] and kept.of_instrument(1)["price"].tolist() == [7]
     assert kept.of_account(2, 0)["event_id"].tolist() == [3] and len(kept.of_account(1, 0)) == 0
     assert [len(kept.deliveries(0, account)) for account in (None, 0, 1, 2)] == [1, 1, 0, 1]

@@ -1,4 +1,5 @@
 """Snapshots: what is written is read, whole or not at all; any damage makes the one before it the newest."""
+
 import dataclasses
 import os
 from pathlib import Path
@@ -6,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exchange import snapshot
-from exchange.files import FILES
-from exchange.snapshot import FORMAT_VERSION, HEADER, SnapshotFailed, SnapshotInvalid
+from exchange.journal import snapshot
+from exchange.journal.files import FILES
+from exchange.journal.snapshot import FORMAT_VERSION, HEADER, SnapshotFailed, SnapshotInvalid
 from matching.records import COMMAND, EXTRA, SIDE
 from tests.exchange.journals import commands
 
@@ -64,7 +65,7 @@ def test_every_flipped_byte_of_a_snapshot_falls_back_to_the_one_before(two):
     folder, path, content = two
     for at in range(len(content)):
         with open(path, "wb") as file:
-            file.write(content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1:])
+            file.write(content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :])
         assert snapshot.newest(folder).digest == "old", at
 
 
@@ -82,11 +83,20 @@ def test_a_newer_format_is_refused_with_both_versions(two):
         snapshot.load(path)
 
 
-@pytest.mark.parametrize("directory", [
-    b"[]", b"{}", b"nonsense", b"\xff\xfe", b'{"arrays":[{}]}', b'{"arrays":5}',
-    b'{"arrays":[{"name":"a","dtype":"<i8","shape":[9],"at":0,"bytes":8,"record":false}]}',
-    b'{"arrays":[{"name":"a","dtype":"|O","shape":[1],"at":0,"bytes":8,"record":false}]}',
-    b'{"arrays":[{"name":"a","dtype":[["x"]],"shape":[1],"at":0,"bytes":8,"record":true}]}'])
+@pytest.mark.parametrize(
+    "directory",
+    [
+        b"[]",
+        b"{}",
+        b"nonsense",
+        b"\xff\xfe",
+        b'{"arrays":[{}]}',
+        b'{"arrays":5}',
+        b'{"arrays":[{"name":"a","dtype":"<i8","shape":[9],"at":0,"bytes":8,"record":false}]}',
+        b'{"arrays":[{"name":"a","dtype":"|O","shape":[1],"at":0,"bytes":8,"record":false}]}',
+        b'{"arrays":[{"name":"a","dtype":[["x"]],"shape":[1],"at":0,"bytes":8,"record":true}]}',
+    ],
+)
 def test_a_directory_that_makes_no_sense_is_invalid_even_with_a_good_checksum(tmp_path, directory):
     body = directory.ljust(200) + bytes(64)
     rest = HEADER.pack(snapshot.MAGIC, FORMAT_VERSION, 0, HEADER.size + len(body), 200, 0)[16:] + body
@@ -117,6 +127,7 @@ def test_a_snapshot_is_synced_before_it_has_its_name_and_its_name_after(tmp_path
         def call(*arguments):
             steps.append(name)
             return getattr(FILES, name)(*arguments)
+
         return call
 
     files = dataclasses.replace(FILES, **{name: noting(name) for name in ("write", "sync", "rename")})

@@ -3,6 +3,7 @@
 The golden files are a day of three accounts: crude that is delivered, fuel oil that is held, a margin call. After a
 change that is meant, write them anew with `python -m tests.exchange.test_statement`, and read them.
 """
+
 import csv
 import io
 import re
@@ -15,16 +16,16 @@ import numpy as np
 import pytest
 
 from exchange import Exchange
-from exchange.blotter import Blotter
-from exchange.statement import Delivery, Position, Settlement, Statements
-from exchange.statement_report import date_text, time_text
+from exchange.projections.blotter import Blotter
+from exchange.projections.statement import Delivery, Position, Settlement, Statements
+from exchange.projections.statement_report import date_text, time_text
 from matching.codes import CommandKind as Kind
 from matching.codes import SettlementRule, Side
 from tests.build import account, enter, instrument, operator, rows
 
 BUY, SELL = Side.BUY, Side.SELL
 GOLDEN = Path(__file__).with_name("golden")
-EVENING = 1_793_624_400                          # 2 November 2026, 21:00 in Beijing
+EVENING = 1_793_624_400  # 2 November 2026, 21:00 in Beijing
 NAMES = ("Refinery <Dongying> & Sons", "Importer", "Speculator")
 
 
@@ -32,11 +33,33 @@ class Hub:
     """An exchange whose statements are kept up to date."""
 
     def __init__(self):
-        crude = instrument("SC2701", floor=4_000, ceiling=7_000, reference_price=5_213, tick_size=Decimal("0.1"),
-                           lot_size=Decimal(1_000), daily_limit=500, margin_rate=1_000, fee_per_lot=20_00, physical=True)
-        fuel = instrument("FU2701", floor=2_000, ceiling=4_000, reference_price=3_011, tick_size=Decimal(1), lot_size=Decimal(10),
-                          daily_limit=500, margin_rate=1_500, fee_rate=50)
-        accounts = [account(name, equity=equity) for name, equity in zip(NAMES, (600_000_00, 200_000_00, 32_000_00), strict=True)]
+        crude = instrument(
+            "SC2701",
+            floor=4_000,
+            ceiling=7_000,
+            reference_price=5_213,
+            tick_size=Decimal("0.1"),
+            lot_size=Decimal(1_000),
+            daily_limit=500,
+            margin_rate=1_000,
+            fee_per_lot=20_00,
+            physical=True,
+        )
+        fuel = instrument(
+            "FU2701",
+            floor=2_000,
+            ceiling=4_000,
+            reference_price=3_011,
+            tick_size=Decimal(1),
+            lot_size=Decimal(10),
+            daily_limit=500,
+            margin_rate=1_500,
+            fee_rate=50,
+        )
+        accounts = [
+            account(name, equity=equity)
+            for name, equity in zip(NAMES, (600_000_00, 200_000_00, 32_000_00), strict=True)
+        ]
         self.exchange = Exchange([crude, fuel], accounts, max_orders=50)
         self.blotter = Blotter(50)
         self.statements = Statements(self.exchange.instruments, self.exchange.accounts, self.blotter)
@@ -58,10 +81,17 @@ def settle(number, price):
 
 FIRST_DAY = (
     operator(Kind.BEGIN_DAY, quantity=2026_11_02),
-    enter(0, BUY, 5_230, 5), enter(1, SELL, 5_230, 3), enter(2, SELL, 5_215, 2),
-    enter(2, SELL, 3_020, 7, instrument=1), enter(0, BUY, 3_020, 7, instrument=1),
-    operator(Kind.CASH, account=1, quantity=12_345), operator(Kind.SETTLE), settle(1, 3_140),
-    operator(Kind.EXPIRE), operator(Kind.END_DAY))
+    enter(0, BUY, 5_230, 5),
+    enter(1, SELL, 5_230, 3),
+    enter(2, SELL, 5_215, 2),
+    enter(2, SELL, 3_020, 7, instrument=1),
+    enter(0, BUY, 3_020, 7, instrument=1),
+    operator(Kind.CASH, account=1, quantity=12_345),
+    operator(Kind.SETTLE),
+    settle(1, 3_140),
+    operator(Kind.EXPIRE),
+    operator(Kind.END_DAY),
+)
 
 
 def golden_hub():
@@ -76,13 +106,22 @@ def table(text):
 
 # What they say
 
+
 def test_a_statement_leads_from_opening_to_closing_equity():
     """11.10"""
     said = golden_hub().statements.account(0)
     assert (said.date, said.opening_equity, said.paid_in, said.result, said.fees) == (
-        2026_11_02, 600_000_00, 0, 7 * 120 * 1_000, 5 * 20_00 + 1_057)
+        2026_11_02,
+        600_000_00,
+        0,
+        7 * 120 * 1_000,
+        5 * 20_00 + 1_057,
+    )
     assert said.equity == 600_000_00 + 840_000 - 11_057
-    assert said.positions == (Position(0, 0, 5_230, 5, 0, 100_00, 0), Position(1, 7, 3_140, 7, 840_000, 1_057, 7 * 471_000))
+    assert said.positions == (
+        Position(0, 0, 5_230, 5, 0, 100_00, 0),
+        Position(1, 7, 3_140, 7, 840_000, 1_057, 7 * 471_000),
+    )
     assert (said.margin, said.available) == (3_297_000, said.equity - 3_297_000)
     assert said.deliveries == (Delivery(0, 0, 1, 3, 5_230), Delivery(0, 0, 2, 2, 5_230))
     assert [int(trade.trade_id) for trade in said.trades] == [1, 2, 3]
@@ -94,7 +133,12 @@ def test_statements_say_what_the_ledger_has():
     for number in range(3):
         said, row = hub.statements.account(number), hub.exchange.account(number)
         assert (said.opening_equity, said.paid_in, said.result, said.fees, said.equity) == (
-            row.opening_equity, row.paid_in, row.result, row.fees, row.equity)
+            row.opening_equity,
+            row.paid_in,
+            row.result,
+            row.fees,
+            row.equity,
+        )
         assert said.margin == row.margin_used
         assert (said.margin_call != 0) == row.called
 
@@ -120,7 +164,7 @@ def test_the_next_statement_opens_with_what_the_last_one_closed_with():
     hub = golden_hub()
     before = hub.statements.account(0)
     hub.do(operator(Kind.CASH, account=0, quantity=500), operator(Kind.BEGIN_DAY, quantity=2026_11_03))
-    assert hub.statements.account(0).date == 2026_11_02                   # until the new day has ended
+    assert hub.statements.account(0).date == 2026_11_02  # until the new day has ended
     hub.do(settle(1, 3_139), operator(Kind.END_DAY))
     said = hub.statements.account(0)
     assert (said.date, said.opening_equity, said.paid_in) == (2026_11_03, before.equity, 500)
@@ -139,8 +183,14 @@ def test_a_position_that_is_not_settled_stays_in_the_statement():
 def test_a_corrected_settlement_is_told_once():
     """11.3: the results of both add up"""
     hub = Hub()
-    hub.do(operator(Kind.BEGIN_DAY, quantity=2026_11_02), enter(1, SELL, 5_230, 1), enter(0, BUY, 5_230, 1), settle(0, 5_240),
-           settle(0, 5_220), operator(Kind.END_DAY))
+    hub.do(
+        operator(Kind.BEGIN_DAY, quantity=2026_11_02),
+        enter(1, SELL, 5_230, 1),
+        enter(0, BUY, 5_230, 1),
+        settle(0, 5_240),
+        settle(0, 5_220),
+        operator(Kind.END_DAY),
+    )
     assert hub.statements.account(0).positions == (Position(0, 1, 5_220, 1, -10 * 10_000, 20_00, 5_220_000),)
 
 
@@ -150,7 +200,9 @@ def test_batches_of_one_give_the_same_statements():
     for command in FIRST_DAY:
         hub.do(command)
     assert hub.statements.html() == golden_hub().statements.html()
-    assert [hub.statements.csv(number) for number in range(3)] == [golden_hub().statements.csv(number) for number in range(3)]
+    assert [hub.statements.csv(number) for number in range(3)] == [
+        golden_hub().statements.csv(number) for number in range(3)
+    ]
 
 
 def test_without_a_blotter_there_are_no_trades():
@@ -164,11 +216,17 @@ def test_without_a_blotter_there_are_no_trades():
 
 # What cannot be told
 
+
 def test_before_the_first_day_has_ended_there_is_no_statement():
     hub = Hub()
     hub.do(*FIRST_DAY[:-1])
     assert hub.statements.date is None
-    for ask in (lambda: hub.statements.account(0), hub.statements.summary, lambda: hub.statements.csv(0), hub.statements.html):
+    for ask in (
+        lambda: hub.statements.account(0),
+        hub.statements.summary,
+        lambda: hub.statements.csv(0),
+        hub.statements.html,
+    ):
         with pytest.raises(LookupError, match="no day has ended yet"):
             ask()
 
@@ -189,6 +247,7 @@ def test_a_gap_in_the_events_is_refused():
 
 # Over a snapshot
 
+
 @pytest.mark.parametrize("cut", range(len(FIRST_DAY) + 1))
 def test_statements_go_on_from_a_snapshot(cut):
     """Taken after any command of the day, the rest of it gives the same statements."""
@@ -206,13 +265,18 @@ def test_statements_go_on_from_a_snapshot(cut):
 def test_the_statements_of_a_day_that_ended_survive_a_snapshot():
     hub, restored = golden_hub(), Hub()
     restored.statements.restore(hub.statements.state())
-    assert [restored.statements.account(number) for number in range(3)] == [hub.statements.account(number) for number in range(3)]
+    assert [restored.statements.account(number) for number in range(3)] == [
+        hub.statements.account(number) for number in range(3)
+    ]
     assert restored.statements.summary() == hub.statements.summary()
 
 
 @pytest.mark.parametrize("name", ["days", "accounts", "positions", "settlements", "deliveries"])
-@pytest.mark.parametrize("spoil", [lambda array: None, lambda array: array[:, 1:], lambda array: array.ravel()],
-                         ids=["missing", "narrower", "flat"])
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda array: None, lambda array: array[:, 1:], lambda array: array.ravel()],
+    ids=["missing", "narrower", "flat"],
+)
 def test_a_snapshot_that_does_not_fit_is_refused_by_name(name, spoil):
     state, fresh = golden_hub().statements.state(), Hub().statements
     spoilt = spoil(state[f"statement_{name}"])
@@ -233,6 +297,7 @@ def test_a_snapshot_of_other_accounts_is_refused():
 
 # What they look like
 
+
 @pytest.mark.parametrize(("name", "number"), [("account", 0), ("called", 2), ("hub", None)])
 @pytest.mark.parametrize("form", ["csv", "html"])
 def test_the_golden_statements(name, number, form):
@@ -244,7 +309,9 @@ def test_the_golden_statements(name, number, form):
 def test_every_figure_of_the_csv_is_exact():
     """Money has two decimals; the rows of an account add up to its first."""
     lines = table(golden_hub().statements.csv(0))
-    money = [line[column] for line in lines for column in ("result", "fees", "margin", "closing_equity") if line[column]]
+    money = [
+        line[column] for line in lines for column in ("result", "fees", "margin", "closing_equity") if line[column]
+    ]
     assert all(re.fullmatch(r"-?\d+\.\d\d", figure) for figure in money)
     total, positions = lines[0], [line for line in lines if line["record"] == "position"]
     for column in ("result", "fees", "margin"):
@@ -256,7 +323,8 @@ def test_every_figure_of_the_csv_is_exact():
 def test_the_other_side_of_a_delivery_reads_that_it_delivers():
     lines = [line for line in table(golden_hub().statements.csv(1)) if line["record"] == "delivery"]
     assert [(line["account"], line["side"], line["lots"], line["counterparty"]) for line in lines] == [
-        ("Importer", "delivers", "3", NAMES[0])]
+        ("Importer", "delivers", "3", NAMES[0])
+    ]
 
 
 class Outline(HTMLParser):
@@ -309,9 +377,14 @@ def test_the_page_of_a_called_account_says_so():
     assert "Margin call.</strong>" not in golden_hub().statements.html(0)
 
 
-@pytest.mark.parametrize(("nanoseconds", "text"), [
-    (0, "1970-01-01T00:00:00.000000000"), (1_793_624_403_000_000_003, "2026-11-02T13:00:03.000000003"),
-    (1_793_624_403_999_999_999, "2026-11-02T13:00:03.999999999")])
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000000000"),
+        (1_793_624_403_000_000_003, "2026-11-02T13:00:03.000000003"),
+        (1_793_624_403_999_999_999, "2026-11-02T13:00:03.999999999"),
+    ],
+)
 def test_times_are_written_to_the_nanosecond(nanoseconds, text):
     assert time_text(nanoseconds) == text
 

@@ -1,4 +1,5 @@
 """A schedule on an exchange: weeks of days without a command refused, and terms as the catalogue has them. RULEBOOK 14."""
+
 import datetime
 
 import numpy as np
@@ -6,15 +7,20 @@ import pytest
 
 from exchange import Account, Exchange
 from exchange.catalogue import read_catalogue
-from exchange.schedule import Driver, Schedule
+from exchange.catalogue.schedule import Driver, Schedule
 from matching.codes import CommandKind, EventKind, Flag, Limit, OrderType, Phase, Reason, Side, TimeInForce
 from tests.build import enter, rows
 
 DATE = datetime.date
 SCHEDULES = {name: Schedule(read_catalogue(profile=name)) for name in ("chinese", "international")}
-IN_LEDGER = {Limit.INSTRUMENT_MAX_ORDER_QUANTITY: "max_order_quantity", Limit.INSTRUMENT_MAX_POSITION: "max_position",
-             Limit.INSTRUMENT_MARGIN_RATE: "margin_rate", Limit.INSTRUMENT_FEE_PER_LOT: "fee_per_lot",
-             Limit.INSTRUMENT_FEE_RATE: "fee_rate", Limit.INSTRUMENT_OPENING_CAP: "opening_cap"}
+IN_LEDGER = {
+    Limit.INSTRUMENT_MAX_ORDER_QUANTITY: "max_order_quantity",
+    Limit.INSTRUMENT_MAX_POSITION: "max_position",
+    Limit.INSTRUMENT_MARGIN_RATE: "margin_rate",
+    Limit.INSTRUMENT_FEE_PER_LOT: "fee_per_lot",
+    Limit.INSTRUMENT_FEE_RATE: "fee_rate",
+    Limit.INSTRUMENT_OPENING_CAP: "opening_cap",
+}
 
 
 class Hub:
@@ -22,8 +28,11 @@ class Hub:
 
     def __init__(self, profile, date=None, accounts=2):
         self.schedule = SCHEDULES[profile]
-        self.exchange = Exchange(self.schedule.catalogue.instruments,
-                                 [Account(name=f"A{number}", equity=10**12) for number in range(accounts)], max_orders=1 << 10)
+        self.exchange = Exchange(
+            self.schedule.catalogue.instruments,
+            [Account(name=f"A{number}", equity=10**12) for number in range(accounts)],
+            max_orders=1 << 10,
+        )
         self.driver = Driver(self.schedule, date or self.schedule.opens, 0)
         self.index = {contract.symbol: number for number, contract in enumerate(self.schedule.contracts)}
 
@@ -47,8 +56,9 @@ class Hub:
                 return events
 
     def order(self, account, side, price, quantity, symbol="SC2701", **fields):
-        return self.apply(rows(enter(account, side, price, quantity, instrument=self.index[symbol], **fields)),
-                          self.exchange.time)
+        return self.apply(
+            rows(enter(account, side, price, quantity, instrument=self.index[symbol], **fields)), self.exchange.time
+        )
 
 
 @pytest.mark.parametrize("profile", sorted(SCHEDULES))
@@ -67,7 +77,10 @@ def test_no_command_of_five_weeks_is_refused_and_terms_are_those_of_the_catalogu
         for number, contract in schedule.listed(day):
             limits = contract.limits(day)
             assert exchange.book.instruments["daily_limit"][number] == limits.pop(Limit.INSTRUMENT_DAILY_LIMIT)
-            assert {limit: exchange.ledger.limits[IN_LEDGER[limit]][number] for limit in limits} == limits, (day, contract.symbol)
+            assert {limit: exchange.ledger.limits[IN_LEDGER[limit]][number] for limit in limits} == limits, (
+                day,
+                contract.symbol,
+            )
             width = contract.limits(day)[Limit.INSTRUMENT_DAILY_LIMIT]
             if width and day > contract.listed:
                 settlement = int(exchange.ledger.limits["settlement"][number])
@@ -127,8 +140,10 @@ def test_orders_of_the_call_auction_trade_when_it_ends():
     hub.order(0, Side.BUY, 5230, 2, flags=Flag.OPEN)
     hub.order(1, Side.SELL, 5190, 2, flags=Flag.OPEN)
     events = hub.until("auction match SC")
-    assert events["price"][events["kind"] == EventKind.TRADED].tolist() == [5210]    # nearest to the previous settlement price
-    hub.order(0, Side.BUY, 5200, 1, flags=Flag.OPEN)             # neither entry nor cancel until trading begins
+    assert events["price"][events["kind"] == EventKind.TRADED].tolist() == [
+        5210
+    ]  # nearest to the previous settlement price
+    hub.order(0, Side.BUY, 5200, 1, flags=Flag.OPEN)  # neither entry nor cancel until trading begins
     assert hub.exchange.depth("SC2701")[0].tolist() == []
 
 

@@ -1,4 +1,5 @@
 """exchange/units.py: prices and volumes become ticks and lots exactly, or are refused with field, value and bound."""
+
 from decimal import Decimal
 
 import pytest
@@ -38,7 +39,7 @@ def test_lots_to_an_amount_and_back_are_the_same_lots(terms, lots):
     assert amount_to_lots(terms, amount) == amount_to_lots(terms, f"{amount:f}") == lots
 
 
-@given(instruments, st.integers(-10**12, 10**12))
+@given(instruments, st.integers(-(10**12), 10**12))
 def test_the_float_that_a_json_number_became_is_read_as_the_decimal_that_was_written(terms, ticks):
     written = str(ticks_to_price(terms, ticks))
     assert price_to_ticks(terms, float(written)) == ticks
@@ -53,7 +54,7 @@ def test_a_float_is_its_shortest_decimal_and_nothing_near_it(price):
         refusal(price_to_ticks, CRUDE, price)
 
 
-@given(st.decimals(allow_nan=False, allow_infinity=False, places=3, min_value=-10**9, max_value=10**9))
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=3, min_value=-(10**9), max_value=10**9))
 def test_a_decimal_is_a_whole_number_of_ticks_or_refused(price):
     thousandths = int(price * 1000)
     if thousandths % 250 == 0:
@@ -72,9 +73,22 @@ def test_any_text_is_read_or_refused_and_never_anything_else(text):
         assert ticks * CRUDE.tick_size == Decimal(text)
 
 
-@pytest.mark.parametrize(("value", "ticks"), [
-    ("521.0", 5210), ("521", 5210), (521, 5210), (521.0, 5210), (520.3, 5203), (Decimal("520.30"), 5203),
-    ("5.203E2", 5203), (-0.1, -1), ("-37.6", -376), (0, 0), ("-0", 0)])
+@pytest.mark.parametrize(
+    ("value", "ticks"),
+    [
+        ("521.0", 5210),
+        ("521", 5210),
+        (521, 5210),
+        (521.0, 5210),
+        (520.3, 5203),
+        (Decimal("520.30"), 5203),
+        ("5.203E2", 5203),
+        (-0.1, -1),
+        ("-37.6", -376),
+        (0, 0),
+        ("-0", 0),
+    ],
+)
 def test_a_price_may_come_as_text_integer_decimal_or_float(value, ticks):
     assert price_to_ticks(CRUDE, value) == ticks
 
@@ -93,20 +107,23 @@ def test_what_is_no_finite_number_is_refused(convert, field, unit, value):
     assert error.field == field and error.bound == "a finite number"
 
 
-@pytest.mark.parametrize(("convert", "field", "value", "bound"), [
-    (price_to_ticks, "price", "521.05", "a multiple of the tick size 0.1"),
-    (price_to_ticks, "price", 520.3000001, "a multiple of the tick size 0.1"),
-    (price_to_ticks, "price", 0.1 + 0.2, "a multiple of the tick size 0.1"),
-    (price_to_ticks, "price", "1E-400", "a multiple of the tick size 0.1"),
-    (amount_to_lots, "amount", 1500, "a multiple of the lot size 1000"),
-    (amount_to_lots, "amount", "999.999999999999999999999999999999999", "a multiple of the lot size 1000"),
-    (price_to_ticks, "price", LARGEST, f"within {LARGEST} tick sizes"),
-    (price_to_ticks, "price", "-1E30", f"within {LARGEST} tick sizes"),
-    (price_to_ticks, "price", "1E999990", f"within {LARGEST} tick sizes"),
-    (price_to_ticks, "price", "-1E999999", f"within {LARGEST} tick sizes"),
-    (price_to_ticks, "price", 1e300, f"within {LARGEST} tick sizes"),
-    (price_to_ticks, "price", "1E-999999", "a multiple of the tick size 0.1"),
-])
+@pytest.mark.parametrize(
+    ("convert", "field", "value", "bound"),
+    [
+        (price_to_ticks, "price", "521.05", "a multiple of the tick size 0.1"),
+        (price_to_ticks, "price", 520.3000001, "a multiple of the tick size 0.1"),
+        (price_to_ticks, "price", 0.1 + 0.2, "a multiple of the tick size 0.1"),
+        (price_to_ticks, "price", "1E-400", "a multiple of the tick size 0.1"),
+        (amount_to_lots, "amount", 1500, "a multiple of the lot size 1000"),
+        (amount_to_lots, "amount", "999.999999999999999999999999999999999", "a multiple of the lot size 1000"),
+        (price_to_ticks, "price", LARGEST, f"within {LARGEST} tick sizes"),
+        (price_to_ticks, "price", "-1E30", f"within {LARGEST} tick sizes"),
+        (price_to_ticks, "price", "1E999990", f"within {LARGEST} tick sizes"),
+        (price_to_ticks, "price", "-1E999999", f"within {LARGEST} tick sizes"),
+        (price_to_ticks, "price", 1e300, f"within {LARGEST} tick sizes"),
+        (price_to_ticks, "price", "1E-999999", "a multiple of the tick size 0.1"),
+    ],
+)
 def test_a_refusal_names_field_value_and_bound(convert, field, value, bound):
     error = refusal(convert, CRUDE, value)
     assert (error.field, error.value) == (field, value)

@@ -1,4 +1,5 @@
 """One served hub for all tests that need sockets."""
+
 import pathlib
 import subprocess
 import sys
@@ -10,8 +11,12 @@ import pytest
 def served(tmp_path_factory):
     """Address (host:port) of a hub in its own process."""
     folder = tmp_path_factory.mktemp("journal")
-    process = subprocess.Popen([sys.executable, "-m", "tests.gateway.served", str(folder)], stdout=subprocess.PIPE,
-                               cwd=pathlib.Path(__file__).parents[2], text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.gateway.served", str(folder)],
+        stdout=subprocess.PIPE,
+        cwd=pathlib.Path(__file__).parents[2],
+        text=True,
+    )
     try:
         yield next(f"127.0.0.1:{line.split()[1]}" for line in process.stdout if line.startswith("port "))
     finally:

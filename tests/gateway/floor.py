@@ -1,10 +1,11 @@
 """A trading floor without sockets: sessions around a real exchange, with a hand on the clock and on the batches.
 
-    floor = Floor()
-    alice = floor.session("alice")               # logged on as account 0; bob is account 1
-    alice.ask("private/buy", instrument_name="SC2701", amount=5, price="1.00")
-    with floor.one_batch(): ...                  # commands of several sessions become one durable batch
+floor = Floor()
+alice = floor.session("alice")               # logged on as account 0; bob is account 1
+alice.ask("private/buy", instrument_name="SC2701", amount=5, price="1.00")
+with floor.one_batch(): ...                  # commands of several sessions become one durable batch
 """
+
 import contextlib
 import json
 from collections.abc import Callable, Iterator
@@ -14,42 +15,65 @@ from typing import Any
 import numpy as np
 
 from exchange import Exchange
-from exchange.blotter import Blotter
-from exchange.marketdata import MarketData
-from exchange.settlements import Settlements
-from exchange.statement import Statements
-from exchange.surveillance import Surveillance
+from exchange.projections.blotter import Blotter
+from exchange.projections.marketdata import MarketData
+from exchange.projections.settlements import Settlements
+from exchange.projections.statement import Statements
+from exchange.projections.surveillance import Surveillance
 from gateway.auth import Auth, Credential
-from gateway.commands import Ticket
-from gateway.desk import Desk
-from gateway.feed import Feed
 from gateway.hub import Hub, Limits
-from gateway.session import Session
+from gateway.market.feed import Feed
+from gateway.rpc.desk import Desk
+from gateway.rpc.methods.orders import Ticket
+from gateway.rpc.session import Session
 from matching.codes import ALL
 from matching.records import COMMAND
 from tests.build import account, instrument, rows
 
 START = 1_795_399_483_000_000_000
-KEYS = [Credential("alice", "alice-secret", 0), Credential("bob", "bob-secret", 1),
-        Credential("carol", "carol-secret", 2), Credential("reader", "reader-secret", 0, "trade:read account:read"),
-        Credential("operator", "operator-secret", ALL, "operator")]
+KEYS = [
+    Credential("alice", "alice-secret", 0),
+    Credential("bob", "bob-secret", 1),
+    Credential("carol", "carol-secret", 2),
+    Credential("reader", "reader-secret", 0, "trade:read account:read"),
+    Credential("operator", "operator-secret", ALL, "operator"),
+]
 
 
 class Floor:
     """Everything behind the sockets. `now` is the only clock."""
 
-    def __init__(self, instruments: list[Any] | None = None, accounts: list[Any] | None = None,
-                 limits: Limits | None = None, day: Callable[[Exchange, Callable[[], int]], Any] | None = None,
-                 **settings: Any) -> None:
+    def __init__(
+        self,
+        instruments: list[Any] | None = None,
+        accounts: list[Any] | None = None,
+        limits: Limits | None = None,
+        day: Callable[[Exchange, Callable[[], int]], Any] | None = None,
+        **settings: Any,
+    ) -> None:
         self.now = START
-        exchange = Exchange(instruments or [instrument(), instrument("FU2701")],
-                            accounts or [account("alice"), account("bob"), account("carol")], max_orders=4096, **settings)
+        exchange = Exchange(
+            instruments or [instrument(), instrument("FU2701")],
+            accounts or [account("alice"), account("bob"), account("carol")],
+            max_orders=4096,
+            **settings,
+        )
         market, blotter = MarketData(exchange.instruments), Blotter(4096)
-        self.hub = Hub(exchange, None, blotter, market,
-                       Feed(exchange.instruments, market, exchange), Auth(KEYS), lambda: self.now, "floor", limits or Limits(),
-                       surveillance=Surveillance(exchange.instruments, exchange.accounts),
-                       statements=Statements(exchange.instruments, exchange.accounts, blotter), settlements=Settlements(),
-                       day=None if day is None else day(exchange, lambda: self.now))
+        self.hub = Hub(
+            exchange,
+            None,
+            blotter,
+            market,
+            Feed(exchange.instruments, market, exchange),
+            Auth(KEYS),
+            lambda: self.now,
+            "floor",
+            limits or Limits(),
+            surveillance=Surveillance(exchange.instruments, exchange.accounts),
+            statements=Statements(exchange.instruments, exchange.accounts, blotter),
+            settlements=Settlements(),
+            day=None if day is None else day(exchange, lambda: self.now),
+        )
         self.desk = Desk(self.hub)
         self.waiting: list[tuple[Session, bytes, Ticket]] = []
         self.held = False
@@ -82,9 +106,11 @@ class Floor:
             events = self.hub.exchange.apply(commands)
             at = 0
             for (session, _, ticket), block in zip(waiting, blocks, strict=True):
-                own = commands[at:at + len(block)]
+                own = commands[at : at + len(block)]
                 at += len(block)
-                theirs = events[(events["sequence"] >= own["sequence"][0]) & (events["sequence"] <= own["sequence"][-1])]
+                theirs = events[
+                    (events["sequence"] >= own["sequence"][0]) & (events["sequence"] <= own["sequence"][-1])
+                ]
                 self.desk.reports.expect(session, [ticket], own, theirs)
             self._publish(commands, events)
 
@@ -136,5 +162,8 @@ class Client:
 
     def notified(self, channel: str) -> list[Any]:
         """Data of the notifications of a channel so far."""
-        return [message["params"]["data"] for message in self.messages
-                if message.get("method") == "subscription" and message["params"]["channel"] == channel]
+        return [
+            message["params"]["data"]
+            for message in self.messages
+            if message.get("method") == "subscription" and message["params"]["channel"] == channel
+        ]

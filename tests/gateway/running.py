@@ -1,8 +1,9 @@
 """A whole hub behind real sockets: exchange, journal in a folder, runner, application and guarded server, in a thread.
 
-    with running(tmp_path) as hub:
-        with BinaryClient(hub.url, "alice", "alice-secret") as client: ...
+with running(tmp_path) as hub:
+    with BinaryClient(hub.url, "alice", "alice-secret") as client: ...
 """
+
 import asyncio
 import contextlib
 import os
@@ -15,17 +16,17 @@ from typing import Any
 import uvloop
 
 from exchange import Exchange
-from exchange.blotter import Blotter
-from exchange.journal import Journal
-from exchange.marketdata import MarketData
+from exchange.journal.journal import Journal
+from exchange.projections.blotter import Blotter
+from exchange.projections.marketdata import MarketData
 from exchange.runner import Runner
-from gateway.app import create_app
 from gateway.auth import Auth
-from gateway.feed import Feed
-from gateway.guard import Bounds
+from gateway.binary.rows import warm_up
 from gateway.hub import Hub
-from gateway.rows import warm_up
-from gateway.server import Server, serve
+from gateway.market.feed import Feed
+from gateway.wire.app import create_app
+from gateway.wire.guard import Bounds
+from gateway.wire.server import Server, serve
 from matching import Side
 from tests.build import account, enter, instrument, rows
 from tests.gateway.floor import KEYS
@@ -44,6 +45,7 @@ class Running:
     def inside(self, function: Callable[[], Any]) -> Any:
         async def run() -> Any:
             return function()
+
         return asyncio.run_coroutine_threadsafe(run(), self.loop).result(5)
 
     def eventually(self, condition: Callable[[], bool], seconds: float = 5) -> None:
@@ -75,8 +77,11 @@ def running(folder: os.PathLike[str], bounds: Bounds | None = None) -> Iterator[
 
 def _run(folder: str, bounds: Bounds, started: list, ready: threading.Event) -> None:
     async def main() -> None:
-        exchange = Exchange([instrument(), instrument("FU2701")], [account("alice"), account("bob"), account("carol")],
-                            max_orders=1 << 16)
+        exchange = Exchange(
+            [instrument(), instrument("FU2701")],
+            [account("alice"), account("bob"), account("carol")],
+            max_orders=1 << 16,
+        )
         journal, _ = Journal.open(folder)
         runner = Runner(exchange, journal, time.time_ns)
         _compile()

@@ -1,7 +1,8 @@
 """A whole hub as a process of its own, for clients with real sockets: journal with fsync, runner, gateway, no members.
 
-    python -m tests.gateway.served FOLDER        # prints `port N`, serves until it is terminated
+python -m tests.gateway.served FOLDER        # prints `port N`, serves until it is terminated
 """
+
 import asyncio
 import signal
 import sys
@@ -10,20 +11,20 @@ import time
 import uvloop
 
 from exchange import Account, Exchange
-from exchange.blotter import Blotter
 from exchange.catalogue import load_catalogue
-from exchange.journal import Journal
-from exchange.marketdata import MarketData
+from exchange.journal.journal import Journal
+from exchange.projections.blotter import Blotter
+from exchange.projections.marketdata import MarketData
+from exchange.projections.settlements import Settlements
+from exchange.projections.statement import Statements
+from exchange.projections.surveillance import Surveillance
 from exchange.runner import Runner
-from exchange.settlements import Settlements
-from exchange.statement import Statements
-from exchange.surveillance import Surveillance
-from gateway.app import Hub, Limits, create_app
 from gateway.auth import Auth, Credential
-from gateway.feed import Feed
-from gateway.guard import Bounds
-from gateway.server import serve
+from gateway.market.feed import Feed
 from gateway.serving import warm_up
+from gateway.wire.app import Hub, Limits, create_app
+from gateway.wire.guard import Bounds
+from gateway.wire.server import serve
 from matching.codes import ALL
 
 NAMES = ("alice", "bob", "carol", "dave")
@@ -31,19 +32,31 @@ NAMES = ("alice", "bob", "carol", "dave")
 
 async def main(folder: str) -> None:
     instruments = load_catalogue()
-    accounts = [Account(name=name, equity=10 ** 13) for name in NAMES]
-    warm_up(instruments, accounts)               # and from here on nothing may need compiling
+    accounts = [Account(name=name, equity=10**13) for name in NAMES]
+    warm_up(instruments, accounts)  # and from here on nothing may need compiling
     journal, _ = Journal.open(folder)
     exchange = Exchange(instruments, accounts, max_orders=1 << 14)
     market = MarketData(instruments)
     runner = Runner(exchange, journal, time.time_ns)
-    keys = [*(Credential(name, f"{name}-secret", account) for account, name in enumerate(NAMES)),
-            Credential("operator", "operator-secret", ALL, "operator")]
+    keys = [
+        *(Credential(name, f"{name}-secret", account) for account, name in enumerate(NAMES)),
+        Credential("operator", "operator-secret", ALL, "operator"),
+    ]
     blotter = Blotter(1 << 14)
-    hub = Hub(exchange, runner, blotter, market, Feed(instruments, market, exchange), Auth(keys), time.time_ns, "served",
-              Limits(heartbeat_seconds=1, public_per_second=1000, public_burst=1000),
-              surveillance=Surveillance(instruments, accounts), statements=Statements(instruments, accounts, blotter),
-              settlements=Settlements())
+    hub = Hub(
+        exchange,
+        runner,
+        blotter,
+        market,
+        Feed(instruments, market, exchange),
+        Auth(keys),
+        time.time_ns,
+        "served",
+        Limits(heartbeat_seconds=1, public_per_second=1000, public_burst=1000),
+        surveillance=Surveillance(instruments, accounts),
+        statements=Statements(instruments, accounts, blotter),
+        settlements=Settlements(),
+    )
     server = serve(create_app(hub), "127.0.0.1", 0, Bounds(connects_per_second=1000))
     await server.start()
     stopped = asyncio.Event()

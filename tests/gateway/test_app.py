@@ -1,5 +1,6 @@
 """The application over real sockets, in a process of its own, with journal and fsync: websocket, HTTP, what a lost
 connection leaves behind. What requests mean is tested without sockets in test_session.py."""
+
 import asyncio
 import contextlib
 import hashlib
@@ -55,8 +56,10 @@ async def client(served, key=None):
 
 def run(test):
     """Async tests without a plugin's settings."""
+
     def wrapped(served):
         asyncio.run(test(served))
+
     wrapped.__name__ = test.__name__
     return wrapped
 
@@ -68,7 +71,9 @@ def order(instrument="LU2701", amount=10, price=3964, **more):
 @run
 async def test_two_clients_trade_and_each_hears_of_it(served):
     async with client(served, "alice") as alice, client(served, "bob") as bob:
-        await alice.ask("private/subscribe", channels=["user.orders.any.any.raw", "user.trades.any.any.raw", "book.LU2701.raw"])
+        await alice.ask(
+            "private/subscribe", channels=["user.orders.any.any.raw", "user.trades.any.any.raw", "book.LU2701.raw"]
+        )
         assert (await alice.next("book.LU2701.raw"))["type"] == "snapshot"
         bought = await alice.ask("private/buy", **order(amount=30))
         assert (bought["order"]["order_state"], bought["order"]["amount"]) == ("open", 30)
@@ -85,8 +90,11 @@ async def test_many_orders_in_flight_are_answered_each_once_and_in_order(served)
     async with client(served, "carol") as carol:
         numbers = [next(ids) for _ in range(500)]
         for number in numbers:
-            await carol.socket.send(json.dumps({"id": number, "method": "private/buy", "params": order(
-                price=3900, client_order_id=f"n{number}")}))
+            await carol.socket.send(
+                json.dumps(
+                    {"id": number, "method": "private/buy", "params": order(price=3900, client_order_id=f"n{number}")}
+                )
+            )
         answers = [json.loads(await asyncio.wait_for(carol.socket.recv(), 20)) for _ in numbers]
         assert [answer["id"] for answer in answers] == numbers
         sequences = [answer["result"]["order"]["seq"] for answer in answers]
@@ -118,6 +126,7 @@ def test_cancel_on_disconnect_acts_on_a_lost_connection(served, how):
                     return
                 await asyncio.sleep(0.05)
             raise AssertionError("the order is still there")
+
     asyncio.run(test())
 
 
@@ -164,7 +173,8 @@ async def test_public_channels_need_no_key(served):
         assert [trade["price"] for trade in await one.next("trades.LU2701.100ms")] == [3960]
 
 
-# HTTP -----------------------------------------------------------------------------------------------------------------
+# HTTP ---------------------------------------------------------------------------------------------
+
 
 def get(served, path, **more):
     return httpx.get(f"http://{served}/api/v2/{path}", timeout=20, **more)
@@ -198,28 +208,50 @@ def test_post_takes_parameters_or_a_whole_request(served):
 
 
 def test_a_token_from_http_opens_private_methods(served):
-    answer = get(served, "public/auth", params={
-        "grant_type": "client_credentials", "client_id": "bob", "client_secret": "bob-secret"})
+    answer = get(
+        served,
+        "public/auth",
+        params={"grant_type": "client_credentials", "client_id": "bob", "client_secret": "bob-secret"},
+    )
     token = answer.json()["result"]["access_token"]
     answer = get(served, "private/get_account_summary?currency=CNY", headers={"authorization": f"Bearer {token}"})
     assert answer.json()["result"]["username"] == "bob"
 
 
-@pytest.mark.parametrize(("path", "status", "code", "field"), [
-    ("private/get_positions", 401, 13009, None), ("public/nonsense", 404, -32601, "method"), ("nonsense", 404, -32601, "method"),
-    ("public/get_order_book?instrument_name=XX", 400, 13020, "instrument_name"),
-    ("public/get_order_book?instrument_name=SC2701&depth=many", 400, -32602, "depth"),
-    ("public/get_order_book?instrument_name=SC2701&instrument_name=SC2702", 400, -32602, "instrument_name"),
-    ("public/subscribe?channels=x", 400, 10030, "method"), ("public/set_heartbeat?interval=10", 400, 10030, "method")])
+@pytest.mark.parametrize(
+    ("path", "status", "code", "field"),
+    [
+        ("private/get_positions", 401, 13009, None),
+        ("public/nonsense", 404, -32601, "method"),
+        ("nonsense", 404, -32601, "method"),
+        ("public/get_order_book?instrument_name=XX", 400, 13020, "instrument_name"),
+        ("public/get_order_book?instrument_name=SC2701&depth=many", 400, -32602, "depth"),
+        ("public/get_order_book?instrument_name=SC2701&instrument_name=SC2702", 400, -32602, "instrument_name"),
+        ("public/subscribe?channels=x", 400, 10030, "method"),
+        ("public/set_heartbeat?interval=10", 400, 10030, "method"),
+    ],
+)
 def test_http_refuses_with_a_status_and_a_body_that_names_the_field(served, path, status, code, field):
     answer = get(served, path)
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["data"].get("field")) == (status, code, field)
 
 
-@pytest.mark.parametrize("body", [b"x", b"[]", b"7", b'{"a":1}', b'{"order_id":"1","order_id":"2"}', b'{"order_id":"1"} {}',
-                                  b'{"order_id":"1"},"method":"private/cancel_all"', b'{"method":"private/cancel_all"}',
-                                  b'{"order_id":' + b"[" * 8_000, b'{"order_id":"\xff"}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"x",
+        b"[]",
+        b"7",
+        b'{"a":1}',
+        b'{"order_id":"1","order_id":"2"}',
+        b'{"order_id":"1"} {}',
+        b'{"order_id":"1"},"method":"private/cancel_all"',
+        b'{"method":"private/cancel_all"}',
+        b'{"order_id":' + b"[" * 8_000,
+        b'{"order_id":"\xff"}',
+    ],
+)
 def test_a_body_that_is_not_the_parameters_is_refused(served, body):
     answer = httpx.post(f"http://{served}/api/v2/private/cancel", content=body, auth=("bob", "bob-secret"), timeout=20)
     assert answer.status_code == 400 and "error" in answer.json()
@@ -249,6 +281,7 @@ def test_the_documented_schema_lists_every_http_method_once(served):
 
 
 # The trading day.
+
 
 @run
 async def test_a_stop_waits_and_is_triggered_over_the_socket(served):
@@ -284,7 +317,9 @@ async def test_an_operator_halts_an_instrument_and_everybody_hears_of_it(served)
 
 def test_operators_work_over_http_too_and_traders_do_not(served):
     def ask(key, **params):
-        return httpx.get(f"http://{served}/api/v2/operator/set_phase", params=params, timeout=20, auth=(key, f"{key}-secret"))
+        return httpx.get(
+            f"http://{served}/api/v2/operator/set_phase", params=params, timeout=20, auth=(key, f"{key}-secret")
+        )
 
     refused = ask("alice", instrument_name="PG2701", phase="break")
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, 13021)
@@ -304,7 +339,9 @@ def test_a_statement_is_a_page_and_a_file_of_its_own(served):
     assert ended.json()["result"]["events"][-1]["event"] == "day_ended"
     page, table = (get_file(f"private/statement.{form}", "dave") for form in ("html", "csv"))
     assert page.headers["content-type"].startswith("text/html") and "dave" in page.text
-    assert table.headers["content-type"].startswith("text/csv") and "statement.csv" in table.headers["content-disposition"]
+    assert (
+        table.headers["content-type"].startswith("text/csv") and "statement.csv" in table.headers["content-disposition"]
+    )
     assert table.text.splitlines()[1].split(",")[:3] == ["account", "", "dave"]
     hub = get_file("operator/statement.csv", "operator")
     assert hub.text.splitlines()[1].startswith("hub,")
@@ -317,8 +354,11 @@ def test_a_statement_is_a_page_and_a_file_of_its_own(served):
 
 # Frames, by hand.
 
+
 def frame(kind: int, data: bytes, fin: bool = True) -> bytes:
-    head = bytes((fin << 7 | kind,)) + (bytes((0x80 | len(data),)) if len(data) < 126 else b"\xfe" + len(data).to_bytes(2, "big"))
+    head = bytes((fin << 7 | kind,)) + (
+        bytes((0x80 | len(data),)) if len(data) < 126 else b"\xfe" + len(data).to_bytes(2, "big")
+    )
     return head + b"mask" + bytes(byte ^ b"mask"[at % 4] for at, byte in enumerate(data))
 
 
@@ -331,8 +371,10 @@ def bare(served, *sent: bytes) -> bytes:
     host, _, port = served.partition(":")
     with socket.create_connection((host, int(port)), timeout=10) as wire:
         wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        handshake = (b"GET /ws/api/v2 HTTP/1.1\r\nHost: hub\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+        handshake = (
+            b"GET /ws/api/v2 HTTP/1.1\r\nHost: hub\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
         wire.sendall(handshake)
         got = b""
         while not got.endswith(b"\r\n\r\n"):
@@ -361,23 +403,39 @@ def test_frames_of_one_read_are_answered_in_order_before_the_close_frame_is(serv
 
 def test_frames_may_be_cut_anywhere(served):
     sent = frame(1, question(1)) + frame(1, question(2, more=200)) + frame(9, b"ping") + frame(1, question(3)) + GOODBYE
-    got = bare(served, *(sent[at:at + 1] for at in range(len(sent))))
+    got = bare(served, *(sent[at : at + 1] for at in range(len(sent))))
     assert answered(got) == [1, 2, 3]
     assert b"\x8a\x04ping" in got
 
 
 def test_fragments_and_whole_frames_may_follow_each_other(served):
     halves = question(2)[:9], question(2)[9:]
-    got = bare(served, frame(1, question(1)) + frame(1, halves[0], fin=False) + frame(9, b"ping") + frame(0, halves[1])
-               + frame(1, question(3)), frame(1, question(4)) + GOODBYE)
+    got = bare(
+        served,
+        frame(1, question(1))
+        + frame(1, halves[0], fin=False)
+        + frame(9, b"ping")
+        + frame(0, halves[1])
+        + frame(1, question(3)),
+        frame(1, question(4)) + GOODBYE,
+    )
     assert answered(got) == [1, 2, 3, 4]
     assert b"\x8a\x04ping" in got
 
 
-@pytest.mark.parametrize("bad, code", [
-    (frame(1, b"\xff\xfe"), 1007), (frame(1, bytes(5_000)), 1009), (frame(3, b"data"), 1002), (frame(9, bytes(126)), 1002),
-    (b"\x81\x02hi", 1002), (frame(0x41, b"hi"), 1002), (frame(0, b"hi"), 1002)],
-    ids=["not UTF-8", "too long", "opcode 3", "long ping", "unmasked", "reserved bit", "lone continuation"])
+@pytest.mark.parametrize(
+    "bad, code",
+    [
+        (frame(1, b"\xff\xfe"), 1007),
+        (frame(1, bytes(5_000)), 1009),
+        (frame(3, b"data"), 1002),
+        (frame(9, bytes(126)), 1002),
+        (b"\x81\x02hi", 1002),
+        (frame(0x41, b"hi"), 1002),
+        (frame(0, b"hi"), 1002),
+    ],
+    ids=["not UTF-8", "too long", "opcode 3", "long ping", "unmasked", "reserved bit", "lone continuation"],
+)
 def test_a_frame_that_breaks_the_protocol_ends_the_connection_after_what_came_before_it(served, bad, code):
     got = bare(served, frame(1, question(1)) + bad + frame(1, question(2)))
     assert answered(got) == [1]

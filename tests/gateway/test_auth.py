@@ -1,4 +1,5 @@
 """Keys, signatures, tokens and guessers. The clock is an argument, so every window is tested at its edges."""
+
 import base64
 import hashlib
 import hmac
@@ -6,8 +7,8 @@ import hmac
 import pytest
 
 from gateway.auth import Auth, Credential
-from gateway.messages import Refused
-from gateway.requests import Auth as Request
+from gateway.rpc.requests import Auth as Request
+from gateway.text.messages import Refused
 
 MS, SECOND = 1_000_000, 1_000_000_000
 NOW = 1_795_399_483_000 * MS
@@ -24,8 +25,14 @@ def sign(text, secret=SECRET):
 
 
 def signed(timestamp=NOW // MS, nonce="n", data="", key=KEY, secret=SECRET, signature=None):
-    return Request(grant_type="client_signature", client_id=key, timestamp=timestamp, nonce=nonce, data=data,
-                   signature=signature or sign(f"{timestamp}\n{nonce}\n{data}", secret))
+    return Request(
+        grant_type="client_signature",
+        client_id=key,
+        timestamp=timestamp,
+        nonce=nonce,
+        data=data,
+        signature=signature or sign(f"{timestamp}\n{nonce}\n{data}", secret),
+    )
 
 
 def secret(value=SECRET, key=KEY, **more):
@@ -38,13 +45,21 @@ def refusal(call, *arguments):
     return refused.value
 
 
-def header(method="GET", target=b"/api/v2/private/buy?amount=1", body=b"", timestamp=NOW // MS, nonce="7", key=KEY,
-           secret=SECRET):
+def header(
+    method="GET",
+    target=b"/api/v2/private/buy?amount=1",
+    body=b"",
+    timestamp=NOW // MS,
+    nonce="7",
+    key=KEY,
+    secret=SECRET,
+):
     text = f"{timestamp}\n{nonce}\n{method}\n{target.decode()}\n{body.decode()}\n"
     return f"deri-hmac-sha256 id={key},ts={timestamp},sig={sign(text, secret)},nonce={nonce}"
 
 
-# Logging on -----------------------------------------------------------------------------------------------------------
+# Logging on ---------------------------------------------------------------------------------------
+
 
 def test_a_secret_logs_on(auth):
     grant = auth.log_on(secret(), NOW, HERE)
@@ -56,21 +71,35 @@ def test_a_signature_logs_on(auth):
     assert auth.log_on(signed(data="anything"), NOW, HERE).credential.client_id == KEY
 
 
-@pytest.mark.parametrize("request_", [
-    secret("wrong"), secret(SECRET, "nobody"), secret(SECRET, "Demo"), signed(secret="wrong"), signed(key="nobody"),
-    signed(signature="00" * 32), signed(signature="x"), signed(signature="\u00fc" * 64)])
+@pytest.mark.parametrize(
+    "request_",
+    [
+        secret("wrong"),
+        secret(SECRET, "nobody"),
+        secret(SECRET, "Demo"),
+        signed(secret="wrong"),
+        signed(key="nobody"),
+        signed(signature="00" * 32),
+        signed(signature="x"),
+        signed(signature="\u00fc" * 64),
+    ],
+)
 def test_unknown_key_wrong_secret_and_wrong_signature_are_told_the_same(auth, request_):
     refused = refusal(auth.log_on, request_, NOW, HERE)
     assert (refused.code, refused.message) == (13004, "invalid_credentials")
     assert str(refused) == str(refusal(auth.log_on, secret("another"), NOW, HERE))
 
 
-@pytest.mark.parametrize(("request_", "field"), [
-    (Request(grant_type="client_credentials", client_id=KEY), "client_secret"),
-    (Request(grant_type="client_credentials", client_secret=SECRET), "client_id"),
-    (Request(grant_type="client_signature", client_id=KEY, timestamp=1), "signature"),
-    (Request(grant_type="client_signature", client_id=KEY, signature="x"), "timestamp"),
-    (Request(grant_type="refresh_token"), "refresh_token")])
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (Request(grant_type="client_credentials", client_id=KEY), "client_secret"),
+        (Request(grant_type="client_credentials", client_secret=SECRET), "client_id"),
+        (Request(grant_type="client_signature", client_id=KEY, timestamp=1), "signature"),
+        (Request(grant_type="client_signature", client_id=KEY, signature="x"), "timestamp"),
+        (Request(grant_type="refresh_token"), "refresh_token"),
+    ],
+)
 def test_what_is_missing_is_told_by_name(auth, request_, field):
     assert refusal(auth.log_on, request_, NOW, HERE).data["field"] == field
 
@@ -80,7 +109,7 @@ def test_clocks_may_differ_by_the_window(auth, skew_ms):
     assert auth.log_on(signed(NOW // MS + skew_ms), NOW, HERE)
 
 
-@pytest.mark.parametrize(("skew_ms", "told"), [(-5001, "-5.001 s"), (6000, "+6.000 s"), (-10**9, "-1000000.000 s")])
+@pytest.mark.parametrize(("skew_ms", "told"), [(-5001, "-5.001 s"), (6000, "+6.000 s"), (-(10**9), "-1000000.000 s")])
 def test_beyond_the_window_the_refusal_tells_the_skew(auth, skew_ms, told):
     refused = refusal(auth.log_on, signed(NOW // MS + skew_ms), NOW, HERE)
     assert (refused.code, refused.data["field"]) == (13004, "timestamp") and told in str(refused)
@@ -112,13 +141,20 @@ def test_a_scope_may_be_narrowed_and_never_widened(auth):
     reader = auth.log_on(secret("other", "reader", scope="trade:read_write trade:read"), NOW, HERE).credential
     assert reader.scope == "trade:read"
     assert auth.log_on(secret(scope="connection"), NOW, HERE).credential.may("trade:read_write")
-    assert auth.log_on(secret(scope="account:read_write,trade:read"), NOW, HERE).credential.scope == "account:read trade:read"
+    assert (
+        auth.log_on(secret(scope="account:read_write,trade:read"), NOW, HERE).credential.scope
+        == "account:read trade:read"
+    )
 
 
-@pytest.mark.parametrize(("scope", "code", "bound"), [
-    ("trade:reed", -32602, "account:read trade:read trade:read_write operator"),
-    ("trade:read read_only", -32602, "account:read trade:read trade:read_write operator"),
-    ("operator", 13021, "account:read trade:read_write")])
+@pytest.mark.parametrize(
+    ("scope", "code", "bound"),
+    [
+        ("trade:reed", -32602, "account:read trade:read trade:read_write operator"),
+        ("trade:read read_only", -32602, "account:read trade:read trade:read_write operator"),
+        ("operator", 13021, "account:read trade:read_write"),
+    ],
+)
 def test_who_asks_for_a_scope_that_cannot_be_had_gets_no_token(auth, scope, code, bound):
     """Least of all one with all that the key may do."""
     with pytest.raises(Refused) as refused:
@@ -126,7 +162,8 @@ def test_who_asks_for_a_scope_that_cannot_be_had_gets_no_token(auth, scope, code
     assert (refused.value.code, refused.value.data["field"], refused.value.data["bound"]) == (code, "scope", bound)
 
 
-# Tokens ---------------------------------------------------------------------------------------------------------------
+# Tokens -------------------------------------------------------------------------------------------
+
 
 def bearer(auth, token, now):
     return auth.of_header(f"Bearer {token}", "GET", b"/", b"", now, HERE)
@@ -155,7 +192,10 @@ def test_a_refresh_token_gives_new_tokens_once_and_is_no_access_token(auth):
     assert again.credential.scope == "trade:read" and bearer(auth, again.access_token, NOW + 1000 * SECOND)
     assert refusal(auth.log_on, renew, NOW + 1001 * SECOND, HERE).code == 13009
     assert refusal(bearer, auth, again.refresh_token, NOW + 1000 * SECOND).code == 13009
-    assert refusal(auth.log_on, Request(grant_type="refresh_token", refresh_token=again.access_token), NOW, HERE).code == 13009
+    assert (
+        refusal(auth.log_on, Request(grant_type="refresh_token", refresh_token=again.access_token), NOW, HERE).code
+        == 13009
+    )
 
 
 def test_neither_tokens_nor_secrets_are_kept_or_shown_in_clear(auth):
@@ -164,7 +204,8 @@ def test_neither_tokens_nor_secrets_are_kept_or_shown_in_clear(auth):
     assert SECRET not in repr(auth._credentials)
 
 
-# HTTP -----------------------------------------------------------------------------------------------------------------
+# HTTP ---------------------------------------------------------------------------------------------
+
 
 def test_a_signed_header_counts_for_exactly_its_request(auth):
     target = b"/api/v2/private/buy?amount=1"
@@ -178,13 +219,28 @@ def test_a_signed_header_is_taken_once_and_within_the_window(auth):
     target = b"/api/v2/private/buy?amount=1"
     auth.of_header(header(), "GET", target, b"", NOW, HERE)
     assert refusal(auth.of_header, header(), "GET", target, b"", NOW, HERE).data["field"] == "nonce"
-    assert refusal(auth.of_header, header(timestamp=NOW // MS - 6000), "GET", target, b"", NOW, HERE).data["field"] == "timestamp"
+    assert (
+        refusal(auth.of_header, header(timestamp=NOW // MS - 6000), "GET", target, b"", NOW, HERE).data["field"]
+        == "timestamp"
+    )
 
 
-@pytest.mark.parametrize(("text", "code"), [
-    ("", 13009), ("Digest x", 13009), ("Bearer x", 13009), ("Bearer", 13009), ("Basic !!", 13004), ("Basic /w==", 13004),
-    ("Basic " + base64.b64encode(b"demo").decode(), 13004), ("deri-hmac-sha256", -32602), ("deri-hmac-sha256 id=demo", -32602),
-    ("deri-hmac-sha256 id=demo,ts=x,sig=y", 13004), ("deri-hmac-sha256 id=demo,ts=\u0661,sig=y", 13004)])
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", 13009),
+        ("Digest x", 13009),
+        ("Bearer x", 13009),
+        ("Bearer", 13009),
+        ("Basic !!", 13004),
+        ("Basic /w==", 13004),
+        ("Basic " + base64.b64encode(b"demo").decode(), 13004),
+        ("deri-hmac-sha256", -32602),
+        ("deri-hmac-sha256 id=demo", -32602),
+        ("deri-hmac-sha256 id=demo,ts=x,sig=y", 13004),
+        ("deri-hmac-sha256 id=demo,ts=\u0661,sig=y", 13004),
+    ],
+)
 def test_a_header_that_proves_nothing_is_refused(auth, text, code):
     assert refusal(auth.of_header, text, "GET", b"/", b"", NOW, HERE).code == code
 
@@ -194,7 +250,8 @@ def test_basic_carries_key_and_secret(auth):
     assert auth.of_header(text, "GET", b"/", b"", NOW, HERE).client_id == KEY
 
 
-# Guessers -------------------------------------------------------------------------------------------------------------
+# Guessers -----------------------------------------------------------------------------------------
+
 
 def test_ten_failures_lock_the_key_for_a_minute_for_that_address_only(auth):
     for _ in range(10):
@@ -227,9 +284,13 @@ def test_what_strangers_can_make_the_hub_remember_is_bounded():
     assert len(auth._failures) <= 100 and len(auth._tokens) <= 100
 
 
-@pytest.mark.parametrize("make", [
-    lambda: Credential("k", "s", 0, "trade:everything"),
-    lambda: Auth([Credential("k", "s", 0), Credential("k", "t", 1)])])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Credential("k", "s", 0, "trade:everything"),
+        lambda: Auth([Credential("k", "s", 0), Credential("k", "t", 1)]),
+    ],
+)
 def test_keys_that_contradict_are_refused_with_their_name(make):
     with pytest.raises(ValueError, match="k|client_id"):
         make()

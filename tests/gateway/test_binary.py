@@ -3,6 +3,7 @@
 The expected events come from the exchange itself, run beside it on the same rows: what the session must do is hand
 over the right ones, to the right account, once, in order.
 """
+
 import json
 import socket
 import time
@@ -19,7 +20,9 @@ from websockets.sync.client import connect
 from exchange import Account, Exchange, Instrument
 from exchange.runner import Runner
 from gateway.auth import Auth, Credential
-from gateway.binary import (
+from gateway.binary.rows import Dealer, stamp
+from gateway.binary.schema import schema
+from gateway.binary.session import (
     HUB_STOPS,
     MAX_ROWS,
     AccountFeed,
@@ -30,25 +33,29 @@ from gateway.binary import (
     describe,
 )
 from gateway.client import BinaryClient, ConnectionLost, HubError
-from gateway.guard import Bounds
-from gateway.requests import Auth as AuthRequest
-from gateway.rows import Dealer, stamp
-from gateway.schema import schema
+from gateway.rpc.requests import Auth as AuthRequest
+from gateway.wire.guard import Bounds
 from matching import ALL, COMMAND, EVENT, CommandKind, EventKind, Flag, OrderType, Reason, Side, TimeInForce
 from matching.codes import RESTING_OFFSET, Limit, Scope
 from matching.invariants import check_book
 from tests.gateway.running import running
 
-KEYS = [Credential("alice", "a-secret", account=0), Credential("bob", "b-secret", account=1),
-        Credential("carol", "c-secret", account=2), Credential("reader", "r-secret", account=0, scope="trade:read"),
-        Credential("blind", "x-secret", account=0, scope="account:read")]
+KEYS = [
+    Credential("alice", "a-secret", account=0),
+    Credential("bob", "b-secret", account=1),
+    Credential("carol", "c-secret", account=2),
+    Credential("reader", "r-secret", account=0, scope="trade:read"),
+    Credential("blind", "x-secret", account=0, scope="account:read"),
+]
 DEFAULT = BinaryLimits()
 ROW = COMMAND.itemsize
 
 
 def instruments():
-    return [Instrument(symbol=symbol, tick_size=Decimal("0.1"), lot_size=Decimal(1000), price_floor=0,
-                       price_ceiling=1000) for symbol in ("SC2701", "FU2701")]
+    return [
+        Instrument(symbol=symbol, tick_size=Decimal("0.1"), lot_size=Decimal(1000), price_floor=0, price_ceiling=1000)
+        for symbol in ("SC2701", "FU2701")
+    ]
 
 
 class Hub:
@@ -75,8 +82,9 @@ class Member:
         self.session = BinarySession(number, self.log_on, lambda who: describe(hub.exchange, who), limits)
         self.frames = []
         secret = next(credential.client_secret for credential in KEYS if credential.client_id == key)
-        self.answer = self.session.receive(json.dumps(
-            {"method": "auth", "client_id": key, "client_secret": secret} | options))
+        self.answer = self.session.receive(
+            json.dumps({"method": "auth", "client_id": key, "client_secret": secret} | options)
+        )
         if self.session.credential:
             AccountFeed.of(hub).watch(self.session.credential.account, self.deliver)
 
@@ -115,8 +123,14 @@ def rows(*orders):
 
 
 def enter(side, price, quantity, **more):
-    return {"kind": CommandKind.ENTER, "side": side, "order_type": OrderType.LIMIT, "time_in_force": TimeInForce.GTC,
-            "price": price, "quantity": quantity} | more
+    return {
+        "kind": CommandKind.ENTER,
+        "side": side,
+        "order_type": OrderType.LIMIT,
+        "time_in_force": TimeInForce.GTC,
+        "price": price,
+        "quantity": quantity,
+    } | more
 
 
 def buy(price, quantity, **more):
@@ -139,6 +153,7 @@ def hub():
 
 # Logging on and off.
 
+
 def test_the_first_answer_tells_account_instruments_layouts_and_sequence(hub):
     Member(hub, "bob").send(rows(buy(10, 1)))
     hub.run()
@@ -148,8 +163,15 @@ def test_the_first_answer_tells_account_instruments_layouts_and_sequence(hub):
     assert np.dtype([tuple(field) for field in told["command"]]).itemsize == COMMAND.itemsize == 112
     assert np.dtype([tuple(field) for field in told["event"]]).fields.keys() == EVENT.fields.keys()
     assert told["instruments"][1] == {
-        "index": 1, "symbol": "FU2701", "tick_size": "0.1", "lot_size": "1000", "price_floor": 0, "price_ceiling": 1000,
-        "currency": "CNY", "unit": "unit"}
+        "index": 1,
+        "symbol": "FU2701",
+        "tick_size": "0.1",
+        "lot_size": "1000",
+        "price_floor": 0,
+        "price_ceiling": 1000,
+        "currency": "CNY",
+        "unit": "unit",
+    }
     assert told["cancel_on_disconnect"] is False
 
 
@@ -158,9 +180,21 @@ def test_rows_before_logging_on_close_the_connection(hub):
     assert session.receive(rows(buy(10, 1)).tobytes()) == [Close(1008, "authenticate first")]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"method":"auth"}', '{"method":"auth","client_id":"alice"}',
-                                  '{"method":"auth","client_id":1,"client_secret":"x"}', '{"method":"login"}',
-                                  '{"method":"auth","client_id":"a","client_secret":"b","more":1}', "[" * 3000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"method":"auth"}',
+        '{"method":"auth","client_id":"alice"}',
+        '{"method":"auth","client_id":1,"client_secret":"x"}',
+        '{"method":"login"}',
+        '{"method":"auth","client_id":"a","client_secret":"b","more":1}',
+        "[" * 3000,
+    ],
+)
 def test_a_first_message_that_is_no_log_on_is_told_and_closes(hub, text):
     refusal, close = BinarySession(1, Member(hub, "alice").log_on, lambda who: {}).receive(text)
     assert json.loads(refusal.data)["error"]["code"] == -32600
@@ -196,10 +230,13 @@ def test_logging_on_twice_and_other_texts_are_errors_that_keep_the_session(hub):
 
 # Frames.
 
+
 def test_the_hub_writes_account_and_session_into_every_row_and_changes_nothing_else(hub):
     bob = Member(hub, "bob", number=42)
-    sent = rows(buy(10, 1, account=2, session=9, sequence=77, time=5, client_order_id=b"a"),
-                sell(20, 3, account=-1, instrument=1, flags=1))
+    sent = rows(
+        buy(10, 1, account=2, session=9, sequence=77, time=5, client_order_id=b"a"),
+        sell(20, 3, account=-1, instrument=1, flags=1),
+    )
     before = sent.tobytes()
     (action,) = bob.send(sent)
     assert action.commands["account"].tolist() == [1, 1] and action.commands["session"].tolist() == [42, 42]
@@ -208,8 +245,10 @@ def test_the_hub_writes_account_and_session_into_every_row_and_changes_nothing_e
     assert sent.tobytes() == before
 
 
-@pytest.mark.parametrize("size, code", [(0, 1003), (1, 1003), (111, 1003), (113, 1003), (112 * MAX_ROWS + 1, 1003),
-                                        (112 * (MAX_ROWS + 1), 1009)])
+@pytest.mark.parametrize(
+    "size, code",
+    [(0, 1003), (1, 1003), (111, 1003), (113, 1003), (112 * MAX_ROWS + 1, 1003), (112 * (MAX_ROWS + 1), 1009)],
+)
 def test_a_frame_that_is_not_so_many_whole_rows_closes(hub, size, code):
     (close,) = Member(hub, "alice").session.receive(bytes(size))
     assert close.code == code and close.reason
@@ -223,17 +262,34 @@ def test_the_largest_frame_is_taken(hub):
     assert alice.events()["event_id"].tolist() == list(range(1, MAX_ROWS + 1))
 
 
-@pytest.mark.parametrize("field, value", [
-    ("kind", 0), ("kind", 6), ("kind", CommandKind.PHASE), ("kind", CommandKind.KILL_SWITCH), ("kind", CommandKind.CASH),
-    ("kind", 255), ("client_order_id", b"caf\xe9"), ("client_order_id", b"a\x01"), ("client_order_id", b"a\0b"),
-    ("client_order_id", b"\0b"), ("client_order_id", b"tab\t"), ("client_order_id", b"\x7f")])
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("kind", 0),
+        ("kind", 6),
+        ("kind", CommandKind.PHASE),
+        ("kind", CommandKind.KILL_SWITCH),
+        ("kind", CommandKind.CASH),
+        ("kind", 255),
+        ("client_order_id", b"caf\xe9"),
+        ("client_order_id", b"a\x01"),
+        ("client_order_id", b"a\0b"),
+        ("client_order_id", b"\0b"),
+        ("client_order_id", b"tab\t"),
+        ("client_order_id", b"\x7f"),
+    ],
+)
 def test_one_row_that_no_trader_can_mean_refuses_its_whole_frame_by_name(hub, field, value):
     alice = Member(hub, "alice")
     bad = rows(*[buy(10, 1, client_order_id=b"fine")] * 5)
     bad[field][3] = value
     error = error_of(alice.send(bad))
     assert (error["code"], error["data"]["row"], error["data"]["field"]) == (-32602, 3, field)
-    assert "bound" in error["data"] and "value" in error["data"] and error["data"]["text"].startswith(f"row 3: {field} is ")
+    assert (
+        "bound" in error["data"]
+        and "value" in error["data"]
+        and error["data"]["text"].startswith(f"row 3: {field} is ")
+    )
     assert hub.runner.step() == 0 and alice.session.rows_in_flight == 0
     alice.send(rows(buy(10, 1)))
     assert len(hub.run()) == 1
@@ -250,25 +306,36 @@ def test_what_the_book_refuses_is_a_rejected_event_of_that_row_alone(hub):
     hub.run()
     received = alice.events()
     assert received["kind"].tolist() == [EventKind.ACCEPTED, *[EventKind.REJECTED] * 3, EventKind.ACCEPTED]
-    assert received["reason"][1:4].tolist() == [Reason.PRICE_ABOVE_BAND, Reason.INVALID_QUANTITY, Reason.UNKNOWN_INSTRUMENT]
+    assert received["reason"][1:4].tolist() == [
+        Reason.PRICE_ABOVE_BAND,
+        Reason.INVALID_QUANTITY,
+        Reason.UNKNOWN_INSTRUMENT,
+    ]
     assert received["account"].tolist() == [0] * 5
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.binary(min_size=ROW, max_size=ROW * 8).map(lambda data: data[:len(data) // ROW * ROW]), st.booleans())
+@given(st.binary(min_size=ROW, max_size=ROW * 8).map(lambda data: data[: len(data) // ROW * ROW]), st.booleans())
 def test_no_bytes_whatever_break_the_hub(data, tame):
     hub = Hub()
     alice = Member(hub, "alice")
     sent = np.frombuffer(data, COMMAND).copy()
     sent["kind"] = sent["kind"] % 5 + 1
     sent["client_order_id"] = b""
-    if tame:                                     # closer to orders, so that some get into the book
+    if tame:  # closer to orders, so that some get into the book
         sent["instrument"] %= 2
         sent["side"] = sent["side"] % 2 + 1
         sent["order_type"] = OrderType.LIMIT
         sent["price"] %= 1001
         sent["flags"] &= 3
-        for field in ("trigger_price", "display_quantity", "minimum_quantity", "expire_date", "counterparty", "order_id"):
+        for field in (
+            "trigger_price",
+            "display_quantity",
+            "minimum_quantity",
+            "expire_date",
+            "counterparty",
+            "order_id",
+        ):
             sent[field] = 0
     (action,) = alice.send(sent)
     assert isinstance(action, Submit)
@@ -281,12 +348,22 @@ def test_no_bytes_whatever_break_the_hub(data, tame):
 def test_conditional_rows_and_takes_reach_the_book_which_judges_them(hub):
     """RULEBOOK 2.9, 2.11: a parked order says so, an iceberg tells what it shows; no offer is there to take."""
     alice = Member(hub, "alice")
-    alice.send(rows(enter(Side.BUY, 600, 5, order_type=OrderType.STOP_LIMIT, trigger_price=550),
-                    sell(700, 10, display_quantity=2), {"kind": CommandKind.TAKE, "order_id": 2, "quantity": 1}))
+    alice.send(
+        rows(
+            enter(Side.BUY, 600, 5, order_type=OrderType.STOP_LIMIT, trigger_price=550),
+            sell(700, 10, display_quantity=2),
+            {"kind": CommandKind.TAKE, "order_id": 2, "quantity": 1},
+        )
+    )
     hub.run()
     parked, iceberg, shown, refused = alice.events()
     assert (parked.kind, parked["flags"], parked.resting_price) == (EventKind.ACCEPTED, Flag.PARKED, 550)
-    assert (iceberg.kind, iceberg.quantity, shown.kind, shown.quantity) == (EventKind.ACCEPTED, 10, EventKind.DISPLAYED, 2)
+    assert (iceberg.kind, iceberg.quantity, shown.kind, shown.quantity) == (
+        EventKind.ACCEPTED,
+        10,
+        EventKind.DISPLAYED,
+        2,
+    )
     assert refused.kind == EventKind.REJECTED and refused.sequence == 3
 
 
@@ -298,7 +375,11 @@ def test_on_a_full_disk_a_frame_with_an_order_is_refused_and_cancels_pass(hub):
     for kind in (CommandKind.ENTER, CommandKind.AMEND, CommandKind.TAKE):
         error = error_of(alice.send(rows({"kind": CommandKind.CANCEL, "order_id": 1}, {"kind": kind})))
         assert (error["code"], error["data"]["reason"], error["data"]["row"], error["data"]["field"]) == (
-            11051, "disk_space", 1, "kind")
+            11051,
+            "disk_space",
+            1,
+            "kind",
+        )
     assert hub.runner.step() == 0
     alice.send(rows({"kind": CommandKind.CANCEL, "order_id": 1}, {"kind": CommandKind.MASS_CANCEL, "instrument": ALL}))
     assert (hub.run()["kind"] == EventKind.CANCELED).sum() == 2
@@ -307,6 +388,7 @@ def test_on_a_full_disk_a_frame_with_an_order_is_refused_and_cancels_pass(hub):
 
 
 # Events to their owners.
+
 
 def test_both_sides_of_a_trade_hear_of_it_and_neither_learns_who_the_other_is(hub):
     alice, bob, carol = (Member(hub, name) for name in ("alice", "bob", "carol"))
@@ -359,11 +441,21 @@ def test_any_flow_gives_each_account_exactly_its_events_in_order(hub):
     random = np.random.default_rng(20261123)
     everything, received = [], [[], [], []]
     for _ in range(60):
-        for member in random.permutation(3)[:random.integers(1, 4)]:
-            orders = [enter(int(random.integers(1, 3)), int(random.integers(95, 106)), int(random.integers(1, 5)),
-                            instrument=int(random.integers(0, 2))) for _ in range(int(random.integers(1, 40)))]
-            members[member].send(rows(*orders, {"kind": CommandKind.MASS_CANCEL, "instrument": ALL})
-                                 if random.integers(0, 10) == 0 else rows(*orders))
+        for member in random.permutation(3)[: random.integers(1, 4)]:
+            orders = [
+                enter(
+                    int(random.integers(1, 3)),
+                    int(random.integers(95, 106)),
+                    int(random.integers(1, 5)),
+                    instrument=int(random.integers(0, 2)),
+                )
+                for _ in range(int(random.integers(1, 40)))
+            ]
+            members[member].send(
+                rows(*orders, {"kind": CommandKind.MASS_CANCEL, "instrument": ALL})
+                if random.integers(0, 10) == 0
+                else rows(*orders)
+            )
         everything.append(hub.run())
         for member, got in zip(members, received, strict=True):
             got.append(member.events())
@@ -391,15 +483,32 @@ def test_events_of_no_account_are_nobodys():
 
 def test_an_account_hears_what_operators_do_to_it_and_not_what_they_do_to_all():
     """Account 0 is where the events of no account have a zero."""
-    told = {EventKind.PHASE: 0, EventKind.AUCTION: 0, EventKind.SETTLED: 0, EventKind.DAY_BEGUN: 0, EventKind.DAY_ENDED: 0,
-            EventKind.COUNTDOWN: 0, EventKind.WINDOW: 0, EventKind.TRIGGERED: 1, EventKind.DISPLAYED: 1, EventKind.UNCROSSED: 1,
-            EventKind.CASH: 1, EventKind.BALANCE: 1, EventKind.MARGIN_CALL: 1, EventKind.LIQUIDATED: 1}
+    told = {
+        EventKind.PHASE: 0,
+        EventKind.AUCTION: 0,
+        EventKind.SETTLED: 0,
+        EventKind.DAY_BEGUN: 0,
+        EventKind.DAY_ENDED: 0,
+        EventKind.COUNTDOWN: 0,
+        EventKind.WINDOW: 0,
+        EventKind.TRIGGERED: 1,
+        EventKind.DISPLAYED: 1,
+        EventKind.UNCROSSED: 1,
+        EventKind.CASH: 1,
+        EventKind.BALANCE: 1,
+        EventKind.MARGIN_CALL: 1,
+        EventKind.LIQUIDATED: 1,
+    }
     dealer = Dealer(1)
     dealer.watch(0)
     for kind, heard in told.items():
         assert sum(len(found) for _, found in dealer.deal(event(kind=kind))) == heard, kind
-    for kind, code, heard in ((EventKind.LIMIT, Limit.MAX_LONG, 1), (EventKind.LIMIT, Limit.INSTRUMENT_MARGIN, 0),
-                              (EventKind.KILL_SWITCH, Scope.ACCOUNT, 1), (EventKind.KILL_SWITCH, Scope.HUB, 0)):
+    for kind, code, heard in (
+        (EventKind.LIMIT, Limit.MAX_LONG, 1),
+        (EventKind.LIMIT, Limit.INSTRUMENT_MARGIN, 0),
+        (EventKind.KILL_SWITCH, Scope.ACCOUNT, 1),
+        (EventKind.KILL_SWITCH, Scope.HUB, 0),
+    ):
         assert sum(len(found) for _, found in dealer.deal(event(kind=kind, side=code))) == heard, (kind, code)
 
 
@@ -417,8 +526,10 @@ def test_each_side_of_a_trade_sees_its_own_offset_flags():
     dealer = Dealer(2)
     dealer.watch(0)
     dealer.watch(1)
-    dealt = {account: int(rows["flags"][0]) for account, rows in dealer.deal(
-        event(kind=EventKind.TRADED, account=0, resting_account=1, flags=flags))}
+    dealt = {
+        account: int(rows["flags"][0])
+        for account, rows in dealer.deal(event(kind=EventKind.TRADED, account=0, resting_account=1, flags=flags))
+    }
     assert dealt == {0: Flag.CLOSE, 1: Flag.OPEN << RESTING_OFFSET}
 
 
@@ -454,6 +565,7 @@ def test_a_session_that_left_hears_nothing_and_its_account_is_no_longer_searched
 
 # Pressure, and the end.
 
+
 def test_reading_stops_beyond_the_rows_in_flight_and_goes_on_when_their_events_have_left(hub):
     alice = Member(hub, "alice", limits=BinaryLimits(rows_in_flight=10))
     alice.send(rows(*[buy(10, 1)] * 10))
@@ -461,7 +573,7 @@ def test_reading_stops_beyond_the_rows_in_flight_and_goes_on_when_their_events_h
     alice.send(rows(buy(10, 1)))
     assert not alice.session.may_read
     hub.run()
-    assert alice.session.rows_in_flight == 0 and not alice.session.may_read        # answered, but nothing has left yet
+    assert alice.session.rows_in_flight == 0 and not alice.session.may_read  # answered, but nothing has left yet
     alice.events()
     assert alice.session.may_read
 
@@ -488,7 +600,10 @@ def test_frames_of_events_are_of_bounded_length(hub):
 
 
 def test_losing_the_connection_cancels_all_orders_of_the_account(hub):
-    alice, bob = Member(hub, "alice", number=5, cancel_on_disconnect=True), Member(hub, "bob", cancel_on_disconnect=True)
+    alice, bob = (
+        Member(hub, "alice", number=5, cancel_on_disconnect=True),
+        Member(hub, "bob", cancel_on_disconnect=True),
+    )
     alice.send(rows(buy(10, 1), sell(20, 1, instrument=1)))
     bob.send(rows(buy(10, 1)))
     hub.run()
@@ -511,6 +626,7 @@ def test_orders_stay_after(hub, how):
 
 
 # Over a socket, with a journal.
+
 
 def test_rows_go_through_a_real_hub_and_into_its_journal(hub_of_sockets):
     hub = hub_of_sockets
@@ -633,8 +749,16 @@ def log_on(url, name):
 def by_hand(url, name, cancel_on_disconnect=False, **options):
     """A bare websocket, logged on: a client that need not behave."""
     client = connect(url + "/ws/bin/v1", legacy=True, compression=None, **options)
-    client.send(json.dumps({"method": "auth", "client_id": name, "client_secret": f"{name}-secret",
-                            "cancel_on_disconnect": cancel_on_disconnect}))
+    client.send(
+        json.dumps(
+            {
+                "method": "auth",
+                "client_id": name,
+                "client_secret": f"{name}-secret",
+                "cancel_on_disconnect": cancel_on_disconnect,
+            }
+        )
+    )
     assert "result" in json.loads(client.recv())
     return client
 
@@ -657,12 +781,14 @@ def hub_of_sockets(tmp_path_factory):
 
 # The published layout.
 
+
 def test_the_published_schema_is_that_of_the_rows():
     assert (Path(__file__).parents[2] / "docs/schema/binary.xml").read_text() == schema()
 
 
 def test_the_schema_lays_out_every_byte_once():
     from xml.etree import ElementTree
+
     width = {"int64": 8, "int32": 4, "uint32": 4, "uint16": 2, "uint8": 1, "ClientOrderId": 20}
     root = ElementTree.fromstring(schema())
     coded = {item.get("name"): item.get("encodingType") for item in root.find("types") if item.get("encodingType")}

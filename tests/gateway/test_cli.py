@@ -1,4 +1,5 @@
 """`qiee` as people run it: real processes, real signals, real folders. Each refusal is one line and its own exit code."""
+
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from exchange.catalogue import CATALOGUE
-from exchange.snapshot import newest
+from exchange.journal.snapshot import newest
 from gateway.client import Client, ConnectionLost, HubError
 from gateway.config import ConfigurationError, configuration_hash, credentials, load, new_key, read_keys, write_keys
 from risk.limits import Account
@@ -26,12 +27,17 @@ QIEE = [sys.executable, "-c", "from gateway.cli import main; main()"]
 
 class Process:
     """A hub started with `qiee serve` on a free port."""
+
     running: list[subprocess.Popen] = []
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
-        self.process = subprocess.Popen([*QIEE, "serve", "--data", str(folder), "--port", "0", *options],
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.process = subprocess.Popen(
+            [*QIEE, "serve", "--data", str(folder), "--port", "0", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         self.running.append(self.process)
         self.said: list[str] = []
         assert self.process.stdout is not None
@@ -71,8 +77,9 @@ def folder(tmp_path):
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run([*QIEE, *arguments], capture_output=True, text=True, timeout=120,
-                          env=os.environ | environment)
+    return subprocess.run(
+        [*QIEE, *arguments], capture_output=True, text=True, timeout=120, env=os.environ | environment
+    )
 
 
 def refused(result: subprocess.CompletedProcess, exit_code: int, *words: str) -> None:
@@ -97,15 +104,20 @@ def test_the_greeting_shows_keys_and_an_order_that_works_when_pasted(folder, pro
 
 
 def test_ctrl_c_while_the_first_start_compiles_ends_the_hub_at_once_and_leaves_nothing_running(folder, tmp_path):
-    hub = subprocess.Popen([*QIEE, "serve", "--data", str(folder), "--port", "0"], stdout=subprocess.PIPE,
-                           stderr=subprocess.STDOUT, text=True, start_new_session=True,
-                           env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "NUMBA_DISABLE_JIT": "0"})
+    hub = subprocess.Popen(
+        [*QIEE, "serve", "--data", str(folder), "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "NUMBA_DISABLE_JIT": "0"},
+    )
     Process.running.append(hub)
     assert "compiling the kernels" in hub.stdout.readline()
-    for _ in range(2):                       # the second one seconds later: the process beside it is compiling by then, too
+    for _ in range(2):  # the second one seconds later: the process beside it is compiling by then, too
         assert "compiling the matching engine" in hub.stdout.readline()
-    os.killpg(hub.pid, signal.SIGINT)        # as a terminal does
-    said, _ = hub.communicate(timeout=5)     # ends when the last of them has closed its output
+    os.killpg(hub.pid, signal.SIGINT)  # as a terminal does
+    said, _ = hub.communicate(timeout=5)  # ends when the last of them has closed its output
     assert hub.returncode == -signal.SIGINT and "Traceback" not in said
 
 
@@ -182,9 +194,15 @@ def test_a_busy_port_is_refused(folder):
         refused(run("serve", "--data", str(folder), "--port", str(port), "--no-members"), 10, str(port))
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("port = 70000", ("port", "70000")), ("prot = 1", ("prot",)), ("port = ", ("bad.toml",)),
-    ("durable = 'perhaps'", ("durable", "perhaps"))])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("port = 70000", ("port", "70000")),
+        ("prot = 1", ("prot",)),
+        ("port = ", ("bad.toml",)),
+        ("durable = 'perhaps'", ("durable", "perhaps")),
+    ],
+)
 def test_a_bad_configuration_is_refused_with_the_setting_named(tmp_path, text, words):
     path = tmp_path / "bad.toml"
     path.write_text(text)
@@ -207,7 +225,7 @@ def test_a_data_folder_that_cannot_be_made_is_refused(tmp_path):
 
 
 def test_a_journal_that_cannot_be_written_stops_the_hub_and_the_next_start_has_all_that_was_acknowledged(folder):
-    Process(folder, "--no-members").stop()               # kernels are compiled now: only the journal still grows
+    Process(folder, "--no-members").stop()  # kernels are compiled now: only the journal still grows
     hub = Process(folder, "--no-members")
     resource.prlimit(hub.process.pid, resource.RLIMIT_FSIZE, (40_000, 40_000))
     acknowledged = []
@@ -215,7 +233,7 @@ def test_a_journal_that_cannot_be_written_stops_the_hub_and_the_next_start_has_a
     with lost, Client(f"ws://{hub.at}", "refinery", "refinery-secret") as client:
         for number in range(1000):
             acknowledged.append(client.buy("SC2701", amount=1000, price=511 + number % 9)["order"]["order_id"])
-            time.sleep(0.005)                            # below the account's message rate
+            time.sleep(0.005)  # below the account's message rate
     said, _ = hub.process.communicate(timeout=30)
     assert hub.process.returncode == 4 and "write failed" in said and "Traceback" not in said
     again = Process(folder, "--no-members")
@@ -244,29 +262,39 @@ def test_the_journal_can_be_verified_and_dumped(folder):
     assert [row["client_order_id"] for row in rows if row["kind"] == "ENTER"] == ["mine"]
 
 
-@pytest.mark.parametrize(("options", "replayed", "wrong"), [
-    (("--day", "compressed", "--day-minutes", "0.1", "--profile", "chinese"), ("--day", "real", "--profile", "chinese"),
-     ("--day", "real", "--profile", "international")),
-    (("--day", "by_hand", "--profile", "international"), ("--day", "by_hand", "--profile", "international"),
-     ("--profile", "international")),
-    (("--catalogue", str(CATALOGUE / "ng.json")), ("--catalogue", str(CATALOGUE / "ng.json")), ()),
-    ((), (), ("--day", "by_hand"))])
+@pytest.mark.parametrize(
+    ("options", "replayed", "wrong"),
+    [
+        (
+            ("--day", "compressed", "--day-minutes", "0.1", "--profile", "chinese"),
+            ("--day", "real", "--profile", "chinese"),
+            ("--day", "real", "--profile", "international"),
+        ),
+        (
+            ("--day", "by_hand", "--profile", "international"),
+            ("--day", "by_hand", "--profile", "international"),
+            ("--profile", "international"),
+        ),
+        (("--catalogue", str(CATALOGUE / "ng.json")), ("--catalogue", str(CATALOGUE / "ng.json")), ()),
+        ((), (), ("--day", "by_hand")),
+    ],
+)
 def test_a_journal_is_replayed_under_the_configuration_of_its_hub_and_under_no_other(folder, options, replayed, wrong):
     hub = Process(folder, *options)
-    gas, = [each for each in hub.ask("public/get_instruments")["result"] if each["instrument_name"] == "NG2702"]
+    (gas,) = [each for each in hub.ask("public/get_instruments")["result"] if each["instrument_name"] == "NG2702"]
     order = {"instrument_name": "NG2702", "amount": gas["contract_size"], "price": gas["settlement_price"]}
     order |= {"offset": "open"} if gas["offset"] else {}
     traded = False
     for _ in range(150):
         if "by_hand" in options:
             hub.ask("operator/next_step", key="operator")
-        if not traded:                                   # a pair that crosses, whatever the members do in so short a day
+        if not traded:  # a pair that crosses, whatever the members do in so short a day
             hub.ask("private/buy", **order)
             sold = hub.ask("private/sell", key="trader", **order)
             traded = bool(sold.get("result", {}).get("trades"))
-        elif "--day" not in options or "result" in hub.ask("private/get_statement"):      # settled, too
+        elif "--day" not in options or "result" in hub.ask("private/get_statement"):  # settled, too
             break
-        time.sleep(0.2)                                  # a connection a request: more would be too many from one address
+        time.sleep(0.2)  # a connection a request: more would be too many from one address
     else:
         pytest.fail(f"nothing was traded or settled: {sold}")
     assert hub.stop()[0] == 0
@@ -300,10 +328,15 @@ def test_keys_are_made_listed_and_removed_and_the_secret_is_shown_once(folder):
 def test_an_operator_s_key_belongs_to_no_account(folder):
     made = run("keys", "add", "operator", "--scope", "operator", "--data", str(folder))
     assert made.returncode == 0 and made.stdout.split()[1] in run("keys", "list", "--data", str(folder)).stdout
-    refused(run("keys", "add", "operator", "--data", str(folder)), 2, "operator", "must be operator: the key has no account")
+    refused(
+        run("keys", "add", "operator", "--data", str(folder)), 2, "operator", "must be operator: the key has no account"
+    )
     refused(run("keys", "add", "operator", "--scope", "root", "--data", str(folder)), 2, "scope is root")
-    refused(run("keys", "add", "demo", "--scope", "trade:read operator", "--data", str(folder)), 2,
-            "an operator's key belongs to no account")
+    refused(
+        run("keys", "add", "demo", "--scope", "trade:read operator", "--data", str(folder)),
+        2,
+        "an operator's key belongs to no account",
+    )
 
 
 def test_a_day_by_hand_goes_on_where_it_was_after_a_restart(folder):
@@ -313,7 +346,7 @@ def test_a_day_by_hand_goes_on_where_it_was_after_a_restart(folder):
     try:
         said = "".join(hub.said)
         assert "by hand, international profile, 2026-12-01" in said and "operator / operator-secret" in said
-        assert hub.ask("operator/next_step")["error"]["code"] == 13021               # demo's key
+        assert hub.ask("operator/next_step")["error"]["code"] == 13021  # demo's key
         plan = hub.ask("operator/get_schedule", key="operator")["result"]["steps"]
         for step in plan[:4]:
             answer = hub.ask("operator/next_step", key="operator")["result"]
@@ -324,7 +357,10 @@ def test_a_day_by_hand_goes_on_where_it_was_after_a_restart(folder):
     again = Process(folder, *by_hand)
     try:
         assert again.ask("public/ticker", instrument_name="SC2701")["result"]["phase"] == phase
-        assert again.ask("operator/get_schedule", key="operator")["result"]["steps"][0]["description"] == plan[4]["description"]
+        assert (
+            again.ask("operator/get_schedule", key="operator")["result"]["steps"][0]["description"]
+            == plan[4]["description"]
+        )
         assert "result" in again.ask("operator/next_step", key="operator")
     finally:
         again.stop()
@@ -345,8 +381,9 @@ def test_a_compressed_day_settles_by_itself_and_its_statement_is_read(folder):
     assert exit_code == 0 and "refused" not in said and "ended:" not in said
 
 
-@pytest.mark.parametrize(("option", "value", "exit_code"), [
-    ("--day", "sometimes", 2), ("--day-minutes", "0", 2), ("--profile", "lunar", 12)])
+@pytest.mark.parametrize(
+    ("option", "value", "exit_code"), [("--day", "sometimes", 2), ("--day-minutes", "0", 2), ("--profile", "lunar", 12)]
+)
 def test_a_day_that_does_not_exist_is_refused_by_setting(folder, option, value, exit_code):
     refused(run("serve", "--data", str(folder), "--port", "0", option, value), exit_code, value)
 

@@ -1,4 +1,5 @@
 """The Python client against a hub process: what the README shows a newcomer must work as shown, sync and async."""
+
 import asyncio
 import itertools
 import socket
@@ -42,6 +43,7 @@ def terms(dave):
 
 
 # JSON, blocking.
+
 
 def test_orders_are_entered_edited_and_canceled(dave, terms):
     name, lot, price = terms
@@ -109,6 +111,7 @@ def test_a_client_without_a_key_sees_what_is_public_and_no_more(url):
 
 # JSON, in an event loop.
 
+
 def test_many_calls_are_under_way_at_once_and_each_gets_its_own_answer(url, terms):
     name, lot, price = terms
 
@@ -156,7 +159,9 @@ def test_refusals_reach_the_caller_who_made_them(url, terms):
 
     async def run():
         async with AsyncClient(url, "dave", "dave-secret") as hub:
-            good, bad = await asyncio.gather(hub.buy(name, lot, price), hub.sell("NOTHING", lot, price), return_exceptions=True)
+            good, bad = await asyncio.gather(
+                hub.buy(name, lot, price), hub.sell("NOTHING", lot, price), return_exceptions=True
+            )
             await hub.cancel_all()
             with pytest.raises(HubError):
                 await hub.subscribe("no.such.channel")
@@ -167,6 +172,7 @@ def test_refusals_reach_the_caller_who_made_them(url, terms):
 
 
 # What a hub does rarely, done by a small server on purpose.
+
 
 @pytest.fixture
 def scripted():
@@ -232,6 +238,7 @@ def test_an_answer_that_does_not_come_is_a_timeout_and_a_late_one_is_not_taken_f
 
 # Binary.
 
+
 def test_the_blocking_and_the_async_binary_client_do_the_same(url):
     rows = np.zeros(2, COMMAND)
     rows["kind"], rows["side"] = CommandKind.ENTER, Side.BUY
@@ -270,8 +277,10 @@ def test_rows_of_another_layout_are_not_sent(url):
 
 def test_a_hub_of_another_version_is_noticed(scripted):
     url, say, _ = scripted
-    say.append('{"result":{"account":0,"session":1,"sequence":0,"command":[["price","<i8"]],"event":[],"instruments":[],'
-               '"max_rows":4096,"cancel_on_disconnect":true}}')
+    say.append(
+        '{"result":{"account":0,"session":1,"sequence":0,"command":[["price","<i8"]],"event":[],"instruments":[],'
+        '"max_rows":4096,"cancel_on_disconnect":true}}'
+    )
     with pytest.raises(ValueError, match="COMMAND rows are not laid out"):
         BinaryClient(url, "carol", "carol-secret")
 

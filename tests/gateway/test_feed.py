@@ -1,4 +1,5 @@
-"""gateway/feed.py: what subscribers are sent adds up to the engine's book, and a slow one hurts nobody else."""
+"""gateway/market/feed.py: what subscribers are sent adds up to the engine's book, and a slow one hurts nobody else."""
+
 import json
 import zlib
 from decimal import Decimal
@@ -7,8 +8,8 @@ import numpy as np
 import pytest
 
 from exchange import Exchange
-from exchange.marketdata import MarketData
-from gateway.feed import INTERVAL, TRY_AGAIN_LATER, ChannelError, Feed
+from exchange.projections.marketdata import MarketData
+from gateway.market.feed import INTERVAL, TRY_AGAIN_LATER, ChannelError, Feed
 from matching.codes import ALL, CommandKind, Phase, Side, TimeInForce
 from tests.build import cancel, enter, instrument, operator, rows
 from tests.matching.flow import random_flow
@@ -34,7 +35,7 @@ class Connection:
             self.read()
 
     def read(self, messages=None):
-        taken, self.waiting = self.waiting[:messages], self.waiting[len(self.waiting[:messages]):]
+        taken, self.waiting = self.waiting[:messages], self.waiting[len(self.waiting[:messages]) :]
         self.received += taken
 
     def close(self, code, reason):
@@ -71,9 +72,13 @@ class BookClient:
 
     def checksum(self):
         """Ten lines that any client can write."""
+
         def text(levels):
-            return ",".join(f"{round(price / self.terms.tick_size)}:{round(amount / self.terms.lot_size)}"
-                            for price, amount in levels[:10])
+            return ",".join(
+                f"{round(price / self.terms.tick_size)}:{round(amount / self.terms.lot_size)}"
+                for price, amount in levels[:10]
+            )
+
         bids, asks = self.book()
         return zlib.crc32(f"{text(asks)}|{text(bids)}".encode())
 
@@ -84,8 +89,10 @@ class BookClient:
 def book_of(exchange, number):
     """The engine's book in currency and units."""
     terms = exchange.instruments[number]
-    return tuple([(int(level.price) * terms.tick_size, int(level.quantity) * terms.lot_size) for level in side]
-                 for side in exchange.depth(terms.symbol, levels=1 << 20))
+    return tuple(
+        [(int(level.price) * terms.tick_size, int(level.quantity) * terms.lot_size) for level in side]
+        for side in exchange.depth(terms.symbol, levels=1 << 20)
+    )
 
 
 class Hub:
@@ -128,7 +135,7 @@ def busy(hub, count, size=50):
         hub.do(*commands)
 
 
-# Books ---------------------------------------------------------------------------------------------------------------
+# Books --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -144,7 +151,7 @@ def test_a_book_rebuilt_from_json_is_the_engines_at_every_change_whoever_joined_
             channel = f"book.{flow.instruments[number].symbol}.raw"
             followers.append((hub.join(channel), BookClient(flow.instruments[number]), number))
         size = int(rng.choice((1, 1, 1, 30)))
-        hub.apply(flow.commands[at:at + size])
+        hub.apply(flow.commands[at : at + size])
         at += size
         for connection, client, number in followers:
             for data in connection.messages():
@@ -162,14 +169,20 @@ def test_a_conflated_channel_tells_the_net_change_ten_times_a_second_at_most(see
     for row in range(len(flow.commands)):
         if rng.random() < 0.03:
             number = int(rng.integers(len(flow.instruments)))
-            followers.append((hub.join(f"book.{flow.instruments[number].symbol}.100ms"),
-                              BookClient(flow.instruments[number]), number, [0]))
+            followers.append(
+                (
+                    hub.join(f"book.{flow.instruments[number].symbol}.100ms"),
+                    BookClient(flow.instruments[number]),
+                    number,
+                    [0],
+                )
+            )
         if followers and rng.random() < 0.01:
             connection, *_ = followers.pop(0)
             hub.feed.drop(connection)
         for step in ("publish", "tick"):
             if step == "publish":
-                hub.apply(flow.commands[row:row + 1])
+                hub.apply(flow.commands[row : row + 1])
             else:
                 hub.wait(int(rng.integers(0, INTERVAL // 4)))
             for connection, client, _, told in followers:
@@ -238,14 +251,20 @@ def test_a_message_is_written_once_and_nothing_is_written_for_nobody(monkeypatch
 
 
 def test_numbers_are_exact_decimals_without_exponent_or_noise():
-    fine = instrument("BTC", floor=0, ceiling=200_000, reference_price=1,
-                      tick_size=Decimal("0.005"), lot_size=Decimal("1E-8"))
-    coarse = instrument("SC", floor=-9, ceiling=6000, reference_price=1,
-                        tick_size=Decimal("0.1"), lot_size=Decimal(1000))
+    fine = instrument(
+        "BTC", floor=0, ceiling=200_000, reference_price=1, tick_size=Decimal("0.005"), lot_size=Decimal("1E-8")
+    )
+    coarse = instrument(
+        "SC", floor=-9, ceiling=6000, reference_price=1, tick_size=Decimal("0.1"), lot_size=Decimal(1000)
+    )
     hub = Hub([fine, coarse])
     connection = hub.join("book.BTC.raw", "book.SC.raw")
-    hub.do(enter(0, BUY, 20_001, 3), enter(0, BUY, 3, 123_456_789), enter(0, BUY, 5513, 7, instrument=1),
-           enter(0, BUY, -7, 1, instrument=1))
+    hub.do(
+        enter(0, BUY, 20_001, 3),
+        enter(0, BUY, 3, 123_456_789),
+        enter(0, BUY, 5513, 7, instrument=1),
+        enter(0, BUY, -7, 1, instrument=1),
+    )
     text = b" ".join(connection.received).decode()
     for level in ('["new",100.005,0.00000003]', '["new",0.015,1.23456789]', '["new",551.3,7000]', '["new",-0.7,1000]'):
         assert level in text
@@ -256,9 +275,15 @@ def test_a_grouped_image_is_sent_when_what_it_shows_has_changed():
     hub = Hub([instrument(floor=0, ceiling=1000, reference_price=500, tick_size=Decimal("0.5"))])
     connection = hub.join("book.SC2701.5.10.100ms")
     hub.do(*(enter(0, BUY, price, 1) for price in (499, 498, 491, 489)), enter(0, SELL, 501, 2))
-    assert connection.messages()[1:] == [{
-        "timestamp": 5000, "instrument_name": "SC2701", "change_id": 5,
-        "bids": [[245, 3], [240, 1]], "asks": [[255, 2]]}]
+    assert connection.messages()[1:] == [
+        {
+            "timestamp": 5000,
+            "instrument_name": "SC2701",
+            "change_id": 5,
+            "bids": [[245, 3], [240, 1]],
+            "asks": [[255, 2]],
+        }
+    ]
     hub.do(cancel(0, 1))
     hub.do(enter(0, BUY, 496, 1))
     hub.wait()
@@ -269,15 +294,17 @@ def test_a_grouped_image_is_sent_when_what_it_shows_has_changed():
     assert [data["bids"] for data in raw.messages()] == [[[249, 1]], [[249, 1]], [[250, 1]]]
 
 
-# Quotes and trades ---------------------------------------------------------------------------------------------------
+# Quotes and trades --------------------------------------------------------------------------------
 
 
 def test_a_quote_is_sent_at_once_and_after_every_command_that_changed_the_top():
     hub = Hub([instrument()])
     connection = hub.join("quote.SC2701")
     hub.do(enter(0, BUY, 100, 1), enter(0, BUY, 99, 1), enter(0, BUY, 100, 1), enter(1, SELL, 102, 4), cancel(1, 4))
-    told = [(data["best_bid_price"], data["best_bid_amount"], data["best_ask_price"], data["best_ask_amount"])
-            for data in connection.messages()]
+    told = [
+        (data["best_bid_price"], data["best_bid_amount"], data["best_ask_price"], data["best_ask_amount"])
+        for data in connection.messages()
+    ]
     assert told == [(None, 0, None, 0), (1, 1, None, 0), (1, 2, None, 0), (1, 2, Decimal("1.02"), 4), (1, 2, None, 0)]
 
 
@@ -292,13 +319,15 @@ def test_trades_come_command_by_command_or_once_an_interval_before_the_book_they
     trades = raw.messages("trades.SC2701.raw")
     names = ("trade_seq", "price", "amount", "direction", "seq")
     assert [[tuple(trade[name] for name in names) for trade in message] for message in trades] == [
-        [(1, Decimal("1.01"), 2, "buy", 3), (2, Decimal("1.02"), 1, "buy", 3)], [(3, Decimal("1.02"), 1, "buy", 4)]]
+        [(1, Decimal("1.01"), 2, "buy", 3), (2, Decimal("1.02"), 1, "buy", 3)],
+        [(3, Decimal("1.02"), 1, "buy", 4)],
+    ]
     first = slow.messages()
     hub.wait()
     assert first == [trades[0]] and slow.messages() == [trades[1]]
 
 
-# Slow subscribers ----------------------------------------------------------------------------------------------------
+# Slow subscribers ---------------------------------------------------------------------------------
 
 
 def test_a_slow_subscriber_of_a_book_is_conflated_to_a_fresh_snapshot_and_the_others_miss_nothing():
@@ -383,18 +412,28 @@ def test_subscribing_again_and_again_does_not_fill_a_queue_with_snapshots():
     assert stuck.queued < 11_000
 
 
-# Channels ------------------------------------------------------------------------------------------------------------
+# Channels -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("channel", "complaint"), [
-    ("candles.SC2701.raw", "unknown, public channels are"), ("book", "unknown, public channels are"),
-    ("", "unknown, public channels are"), ("book.XX.raw", "instrument XX is unknown"),
-    ("book.SC2701", "must be book.SC2701.raw or"), ("book.SC2701.1s", "interval is 1s, must be raw or 100ms"),
-    ("trades.SC2701.none.10.raw", "must be trades.SC2701.raw or"), ("quote.SC2701.raw", "must be quote.SC2701"),
-    ("book.SC2701.none.7.raw", "depth is 7, must be one of 1, 10, 20"),
-    ("book.SC2701.3.10.raw", "group is 3, must be none or a whole multiple of the tick 2"),
-    ("book.SC2701.0.10.raw", "group is 0"), ("book.SC2701.-2.10.raw", "group is -2"),
-    ("book.SC2701.9999999999.10.raw", "group is 9999999999"), ("book.SC2701.\u0662.10.raw", "group is \u0662")])
+@pytest.mark.parametrize(
+    ("channel", "complaint"),
+    [
+        ("candles.SC2701.raw", "unknown, public channels are"),
+        ("book", "unknown, public channels are"),
+        ("", "unknown, public channels are"),
+        ("book.XX.raw", "instrument XX is unknown"),
+        ("book.SC2701", "must be book.SC2701.raw or"),
+        ("book.SC2701.1s", "interval is 1s, must be raw or 100ms"),
+        ("trades.SC2701.none.10.raw", "must be trades.SC2701.raw or"),
+        ("quote.SC2701.raw", "must be quote.SC2701"),
+        ("book.SC2701.none.7.raw", "depth is 7, must be one of 1, 10, 20"),
+        ("book.SC2701.3.10.raw", "group is 3, must be none or a whole multiple of the tick 2"),
+        ("book.SC2701.0.10.raw", "group is 0"),
+        ("book.SC2701.-2.10.raw", "group is -2"),
+        ("book.SC2701.9999999999.10.raw", "group is 9999999999"),
+        ("book.SC2701.\u0662.10.raw", "group is \u0662"),
+    ],
+)
 def test_a_channel_that_does_not_exist_is_refused_with_what_would_be(channel, complaint):
     hub = Hub([instrument(tick_size=Decimal(2))])
     with pytest.raises(ChannelError, match="channel .*" + complaint):
@@ -416,7 +455,7 @@ def test_subscribing_twice_is_once_and_unsubscribing_says_whether_there_was_anyt
     assert len(connection.received) == 3
 
 
-# Tickers, auctions, phases -------------------------------------------------------------------------------------------
+# Tickers, auctions, phases ------------------------------------------------------------------------
 
 
 def phase(number, instrument=0):
@@ -427,11 +466,34 @@ def test_a_ticker_tells_what_the_market_and_the_engine_know_whenever_it_differs(
     hub = Hub([instrument(daily_limit=1000), instrument("FU2701")])
     raw, slow, other = (hub.join(f"ticker.{name}") for name in ("SC2701.raw", "SC2701.100ms", "FU2701.raw"))
     (first,) = raw.messages()
-    assert {name: first[name] for name in ("instrument_name", "state", "phase", "best_bid_price", "best_bid_amount", "last_price",
-                                           "mark_price", "settlement_price", "min_price", "max_price", "open_interest")} == {
-        "instrument_name": "SC2701", "state": "open", "phase": "continuous", "best_bid_price": 0, "best_bid_amount": 0,
-        "last_price": 1, "mark_price": 1, "settlement_price": 1, "min_price": Decimal("0.9"), "max_price": Decimal("1.1"),
-        "open_interest": 0}
+    assert {
+        name: first[name]
+        for name in (
+            "instrument_name",
+            "state",
+            "phase",
+            "best_bid_price",
+            "best_bid_amount",
+            "last_price",
+            "mark_price",
+            "settlement_price",
+            "min_price",
+            "max_price",
+            "open_interest",
+        )
+    } == {
+        "instrument_name": "SC2701",
+        "state": "open",
+        "phase": "continuous",
+        "best_bid_price": 0,
+        "best_bid_amount": 0,
+        "last_price": 1,
+        "mark_price": 1,
+        "settlement_price": 1,
+        "min_price": Decimal("0.9"),
+        "max_price": Decimal("1.1"),
+        "open_interest": 0,
+    }
     assert first["stats"] == {"high": None, "low": None, "volume": 0, "volume_notional": 0, "price_change": None}
     hub.wait()
     slow.messages()
@@ -439,10 +501,18 @@ def test_a_ticker_tells_what_the_market_and_the_engine_know_whenever_it_differs(
     hub.do(enter(1, BUY, 105, 2))
     told = raw.messages()
     assert [(seen["best_ask_amount"], seen["last_price"]) for seen in told] == [(3, 1), (1, Decimal("1.05"))]
-    assert told[-1]["stats"] == {"high": Decimal("1.05"), "low": Decimal("1.05"), "volume": 2, "volume_notional": Decimal("2.1"),
-                                 "price_change": 5}
+    assert told[-1]["stats"] == {
+        "high": Decimal("1.05"),
+        "low": Decimal("1.05"),
+        "volume": 2,
+        "volume_notional": Decimal("2.1"),
+        "price_change": 5,
+    }
     hub.wait()
-    assert [seen["best_ask_amount"] for seen in slow.messages()] == [3, 1]       # the first at once, for long nothing was told
+    assert [seen["best_ask_amount"] for seen in slow.messages()] == [
+        3,
+        1,
+    ]  # the first at once, for long nothing was told
     hub.do(phase(Phase.BREAK))
     assert [(seen["state"], seen["phase"]) for seen in raw.messages()] == [("closed", "break")]
     hub.wait()
@@ -461,15 +531,22 @@ def test_a_settlement_and_a_new_day_are_told_in_the_ticker():
     first, settled, *_, last = ticker.messages()
     assert (first["settlement_price"], first["min_price"], first["max_price"]) == (1, Decimal("0.95"), Decimal("1.05"))
     assert (settled["settlement_price"], settled["min_price"], settled["max_price"]) == (
-        Decimal("1.02"), Decimal("0.97"), Decimal("1.07"))
-    assert (last["settlement_price"], last["stats"]["volume"], last["stats"]["price_change"]) == (Decimal("1.02"), 0, None)
+        Decimal("1.02"),
+        Decimal("0.97"),
+        Decimal("1.07"),
+    )
+    assert (last["settlement_price"], last["stats"]["volume"], last["stats"]["price_change"]) == (
+        Decimal("1.02"),
+        0,
+        None,
+    )
 
 
 def test_a_call_auction_tells_what_it_would_trade_and_then_what_it_did():
     """RULEBOOK 8.4: price, lots, and what is left at that price."""
     hub = Hub([instrument(), instrument("FU2701")])
     auction = hub.join("auction.SC2701")
-    assert auction.messages() == []                      # there is none now
+    assert auction.messages() == []  # there is none now
     hub.do(phase(Phase.CALL_AUCTION))
     hub.wait()
     (nothing,) = auction.messages()
@@ -479,11 +556,11 @@ def test_a_call_auction_tells_what_it_would_trade_and_then_what_it_did():
     late = hub.join("auction.SC2701")
     (seen,) = late.messages()
     assert (seen["price"], seen["amount"], seen["imbalance"], seen["final"]) == (Decimal("1.01"), 3, 2, False)
-    assert auction.messages() == []                      # not before the interval is over
+    assert auction.messages() == []  # not before the interval is over
     hub.wait()
     assert auction.messages() == [seen | {"timestamp": hub.now // 1_000_000}]
     hub.wait()
-    hub.do(enter(2, BUY, 95, 1))                         # which changes nothing of it
+    hub.do(enter(2, BUY, 95, 1))  # which changes nothing of it
     hub.wait()
     assert auction.messages() == []
     hub.do(phase(Phase.CONTINUOUS))
@@ -502,7 +579,7 @@ def test_an_indicative_price_is_not_told_while_the_engine_is_ahead_of_what_is_du
     hub.wait()
     auction.messages()
     block = rows(enter(1, SELL, 101, 3), start=hub.last + 1)
-    events = hub.exchange.apply(block)                   # computed, not yet durable
+    events = hub.exchange.apply(block)  # computed, not yet durable
     hub.wait()
     late = hub.join("auction.SC2701")
     assert auction.messages() == late.messages() == []
@@ -516,16 +593,23 @@ def test_phases_are_told_of_one_instrument_and_of_all():
     hub = Hub([instrument(velocity=2, velocity_window=1000), instrument("FU2701")])
     one, every = hub.join("phase.SC2701"), hub.join("phase.any")
     assert [(seen["instrument_name"], seen["phase"], seen["reason"]) for seen in one.messages()[0]] == [
-        ("SC2701", "continuous", "none")]
+        ("SC2701", "continuous", "none")
+    ]
     assert [(seen["instrument_name"], seen["phase"]) for seen in every.messages()[0]] == [
-        ("SC2701", "continuous"), ("FU2701", "continuous")]
+        ("SC2701", "continuous"),
+        ("FU2701", "continuous"),
+    ]
     hub.do(phase(Phase.BREAK, ALL))
     assert [(seen["instrument_name"], seen["phase"], seen["seq"]) for seen in every.messages()[0]] == [
-        ("SC2701", "break", 1), ("FU2701", "break", 1)]
+        ("SC2701", "break", 1),
+        ("FU2701", "break", 1),
+    ]
     assert [len(told) for told in one.messages()] == [1]
     hub.do(phase(Phase.CONTINUOUS, ALL), enter(0, SELL, 101, 1), enter(0, SELL, 106, 1), enter(1, BUY, 106, 2))
     assert [(seen["phase"], seen["reason"]) for told in one.messages() for seen in told] == [
-        ("continuous", "none"), ("call_auction", "velocity")]
+        ("continuous", "none"),
+        ("call_auction", "velocity"),
+    ]
 
 
 def test_a_slow_subscriber_of_a_ticker_gets_a_fresh_one_when_it_has_caught_up():
@@ -541,8 +625,10 @@ def test_a_slow_subscriber_of_a_ticker_gets_a_fresh_one_when_it_has_caught_up():
     assert before < 20 and [seen["stats"]["volume"] for seen in slow.messages()] == [40]
 
 
-@pytest.mark.parametrize("name", ["ticker.SC2701", "ticker.SC2701.1s", "auction.SC2701.raw", "auction.any", "phase.XX",
-                                  "phase.any.raw", "phase"])
+@pytest.mark.parametrize(
+    "name",
+    ["ticker.SC2701", "ticker.SC2701.1s", "auction.SC2701.raw", "auction.any", "phase.XX", "phase.any.raw", "phase"],
+)
 def test_channels_of_phases_that_do_not_exist_are_refused_by_name(name):
     with pytest.raises(ChannelError, match=name):
         Hub([instrument()]).feed.check(name)

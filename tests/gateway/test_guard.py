@@ -3,6 +3,7 @@
 Clients come from addresses of their own (127.1.0.n), so that the bounds per address of one test never touch another.
 Run as a program, this file is that server: a small ASGI application behind `serve`.
 """
+
 import asyncio
 import contextlib
 import itertools
@@ -20,17 +21,30 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from gateway.guard import Bounds, Connection, Guard, connection_of, network_of
-from gateway.server import ServerError, serve
+from gateway.wire.guard import Bounds, Connection, Guard, connection_of, network_of
+from gateway.wire.server import ServerError, serve
 
 SHORT = Bounds(
-    connections=60, connections_per_address=8, connections_per_key=2, connects_per_second=50, handshake_seconds=0.5,
-    authentication_seconds=0.4, keep_alive_seconds=0.4, write_stall_seconds=0.6, linger_seconds=0.4,
-    ping_seconds=0.4, pong_seconds=0.4, message_bytes=32_768, pipelined_requests=4, queued_messages=512)
+    connections=60,
+    connections_per_address=8,
+    connections_per_key=2,
+    connects_per_second=50,
+    handshake_seconds=0.5,
+    authentication_seconds=0.4,
+    keep_alive_seconds=0.4,
+    write_stall_seconds=0.6,
+    linger_seconds=0.4,
+    ping_seconds=0.4,
+    pong_seconds=0.4,
+    message_bytes=32_768,
+    pipelined_requests=4,
+    queued_messages=512,
+)
 MEBIBYTE = 1 << 20
 
 
 # The server.
+
 
 async def application(scope, receive, send):
     if scope["type"] == "lifespan":
@@ -79,7 +93,7 @@ async def run_server(bounds):
     asked = asyncio.Queue()
     loop.add_reader(0, lambda: asked.put_nowait(os.read(0, 100)))
     print(server.port, flush=True)
-    while await asked.get():                   # a line: tell how you are; end of input: stop
+    while await asked.get():  # a line: tell how you are; end of input: stop
         rss = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         print(json.dumps(server.guard.metrics() | {"rss": rss}), flush=True)
     loop.remove_reader(0)
@@ -88,6 +102,7 @@ async def run_server(bounds):
 
 
 # The clients.
+
 
 @dataclass
 class Running:
@@ -118,9 +133,11 @@ class Running:
     def upgrade(self, path="/", **options):
         """A TCP connection that speaks websocket, frames by hand."""
         client = self.open(**options)
-        client.sendall(b"GET " + path.encode() + b" HTTP/1.1\r\nHost: hub\r\nUpgrade: websocket\r\n"
-                       b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                       b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
+        client.sendall(
+            b"GET " + path.encode() + b" HTTP/1.1\r\nHost: hub\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
         head = b""
         while b"\r\n\r\n" not in head:
             head += client.recv(1)
@@ -138,9 +155,12 @@ class Running:
 
 
 def start(bounds):
-    process = subprocess.Popen([sys.executable, __file__, json.dumps(asdict(bounds))],
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])})
+    process = subprocess.Popen(
+        [sys.executable, __file__, json.dumps(asdict(bounds))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
     return Running(process, int(process.stdout.readline()))
 
 
@@ -195,7 +215,7 @@ def close_code(client):
             size, data = struct.unpack_from("!Q", data, 2)[0], data[8:]
         if data[0] == 0x88:
             code = struct.unpack_from("!H", data, 2)[0]
-        data = data[2 + size:]
+        data = data[2 + size :]
     return code
 
 
@@ -210,6 +230,7 @@ def flood(client, data, megabytes):
 
 
 # Control frames, fragments, sizes.
+
 
 @pytest.mark.parametrize("opcode", [9, 10], ids=["ping", "pong"])
 def test_a_flood_of_control_frames_that_nobody_reads_is_cut_and_costs_no_memory(hub, opcode):
@@ -293,19 +314,33 @@ def test_many_tiny_messages_at_once_are_refused_and_cost_no_memory(hub):
     assert after["rss"] - before["rss"] < 8 * MEBIBYTE
 
 
-@pytest.mark.parametrize("bad, code", [
-    (frame(1, b"hello", masked=False), 1002),
-    (frame(3, b"hello"), 1002),
-    (frame(11), 1002),
-    (frame(1, b"hello", rsv=4), 1002),
-    (frame(0, b"hello"), 1002),
-    (frame(9, bytes(126)), 1002),
-    (frame(9, b"", fin=False), 1002),
-    (frame(8, b"\x03"), 1002),
-    (frame(1, b"\xff\xfe"), 1007),
-    (frame(1, b"\xed\xa0\x80"), 1007),
-], ids=["unmasked", "opcode 3", "opcode 11", "rsv1", "lone continuation", "long ping", "fragmented ping", "short close",
-        "not UTF-8", "surrogate"])
+@pytest.mark.parametrize(
+    "bad, code",
+    [
+        (frame(1, b"hello", masked=False), 1002),
+        (frame(3, b"hello"), 1002),
+        (frame(11), 1002),
+        (frame(1, b"hello", rsv=4), 1002),
+        (frame(0, b"hello"), 1002),
+        (frame(9, bytes(126)), 1002),
+        (frame(9, b"", fin=False), 1002),
+        (frame(8, b"\x03"), 1002),
+        (frame(1, b"\xff\xfe"), 1007),
+        (frame(1, b"\xed\xa0\x80"), 1007),
+    ],
+    ids=[
+        "unmasked",
+        "opcode 3",
+        "opcode 11",
+        "rsv1",
+        "lone continuation",
+        "long ping",
+        "fragmented ping",
+        "short close",
+        "not UTF-8",
+        "surrogate",
+    ],
+)
 def test_frames_that_break_the_protocol_are_answered_by_the_close_code_of_the_rfc(hub, bad, code):
     client = hub.upgrade()
     before = hub.refused("protocol")
@@ -322,6 +357,7 @@ def test_compression_is_declined(hub):
 
 
 # Readers and silence.
+
 
 def test_a_reader_that_stalls_is_cut_while_another_is_served(hub):
     before = hub.metrics()
@@ -366,9 +402,16 @@ def test_a_quiet_client_that_answers_pings_is_kept(hub):
         assert client.recv() == "awake"
 
 
-@pytest.mark.parametrize("start", [b"", b"GET / HTTP/1.1\r\nHost: hub\r\n", b"GET / HTTP/1.1\r\nHost: hub\r\nUpgr",
-                                   b"POST / HTTP/1.1\r\nHost: hub\r\nContent-Length: 100\r\n\r\n{"],
-                         ids=["silent", "half-sent headers", "half a header", "half a body"])
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: hub\r\n",
+        b"GET / HTTP/1.1\r\nHost: hub\r\nUpgr",
+        b"POST / HTTP/1.1\r\nHost: hub\r\nContent-Length: 100\r\n\r\n{",
+    ],
+    ids=["silent", "half-sent headers", "half a header", "half a body"],
+)
 def test_who_does_not_finish_a_request_is_dropped(hub, start):
     before = hub.refused("handshake_timeout")
     clients = [hub.open() for _ in range(5)]
@@ -411,15 +454,20 @@ def test_an_idle_http_connection_is_closed_quietly(hub):
 
 # Requests.
 
-@pytest.mark.parametrize("request_, status, name", [
-    (b"GET / HTTP/1.1\r\nHost: hub\r\nx: " + b"y" * 20_000 + b"\r\n\r\n", b"431", "request_head"),
-    (b"GET / HTTP/1.1\r\nHost: hub\r\nx: " + b"y" * 20_000, b"431", "request_head"),
-    (b"GET /" + b"y" * 20_000 + b" HTTP/1.1\r\nHost: hub\r\n\r\n", b"431", "request_head"),
-    (b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 4_000 + b"\r\n", b"431", "request_head"),
-    (b"POST / HTTP/1.1\r\nHost: hub\r\nContent-Length: 70000\r\n\r\n" + b"x" * 70_000, b"413", "request_body"),
-    (b"GET / HTTP/1.1\r\nHost: hub\r\n\r\n" * 50, b"429", "pipelined_requests"),
-    (b"\0\1\2\3 not http\r\n\r\n", b"400", None),
-], ids=["long header", "header without end", "long path", "many headers", "long body", "many pipelined", "not HTTP"])
+
+@pytest.mark.parametrize(
+    "request_, status, name",
+    [
+        (b"GET / HTTP/1.1\r\nHost: hub\r\nx: " + b"y" * 20_000 + b"\r\n\r\n", b"431", "request_head"),
+        (b"GET / HTTP/1.1\r\nHost: hub\r\nx: " + b"y" * 20_000, b"431", "request_head"),
+        (b"GET /" + b"y" * 20_000 + b" HTTP/1.1\r\nHost: hub\r\n\r\n", b"431", "request_head"),
+        (b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 4_000 + b"\r\n", b"431", "request_head"),
+        (b"POST / HTTP/1.1\r\nHost: hub\r\nContent-Length: 70000\r\n\r\n" + b"x" * 70_000, b"413", "request_body"),
+        (b"GET / HTTP/1.1\r\nHost: hub\r\n\r\n" * 50, b"429", "pipelined_requests"),
+        (b"\0\1\2\3 not http\r\n\r\n", b"400", None),
+    ],
+    ids=["long header", "header without end", "long path", "many headers", "long body", "many pipelined", "not HTTP"],
+)
 def test_requests_beyond_the_bounds_are_refused_with_their_status(hub, request_, status, name):
     before = hub.metrics()
     client = hub.open()
@@ -455,6 +503,7 @@ def test_a_head_without_end_behind_a_whole_request_is_refused_all_the_same(hub):
 
 # Connections.
 
+
 def test_one_address_has_so_many_connections_and_the_next_is_answered_429_before_the_upgrade(hub):
     clients = [hub.websocket() for _ in range(SHORT.connections_per_address)]
     with pytest.raises(InvalidStatus) as refused:
@@ -475,8 +524,12 @@ def test_one_address_has_so_many_connections_and_the_next_is_answered_429_before
 def test_a_full_hub_answers_503_to_every_address_and_keeps_serving_those_inside(hub):
     each = SHORT.connections_per_address
     addresses = [f"127.2.0.{n}" for n in range(1, SHORT.connections // each + 2)]
-    clients = [hub.websocket(address=address) for address in addresses for _ in range(each)
-               if hub.metrics()["connections_open"] < SHORT.connections]
+    clients = [
+        hub.websocket(address=address)
+        for address in addresses
+        for _ in range(each)
+        if hub.metrics()["connections_open"] < SHORT.connections
+    ]
     assert len(clients) == SHORT.connections
     with pytest.raises(InvalidStatus) as refused:
         hub.websocket()
@@ -544,6 +597,7 @@ def test_a_private_endpoint_closes_with_1008_unless_authenticated_in_time(hub):
 
 
 # Starting, stopping, settings.
+
 
 def test_stopping_does_not_wait_for_a_stalled_reader():
     running = start(Bounds())
@@ -620,4 +674,5 @@ def test_quiet_addresses_are_forgotten():
 
 if __name__ == "__main__":
     import uvloop
+
     uvloop.run(run_server(Bounds(**json.loads(sys.argv[1]))))

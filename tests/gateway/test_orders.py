@@ -3,6 +3,7 @@
 Real exchange and projections on a floor without sockets; the rules are the book's (RULEBOOK 2), here it is told whether each
 word of the protocol reaches them and what comes back.
 """
+
 import contextlib
 import json
 from decimal import Decimal
@@ -34,8 +35,13 @@ def bob(floor):
 
 
 def order(client, side, amount, price=None, **more):
-    return client.ask(f"private/{side}", instrument_name="SC2701", amount=amount, **({} if price is None else {"price": price}),
-                      **more)
+    return client.ask(
+        f"private/{side}",
+        instrument_name="SC2701",
+        amount=amount,
+        **({} if price is None else {"price": price}),
+        **more,
+    )
 
 
 def stop(client, side, amount, trigger_price, price=None, **more):
@@ -57,18 +63,27 @@ def error(answer):
     return answer["code"], answer["data"]["field"], answer["data"].get("value"), answer["data"].get("bound")
 
 
-# Stops ----------------------------------------------------------------------------------------------------------------
+# Stops --------------------------------------------------------------------------------------------
+
 
 def test_a_stop_waits_untriggered_and_nobody_sees_it(alice, bob):
     """RULEBOOK 2.9."""
     answer = stop(alice, "buy", 5, "1.05", "1.06", trigger="last_price")
-    assert told(answer, "order_state", "order_type", "price", "trigger_price", "stop_price", "trigger", "triggered") == (
-        "untriggered", "stop_limit", Decimal("1.06"), Decimal("1.05"), Decimal("1.05"), "last_price", False)
+    assert told(
+        answer, "order_state", "order_type", "price", "trigger_price", "stop_price", "trigger", "triggered"
+    ) == ("untriggered", "stop_limit", Decimal("1.06"), Decimal("1.05"), Decimal("1.05"), "last_price", False)
     assert bob.ask("public/get_order_book", instrument_name="SC2701")["bids"] == []
-    for question in ({"method": "private/get_open_orders"}, {"method": "private/get_open_orders", "type": "stop_all"},
-                     {"method": "private/get_open_orders_by_instrument", "instrument_name": "SC2701", "type": "stop_limit"}):
+    for question in (
+        {"method": "private/get_open_orders"},
+        {"method": "private/get_open_orders", "type": "stop_all"},
+        {"method": "private/get_open_orders_by_instrument", "instrument_name": "SC2701", "type": "stop_limit"},
+    ):
         assert alice.ask(**question)[0] == answer["order"], question
-    assert alice.ask("private/get_open_orders", type="limit") == alice.ask("private/get_open_orders", type="stop_market") == []
+    assert (
+        alice.ask("private/get_open_orders", type="limit")
+        == alice.ask("private/get_open_orders", type="stop_market")
+        == []
+    )
     assert alice.ask("private/get_order_state", order_id=answer["order"]["order_id"]) == answer["order"]
 
 
@@ -81,13 +96,25 @@ def test_a_stop_that_the_last_price_reaches_is_told_as_triggered_and_trades(floo
     order(carol, "sell", 1, "1.02")
     order(bob, "buy", 1, "1.02")
     (after,) = alice.notified("user.orders.SC2701.raw")
-    assert {name: after[name] for name in ("order_id", "order_state", "exec_type", "triggered", "trigger_price", "filled_amount",
-                                           "label")} == {
-        "order_id": number, "order_state": "filled", "exec_type": "trade", "triggered": True, "trigger_price": Decimal("1.02"),
-        "filled_amount": 2, "label": "s"}
+    assert {
+        name: after[name]
+        for name in ("order_id", "order_state", "exec_type", "triggered", "trigger_price", "filled_amount", "label")
+    } == {
+        "order_id": number,
+        "order_state": "filled",
+        "exec_type": "trade",
+        "triggered": True,
+        "trigger_price": Decimal("1.02"),
+        "filled_amount": 2,
+        "label": "s",
+    }
     ((fill,),) = alice.notified("user.trades.SC2701.raw")
     assert (fill["order_id"], fill["price"], fill["order_type"], fill["liquidity"]) == (
-        number, Decimal("1.03"), "stop_limit", "T")
+        number,
+        Decimal("1.03"),
+        "stop_limit",
+        "T",
+    )
     assert alice.ask("private/get_order_state", order_id=number)["triggered"] is True
 
 
@@ -96,7 +123,8 @@ def test_a_triggered_stop_that_rests_is_open_like_any_order(alice, bob):
     alice.ask("private/subscribe", channels=["user.orders.SC2701.raw"])
     trade(bob, bob, "1.02")
     assert [(seen["order_state"], seen["exec_type"]) for seen in alice.notified("user.orders.SC2701.raw")] == [
-        ("open", "triggered")]
+        ("open", "triggered")
+    ]
     assert [seen["order_id"] for seen in alice.ask("private/get_open_orders", type="limit")] == [number]
     assert bob.ask("public/get_order_book", instrument_name="SC2701")["bids"] == [[Decimal("1.01"), 2]]
     assert alice.ask("private/cancel", order_id=number)["order_state"] == "cancelled"
@@ -105,7 +133,11 @@ def test_a_triggered_stop_that_rests_is_open_like_any_order(alice, bob):
 def test_a_market_stop_has_no_price_until_it_is_triggered(alice, bob):
     number = stop(alice, "sell", 2, "0.99")["order"]["order_id"]
     waits = alice.ask("private/get_order_state", order_id=number)
-    assert (waits["price"], waits["order_type"], waits["time_in_force"]) == ("market_price", "stop_market", "good_til_cancelled")
+    assert (waits["price"], waits["order_type"], waits["time_in_force"]) == (
+        "market_price",
+        "stop_market",
+        "good_til_cancelled",
+    )
     order(bob, "buy", 5, "0.98")
     trade(bob, bob, "0.99")
     done = alice.ask("private/get_order_state", order_id=number)
@@ -120,35 +152,55 @@ def test_an_answer_shows_what_the_own_order_triggered_and_what_came_back_to_it(f
     answer = order(bob, "buy", 5, "1.02")
     assert told(answer, "filled_amount", "order_state") == (4, "open")
     assert [(fill["amount"], fill["liquidity"], fill["order_id"]) for fill in answer["trades"]] == [
-        (1, "T", answer["order"]["order_id"]), (3, "M", answer["order"]["order_id"])]
+        (1, "T", answer["order"]["order_id"]),
+        (3, "M", answer["order"]["order_id"]),
+    ]
 
 
-@pytest.mark.parametrize(("params", "expected"), [
-    ({"type": "stop_limit", "price": 1}, (-32602, "trigger_price", None, None)),
-    ({"type": "stop_limit", "trigger_price": "1.05"}, (-32602, "price", None, None)),
-    ({"type": "stop_market", "price": 1, "trigger_price": "1.05"}, (-32602, "price", None, None)),
-    ({"type": "stop_market", "trigger_price": "1.055"}, (10044, "trigger_price", Decimal("1.055"), Decimal("0.01"))),
-    ({"type": "stop_market", "trigger_price": "1.00"}, (11036, "trigger_price", 1, 1)),
-    ({"type": "stop_market", "trigger_price": "0.95"}, (11036, "trigger_price", Decimal("0.95"), 1)),
-    ({"type": "stop_market", "trigger_price": "1.11"}, (10034, "trigger_price", Decimal("1.11"), Decimal("1.1"))),
-    ({"price": 1, "trigger_price": "1.05"}, (11036, "trigger_price", Decimal("1.05"), 0)),
-    ({"price": 1, "trigger": "last_price"}, (-32602, "trigger", "last_price", None)),
-    ({"type": "stop_market", "trigger_price": "1.05", "time_in_force": "immediate_or_cancel"}, (11043, "time_in_force", 3, None)),
-    ({"price": 1, "time_in_force": "good_til_date"}, (-32602, "expire_date", None, None)),
-    ({"price": 1, "time_in_force": "good_til_date", "expire_date": "2026-11-30"},
-     (11043, "expire_date", "2026-11-30", "2026-12-01")),
-    ({"price": 1, "expire_date": "2027-01-04"}, (11043, "expire_date", "2027-01-04", "none")),
-    ({"price": 1, "time_in_force": "good_til_date", "expire_date": "2026-02-30"}, (-32602, "expire_date", "2026-02-30", None)),
-    ({"price": 1, "display_amount": "0.5"}, (10021, "display_amount", Decimal("0.5"), 1)),
-    ({"price": 1, "display_amount": 6}, (10036, "display_amount", 6, 5)),
-    ({"price": 1, "minimum_amount": 2}, (10021, "minimum_amount", 2, 0)),
-    ({"price": 1, "minimum_amount": 6, "time_in_force": "immediate_or_cancel"}, (10021, "minimum_amount", 6, 5)),
-    ({"price": 1, "linked_order_id": "99"}, (10004, "linked_order_id", "99", None)),
-    ({"price": 1, "linked_order_id": "x"}, (-32602, "linked_order_id", "x", None)),
-    ({"price": 1, "linked_order_id": "9", "time_in_force": "immediate_or_cancel"}, (11047, "linked_order_id", "9", None)),
-    ({"price": 1, "offset": "close"}, (11047, "offset", "close", None)),
-    ({"price": 1, "time_in_force": "at_the_opening"}, (11047, "time_in_force", "continuous", None)),
-    ({"price": 1, "counterparty": "nobody"}, (13007, "counterparty", "nobody", 2))])
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"type": "stop_limit", "price": 1}, (-32602, "trigger_price", None, None)),
+        ({"type": "stop_limit", "trigger_price": "1.05"}, (-32602, "price", None, None)),
+        ({"type": "stop_market", "price": 1, "trigger_price": "1.05"}, (-32602, "price", None, None)),
+        (
+            {"type": "stop_market", "trigger_price": "1.055"},
+            (10044, "trigger_price", Decimal("1.055"), Decimal("0.01")),
+        ),
+        ({"type": "stop_market", "trigger_price": "1.00"}, (11036, "trigger_price", 1, 1)),
+        ({"type": "stop_market", "trigger_price": "0.95"}, (11036, "trigger_price", Decimal("0.95"), 1)),
+        ({"type": "stop_market", "trigger_price": "1.11"}, (10034, "trigger_price", Decimal("1.11"), Decimal("1.1"))),
+        ({"price": 1, "trigger_price": "1.05"}, (11036, "trigger_price", Decimal("1.05"), 0)),
+        ({"price": 1, "trigger": "last_price"}, (-32602, "trigger", "last_price", None)),
+        (
+            {"type": "stop_market", "trigger_price": "1.05", "time_in_force": "immediate_or_cancel"},
+            (11043, "time_in_force", 3, None),
+        ),
+        ({"price": 1, "time_in_force": "good_til_date"}, (-32602, "expire_date", None, None)),
+        (
+            {"price": 1, "time_in_force": "good_til_date", "expire_date": "2026-11-30"},
+            (11043, "expire_date", "2026-11-30", "2026-12-01"),
+        ),
+        ({"price": 1, "expire_date": "2027-01-04"}, (11043, "expire_date", "2027-01-04", "none")),
+        (
+            {"price": 1, "time_in_force": "good_til_date", "expire_date": "2026-02-30"},
+            (-32602, "expire_date", "2026-02-30", None),
+        ),
+        ({"price": 1, "display_amount": "0.5"}, (10021, "display_amount", Decimal("0.5"), 1)),
+        ({"price": 1, "display_amount": 6}, (10036, "display_amount", 6, 5)),
+        ({"price": 1, "minimum_amount": 2}, (10021, "minimum_amount", 2, 0)),
+        ({"price": 1, "minimum_amount": 6, "time_in_force": "immediate_or_cancel"}, (10021, "minimum_amount", 6, 5)),
+        ({"price": 1, "linked_order_id": "99"}, (10004, "linked_order_id", "99", None)),
+        ({"price": 1, "linked_order_id": "x"}, (-32602, "linked_order_id", "x", None)),
+        (
+            {"price": 1, "linked_order_id": "9", "time_in_force": "immediate_or_cancel"},
+            (11047, "linked_order_id", "9", None),
+        ),
+        ({"price": 1, "offset": "close"}, (11047, "offset", "close", None)),
+        ({"price": 1, "time_in_force": "at_the_opening"}, (11047, "time_in_force", "continuous", None)),
+        ({"price": 1, "counterparty": "nobody"}, (13007, "counterparty", "nobody", 2)),
+    ],
+)
 def test_what_such_an_order_may_not_be_is_refused_by_field_value_and_bound(alice, params, expected):
     """RULEBOOK 1.5, 2.9 to 2.14, in the units of the client."""
     assert error(alice.ask("private/buy", instrument_name="SC2701", amount=5, **params)) == expected
@@ -168,7 +220,12 @@ def test_a_stop_is_edited_in_price_amount_and_trigger(alice):
     number = stop(alice, "buy", 5, "1.05", "1.06")["order"]["order_id"]
     edited = alice.ask("private/edit", order_id=number, trigger_price="1.04")["order"]
     assert (edited["trigger_price"], edited["price"], edited["amount"], edited["order_state"], edited["exec_type"]) == (
-        Decimal("1.04"), Decimal("1.06"), 5, "untriggered", "replaced")
+        Decimal("1.04"),
+        Decimal("1.06"),
+        5,
+        "untriggered",
+        "replaced",
+    )
     edited = alice.ask("private/edit", order_id=number, amount=3)["order"]
     assert (edited["trigger_price"], edited["price"], edited["amount"]) == (Decimal("1.04"), Decimal("1.06"), 3)
     assert error(alice.ask("private/edit", order_id=number, trigger_price="0.95"))[:2] == (11036, "trigger_price")
@@ -188,7 +245,11 @@ def test_edits_of_a_stop_sent_one_after_the_other_add_up(alice):
 def test_an_order_that_does_not_wait_takes_no_trigger(alice):
     number = order(alice, "buy", 5, "1.00")["order"]["order_id"]
     assert error(alice.ask("private/edit", order_id=number, trigger_price="1.05")) == (
-        11036, "trigger_price", Decimal("1.05"), 0)
+        11036,
+        "trigger_price",
+        Decimal("1.05"),
+        0,
+    )
 
 
 def test_orders_are_canceled_by_type(alice):
@@ -212,7 +273,8 @@ def test_the_same_stop_sent_again_is_answered_with_the_first_and_another_trigger
     assert stop(alice, "buy", 5, "1.04", "1.06", client_order_id="s1")["code"] == 14502
 
 
-# Icebergs, minimum amounts, dates, pairs ------------------------------------------------------------------------------
+# Icebergs, minimum amounts, dates, pairs ----------------------------------------------------------
+
 
 def test_an_iceberg_shows_its_display_amount_and_is_told_whole_to_its_owner(alice, bob):
     """RULEBOOK 2.11."""
@@ -234,18 +296,29 @@ def test_an_order_with_a_minimum_trades_so_much_at_once_or_nothing(alice, bob):
     order(alice, "sell", 2, "1.00")
     terms = {"time_in_force": "immediate_or_cancel", "minimum_amount": 3}
     assert told(order(bob, "buy", 5, "1.00", **terms), "order_state", "filled_amount", "reason", "minimum_amount") == (
-        "cancelled", 0, "minimum_not_available", 3)
+        "cancelled",
+        0,
+        "minimum_not_available",
+        3,
+    )
     order(alice, "sell", 2, "1.00")
     assert told(order(bob, "buy", 5, "1.00", **terms), "order_state", "filled_amount", "reason") == (
-        "cancelled", 4, "ioc_remainder")
+        "cancelled",
+        4,
+        "ioc_remainder",
+    )
 
 
 def test_an_order_stands_until_the_end_of_its_date(floor, alice):
     """RULEBOOK 2.3, 2.13."""
-    dated = [order(alice, "buy", 1, "1.00", time_in_force="good_til_date", expire_date=date)["order"]
-             for date in ("2026-12-01", "2026-12-02")]
+    dated = [
+        order(alice, "buy", 1, "1.00", time_in_force="good_til_date", expire_date=date)["order"]
+        for date in ("2026-12-01", "2026-12-02")
+    ]
     assert [(seen["time_in_force"], seen["expire_date"]) for seen in dated] == [
-        ("good_til_date", "2026-12-01"), ("good_til_date", "2026-12-02")]
+        ("good_til_date", "2026-12-01"),
+        ("good_til_date", "2026-12-02"),
+    ]
     floor.operate(operator(CommandKind.END_DAY))
     first, second = (alice.ask("private/get_order_state", order_id=seen["order_id"]) for seen in dated)
     assert (first["order_state"], first["reason"], first["exec_type"]) == ("cancelled", "date_reached", "expired")
@@ -257,7 +330,11 @@ def test_an_order_of_a_session_ends_with_it(floor, alice):
     number = order(alice, "buy", 1, "1.00", time_in_force="good_for_session")["order"]["order_id"]
     floor.operate(operator(CommandKind.PHASE, Phase.BREAK))
     ended = alice.ask("private/get_order_state", order_id=number)
-    assert (ended["time_in_force"], ended["reason"], ended["exec_type"]) == ("good_for_session", "session_ended", "expired")
+    assert (ended["time_in_force"], ended["reason"], ended["exec_type"]) == (
+        "good_for_session",
+        "session_ended",
+        "expired",
+    )
 
 
 def test_of_two_linked_orders_one_cancels_the_other(alice, bob):
@@ -271,8 +348,9 @@ def test_of_two_linked_orders_one_cancels_the_other(alice, bob):
     assert error(third) == (14302, "linked_order_id", first, None)
     alice.ask("private/subscribe", channels=["user.orders.SC2701.raw"])
     order(bob, "buy", 1, "1.03")
-    assert [(seen["order_id"], seen["order_state"], seen["reason"]) for seen in alice.notified("user.orders.SC2701.raw")] == [
-        (first, "open", "none"), (number, "cancelled", "linked")]
+    assert [
+        (seen["order_id"], seen["order_state"], seen["reason"]) for seen in alice.notified("user.orders.SC2701.raw")
+    ] == [(first, "open", "none"), (number, "cancelled", "linked")]
 
 
 def test_the_other_of_a_pair_is_told_anew_when_the_first_is_gone(alice):
@@ -289,7 +367,8 @@ def test_the_other_of_a_pair_is_told_anew_when_the_first_is_gone(alice):
     assert ask() is None
 
 
-# Phases and auctions --------------------------------------------------------------------------------------------------
+# Phases and auctions ------------------------------------------------------------------------------
+
 
 def test_orders_of_an_auction_rest_and_are_told_when_it_trades(floor, alice, bob):
     """RULEBOOK 8.3, 8.6: all at one price; what was for the opening only ends with it."""
@@ -306,21 +385,32 @@ def test_orders_of_an_auction_rest_and_are_told_when_it_trades(floor, alice, bob
     assert (sold["order_state"], sold["average_price"]) == ("filled", 1)
     (bought,) = alice.notified("user.orders.SC2701.raw")
     assert (bought["order_state"], bought["filled_amount"], bought["reason"], bought["exec_type"]) == (
-        "cancelled", 3, "auction_ended", "expired")
+        "cancelled",
+        3,
+        "auction_ended",
+        "expired",
+    )
     ((fill,),) = alice.notified("user.trades.SC2701.raw")
     assert (fill["price"], fill["amount"]) == (1, 3)
 
 
-@pytest.mark.parametrize(("phase", "code", "reason"), [
-    (Phase.HALTED, 10012, "instrument_halted"), (Phase.BREAK, 10012, "instrument_break"),
-    (Phase.CLOSING, 10012, "instrument_closing"), (Phase.CLOSED, 10012, "instrument_closed")])
+@pytest.mark.parametrize(
+    ("phase", "code", "reason"),
+    [
+        (Phase.HALTED, 10012, "instrument_halted"),
+        (Phase.BREAK, 10012, "instrument_break"),
+        (Phase.CLOSING, 10012, "instrument_closing"),
+        (Phase.CLOSED, 10012, "instrument_closed"),
+    ],
+)
 def test_a_phase_that_takes_no_orders_is_told_by_name(floor, alice, phase, code, reason):
     floor.operate(operator(CommandKind.PHASE, phase))
     refused = order(alice, "buy", 1, "1.00")
     assert (refused["code"], refused["data"]["reason"], refused["data"]["field"]) == (code, reason, "instrument_name")
 
 
-# Open and close -------------------------------------------------------------------------------------------------------
+# Open and close -----------------------------------------------------------------------------------
+
 
 def test_where_long_and_short_are_kept_apart_orders_say_whether_they_open_or_close():
     """RULEBOOK 10."""
@@ -330,13 +420,24 @@ def test_where_long_and_short_are_kept_apart_orders_say_whether_they_open_or_clo
     opened = order(alice, "buy", 2, "1.00", offset="open")["order"]
     assert opened["offset"] == "open"
     order(bob, "sell", 2, "1.00", offset="open")
-    assert error(order(alice, "sell", 3, "1.00", offset="close_today", time_in_force="good_til_day")) == (14510, "amount", 3, 2)
+    assert error(order(alice, "sell", 3, "1.00", offset="close_today", time_in_force="good_til_day")) == (
+        14510,
+        "amount",
+        3,
+        2,
+    )
     position = alice.ask("private/get_position", instrument_name="SC2701")
     assert {name: position[name] for name in ("size", "long", "short", "long_today", "short_today")} == {
-        "size": 2, "long": 2, "short": 0, "long_today": 2, "short_today": 0}
+        "size": 2,
+        "long": 2,
+        "short": 0,
+        "long_today": 2,
+        "short_today": 0,
+    }
 
 
-# The spot side ----------------------------------------------------------------------------------------------------------
+# The spot side ------------------------------------------------------------------------------------
+
 
 def test_a_posted_offer_is_taken_in_part_by_its_id():
     """RULEBOOK 13.1."""
@@ -346,8 +447,16 @@ def test_a_posted_offer_is_taken_in_part_by_its_id():
     assert (offer["order_state"], offer["minimum_amount"]) == ("open", 2)
     taken = bob.ask("private/take", order_id=offer["order_id"], amount=4, label="cargo")
     assert told(taken, "direction", "order_state", "order_type", "time_in_force", "label", "average_price") == (
-        "buy", "filled", "limit", "fill_or_kill", "cargo", Decimal("1.02"))
-    assert [(fill["amount"], fill["price"], fill["liquidity"]) for fill in taken["trades"]] == [(4, Decimal("1.02"), "T")]
+        "buy",
+        "filled",
+        "limit",
+        "fill_or_kill",
+        "cargo",
+        Decimal("1.02"),
+    )
+    assert [(fill["amount"], fill["price"], fill["liquidity"]) for fill in taken["trades"]] == [
+        (4, Decimal("1.02"), "T")
+    ]
     assert alice.ask("private/get_order_state", order_id=offer["order_id"])["filled_amount"] == 4
     assert bob.ask("private/take", order_id=offer["order_id"], amount=1)["data"]["field"] == "amount"
     assert alice.ask("private/take", order_id=offer["order_id"], amount=4)["code"] == 14304
@@ -376,13 +485,37 @@ def test_posted_offers_are_listed_for_all_without_their_owner_until_they_are_tak
     floor = Floor(instruments=[instrument(mechanism=Mechanism.LISTING), instrument("FU2701")])
     alice, bob = floor.session("alice"), floor.session("bob")
     assert bob.ask("private/get_offers", instrument_name="SC2701") == []
-    first, second = (order(alice, "sell", amount, price, **more)["order"]["order_id"] for amount, price, more in (
-        (10, "1.03", {"minimum_amount": 4}), (5, "1.02", {})))
+    first, second = (
+        order(alice, "sell", amount, price, **more)["order"]["order_id"]
+        for amount, price, more in ((10, "1.03", {"minimum_amount": 4}), (5, "1.02", {}))
+    )
     wanted = order(bob, "buy", 3, "1.01")["order"]["order_id"]
     expected = [
-        {"order_id": wanted, "direction": "buy", "own": True, "price": Decimal("1.01"), "amount": 3, "minimum_amount": 0},
-        {"order_id": second, "direction": "sell", "own": False, "price": Decimal("1.02"), "amount": 5, "minimum_amount": 0},
-        {"order_id": first, "direction": "sell", "own": False, "price": Decimal("1.03"), "amount": 10, "minimum_amount": 4}]
+        {
+            "order_id": wanted,
+            "direction": "buy",
+            "own": True,
+            "price": Decimal("1.01"),
+            "amount": 3,
+            "minimum_amount": 0,
+        },
+        {
+            "order_id": second,
+            "direction": "sell",
+            "own": False,
+            "price": Decimal("1.02"),
+            "amount": 5,
+            "minimum_amount": 0,
+        },
+        {
+            "order_id": first,
+            "direction": "sell",
+            "own": False,
+            "price": Decimal("1.03"),
+            "amount": 10,
+            "minimum_amount": 4,
+        },
+    ]
     assert bob.ask("private/get_offers", instrument_name="SC2701") == expected
     bob.ask("private/take", order_id=second, amount=5)
     bob.ask("private/take", order_id=first, amount=8)
@@ -414,17 +547,27 @@ def test_a_negotiated_offer_names_who_may_take_it():
     assert order(alice, "sell", 10, "1.02", counterparty="1")["order"]["order_state"] == "open"
 
 
-# A disk that is nearly full -------------------------------------------------------------------------------------------
+# A disk that is nearly full -----------------------------------------------------------------------
+
 
 def test_on_a_full_disk_orders_are_refused_with_their_own_reason_and_cancels_pass(floor, alice):
     """The operator's kill switch is another thing, and is not touched."""
     number = order(alice, "buy", 1, "1.00")["order"]["order_id"]
     alice.ask("public/subscribe", channels=["platform_state"])
     floor.hub.condition.told(disk_low=True)
-    for answer in (order(alice, "buy", 1, "1.00"), alice.ask("private/edit", order_id=number, amount=2),
-                   alice.ask("private/take", order_id=number, amount=1)):
-        assert (answer["code"], answer["message"], answer["data"]["reason"]) == (11051, "system_maintenance", "disk_space")
-    assert alice.ask("public/status")["locked"] == "true" and alice.ask("public/status")["locked_reason"] == "disk_space"
+    for answer in (
+        order(alice, "buy", 1, "1.00"),
+        alice.ask("private/edit", order_id=number, amount=2),
+        alice.ask("private/take", order_id=number, amount=1),
+    ):
+        assert (answer["code"], answer["message"], answer["data"]["reason"]) == (
+            11051,
+            "system_maintenance",
+            "disk_space",
+        )
+    assert (
+        alice.ask("public/status")["locked"] == "true" and alice.ask("public/status")["locked_reason"] == "disk_space"
+    )
     assert alice.ask("private/cancel", order_id=number)["order_state"] == "cancelled"
     assert not floor.hub.exchange.ledger.hub[0].killed
     floor.hub.condition.told(disk_low=False)

@@ -1,12 +1,13 @@
 """What owners are told of their orders, on random flows of everything the rulebook has: stops, icebergs, pairs, auctions,
 phases, settlements. The blotter, which folds the same events its own way, is the judge.
 """
+
 import json
 
 import numpy as np
 
-from exchange.blotter import Blotter
-from gateway.reports import Channel, Orders, Reports
+from exchange.projections.blotter import Blotter
+from gateway.rpc.reports import Channel, Orders, Reports
 from matching.codes import EventKind
 from tests.matching.flow import engine, random_flow
 
@@ -49,7 +50,7 @@ def follow(seed):
     at = changes = trades = 0
     kinds = set()
     while at < len(flow.commands):
-        block = flow.commands[at:at + int(rng.choice((1, 3, 40)))]
+        block = flow.commands[at : at + int(rng.choice((1, 3, 40)))]
         at += len(block)
         events = exchange.apply(block)
         reports.publish(block, events, 0)
@@ -74,11 +75,14 @@ def compare(watcher, orders, first, events):
     assert {str(number) for number in changed["order_id"][changed["sequence"] >= first]} <= last.keys()
     for number in last:
         order = orders.find(int(number))
-        if order is not None:                    # else it has made room for others already
+        if order is not None:  # else it has made room for others already
             assert lasting(last[number]) == lasting(json.loads(orders.text(order)))
     assert [int(trade["trade_id"]) for trade in own_trades] == [
-        int(event["trade_id"]) for event in events[events["kind"] == EventKind.TRADED]
-        for side in ("account", "resting_account") if event[side] == watcher.account]
+        int(event["trade_id"])
+        for event in events[events["kind"] == EventKind.TRADED]
+        for side in ("account", "resting_account")
+        if event[side] == watcher.account
+    ]
     return len(last), len(own_trades)
 
 
@@ -88,4 +92,10 @@ def test_every_change_of_an_order_is_told_to_its_owner_as_the_blotter_has_it():
         seen, told, traded = follow(seed)
         kinds, changes, trades = kinds | seen, changes + told, trades + traded
     assert changes > 2000 and trades > 500
-    assert {EventKind.TRIGGERED, EventKind.DISPLAYED, EventKind.UNCROSSED, EventKind.AUCTION, EventKind.SETTLED} <= kinds
+    assert {
+        EventKind.TRIGGERED,
+        EventKind.DISPLAYED,
+        EventKind.UNCROSSED,
+        EventKind.AUCTION,
+        EventKind.SETTLED,
+    } <= kinds

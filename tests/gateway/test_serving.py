@@ -1,4 +1,5 @@
 """What a hub does around its loop: kernels made ready before anybody is served, the watch over the disk."""
+
 import asyncio
 import subprocess
 import sys
@@ -6,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from exchange.journal import Space
+from exchange.journal.journal import Space
 from gateway import serving
 from gateway.hub import Condition
 from matching.jit import INTERPRETED
@@ -19,28 +20,33 @@ from matching import jit
 serving.warm_up({instruments}, demo_accounts())
 print(*(kernel.py_func.__name__ for kernel in jit._kernels if not kernel.signatures))
 """
-WITHOUT_RISK = "process_alone"               # no hub is without
+WITHOUT_RISK = "process_alone"  # no hub is without
 
 
 @pytest.mark.skipif(INTERPRETED, reason="nothing is compiled")
 @pytest.mark.parametrize("instruments", ["load_catalogue()", "read_catalogue().instruments"])
 def test_no_kernel_is_left_to_be_compiled_while_members_wait(instruments):
     """With instruments that trade, and with a schedule whose instruments are closed when the hub starts."""
-    result = subprocess.run([sys.executable, "-c", ALL_KERNELS.format(instruments=instruments)], capture_output=True, text=True,
-                            timeout=600)
+    result = subprocess.run(
+        [sys.executable, "-c", ALL_KERNELS.format(instruments=instruments)], capture_output=True, text=True, timeout=600
+    )
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1] == WITHOUT_RISK, "these are compiled only when they are first called"
 
 
 def test_the_watch_over_the_disk_tells_the_hub_when_only_cancels_may_be_written(monkeypatch):
-    """The levels of exchange/journal.py; a real disk of that size cannot be had in a test."""
+    """The levels of exchange/journal/journal.py; a real disk of that size cannot be had in a test."""
     monkeypatch.setattr(serving, "_SPACE_EVERY", 0.001)
     levels = iter([Space.PLENTY, Space.ALARM, Space.CANCEL_ONLY, Space.CANCEL_ONLY, Space.ALARM, Space.HALTED])
     condition, heard, stop = Condition(), [], asyncio.Event()
     condition.listeners.append(lambda: heard.append(condition.disk_low))
     journal = SimpleNamespace(space=lambda: (next(levels), 1 << 20), sequence=0)
-    running = SimpleNamespace(recovery=SimpleNamespace(journal=journal), hub=SimpleNamespace(condition=condition), snapshot_at=0,
-                              settings=SimpleNamespace(snapshot_every=1000))
+    running = SimpleNamespace(
+        recovery=SimpleNamespace(journal=journal),
+        hub=SimpleNamespace(condition=condition),
+        snapshot_at=0,
+        settings=SimpleNamespace(snapshot_every=1000),
+    )
 
     async def watch():
         watching = asyncio.create_task(serving._watch(running, stop))

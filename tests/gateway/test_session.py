@@ -1,14 +1,15 @@
 """The session without a socket: what a frame does, in which order answers and notifications leave, what a lost
 connection leaves behind. Real exchange, blotter and market data; the clock and the batches are the test's."""
+
 import json
 import random
 from decimal import Decimal
 
 import pytest
 
-from gateway.desk import Bucket
 from gateway.hub import Limits
-from gateway.session import TRANSITIONS, State
+from gateway.rpc.desk import Bucket
+from gateway.rpc.session import TRANSITIONS, State
 from matching.codes import CommandKind, Phase, Scope
 from tests.build import account, enter, instrument, operator, rows
 from tests.gateway.floor import Floor
@@ -43,7 +44,8 @@ def open_ids(client):
     return [order["order_id"] for order in client.ask("private/get_open_orders")]
 
 
-# Requests and answers -------------------------------------------------------------------------------------------------
+# Requests and answers -----------------------------------------------------------------------------
+
 
 def test_an_answer_carries_the_request_s_id_unchanged_and_times(floor):
     client = floor.session()
@@ -80,9 +82,16 @@ def test_too_many_bad_requests_in_a_row_close_the_connection():
     assert client.closed[0] == 1008
 
 
-@pytest.mark.parametrize("frame", [
-    '{"id":42,"method":"public/test","foo":1}', '{"id":42,"jsonrpc":"1.0","method":"public/test"}', '{"id":42}',
-    '{"id":42,"method":"public/none"}', '{"id":42,"method":7}'])
+@pytest.mark.parametrize(
+    "frame",
+    [
+        '{"id":42,"method":"public/test","foo":1}',
+        '{"id":42,"jsonrpc":"1.0","method":"public/test"}',
+        '{"id":42}',
+        '{"id":42,"method":"public/none"}',
+        '{"id":42,"method":7}',
+    ],
+)
 def test_a_request_that_is_refused_keeps_its_id_where_that_can_be_read(floor, frame):
     """JSON-RPC 2.0, section 5."""
     client = floor.session()
@@ -90,19 +99,37 @@ def test_a_request_that_is_refused_keeps_its_id_where_that_can_be_read(floor, fr
     assert client.messages.pop()["id"] == 42
 
 
-@pytest.mark.parametrize(("params", "field", "bound", "text"), [
-    ({"type": "foo"}, "type", "limit, market, stop_limit, stop_market", "must be one of limit, market, stop_limit, stop_market"),
-    ({"expire_date": "x"}, "expire_date", "a date such as 2026-12-31", "must be a date such as 2026-12-31"),
-    ({"time_in_force": "good_til_date"}, "expire_date", None, "is missing: a good_til_date order ends with it"),
-    ({"amount": 10 ** 18}, "amount", 17592186044416, "is 1000000000000000000; the nearest allowed is 17592186044416"),
-    ({"amount": 0}, "amount", 1, "is 0; the nearest allowed is 1"),
-    ({"amount": 10 ** 22}, "amount", "within 4611686018427387904 lot sizes",
-     "is 10000000000000000000000, must be within 4611686018427387904 lot sizes"),
-    ({"post_only": 1}, "post_only", "true or false", "is a whole number, must be true or false"),
-    ({"client_order_id": 21 * "x"}, "client_order_id", 20, "must have at most 20 characters"),
-    ({"client_order_id": "\n"}, "client_order_id", "printable ASCII", "must be printable ASCII"),
-    ({"linked_order_id": []}, "linked_order_id", "a whole number or a text", "is a list, must be a whole number or a text"),
-    ({"linked_order_id": 7}, "linked_order_id", None, "order 7 is no open order on this side of the instrument")])
+@pytest.mark.parametrize(
+    ("params", "field", "bound", "text"),
+    [
+        (
+            {"type": "foo"},
+            "type",
+            "limit, market, stop_limit, stop_market",
+            "must be one of limit, market, stop_limit, stop_market",
+        ),
+        ({"expire_date": "x"}, "expire_date", "a date such as 2026-12-31", "must be a date such as 2026-12-31"),
+        ({"time_in_force": "good_til_date"}, "expire_date", None, "is missing: a good_til_date order ends with it"),
+        ({"amount": 10**18}, "amount", 17592186044416, "is 1000000000000000000; the nearest allowed is 17592186044416"),
+        ({"amount": 0}, "amount", 1, "is 0; the nearest allowed is 1"),
+        (
+            {"amount": 10**22},
+            "amount",
+            "within 4611686018427387904 lot sizes",
+            "is 10000000000000000000000, must be within 4611686018427387904 lot sizes",
+        ),
+        ({"post_only": 1}, "post_only", "true or false", "is a whole number, must be true or false"),
+        ({"client_order_id": 21 * "x"}, "client_order_id", 20, "must have at most 20 characters"),
+        ({"client_order_id": "\n"}, "client_order_id", "printable ASCII", "must be printable ASCII"),
+        (
+            {"linked_order_id": []},
+            "linked_order_id",
+            "a whole number or a text",
+            "is a list, must be a whole number or a text",
+        ),
+        ({"linked_order_id": 7}, "linked_order_id", None, "order 7 is no open order on this side of the instrument"),
+    ],
+)
 def test_a_refusal_says_in_words_of_the_protocol_what_would_do(alice, params, field, bound, text):
     error = buy(alice, **{"amount": 1, "price": 1} | params)
     assert (error["data"]["field"], error["data"].get("bound")) == (field, bound)
@@ -116,16 +143,22 @@ def test_a_request_without_a_readable_id_is_answered_with_null(floor, frame):
     assert client.messages.pop()["id"] is None
 
 
-@pytest.mark.parametrize(("invalidate", "lives"), [({}, False), ({"invalidate_token": True}, False),
-                                                   ({"invalidate_token": False}, True)])
+@pytest.mark.parametrize(
+    ("invalidate", "lives"), [({}, False), ({"invalidate_token": True}, False), ({"invalidate_token": False}, True)]
+)
 def test_logging_out_ends_the_tokens_of_the_connection(floor, invalidate, lives):
     client = floor.session()
-    tokens = [client.ask("public/auth", grant_type="client_credentials", client_id="alice", client_secret="alice-secret")
-              for _ in range(2)]
+    tokens = [
+        client.ask("public/auth", grant_type="client_credentials", client_id="alice", client_secret="alice-secret")
+        for _ in range(2)
+    ]
     client.ask("private/logout", **invalidate)
     other = floor.session()
-    assert ["error" not in str(other.ask("public/auth", grant_type="refresh_token", refresh_token=token["refresh_token"]))
-            and other.session.account >= 0 for token in tokens] == [lives, lives]
+    assert [
+        "error" not in str(other.ask("public/auth", grant_type="refresh_token", refresh_token=token["refresh_token"]))
+        and other.session.account >= 0
+        for token in tokens
+    ] == [lives, lives]
 
 
 def test_nothing_is_read_after_closing(alice):
@@ -137,18 +170,46 @@ def test_nothing_is_read_after_closing(alice):
 def test_the_table_of_states_is_complete_and_has_no_way_back():
     assert {state for state, _ in TRANSITIONS} == set(State) - {State.LOST}
     assert {state for state, what in TRANSITIONS if what == "lost"} == set(State) - {State.LOST}
-    assert all(after in (State.CLOSING, State.LOST) for (state, _), after in TRANSITIONS.items() if state is State.CLOSING)
+    assert all(
+        after in (State.CLOSING, State.LOST) for (state, _), after in TRANSITIONS.items() if state is State.CLOSING
+    )
 
 
-# Orders ---------------------------------------------------------------------------------------------------------------
+# Orders -------------------------------------------------------------------------------------------
+
 
 def test_an_order_that_rests_is_answered_with_its_state(alice):
     order = buy(alice, 5, "1.05", client_order_id="a1")["order"]
-    assert {name: order[name] for name in ("order_id", "order_state", "direction", "order_type", "price", "amount",
-                                           "filled_amount", "time_in_force", "label", "client_order_id", "seq", "exec_type")} == {
-        "order_id": "1", "order_state": "open", "direction": "buy", "order_type": "limit", "price": Decimal("1.05"),
-        "amount": 5, "filled_amount": 0, "time_in_force": "good_til_cancelled", "label": "a1", "client_order_id": "a1",
-        "seq": 1, "exec_type": "new"}
+    assert {
+        name: order[name]
+        for name in (
+            "order_id",
+            "order_state",
+            "direction",
+            "order_type",
+            "price",
+            "amount",
+            "filled_amount",
+            "time_in_force",
+            "label",
+            "client_order_id",
+            "seq",
+            "exec_type",
+        )
+    } == {
+        "order_id": "1",
+        "order_state": "open",
+        "direction": "buy",
+        "order_type": "limit",
+        "price": Decimal("1.05"),
+        "amount": 5,
+        "filled_amount": 0,
+        "time_in_force": "good_til_cancelled",
+        "label": "a1",
+        "client_order_id": "a1",
+        "seq": 1,
+        "exec_type": "new",
+    }
 
 
 def test_an_order_that_trades_is_answered_with_its_trades(alice, bob):
@@ -156,9 +217,14 @@ def test_an_order_that_trades_is_answered_with_its_trades(alice, bob):
     sell(alice, 2, "1.01")
     answer = buy(bob, 5, "1.02", label="x")
     assert (answer["order"]["order_state"], answer["order"]["filled_amount"], answer["order"]["average_price"]) == (
-        "open", 4, Decimal("1.005"))
+        "open",
+        4,
+        Decimal("1.005"),
+    )
     assert [(trade["price"], trade["amount"], trade["liquidity"], trade["order_id"]) for trade in answer["trades"]] == [
-        (1, 2, "T", "3"), (Decimal("1.01"), 2, "T", "3")]
+        (1, 2, "T", "3"),
+        (Decimal("1.01"), 2, "T", "3"),
+    ]
 
 
 def test_an_order_by_its_label_alone_has_no_client_order_id_and_may_repeat_it(alice):
@@ -173,27 +239,49 @@ def test_label_and_client_order_id_must_be_equal(alice):
     assert (error["code"], error["data"]["field"], error["data"]["bound"]) == (-32602, "label", "c")
 
 
-@pytest.mark.parametrize(("params", "field"), [
-    ({"amount": 5}, "price"), ({"amount": 5, "price": 1, "type": "market"}, "price"),
-    ({"amount": 5, "price": 1, "post_only": True, "reject_post_only": False}, "reject_post_only"),
-    ({"amount": 5, "price": "1.001"}, "price"), ({"amount": "0.5", "price": 1}, "amount"),
-    ({"amount": 10 ** 23, "price": 1}, "amount"), ({"amount": 5, "price": 1, "self_match": "none"}, "self_match")])
+@pytest.mark.parametrize(
+    ("params", "field"),
+    [
+        ({"amount": 5}, "price"),
+        ({"amount": 5, "price": 1, "type": "market"}, "price"),
+        ({"amount": 5, "price": 1, "post_only": True, "reject_post_only": False}, "reject_post_only"),
+        ({"amount": 5, "price": "1.001"}, "price"),
+        ({"amount": "0.5", "price": 1}, "amount"),
+        ({"amount": 10**23, "price": 1}, "amount"),
+        ({"amount": 5, "price": 1, "self_match": "none"}, "self_match"),
+    ],
+)
 def test_what_the_book_cannot_be_asked_is_refused_by_name_and_enters_nothing(alice, params, field):
     error = alice.ask("private/buy", instrument_name="SC2701", **params)
     assert error["data"]["field"] == field and "seq" not in error["data"]
     assert alice.floor.hub.exchange.sequence == 0
 
 
-@pytest.mark.parametrize(("params", "code", "reason", "value", "bound"), [
-    ({"amount": 0, "price": 1}, 10021, "invalid_quantity", 0, 1),
-    ({"amount": -5, "price": 1}, 10021, "invalid_quantity", -5, 1),
-    ({"amount": 5, "price": "1.11"}, 10007, "price_above_band", Decimal("1.11"), Decimal("1.1")),
-    ({"amount": 5, "price": "0.89"}, 10005, "price_below_band", Decimal("0.89"), Decimal("0.9")),
-    ({"amount": 5, "price": 1, "post_only": True, "time_in_force": "immediate_or_cancel"}, 11047, "invalid_flags", 1, None)])
+@pytest.mark.parametrize(
+    ("params", "code", "reason", "value", "bound"),
+    [
+        ({"amount": 0, "price": 1}, 10021, "invalid_quantity", 0, 1),
+        ({"amount": -5, "price": 1}, 10021, "invalid_quantity", -5, 1),
+        ({"amount": 5, "price": "1.11"}, 10007, "price_above_band", Decimal("1.11"), Decimal("1.1")),
+        ({"amount": 5, "price": "0.89"}, 10005, "price_below_band", Decimal("0.89"), Decimal("0.9")),
+        (
+            {"amount": 5, "price": 1, "post_only": True, "time_in_force": "immediate_or_cancel"},
+            11047,
+            "invalid_flags",
+            1,
+            None,
+        ),
+    ],
+)
 def test_what_the_book_refuses_is_told_with_value_and_bound_and_its_number(alice, params, code, reason, value, bound):
     error = alice.ask("private/buy", instrument_name="SC2701", **params)
-    assert (error["code"], error["data"]["reason"], error["data"]["value"], error["data"].get("bound"),
-            error["data"]["seq"]) == (code, reason, value, bound, 1)
+    assert (
+        error["code"],
+        error["data"]["reason"],
+        error["data"]["value"],
+        error["data"].get("bound"),
+        error["data"]["seq"],
+    ) == (code, reason, value, bound, 1)
     assert open_ids(alice) == []
 
 
@@ -213,7 +301,11 @@ def test_a_market_order_takes_what_is_there_and_does_not_rest(alice, bob):
     answer = bob.ask("private/buy", instrument_name="SC2701", amount=5, type="market")
     order = answer["order"]
     assert (order["order_state"], order["filled_amount"], order["reason"], order["time_in_force"]) == (
-        "cancelled", 2, "ioc_remainder", "immediate_or_cancel")
+        "cancelled",
+        2,
+        "ioc_remainder",
+        "immediate_or_cancel",
+    )
     assert (order["exec_type"], order["cancel_reason"]) == ("canceled", "ioc_remainder")
 
 
@@ -231,7 +323,8 @@ def test_self_match_prevention_is_named_in_the_order(alice):
     assert alice.ask("private/get_order_state", order_id="1")["reason"] == "self_match_resting"
 
 
-# Once and only once ---------------------------------------------------------------------------------------------------
+# Once and only once -------------------------------------------------------------------------------
+
 
 def test_the_same_order_sent_again_is_answered_with_the_first(alice, bob):
     first = buy(alice, 5, 1, client_order_id="a1")["order"]
@@ -245,15 +338,23 @@ def test_the_same_order_sent_again_is_answered_with_the_first(alice, bob):
 def test_the_same_order_sent_twice_in_one_batch_exists_once(alice):
     with alice.floor.one_batch():
         for request_id in (1, 2, 3):
-            alice.tell(json.dumps({"id": request_id, "method": "private/buy", "params": {
-                "instrument_name": "SC2701", "amount": 5, "price": 1, "client_order_id": "a1"}}))
+            alice.tell(
+                json.dumps(
+                    {
+                        "id": request_id,
+                        "method": "private/buy",
+                        "params": {"instrument_name": "SC2701", "amount": 5, "price": 1, "client_order_id": "a1"},
+                    }
+                )
+            )
     orders = [message["result"]["order"] for message in alice.messages]
     assert [order["order_id"] for order in orders] == ["1", "1", "1"]
     assert [order.get("dup", False) for order in orders] == [False, True, True]
 
 
-@pytest.mark.parametrize("change", [
-    {"amount": 6}, {"price": "1.01"}, {"time_in_force": "good_til_day"}, {"instrument_name": "FU2701"}])
+@pytest.mark.parametrize(
+    "change", [{"amount": 6}, {"price": "1.01"}, {"time_in_force": "good_til_day"}, {"instrument_name": "FU2701"}]
+)
 def test_another_order_under_the_same_client_order_id_is_refused(alice, change):
     buy(alice, 5, 1, client_order_id="a1")
     body = {"instrument_name": "SC2701", "amount": 5, "price": 1, "client_order_id": "a1"} | change
@@ -270,14 +371,20 @@ def test_client_order_ids_of_other_accounts_and_of_yesterday_do_not_matter(alice
     assert "dup" not in buy(alice, 5, 1, client_order_id="a1")["order"]
 
 
-# Edit and cancel ------------------------------------------------------------------------------------------------------
+# Edit and cancel ----------------------------------------------------------------------------------
+
 
 def test_an_edit_changes_the_total_or_the_price_and_keeps_the_rest(alice, bob):
     buy(alice, 5, 1)
     sell(bob, 2, 1)
     order = alice.ask("private/edit", order_id="1", amount=4)["order"]
     assert (order["amount"], order["filled_amount"], order["price"], order["exec_type"], order["replaced"]) == (
-        4, 2, 1, "replaced", True)
+        4,
+        2,
+        1,
+        "replaced",
+        True,
+    )
     order = alice.ask("private/edit", order_id="1", price="0.99")["order"]
     assert (order["amount"], order["price"], order["seq"]) == (4, Decimal("0.99"), 4)
 
@@ -316,18 +423,29 @@ def test_a_canceled_order_is_answered_as_canceled(alice):
     buy(alice, 5, 1)
     order = alice.ask("private/cancel", order_id="1")
     assert (order["order_state"], order["exec_type"], order["cancel_reason"], order["reason"]) == (
-        "cancelled", "canceled", "user_request", "none")
+        "cancelled",
+        "canceled",
+        "user_request",
+        "none",
+    )
 
 
 @pytest.mark.parametrize("method", ["private/cancel", "private/edit"])
-@pytest.mark.parametrize(("order_id", "text"), [
-    ("1", "order 1 is cancelled"), ("3", "order 3 is filled"), ("5", "order 5 is not open"), ("99", "order 99 is not open")])
+@pytest.mark.parametrize(
+    ("order_id", "text"),
+    [
+        ("1", "order 1 is cancelled"),
+        ("3", "order 3 is filled"),
+        ("5", "order 5 is not open"),
+        ("99", "order 99 is not open"),
+    ],
+)
 def test_an_order_that_is_not_open_or_not_ours_cannot_be_changed(alice, bob, method, order_id, text):
     buy(alice, 5, 1)
     alice.ask("private/cancel", order_id="1")
-    sell(alice, 5, 1)                             # order 3
-    buy(bob, 5, 1)                                # fills it
-    buy(bob, 5, "0.95")                           # order 5
+    sell(alice, 5, 1)  # order 3
+    buy(bob, 5, 1)  # fills it
+    buy(bob, 5, "0.95")  # order 5
     error = alice.ask(method, order_id=order_id, **({"amount": 1} if method == "private/edit" else {}))
     assert (error["code"], error["data"]["field"], error["data"]["text"]) == (10004, "order_id", text)
     assert "seq" not in error["data"] and open_ids(bob) == ["5"]
@@ -357,7 +475,11 @@ def test_answers_show_the_order_as_their_own_command_left_it(alice, bob):
         sell(bob, 1, 1)
         alice.tell('{"id":2,"method":"private/cancel","params":{"order_id":"1"}}')
     edited, canceled = (message["result"] for message in alice.messages)
-    assert (edited["order"]["filled_amount"], edited["order"]["amount"], edited["order"]["order_state"]) == (6, 8, "open")
+    assert (edited["order"]["filled_amount"], edited["order"]["amount"], edited["order"]["order_state"]) == (
+        6,
+        8,
+        "open",
+    )
     assert (canceled["filled_amount"], canceled["order_state"], canceled["average_price"]) == (7, "cancelled", 1)
 
 
@@ -366,8 +488,11 @@ def test_an_order_that_was_asked_for_is_told_anew_after_every_batch_that_changes
     buy(alice, 5, 1)
     ask = '{"id":1,"method":"private/get_order_state","params":{"order_id":"1"}}'
     told = []
-    for change in (lambda: sell(bob, 2, 1), lambda: sell(bob, 1, 1),
-                   lambda: alice.tell('{"id":2,"method":"private/cancel","params":{"order_id":"1"}}')):
+    for change in (
+        lambda: sell(bob, 2, 1),
+        lambda: sell(bob, 1, 1),
+        lambda: alice.tell('{"id":2,"method":"private/cancel","params":{"order_id":"1"}}'),
+    ):
         alice.tell(ask)
         change()
         alice.floor.run()
@@ -384,7 +509,10 @@ def test_edits_sent_one_after_the_other_without_waiting_add_up(alice):
         for number, change in enumerate(({"price": "0.98"}, {"amount": 7}, {"price": "0.99"})):
             alice.tell(json.dumps({"id": number, "method": "private/edit", "params": {"order_id": "1"} | change}))
     assert [(answer["result"]["order"]["price"], answer["result"]["order"]["amount"]) for answer in alice.messages] == [
-        (Decimal("0.98"), 5), (Decimal("0.98"), 7), (Decimal("0.99"), 7)]
+        (Decimal("0.98"), 5),
+        (Decimal("0.98"), 7),
+        (Decimal("0.99"), 7),
+    ]
     assert alice.session.amending == {}
 
 
@@ -393,14 +521,19 @@ def test_mass_cancels_answer_the_number_of_orders(alice, bob):
         for name in ("SC2701", "FU2701"):
             for number in range(3):
                 alice.ask("private/buy", instrument_name=name, amount=1, price=1, label=f"l{number}")
+
     buy(bob, 1, "0.95")
     for method, params, count in (
-            ("cancel_all", {}, 6), ("cancel_all_by_instrument", {"instrument_name": "FU2701"}, 3),
-            ("cancel_all_by_instrument", {"instrument_name": "FU2701", "type": "market"}, 0),
-            ("cancel_all_by_currency", {"currency": "SC"}, 3), ("cancel_all_by_currency", {"currency": "CNY"}, 6),
-            ("cancel_all_by_currency", {"currency": "CNY", "kind": "option"}, 0),
-            ("cancel_all_by_kind_or_type", {"currency": "any", "kind": "future", "type": "limit"}, 6),
-            ("cancel_by_label", {"label": "l1"}, 2), ("cancel_by_label", {"label": "none"}, 0)):
+        ("cancel_all", {}, 6),
+        ("cancel_all_by_instrument", {"instrument_name": "FU2701"}, 3),
+        ("cancel_all_by_instrument", {"instrument_name": "FU2701", "type": "market"}, 0),
+        ("cancel_all_by_currency", {"currency": "SC"}, 3),
+        ("cancel_all_by_currency", {"currency": "CNY"}, 6),
+        ("cancel_all_by_currency", {"currency": "CNY", "kind": "option"}, 0),
+        ("cancel_all_by_kind_or_type", {"currency": "any", "kind": "future", "type": "limit"}, 6),
+        ("cancel_by_label", {"label": "l1"}, 2),
+        ("cancel_by_label", {"label": "none"}, 0),
+    ):
         alice.ask("private/cancel_all")
         fill_book()
         assert alice.ask(f"private/{method}", **params) == count, method
@@ -410,16 +543,19 @@ def test_mass_cancels_answer_the_number_of_orders(alice, bob):
     assert error["data"]["field"] == "currency" and "CNY" in error["data"]["bound"]
 
 
-# Questions ------------------------------------------------------------------------------------------------------------
+# Questions ----------------------------------------------------------------------------------------
+
 
 def test_orders_are_found_by_instrument_currency_label_and_id(alice):
     buy(alice, 1, 1, label="x")
     alice.ask("private/buy", instrument_name="FU2701", amount=2, price=1, client_order_id="y")
     assert open_ids(alice) == ["2", "1"]
     for method, params, found in (
-            ("get_open_orders_by_instrument", {"instrument_name": "FU2701"}, ["2"]),
-            ("get_open_orders_by_currency", {"currency": "SC"}, ["1"]), ("get_open_orders_by_label", {"label": "x"}, ["1"]),
-            ("get_order_state_by_label", {"label": "y"}, ["2"])):
+        ("get_open_orders_by_instrument", {"instrument_name": "FU2701"}, ["2"]),
+        ("get_open_orders_by_currency", {"currency": "SC"}, ["1"]),
+        ("get_open_orders_by_label", {"label": "x"}, ["1"]),
+        ("get_order_state_by_label", {"label": "y"}, ["2"]),
+    ):
         assert [order["order_id"] for order in alice.ask(f"private/{method}", **params)] == found
     assert alice.ask("private/get_order_state", order_id=2)["client_order_id"] == "y"
 
@@ -438,12 +574,15 @@ def test_trades_are_told_from_the_own_side(alice, bob):
     sell(bob, 3, 1)
     mine = alice.ask("private/get_user_trades_by_instrument", instrument_name="SC2701")
     assert [(trade["direction"], trade["amount"], trade["liquidity"], trade["label"]) for trade in mine["trades"]] == [
-        ("buy", 3, "M", "x"), ("buy", 2, "M", "x")]
+        ("buy", 3, "M", "x"),
+        ("buy", 2, "M", "x"),
+    ]
     assert mine["has_more"] is False
     first = alice.ask("private/get_user_trades_by_instrument", instrument_name="SC2701", sorting="asc", count=1)
     assert ([trade["amount"] for trade in first["trades"]], first["has_more"]) == ([2], True)
-    later = alice.ask("private/get_user_trades_by_currency_and_time", currency="CNY",
-                      start_timestamp=alice.floor.now // 1_000_000)
+    later = alice.ask(
+        "private/get_user_trades_by_currency_and_time", currency="CNY", start_timestamp=alice.floor.now // 1_000_000
+    )
     assert [trade["amount"] for trade in later["trades"]] == [3]
     assert [trade["liquidity"] for trade in bob.ask("private/get_user_trades_by_order", order_id="2")] == ["T"]
     public = bob.ask("public/get_last_trades_by_instrument", instrument_name="SC2701")
@@ -463,9 +602,14 @@ def test_a_trade_has_the_same_number_of_its_instrument_wherever_it_is_told(floor
             bob.ask("private/sell", instrument_name=symbol, amount=1, price=1)
     answers = [trade for message in bob.messages if "result" in message for trade in message["result"]["trades"]]
     told = [[trade for data in client.notified("user.trades.any.any.raw") for trade in data] for client in (alice, bob)]
-    public, mine = ({trade["trade_id"]: trade["trade_seq"] for symbol in symbols
-                     for trade in alice.ask(method, instrument_name=symbol)["trades"]}
-                    for method in ("public/get_last_trades_by_instrument", "private/get_user_trades_by_instrument"))
+    public, mine = (
+        {
+            trade["trade_id"]: trade["trade_seq"]
+            for symbol in symbols
+            for trade in alice.ask(method, instrument_name=symbol)["trades"]
+        }
+        for method in ("public/get_last_trades_by_instrument", "private/get_user_trades_by_instrument")
+    )
     assert mine == public and sorted(public.values()) == [1, 1, 2, 2, 3, 3, 4]
     for trades in (answers, *told):
         assert len(trades) == 6 and all(public[trade["trade_id"]] == trade["trade_seq"] for trade in trades)
@@ -485,22 +629,36 @@ def test_a_trade_with_oneself_has_two_sides(alice):
     buy(alice, 1, 1)
     sell(alice, 1, 1)
     trades = alice.ask("private/get_user_trades_by_instrument", instrument_name="SC2701")["trades"]
-    assert sorted(trade["direction"] for trade in trades) == ["buy", "sell"] and all(trade["self_trade"] for trade in trades)
+    assert sorted(trade["direction"] for trade in trades) == ["buy", "sell"] and all(
+        trade["self_trade"] for trade in trades
+    )
 
 
 def test_position_margin_and_funds_add_up():
-    floor = Floor([instrument(margin=1000, lot_size=Decimal(10))],
-                  [account("alice", equity=1_000_000), account("bob"), account("carol")])
+    floor = Floor(
+        [instrument(margin=1000, lot_size=Decimal(10))],
+        [account("alice", equity=1_000_000), account("bob"), account("carol")],
+    )
     alice, bob = floor.session("alice"), floor.session("bob")
     buy(alice, 50, 1)
     sell(bob, 30, 1)
     position = alice.ask("private/get_position", instrument_name="SC2701")
-    assert (position["size"], position["direction"], position["average_price"], position["open_orders_buy"],
-            position["initial_margin"], position["maintenance_margin"]) == (30, "buy", 1, 20, 50, 24)
+    assert (
+        position["size"],
+        position["direction"],
+        position["average_price"],
+        position["open_orders_buy"],
+        position["initial_margin"],
+        position["maintenance_margin"],
+    ) == (30, "buy", 1, 20, 50, 24)
     assert bob.ask("private/get_positions", currency="CNY")[0]["size"] == -30
     summary = alice.ask("private/get_account_summary", currency="CNY")
     assert (summary["equity"], summary["initial_margin"], summary["available_funds"], summary["open_orders"]) == (
-        10_000, 50, 9_950, 1)
+        10_000,
+        50,
+        9_950,
+        1,
+    )
     sell(bob, 20, 1)
     buy(alice, 10, "1.05")
     sell(bob, 10, "1.05")
@@ -515,7 +673,11 @@ def test_the_order_book_and_ticker_are_those_of_the_market(alice, bob):
     assert (book["bids"], book["asks"], book["change_id"]) == ([[Decimal("0.99"), 5]], [[Decimal("1.02"), 2]], 3)
     ticker = alice.ask("public/ticker", instrument_name="SC2701")
     assert (ticker["best_bid_price"], ticker["best_ask_amount"], ticker["last_price"], ticker["state"]) == (
-        Decimal("0.99"), 2, 1, "open")
+        Decimal("0.99"),
+        2,
+        1,
+        "open",
+    )
     alice.floor.operate(operator(CommandKind.PHASE, Phase.HALTED, instrument=0))
     assert alice.ask("public/ticker", instrument_name="SC2701")["state"] == "closed"
     assert buy(alice, 1, 1)["data"]["reason"] == "instrument_halted"
@@ -524,7 +686,11 @@ def test_the_order_book_and_ticker_are_those_of_the_market(alice, bob):
 def test_instruments_are_described_by_their_terms(alice):
     terms = alice.ask("public/get_instrument", instrument_name="FU2701")
     assert (terms["tick_size"], terms["contract_size"], terms["base_currency"], terms["price_floor"]) == (
-        Decimal("0.01"), 1, "FU", Decimal("0.9"))
+        Decimal("0.01"),
+        1,
+        "FU",
+        Decimal("0.9"),
+    )
     assert [entry["instrument_name"] for entry in alice.ask("public/get_instruments", currency="SC")] == ["SC2701"]
     assert alice.ask("public/get_instruments", kind="option") == []
 
@@ -534,7 +700,7 @@ def test_a_question_to_the_engine_waits_until_what_it_knows_is_durable(alice, bo
     floor = alice.floor
     sell(bob, 5, 1)
     block = rows(enter(0, 1, 100, 2), start=2)
-    events = floor.hub.exchange.apply(block)      # computed, and still on its way to the disk
+    events = floor.hub.exchange.apply(block)  # computed, and still on its way to the disk
     alice.tell('{"id":5,"method":"private/get_positions"}')
     bob.tell('{"id":6,"method":"public/test"}')
     assert alice.messages == [] and bob.messages[-1]["id"] == 6
@@ -542,7 +708,7 @@ def test_a_question_to_the_engine_waits_until_what_it_knows_is_durable(alice, bo
     assert [position["size"] for position in alice.messages[-1]["result"]] == [2]
 
 
-# Channels -------------------------------------------------------------------------------------------------------------
+# Channels -----------------------------------------------------------------------------------------
 
 ORDERS, TRADES = "user.orders.any.any.raw", "user.trades.any.any.raw"
 
@@ -553,8 +719,9 @@ def test_an_answer_leaves_before_every_notification_of_its_command(alice, bob):
     alice.messages.clear()
     alice.tell('{"id":4,"method":"private/buy","params":{"instrument_name":"SC2701","amount":2,"price":1}}')
     assert alice.messages[0]["id"] == 4
-    assert sorted(message["params"]["channel"] for message in alice.messages[1:]) == sorted([
-        ORDERS, TRADES, "book.SC2701.raw", "trades.SC2701.raw", "quote.SC2701"])
+    assert sorted(message["params"]["channel"] for message in alice.messages[1:]) == sorted(
+        [ORDERS, TRADES, "book.SC2701.raw", "trades.SC2701.raw", "quote.SC2701"]
+    )
 
 
 def test_owners_hear_of_each_change_of_their_orders_and_of_their_trades(alice, bob):
@@ -563,11 +730,14 @@ def test_owners_hear_of_each_change_of_their_orders_and_of_their_trades(alice, b
     sell(bob, 2, 1)
     alice.ask("private/edit", order_id="1", amount=4)
     alice.ask("private/cancel", order_id="1")
-    assert [(order["exec_type"], order["order_state"], order["amount"], order["filled_amount"])
-            for order in alice.notified(ORDERS)] == [
-        ("new", "open", 5, 0), ("trade", "open", 5, 2), ("replaced", "open", 4, 2), ("canceled", "cancelled", 4, 2)]
-    assert [[(trade["amount"], trade["liquidity"], trade["client_order_id"]) for trade in trades]
-            for trades in alice.notified(TRADES)] == [[(2, "M", "a")]]
+    assert [
+        (order["exec_type"], order["order_state"], order["amount"], order["filled_amount"])
+        for order in alice.notified(ORDERS)
+    ] == [("new", "open", 5, 0), ("trade", "open", 5, 2), ("replaced", "open", 4, 2), ("canceled", "cancelled", 4, 2)]
+    assert [
+        [(trade["amount"], trade["liquidity"], trade["client_order_id"]) for trade in trades]
+        for trades in alice.notified(TRADES)
+    ] == [[(2, "M", "a")]]
     assert bob.messages == []
 
 
@@ -595,7 +765,9 @@ def test_funds_and_margin_are_told_at_once_and_after_each_batch_that_moved_them(
         for _ in range(3):
             alice.tell('{"id":1,"method":"private/buy","params":{"instrument_name":"SC2701","amount":2,"price":1}}')
     assert [(funds["initial_margin"], funds["available_funds"]) for funds in alice.notified("user.portfolio.CNY")] == [
-        (0, 10_000), (60, 9_940)]
+        (0, 10_000),
+        (60, 9_940),
+    ]
 
 
 def test_the_day_s_end_is_told_to_owners(alice):
@@ -618,9 +790,22 @@ def test_private_channels_are_by_instrument_or_currency_and_end_when_left(alice)
     assert alice.messages == []
 
 
-@pytest.mark.parametrize("name", ["user.orders.XX.raw", "user.orders.raw", "user.fills.any.any.raw", "user.orders.any.XYZ.raw",
-                                  "user.orders.foo.any.raw", "book.XX.raw",
-                                  "book.SC2701", "book.SC2701.10ms", "candles.SC2701", "", "user"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "user.orders.XX.raw",
+        "user.orders.raw",
+        "user.fills.any.any.raw",
+        "user.orders.any.XYZ.raw",
+        "user.orders.foo.any.raw",
+        "book.XX.raw",
+        "book.SC2701",
+        "book.SC2701.10ms",
+        "candles.SC2701",
+        "",
+        "user",
+    ],
+)
 def test_a_channel_that_does_not_exist_refuses_the_request_as_a_whole(alice, name):
     error = alice.ask("private/subscribe", channels=[ORDERS, "book.SC2701.raw", name])
     assert (error["code"], error["data"]["field"], error["data"]["value"]) == (11045, "channels", name)
@@ -646,16 +831,21 @@ def test_logging_on_as_somebody_else_ends_the_private_channels(alice, bob):
 def test_the_platform_s_state_is_told_at_once_and_when_trading_is_stopped(floor, alice):
     alice.ask("public/subscribe", channels=["platform_state"])
     assert alice.notified("platform_state") == [
-        {"locked": False, "phases": {"SC2701": "continuous", "FU2701": "continuous"}}]
+        {"locked": False, "phases": {"SC2701": "continuous", "FU2701": "continuous"}}
+    ]
     alice.messages.clear()
     floor.operate(operator(CommandKind.KILL_SWITCH, Scope.HUB, quantity=1))
     floor.operate(operator(CommandKind.PHASE, Phase.HALTED, instrument=1))
-    assert alice.notified("platform_state") == [{"locked": True, "phases": {}}, {"locked": True, "phases": {"FU2701": "halted"}}]
+    assert alice.notified("platform_state") == [
+        {"locked": True, "phases": {}},
+        {"locked": True, "phases": {"FU2701": "halted"}},
+    ]
     assert alice.ask("public/status") == {"locked": "true", "locked_reason": "operator"}
     assert buy(alice, 1, 1)["data"]["reason"] == "hub_killed"
 
 
-# Rate -----------------------------------------------------------------------------------------------------------------
+# Rate ---------------------------------------------------------------------------------------------
+
 
 def test_beyond_the_rate_a_request_is_refused_with_the_time_to_wait_and_not_done():
     floor = Floor(limits=Limits(requests_per_second=10, request_burst=3))
@@ -694,13 +884,21 @@ def test_too_many_commands_under_way_are_refused():
     alice = floor.session("alice")
     with floor.one_batch():
         for number in range(3):
-            alice.tell(json.dumps({"id": number, "method": "private/buy", "params": {
-                "instrument_name": "SC2701", "amount": 1, "price": 1}}))
+            alice.tell(
+                json.dumps(
+                    {
+                        "id": number,
+                        "method": "private/buy",
+                        "params": {"instrument_name": "SC2701", "amount": 1, "price": 1},
+                    }
+                )
+            )
         assert [message["error"]["code"] for message in alice.messages] == [10047]
     assert [message["id"] for message in alice.messages] == [2, 0, 1]
 
 
-# Heartbeat ------------------------------------------------------------------------------------------------------------
+# Heartbeat ----------------------------------------------------------------------------------------
+
 
 def beats(client):
     return [message["params"]["type"] for message in client.messages if message.get("method") == "heartbeat"]
@@ -746,7 +944,8 @@ def test_a_heartbeat_may_not_be_too_fast(alice):
     assert (error["data"]["field"], error["data"]["value"], error["data"]["bound"]) == ("interval", 9, 10)
 
 
-# Lost connections -----------------------------------------------------------------------------------------------------
+# Lost connections ---------------------------------------------------------------------------------
+
 
 def lose(client, **how):
     client.session.lost(client.floor.now, **how)
@@ -765,7 +964,7 @@ def test_by_connection_only_the_orders_entered_on_it_are_canceled(floor, alice, 
     buy(other, 1, 1)
     buy(alice, 1, 1)
     buy(alice, 1, "0.99")
-    sell(bob, 1, 1)                               # fills order 1
+    sell(bob, 1, 1)  # fills order 1
     alice.ask("private/enable_cancel_on_disconnect")
     assert alice.ask("private/get_cancel_on_disconnect") == {"scope": "connection", "enabled": True}
     buy(other, 1, "0.98")
@@ -779,7 +978,7 @@ def test_by_account_all_its_orders_are_canceled_and_nobody_else_s(floor, alice, 
     buy(bob, 1, 1)
     alice.ask("private/enable_cancel_on_disconnect", scope="account")
     lose(alice)
-    lose(alice)                                   # once is enough
+    lose(alice)  # once is enough
     assert open_ids(other) == [] and open_ids(bob) == ["2"]
     assert floor.hub.exchange.sequence == 3
 
@@ -823,12 +1022,13 @@ def test_orders_remembered_for_a_lost_connection_are_bounded(floor, alice):
 def test_commands_that_the_stopping_hub_did_not_take_are_answered(floor, alice):
     floor.held = True
     alice.tell('{"id":3,"method":"private/cancel_all"}')
-    (session, _, ticket), = floor.waiting
+    ((session, _, ticket),) = floor.waiting
     session.failed([ticket], floor.now)
     assert (alice.messages[-1]["id"], alice.messages[-1]["error"]["code"]) == (3, 10040)
 
 
-# Everything together --------------------------------------------------------------------------------------------------
+# Everything together ------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("seed", range(4))
 def test_what_owners_are_told_is_always_what_the_blotter_knows(seed):
@@ -843,18 +1043,46 @@ def test_what_owners_are_told_is_always_what_the_blotter_knows(seed):
             for _ in range(chance.randint(1, 6)):
                 client = clients[chance.choice(list(clients))]
                 roll = chance.random()
-                known = [message["params"]["data"]["order_id"] for message in client.messages
-                         if message.get("params", {}).get("channel") == ORDERS]
+                known = [
+                    message["params"]["data"]["order_id"]
+                    for message in client.messages
+                    if message.get("params", {}).get("channel") == ORDERS
+                ]
                 if roll < 0.6 or not known:
-                    client.tell(json.dumps({"id": 1, "method": chance.choice(("private/buy", "private/sell")), "params": {
-                        "instrument_name": "SC2701", "amount": chance.randint(1, 5), "price": chance.randint(97, 103) / 100,
-                        "time_in_force": chance.choice(("good_til_cancelled", "good_til_day", "immediate_or_cancel"))}}))
+                    client.tell(
+                        json.dumps(
+                            {
+                                "id": 1,
+                                "method": chance.choice(("private/buy", "private/sell")),
+                                "params": {
+                                    "instrument_name": "SC2701",
+                                    "amount": chance.randint(1, 5),
+                                    "price": chance.randint(97, 103) / 100,
+                                    "time_in_force": chance.choice(
+                                        ("good_til_cancelled", "good_til_day", "immediate_or_cancel")
+                                    ),
+                                },
+                            }
+                        )
+                    )
                 elif roll < 0.8:
-                    client.tell(json.dumps({"id": 1, "method": "private/edit", "params": {
-                        "order_id": chance.choice(known), "amount": chance.randint(1, 6),
-                        "price": chance.randint(97, 103) / 100}}))
+                    client.tell(
+                        json.dumps(
+                            {
+                                "id": 1,
+                                "method": "private/edit",
+                                "params": {
+                                    "order_id": chance.choice(known),
+                                    "amount": chance.randint(1, 6),
+                                    "price": chance.randint(97, 103) / 100,
+                                },
+                            }
+                        )
+                    )
                 else:
-                    client.tell(json.dumps({"id": 1, "method": "private/cancel", "params": {"order_id": chance.choice(known)}}))
+                    client.tell(
+                        json.dumps({"id": 1, "method": "private/cancel", "params": {"order_id": chance.choice(known)}})
+                    )
     for client in clients.values():
         last, filled = {}, {}
         for order in client.notified(ORDERS):
@@ -868,7 +1096,9 @@ def test_what_owners_are_told_is_always_what_the_blotter_knows(seed):
             state = client.ask("private/get_order_state", order_id=order_id)
             for name in ("order_state", "price", "amount", "filled_amount", "average_price", "seq", "reason"):
                 assert state[name] == order[name], (order_id, name)
-        answered = [message["result"]["order"] for message in client.messages if "order" in (message.get("result") or {})]
+        answered = [
+            message["result"]["order"] for message in client.messages if "order" in (message.get("result") or {})
+        ]
         told = {(order["order_id"], order["seq"]): order for order in client.notified(ORDERS)}
         for order in answered:
             assert order == told[order["order_id"], order["seq"]]

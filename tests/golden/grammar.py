@@ -6,6 +6,7 @@
 A clause is one command; clauses of one row are separated by "; ". Everything is exact: what cannot be read, or is said twice,
 is an error. Prices are in currency, quantities in lots, money in currency.
 """
+
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,10 +22,21 @@ from matching.records import COMMAND
 
 OPERATOR = "operator"
 _NUMBER = r"(-?\d+(?:\.\d+)?)"
-_FLAGS = {"open": Flag.OPEN, "close": Flag.CLOSE, "close today": Flag.CLOSE_TODAY, "post only": Flag.POST_ONLY,
-          "reduce only": Flag.REDUCE_ONLY}
-_TIMES = {"day": TimeInForce.DAY, "until canceled": TimeInForce.GTC, "opening": TimeInForce.OPENING, "FAK": TimeInForce.IOC,
-          "FOK": TimeInForce.FOK, "session": TimeInForce.SESSION}
+_FLAGS = {
+    "open": Flag.OPEN,
+    "close": Flag.CLOSE,
+    "close today": Flag.CLOSE_TODAY,
+    "post only": Flag.POST_ONLY,
+    "reduce only": Flag.REDUCE_ONLY,
+}
+_TIMES = {
+    "day": TimeInForce.DAY,
+    "until canceled": TimeInForce.GTC,
+    "opening": TimeInForce.OPENING,
+    "FAK": TimeInForce.IOC,
+    "FOK": TimeInForce.FOK,
+    "session": TimeInForce.SESSION,
+}
 _PHASES = {"halt": Phase.HALTED, "resume": Phase.CONTINUOUS, "call auction in": Phase.CALL_AUCTION}
 
 
@@ -53,16 +65,27 @@ class Grammar:
         """COMMAND[1], not stamped. Errors: StoryError."""
         found: dict[str, Any] | None = None
         if who == OPERATOR:
-            found = self._first(clause, ((r"(halt|resume|call auction in) (\S+)", self._phase),
-                                         (rf"pay {_NUMBER} to (\S+)", self._pay),
-                                         (r"liquidate (\S+) in (\S+)", self._liquidate),
-                                         (rf"set ([a-z ]+) of (\S+) to {_NUMBER}", self._limit)))
+            found = self._first(
+                clause,
+                (
+                    (r"(halt|resume|call auction in) (\S+)", self._phase),
+                    (rf"pay {_NUMBER} to (\S+)", self._pay),
+                    (r"liquidate (\S+) in (\S+)", self._liquidate),
+                    (rf"set ([a-z ]+) of (\S+) to {_NUMBER}", self._limit),
+                ),
+            )
         else:
             account = _known(who, self._accounts, "an account")
-            found = self._first(clause, ((rf"(buy|sell) (\d+) (\S+) at (?:(market)|{_NUMBER})((?:, .+)?)", self._enter),
-                                         (r"cancel all in (\S+)", self._cancel_all), (r"cancel (\S+)", self._cancel),
-                                         (rf"amend (\S+) to (\d+) at {_NUMBER}", self._amend),
-                                         (r"take (\d+) of (\S+)", self._take)))
+            found = self._first(
+                clause,
+                (
+                    (rf"(buy|sell) (\d+) (\S+) at (?:(market)|{_NUMBER})((?:, .+)?)", self._enter),
+                    (r"cancel all in (\S+)", self._cancel_all),
+                    (r"cancel (\S+)", self._cancel),
+                    (rf"amend (\S+) to (\d+) at {_NUMBER}", self._amend),
+                    (r"take (\d+) of (\S+)", self._take),
+                ),
+            )
             if found is not None:
                 found["account"] = account
         if found is None:
@@ -85,14 +108,20 @@ class Grammar:
                 return meaning(*match.groups())
         return None
 
-    # Members ----------------------------------------------------------------------------------------------------------------
+    # Members --------------------------------------------------------------------------------------
 
-    def _enter(self, side: str, quantity: str, symbol: str, market: str | None, price: str | None,
-               options: str) -> dict[str, Any]:
+    def _enter(
+        self, side: str, quantity: str, symbol: str, market: str | None, price: str | None, options: str
+    ) -> dict[str, Any]:
         number, terms = _known(symbol, self._instruments, "an instrument")
         fields: dict[str, Any] = {
-            "kind": CommandKind.ENTER, "instrument": number, "side": Side[side.upper()], "quantity": int(quantity),
-            "order_type": OrderType.MARKET if market else OrderType.LIMIT, "price": 0 if market else price_to_ticks(terms, price)}
+            "kind": CommandKind.ENTER,
+            "instrument": number,
+            "side": Side[side.upper()],
+            "quantity": int(quantity),
+            "order_type": OrderType.MARKET if market else OrderType.LIMIT,
+            "price": 0 if market else price_to_ticks(terms, price),
+        }
         told: dict[str, Any] = {}
         for option in filter(None, options.split(", ")):
             for field, value in self._option(option, terms).items():
@@ -108,15 +137,25 @@ class Grammar:
             return {"flags": int(_FLAGS[option])}
         if option in _TIMES:
             return {"time_in_force": _TIMES[option]}
-        found = self._first(option, (
-            (rf"once {_NUMBER} is traded", lambda price: {"trigger_price": price_to_ticks(terms, price)}),
-            (r"FAK of at least (\d+)", lambda lots: {"time_in_force": TimeInForce.IOC, "minimum_quantity": int(lots)}),
-            (r"until (\d{4})-(\d\d)-(\d\d)", lambda *date: {"time_in_force": TimeInForce.GTD, "expire_date": int("".join(date))}),
-            (r"showing (\d+)", lambda lots: {"display_quantity": int(lots)}),
-            (r"at least (\d+) at a time", lambda lots: {"minimum_quantity": int(lots)}),
-            (r"to (\S+)", lambda name: {"counterparty": _known(name, self._accounts, "an account")}),
-            (r"or else (\S+)", lambda name: {"order_id": self._order(name).order_id}),
-            (r"named (\S{1,20})", self._new_name)))
+        found = self._first(
+            option,
+            (
+                (rf"once {_NUMBER} is traded", lambda price: {"trigger_price": price_to_ticks(terms, price)}),
+                (
+                    r"FAK of at least (\d+)",
+                    lambda lots: {"time_in_force": TimeInForce.IOC, "minimum_quantity": int(lots)},
+                ),
+                (
+                    r"until (\d{4})-(\d\d)-(\d\d)",
+                    lambda *date: {"time_in_force": TimeInForce.GTD, "expire_date": int("".join(date))},
+                ),
+                (r"showing (\d+)", lambda lots: {"display_quantity": int(lots)}),
+                (r"at least (\d+) at a time", lambda lots: {"minimum_quantity": int(lots)}),
+                (r"to (\S+)", lambda name: {"counterparty": _known(name, self._accounts, "an account")}),
+                (r"or else (\S+)", lambda name: {"order_id": self._order(name).order_id}),
+                (r"named (\S{1,20})", self._new_name),
+            ),
+        )
         if found is None:
             raise StoryError(f"{option!r}: no option of an order")
         return found
@@ -139,28 +178,44 @@ class Grammar:
     def _amend(self, name: str, quantity: str, price: str) -> dict[str, Any]:
         order = self._order(name)
         terms = list(self._instruments.values())[order.instrument][1]
-        return {"kind": CommandKind.AMEND, "order_id": order.order_id, "instrument": order.instrument,
-                "quantity": int(quantity), "price": price_to_ticks(terms, price)}
+        return {
+            "kind": CommandKind.AMEND,
+            "order_id": order.order_id,
+            "instrument": order.instrument,
+            "quantity": int(quantity),
+            "price": price_to_ticks(terms, price),
+        }
 
     def _take(self, quantity: str, name: str) -> dict[str, Any]:
         order = self._order(name)
-        return {"kind": CommandKind.TAKE, "order_id": order.order_id, "instrument": order.instrument, "quantity": int(quantity)}
+        return {
+            "kind": CommandKind.TAKE,
+            "order_id": order.order_id,
+            "instrument": order.instrument,
+            "quantity": int(quantity),
+        }
 
     def _number(self, symbol: str) -> int:
         return _known(symbol, self._instruments, "an instrument")[0]
 
-    # Operators --------------------------------------------------------------------------------------------------------------
+    # Operators ------------------------------------------------------------------------------------
 
     def _phase(self, word: str, symbol: str) -> dict[str, Any]:
         return {"kind": CommandKind.PHASE, "instrument": self._number(symbol), "order_type": _PHASES[word]}
 
     def _pay(self, money: str, name: str) -> dict[str, Any]:
-        return {"kind": CommandKind.CASH, "account": _known(name, self._accounts, "an account"),
-                "quantity": int(Decimal(money) * 100)}
+        return {
+            "kind": CommandKind.CASH,
+            "account": _known(name, self._accounts, "an account"),
+            "quantity": int(Decimal(money) * 100),
+        }
 
     def _liquidate(self, name: str, symbol: str) -> dict[str, Any]:
-        return {"kind": CommandKind.LIQUIDATE, "account": _known(name, self._accounts, "an account"),
-                "instrument": self._number(symbol)}
+        return {
+            "kind": CommandKind.LIQUIDATE,
+            "account": _known(name, self._accounts, "an account"),
+            "instrument": self._number(symbol),
+        }
 
     def _limit(self, limit: str, name: str, value: str) -> dict[str, Any]:
         account = name in self._accounts

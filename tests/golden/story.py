@@ -5,9 +5,10 @@
     python -m tests.golden.story --write       # write the tables and the files beside this one anew
 
 The second and third column of a table are the input: who does what (grammar.py). The fourth is output (telling.py), and so are
-the rows of the schedule, which runs beside the story in market time (exchange/schedule.py) and stands in a table wherever
+the rows of the schedule, which runs beside the story in market time (schedule.py) and stands in a table wherever
 something came of a step. A table is one trading day; its times are Beijing's and only go forward, past midnight too.
 """
+
 import dataclasses
 import datetime
 import hashlib
@@ -19,13 +20,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from exchange import Account, Exchange
-from exchange.blotter import Blotter
-from exchange.calendar import beijing
 from exchange.catalogue import Catalogue, read_catalogue
-from exchange.marketdata import MarketData
-from exchange.projections import Projections
-from exchange.schedule import Driver, Schedule, Step
-from exchange.surveillance import Surveillance
+from exchange.catalogue.calendar import beijing
+from exchange.catalogue.schedule import Driver, Schedule, Step
+from exchange.projections.blotter import Blotter
+from exchange.projections.marketdata import MarketData
+from exchange.projections.projections import Projections
+from exchange.projections.surveillance import Surveillance
 from matching.codes import ALL, Phase, SelfMatch
 from tests.golden.grammar import Grammar, StoryError
 from tests.golden.telling import Telling
@@ -33,18 +34,25 @@ from tests.golden.telling import Telling
 RULEBOOK = pathlib.Path(__file__).parents[2] / "docs" / "RULEBOOK.md"
 GOLDEN = pathlib.Path(__file__).parent
 PROFILES = ("chinese", "international")
-OPENS, UNTIL = datetime.date(2026, 12, 30), datetime.date(2027, 1, 4)      # the hub of the story opens the day before it
+OPENS, UNTIL = datetime.date(2026, 12, 30), datetime.date(2027, 1, 4)  # the hub of the story opens the day before it
 SCHEDULE = "schedule"
-MILLION = 1_000_000_00           # CNY in fen
+MILLION = 1_000_000_00  # CNY in fen
 ACCOUNTS = (
     Account(name="refinery", firm=1, equity=60 * MILLION),
     Account(name="importer", firm=2, equity=60 * MILLION),
     Account(name="producer", firm=3, equity=60 * MILLION),
-    Account(name="maker", firm=4, equity=100 * MILLION, self_match=SelfMatch.CANCEL_RESTING, protection_lots=50,
-            protection_interval=1_000),
+    Account(
+        name="maker",
+        firm=4,
+        equity=100 * MILLION,
+        self_match=SelfMatch.CANCEL_RESTING,
+        protection_lots=50,
+        protection_interval=1_000,
+    ),
     Account(name="trader", firm=5, equity=9 * MILLION // 10, max_order_quantity=100),
     Account(name="fund", firm=6, equity=80 * MILLION),
-    Account(name="utility", firm=7, equity=40 * MILLION))
+    Account(name="utility", firm=7, equity=40 * MILLION),
+)
 MAKERS = (3,)
 _MAX_ORDERS = 1 << 10
 _DAY_NS = 86_400 * 1_000_000_000
@@ -54,7 +62,7 @@ _DAY_NS = 86_400 * 1_000_000_000
 class Row:
     """One row of a table."""
 
-    time: str                        # HH:MM, HH:MM:SS or HH:MM:SS.mmm, Beijing
+    time: str  # HH:MM, HH:MM:SS or HH:MM:SS.mmm, Beijing
     who: str
     what: str
     told: str
@@ -68,7 +76,7 @@ class Table:
     """One trading day, as it stands in the rulebook."""
 
     date: datetime.date
-    first: int                       # lines of the file: [first, end)
+    first: int  # lines of the file: [first, end)
     end: int
     rows: tuple[Row, ...]
 
@@ -91,17 +99,24 @@ class Performance:
     """What came of a story."""
 
     hub: Projections
-    commands: np.ndarray             # COMMAND[n], stamped, the schedule's among them
-    events: np.ndarray               # EVENT[m]
-    tables: list[list[Row]]          # as they should be
+    commands: np.ndarray  # COMMAND[n], stamped, the schedule's among them
+    events: np.ndarray  # EVENT[m]
+    tables: list[list[Row]]  # as they should be
 
     def files(self) -> dict[str, str]:
         """Name -> content of the golden files: digests, the hub's report of the day, and each account's."""
-        digests = {"commands": len(self.commands), "events": len(self.events), "events_digest": digest(self.events),
-                   "state_digest": self.hub.digest()}
+        digests = {
+            "commands": len(self.commands),
+            "events": len(self.events),
+            "events_digest": digest(self.events),
+            "state_digest": self.hub.digest(),
+        }
         reports = {f"{account.name}.csv": self.hub.statements.csv(number) for number, account in enumerate(ACCOUNTS)}
-        return {"digests.txt": "".join(f"{name} {value}\n" for name, value in digests.items()),
-                "hub.csv": self.hub.statements.csv(), **reports}
+        return {
+            "digests.txt": "".join(f"{name} {value}\n" for name, value in digests.items()),
+            "hub.csv": self.hub.statements.csv(),
+            **reports,
+        }
 
 
 def digest(events: np.ndarray) -> str:
@@ -109,7 +124,8 @@ def digest(events: np.ndarray) -> str:
     return hashlib.blake2b(events.tobytes(), digest_size=16).hexdigest()
 
 
-# The rulebook ------------------------------------------------------------------------------------------------------------------
+# The rulebook -------------------------------------------------------------------------------------
+
 
 def _tables(profile: str, lines: list[str]) -> Iterator[Table]:
     """The tables below "### ... (profile)", one below each "#### yyyy-mm-dd"."""
@@ -121,7 +137,7 @@ def _tables(profile: str, lines: list[str]) -> Iterator[Table]:
         elif inside and (heading := re.match(r"#### (\d{4}-\d\d-\d\d)", line)):
             date = datetime.date.fromisoformat(heading[1])
         elif inside and date and line.startswith("|"):
-            first = number + 2                       # below the head and its rule
+            first = number + 2  # below the head and its rule
             end = next((at for at in range(first, len(lines)) if not lines[at].startswith("|")), len(lines))
             yield Table(date, first, end, tuple(_row(lines[at], at + 1) for at in range(first, end)))
             number = end
@@ -136,7 +152,8 @@ def _row(line: str, number: int) -> Row:
     return Row(*cells)
 
 
-# The hub -----------------------------------------------------------------------------------------------------------------------
+# The hub ------------------------------------------------------------------------------------------
+
 
 def catalogue(profile: str) -> Catalogue:
     """The hub's own, cut to the days of the story: it opens the day before."""
@@ -145,9 +162,12 @@ def catalogue(profile: str) -> Catalogue:
 
 def new_hub(terms: Catalogue) -> Projections:
     """A hub of the story's accounts that has seen no command."""
-    return Projections(Exchange(terms.instruments, ACCOUNTS, max_orders=_MAX_ORDERS),
-                       Blotter(_MAX_ORDERS, history=1 << 12, trades=1 << 12), MarketData(terms.instruments),
-                       Surveillance(terms.instruments, ACCOUNTS, MAKERS))
+    return Projections(
+        Exchange(terms.instruments, ACCOUNTS, max_orders=_MAX_ORDERS),
+        Blotter(_MAX_ORDERS, history=1 << 12, trades=1 << 12),
+        MarketData(terms.instruments),
+        Surveillance(terms.instruments, ACCOUNTS, MAKERS),
+    )
 
 
 class Stage:
@@ -225,7 +245,9 @@ class Stage:
 def _called(step: Step) -> str:
     """A step in short: phases without the instruments."""
     phases = sorted((phase.name.lower().replace("_", " ") for phase in Phase), key=len, reverse=True)
-    parts = [next((phase for phase in phases if part.startswith(f"{phase} ")), part) for part in step.description.split("; ")]
+    parts = [
+        next((phase for phase in phases if part.startswith(f"{phase} ")), part) for part in step.description.split("; ")
+    ]
     return ", ".join(dict.fromkeys(parts))
 
 
@@ -253,7 +275,7 @@ def rewritten(text: str, story: Story, tables: list[list[Row]]) -> str:
     """The rulebook with the tables as they should be."""
     lines = text.splitlines()
     for table, rows in reversed(list(zip(story.tables, tables, strict=True))):
-        lines[table.first:table.end] = map(str, rows)
+        lines[table.first : table.end] = map(str, rows)
     return "\n".join(lines) + "\n"
 
 

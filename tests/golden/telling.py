@@ -5,11 +5,12 @@
 Only events are read, and they are told in their order. The subject of a phrase is who gave the command, unless it is named.
 Clearing at the end of the day is told in sums; what each account won and paid is in the reports beside the story.
 """
+
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from exchange.calendar import beijing
+from exchange.catalogue.calendar import beijing
 from exchange.instruments import Instrument
 from exchange.units import fen_to_money, ticks_to_price
 from matching.codes import ALL, CommandKind, EventKind, Flag, Phase, Reason, Side
@@ -31,7 +32,9 @@ class Telling:
     name    order_id -> what the story calls the order, or None
     """
 
-    def __init__(self, instruments: Sequence[Instrument], accounts: Sequence[str], name: Callable[[int], str | None]) -> None:
+    def __init__(
+        self, instruments: Sequence[Instrument], accounts: Sequence[str], name: Callable[[int], str | None]
+    ) -> None:
         self._instruments, self._accounts, self._name = instruments, accounts, name
 
     def of_command(self, command: np.record, events: np.ndarray) -> str:
@@ -79,8 +82,10 @@ class Telling:
                 case EventKind.SETTLED if number in cleared:
                     phrases.append(self._settled(event))
                 case EventKind.DELIVERY:
-                    phrases.append(f"{self._accounts[event.resting_account]} delivers {event.quantity} {self._symbol(number)} "
-                                   f"to {self._accounts[event.account]} at {self._price(number, event.price)}")
+                    phrases.append(
+                        f"{self._accounts[event.resting_account]} delivers {event.quantity} {self._symbol(number)} "
+                        f"to {self._accounts[event.account]} at {self._price(number, event.price)}"
+                    )
                 case EventKind.EXPIRED if number in touched:
                     phrases.append(f"{self._symbol(number)} expired")
                 case EventKind.LISTED:
@@ -92,13 +97,19 @@ class Telling:
                 case _:
                     self._market(event, ALL, ALL, phrases)
         if any(results.values()):
-            phrases.append("result: " + ", ".join(f"{self._accounts[account]} {'+' * (fen > 0)}{money(fen)}"
-                                                  for account, fen in sorted(results.items()) if fen))
+            phrases.append(
+                "result: "
+                + ", ".join(
+                    f"{self._accounts[account]} {'+' * (fen > 0)}{money(fen)}"
+                    for account, fen in sorted(results.items())
+                    if fen
+                )
+            )
         if fees:
             phrases.append(f"fees {money(fees)}")
         return "; ".join(phrases)
 
-    # What happens in the market -----------------------------------------------------------------------------------------------
+    # What happens in the market -------------------------------------------------------------------
 
     def _market(self, event: np.record, account: int, instrument: int, phrases: list[str]) -> None:
         """Phrases for orders and trades; account and instrument are those that go without saying."""
@@ -108,22 +119,27 @@ class Telling:
             case EventKind.TRADED:
                 who = "" if event.account == account else f"{self._of(event.order_id, event.account)} "
                 verb = "buys" if event.side == Side.BUY else "sells"
-                phrases.append(f"{who}{verb} {lots} at {self._price(number, event.price)} "
-                               f"{'from' if event.side == Side.BUY else 'to'} {self._accounts[event.resting_account]}")
+                phrases.append(
+                    f"{who}{verb} {lots} at {self._price(number, event.price)} "
+                    f"{'from' if event.side == Side.BUY else 'to'} {self._accounts[event.resting_account]}"
+                )
             case EventKind.CANCELED:
                 reason = f" ({word(Reason(event.reason))})" if event.reason else ""
                 who = "" if event.account == account else f"{self._of(event.order_id, event.account)}: "
                 phrases.append(f"{who}{lots} canceled{reason}")
             case EventKind.TRIGGERED:
-                phrases.append(f"{self._of(event.order_id, event.account)} is triggered, limit "
-                               f"{self._price(number, event.price)}")
+                phrases.append(
+                    f"{self._of(event.order_id, event.account)} is triggered, limit {self._price(number, event.price)}"
+                )
             case EventKind.DISPLAYED:
                 who = "" if event.account == account else f"{self._of(event.order_id, event.account)} "
                 phrases.append(f"{who}shows {lots}")
             case EventKind.AUCTION if event.quantity:
                 left = int(event.resting_leaves_quantity)
                 side = f", {abs(left)} {'bid' if left > 0 else 'offered'} left" if left else ""
-                phrases.append(f"auction {self._symbol(number)} {self._price(number, event.price)}, {event.quantity} lots{side}")
+                phrases.append(
+                    f"auction {self._symbol(number)} {self._price(number, event.price)}, {event.quantity} lots{side}"
+                )
             case EventKind.COUNTDOWN:
                 phrases.append(f"countdown to {beijing(event.quantity):%H:%M:%S}")
 
@@ -133,8 +149,10 @@ class Telling:
 
     def _left(self, events: np.ndarray, own: np.record) -> str:
         """What became of what the order did not trade, if it is still there."""
-        mine = events[((events["order_id"] == own.order_id) | (events["resting_order_id"] == own.order_id))
-                      & np.isin(events["kind"], (EventKind.ACCEPTED, EventKind.AMENDED, EventKind.TRADED, EventKind.CANCELED))]
+        mine = events[
+            ((events["order_id"] == own.order_id) | (events["resting_order_id"] == own.order_id))
+            & np.isin(events["kind"], (EventKind.ACCEPTED, EventKind.AMENDED, EventKind.TRADED, EventKind.CANCELED))
+        ]
         last = mine[-1]
         resting = last.kind == EventKind.TRADED and last.resting_order_id == own.order_id
         left = int(last.resting_leaves_quantity if resting else last.leaves_quantity)
@@ -143,7 +161,7 @@ class Telling:
         flags = int(own["flags"])
         return f"{left} {'wait' if flags & Flag.PARKED else 'rest'}"
 
-    # Words ------------------------------------------------------------------------------------------------------------------
+    # Words ----------------------------------------------------------------------------------------
 
     def _of(self, order_id: int, account: int) -> str:
         """An order by its owner and name."""
@@ -163,6 +181,12 @@ class Telling:
     def _settled(self, event: np.record) -> str:
         number = int(event.instrument)
         locked = f", limit-locked for {abs(event.leaves_quantity)} day" if event.leaves_quantity else ""
-        band = "" if self._instruments[number].legs else (f", then {self._price(number, event.resting_leaves_quantity)} to "
-                                                          f"{self._price(number, event.resting_price)}")
+        band = (
+            ""
+            if self._instruments[number].legs
+            else (
+                f", then {self._price(number, event.resting_leaves_quantity)} to "
+                f"{self._price(number, event.resting_price)}"
+            )
+        )
         return f"{self._symbol(number)} settles at {self._price(number, event.price)} after {event.quantity} lots{band}{locked}"

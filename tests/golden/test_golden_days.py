@@ -2,13 +2,14 @@
 
 After a change that is meant to change them: python -m tests.golden.story --write, and read the difference.
 """
+
 import functools
 
 import numpy as np
 import pytest
 
-from exchange.journal import Journal
-from exchange.recovery import recover
+from exchange.journal.journal import Journal
+from exchange.journal.recovery import recover
 from matching.codes import EventKind
 from matching.invariants import check_book
 from tests.golden import story
@@ -41,7 +42,7 @@ def test_events_state_and_reports_are_the_stored_ones(profile):
 def test_batches_of_any_size_give_the_same_day(profile, rows):
     """RULEBOOK 1.1"""
     golden, hub = performed(profile), new_hub(catalogue(profile))
-    events = [hub.apply(golden.commands[at:at + rows]) for at in range(0, len(golden.commands), rows)]
+    events = [hub.apply(golden.commands[at : at + rows]) for at in range(0, len(golden.commands), rows)]
     assert digest(np.concatenate(events)) == digest(golden.events)
     assert hub.digest() == golden.hub.digest()
     assert hub.statements.csv() == golden.hub.statements.csv()
@@ -54,7 +55,7 @@ def test_a_journal_of_the_day_recovers_to_the_same_state_and_reports(profile, tm
     golden = performed(profile)
     journal, _ = Journal.open(tmp_path)
     for at in range(0, len(golden.commands), 100):
-        journal.append(golden.commands[at:at + 100])
+        journal.append(golden.commands[at : at + 100])
         journal.sync()
     journal.close()
     recovery = recover(tmp_path, lambda: new_hub(catalogue(profile)))
@@ -79,18 +80,23 @@ def test_nothing_is_won_that_nobody_lost(profile):
         assert held["position"][held["instrument"] == instrument].sum() == 0
 
 
-# What cannot be read --------------------------------------------------------------------------------------------------------
+# What cannot be read ------------------------------------------------------------------------------
 
-@pytest.mark.parametrize(("who", "clause", "told"), [
-    ("refinery", "buy 20 SC2702 at 519.8, opne", "'opne': no option of an order"),
-    ("refinery", "buy 20 SC2699 at 519.8", "'SC2699' is not an instrument"),
-    ("refinery", "buy 20 SC2702 at 519.85", "must be a multiple of the tick size 0.1"),
-    ("refinery", "buy 20 SC2702 at 519.8, FAK, FOK", "'FOK': time_in_force is said twice"),
-    ("refinery", "cancel hope", "'hope' is not an order that was named"),
-    ("refinery", "halt SC2702", "nothing that refinery can say"),
-    ("refiner", "cancel all in SC2702", "'refiner' is not an account"),
-    ("refinery", "buy 20 SC2702 at 519.8, named old", "'old' names another order already"),
-    ("operator", "set patience of trader to 3", "'PATIENCE' is not a limit")])
+
+@pytest.mark.parametrize(
+    ("who", "clause", "told"),
+    [
+        ("refinery", "buy 20 SC2702 at 519.8, opne", "'opne': no option of an order"),
+        ("refinery", "buy 20 SC2699 at 519.8", "'SC2699' is not an instrument"),
+        ("refinery", "buy 20 SC2702 at 519.85", "must be a multiple of the tick size 0.1"),
+        ("refinery", "buy 20 SC2702 at 519.8, FAK, FOK", "'FOK': time_in_force is said twice"),
+        ("refinery", "cancel hope", "'hope' is not an order that was named"),
+        ("refinery", "halt SC2702", "nothing that refinery can say"),
+        ("refiner", "cancel all in SC2702", "'refiner' is not an account"),
+        ("refinery", "buy 20 SC2702 at 519.8, named old", "'old' names another order already"),
+        ("operator", "set patience of trader to 3", "'PATIENCE' is not a limit"),
+    ],
+)
 def test_a_row_that_cannot_be_read_is_named(who, clause, told):
     """RULEBOOK 15.2"""
     grammar = Grammar(catalogue("chinese").instruments, [account.name for account in story.ACCOUNTS])

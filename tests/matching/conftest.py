@@ -1,4 +1,5 @@
 """Both implementations of the rulebook, for tests that must hold for either."""
+
 import pytest
 
 from tests.venue import Venue

@@ -5,6 +5,7 @@
 
 `first_difference` compares events; `shrink` finds a short list of commands that still shows a difference.
 """
+
 import dataclasses
 import sys
 
@@ -24,12 +25,15 @@ def first_difference(flow: Flow, events: np.ndarray, expected: np.ndarray) -> st
     at = int(different[0]) if len(different) else length
     row = expected[at] if at < len(expected) else events[at]
     command = flow.commands[int(row["sequence"]) - int(flow.commands["sequence"][0])]
-    return "\n".join((
-        f"seed {flow.seed}, event {at} of {len(expected)}, sequence {row['sequence']}",
-        f"command   {_told(command)}",
-        f"expected  {_told(expected[at]) if at < len(expected) else 'nothing'}",
-        f"engine    {_told(events[at]) if at < len(events) else 'nothing'}",
-        f"repeat    python -m tests.matching.divergence {flow.seed} {len(flow.commands)}{' risk' * flow.risk}"))
+    return "\n".join(
+        (
+            f"seed {flow.seed}, event {at} of {len(expected)}, sequence {row['sequence']}",
+            f"command   {_told(command)}",
+            f"expected  {_told(expected[at]) if at < len(expected) else 'nothing'}",
+            f"engine    {_told(events[at]) if at < len(events) else 'nothing'}",
+            f"repeat    python -m tests.matching.divergence {flow.seed} {len(flow.commands)}{' risk' * flow.risk}",
+        )
+    )
 
 
 def shrink(flow: Flow) -> Flow:
@@ -39,7 +43,7 @@ def shrink(flow: Flow) -> Flow:
     while step:
         for start in range(0, len(commands), step):
             trial = commands.copy()
-            _blank(trial[start:start + step])
+            _blank(trial[start : start + step])
             if trial.tobytes() != commands.tobytes() and _parts(flow, trial):
                 commands = trial
         step //= 2

@@ -12,6 +12,7 @@ turn switches and limits; without it none of this is drawn.
 The sequence of every row is known in advance, and an order's id is the sequence of its ENTER (RULEBOOK 1.4), so rows
 that cancel and amend can name orders entered a little earlier without asking any engine what lives.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,53 +38,83 @@ from risk.limits import Account
 from tests.build import account, instrument
 from tests.risk.oracle import RiskOracle
 
-KIND_SHARE = {CommandKind.ENTER: 0.64, CommandKind.CANCEL: 0.08, CommandKind.AMEND: 0.21,
-              CommandKind.MASS_CANCEL: 0.008, CommandKind.TAKE: 0.003, CommandKind.PHASE: 0.004,
-              CommandKind.KILL_SWITCH: 0.01, CommandKind.LIMIT: 0.015, CommandKind.CASH: 0.008, CommandKind.END_DAY: 0.003,
-              CommandKind.BEGIN_DAY: 0.003, CommandKind.LIST: 0.002, CommandKind.SETTLE: 0.006, CommandKind.WINDOW: 0.002}
-TIME_IN_FORCE_SHARE = {TimeInForce.DAY: 0.29, TimeInForce.GTC: 0.29, TimeInForce.IOC: 0.15, TimeInForce.FOK: 0.12,
-                       TimeInForce.GTD: 0.06, TimeInForce.SESSION: 0.06, TimeInForce.OPENING: 0.03}
+KIND_SHARE = {
+    CommandKind.ENTER: 0.64,
+    CommandKind.CANCEL: 0.08,
+    CommandKind.AMEND: 0.21,
+    CommandKind.MASS_CANCEL: 0.008,
+    CommandKind.TAKE: 0.003,
+    CommandKind.PHASE: 0.004,
+    CommandKind.KILL_SWITCH: 0.01,
+    CommandKind.LIMIT: 0.015,
+    CommandKind.CASH: 0.008,
+    CommandKind.END_DAY: 0.003,
+    CommandKind.BEGIN_DAY: 0.003,
+    CommandKind.LIST: 0.002,
+    CommandKind.SETTLE: 0.006,
+    CommandKind.WINDOW: 0.002,
+}
+TIME_IN_FORCE_SHARE = {
+    TimeInForce.DAY: 0.29,
+    TimeInForce.GTC: 0.29,
+    TimeInForce.IOC: 0.15,
+    TimeInForce.FOK: 0.12,
+    TimeInForce.GTD: 0.06,
+    TimeInForce.SESSION: 0.06,
+    TimeInForce.OPENING: 0.03,
+}
 RESTS = (TimeInForce.DAY, TimeInForce.GTC, TimeInForce.GTD, TimeInForce.SESSION)
 STOPS = (OrderType.STOP, OrderType.STOP_LIMIT)
 MODE_FLAGS = (Flag.SMP_CANCEL_INCOMING, Flag.SMP_CANCEL_RESTING, Flag.SMP_CANCEL_BOTH)
 LIMITS = (*Limit, *(Limit.SELF_MATCH, Limit.GROUP) * 8)
-WRONG = {                                      # field: values that no row of any kind should carry
+WRONG = {  # field: values that no row of any kind should carry
     "kind": (0, 6, 15, 27, 255),
-    "instrument": (-2, -1, 9, 2**31 - 1, -2**31),
-    "account": (-2, -1, 9, 2**31 - 1, -2**31),
+    "instrument": (-2, -1, 9, 2**31 - 1, -(2**31)),
+    "account": (-2, -1, 9, 2**31 - 1, -(2**31)),
     "side": (0, 3, 255),
     "order_type": (0, 5, 37, 255),
     "time_in_force": (5, 11, 255),
     "flags": (1024, 2048, 2**31, 2**32 - 1, 8 + 16, 16 + 32, 8 + 16 + 32, 1, 33),
-    "quantity": (0, -1, -2**62),
-    "price": (-2**62, 2**62, -1000, 1000),
-    "trigger_price": (-2**62, 2**62, 1, -1000, 1000),
-    "display_quantity": (-2**62, -1, 1, 2**62),
-    "minimum_quantity": (-2**62, -1, 1, 2**62),
-    "expire_date": (-2**31, -1, 1, 2**31 - 1),
-    "counterparty": (-2**31, 1, 2**31 - 1),
-    "order_id": (0, -1, 2**62, -2**63),
+    "quantity": (0, -1, -(2**62)),
+    "price": (-(2**62), 2**62, -1000, 1000),
+    "trigger_price": (-(2**62), 2**62, 1, -1000, 1000),
+    "display_quantity": (-(2**62), -1, 1, 2**62),
+    "minimum_quantity": (-(2**62), -1, 1, 2**62),
+    "expire_date": (-(2**31), -1, 1, 2**31 - 1),
+    "counterparty": (-(2**31), 1, 2**31 - 1),
+    "order_id": (0, -1, 2**62, -(2**63)),
 }
-FIRST_DAY = 20270100                           # and one more with every BEGIN_DAY
-EPISODES = (                                   # phases one after the other, and rows until the next
+FIRST_DAY = 20270100  # and one more with every BEGIN_DAY
+EPISODES = (  # phases one after the other, and rows until the next
     ((Phase.CALL_AUCTION, 25), (Phase.AUCTION_MATCH, 4), (Phase.CONTINUOUS, 0)),
     ((Phase.CALL_AUCTION, 25), (Phase.CONTINUOUS, 0)),
     ((Phase.CALL_AUCTION, 15), (Phase.HALTED, 4), (Phase.CONTINUOUS, 0)),
     ((Phase.BREAK, 8), (Phase.CALL_AUCTION, 15), (Phase.AUCTION_MATCH, 2), (Phase.CONTINUOUS, 0)),
     ((Phase.CLOSING, 8), (Phase.SETTLEMENT, 6), (Phase.CLOSED, 4), (Phase.CALL_AUCTION, 15), (Phase.CONTINUOUS, 0)),
     ((Phase.HALTED, 6), (Phase.BREAK, 4), (Phase.CONTINUOUS, 0)),
-    ((Phase.CLOSED, 6), (Phase.CONTINUOUS, 0)))
-COUNTDOWN = 180_000_000_000                    # ns
-AVALANCHE = 116                                # stop orders that one trade reaches
-PHASE_LASTS = 12                               # rows from a phase at random until trading is continuous again
-SWITCH_LASTS = 5                               # rows until a kill switch is off again
+    ((Phase.CLOSED, 6), (Phase.CONTINUOUS, 0)),
+)
+COUNTDOWN = 180_000_000_000  # ns
+AVALANCHE = 116  # stop orders that one trade reaches
+PHASE_LASTS = 12  # rows from a phase at random until trading is continuous again
+SWITCH_LASTS = 5  # rows until a kill switch is off again
 FAR = 1 << 40
-NEAR_AND_FAR = {                               # values that LIMIT commands set when risk is on
-    Limit.MAX_ORDER_QUANTITY: (0, 8, FAR), Limit.MAX_ORDER_NOTIONAL: (300, FAR), Limit.MAX_LONG: (5, 40, FAR),
-    Limit.MAX_SHORT: (5, 40, FAR), Limit.MAX_OPEN_ORDERS: (2, 10, FAR), Limit.MESSAGES_PER_SECOND: (0, 3, 500),
-    Limit.MESSAGE_BURST: (0, 1, 4), Limit.ENABLED: (0, 1, 1, 1), Limit.INSTRUMENT_MAX_ORDER_QUANTITY: (10, FAR),
-    Limit.INSTRUMENT_MAX_POSITION: (30, FAR), Limit.INSTRUMENT_COLLAR: (0, 3, FAR),
-    Limit.INSTRUMENT_MARGIN: (0, 5, 20, 1 << 55), Limit.INSTRUMENT_PROTECTION: (0, 2, FAR), Limit.GROUP: (0, FAR)}
+NEAR_AND_FAR = {  # values that LIMIT commands set when risk is on
+    Limit.MAX_ORDER_QUANTITY: (0, 8, FAR),
+    Limit.MAX_ORDER_NOTIONAL: (300, FAR),
+    Limit.MAX_LONG: (5, 40, FAR),
+    Limit.MAX_SHORT: (5, 40, FAR),
+    Limit.MAX_OPEN_ORDERS: (2, 10, FAR),
+    Limit.MESSAGES_PER_SECOND: (0, 3, 500),
+    Limit.MESSAGE_BURST: (0, 1, 4),
+    Limit.ENABLED: (0, 1, 1, 1),
+    Limit.INSTRUMENT_MAX_ORDER_QUANTITY: (10, FAR),
+    Limit.INSTRUMENT_MAX_POSITION: (30, FAR),
+    Limit.INSTRUMENT_COLLAR: (0, 3, FAR),
+    Limit.INSTRUMENT_MARGIN: (0, 5, 20, 1 << 55),
+    Limit.INSTRUMENT_PROTECTION: (0, 2, FAR),
+    Limit.GROUP: (0, FAR),
+}
 
 
 @dataclass(frozen=True)
@@ -119,73 +150,111 @@ def reference(flow: Flow) -> ReferenceBook | RiskOracle:
 
 
 def engine(flow: Flow) -> Exchange:
-    return Exchange(flow.instruments, flow.accounts, risk=flow.risk, max_orders=flow.max_orders,
-                    max_client_order_ids=flow.max_client_order_ids)
+    return Exchange(
+        flow.instruments,
+        flow.accounts,
+        risk=flow.risk,
+        max_orders=flow.max_orders,
+        max_client_order_ids=flow.max_client_order_ids,
+    )
 
 
 def _instrument(rng: np.random.Generator, number: int, risk: bool) -> Instrument:
     width = int(rng.integers(4, 40))
     floor = int(rng.integers(-60, 60))
-    return instrument(f"I{number}", floor=floor, ceiling=floor + width,
-                      reference_price=floor + int(rng.integers(0, width + 1)),
-                      price_rule=str(rng.choice(("resting", "median"))), protection=int(rng.choice((0, 1, 3, 50))),
-                      **_protection(rng, floor, width), auction=int(rng.integers(0, 8)),
-                      mechanism=Mechanism(int(rng.integers(1, 4))) if number and rng.random() < 0.25 else Mechanism.ORDER_BOOK,
-                      phase=Phase.UNLISTED if number and rng.random() < 0.3 else Phase.CONTINUOUS,
-                      **(_instrument_limits(rng) if risk else {}))
+    return instrument(
+        f"I{number}",
+        floor=floor,
+        ceiling=floor + width,
+        reference_price=floor + int(rng.integers(0, width + 1)),
+        price_rule=str(rng.choice(("resting", "median"))),
+        protection=int(rng.choice((0, 1, 3, 50))),
+        **_protection(rng, floor, width),
+        auction=int(rng.integers(0, 8)),
+        mechanism=Mechanism(int(rng.integers(1, 4))) if number and rng.random() < 0.25 else Mechanism.ORDER_BOOK,
+        phase=Phase.UNLISTED if number and rng.random() < 0.3 else Phase.CONTINUOUS,
+        **(_instrument_limits(rng) if risk else {}),
+    )
 
 
 def _protection(rng: np.random.Generator, floor: int, width: int) -> dict[str, int]:
     """Daily limits that leave half the ladder and more; circuit breakers that a few orders set off."""
     limited, fast = rng.random() < 0.3, rng.random() < 0.3
     farthest = max(abs(floor), abs(floor + width), 1)
-    return {"daily_limit": int(10_000 * width * rng.uniform(0.4, 1.5) / farthest) if limited else 0,
-            "velocity": int(rng.integers(1, max(width // 3, 2))) if fast else 0,
-            "velocity_window": int(rng.choice((1, 5, 50, 400)))}
+    return {
+        "daily_limit": int(10_000 * width * rng.uniform(0.4, 1.5) / farthest) if limited else 0,
+        "velocity": int(rng.integers(1, max(width // 3, 2))) if fast else 0,
+        "velocity_window": int(rng.choice((1, 5, 50, 400))),
+    }
 
 
 def _instrument_limits(rng: np.random.Generator) -> dict[str, int]:
-    return {"price_increment": int(rng.choice((1, 1, 1, 2))), "minimum_quantity": int(rng.choice((1, 1, 2))),
-            "quantity_increment": int(rng.choice((1, 1, 1, 2))), "collar": int(rng.choice((0, 0, 4, 12))),
-            "margin": int(rng.choice((0, 1, 10))), "max_order_quantity": int(rng.choice((FAR, 25))),
-            "max_position": int(rng.choice((FAR, 60)))}
+    return {
+        "price_increment": int(rng.choice((1, 1, 1, 2))),
+        "minimum_quantity": int(rng.choice((1, 1, 2))),
+        "quantity_increment": int(rng.choice((1, 1, 1, 2))),
+        "collar": int(rng.choice((0, 0, 4, 12))),
+        "margin": int(rng.choice((0, 1, 10))),
+        "max_order_quantity": int(rng.choice((FAR, 25))),
+        "max_position": int(rng.choice((FAR, 60))),
+    }
 
 
 def _account(rng: np.random.Generator, number: int, risk: bool) -> Account:
     group = None if rng.random() < 0.4 else int(rng.integers(0, 3))
-    return account(f"A{number}", group=group, self_match=SelfMatch(int(rng.integers(0, 4))),
-                   **(_account_limits(rng) if risk else {}))
+    return account(
+        f"A{number}",
+        group=group,
+        self_match=SelfMatch(int(rng.integers(0, 4))),
+        **(_account_limits(rng) if risk else {}),
+    )
 
 
 def _account_limits(rng: np.random.Generator) -> dict[str, int]:
     """Each limit is near for some accounts and far for others, so that none hides those that come after it."""
-    near_or_far = {"equity": (300, 1500), "max_order_quantity": (6, 20), "max_order_notional": (100, 600),
-                   "max_long": (20, 60), "max_short": (20, 60), "max_open_orders": (3, 12)}
+    near_or_far = {
+        "equity": (300, 1500),
+        "max_order_quantity": (6, 20),
+        "max_order_notional": (100, 600),
+        "max_long": (20, 60),
+        "max_short": (20, 60),
+        "max_open_orders": (3, 12),
+    }
     limits = {name: int(rng.integers(*near)) for name, near in near_or_far.items() if rng.random() < 0.4}
-    return {**limits, "firm": int(rng.integers(0, 3)), "messages_per_second": int(rng.choice((0, 0, 300, 700))),
-            "message_burst": int(rng.integers(1, 6))}
+    return {
+        **limits,
+        "firm": int(rng.integers(0, 3)),
+        "messages_per_second": int(rng.choice((0, 0, 300, 700))),
+        "message_burst": int(rng.integers(1, 6)),
+    }
 
 
 def _commands(rng: np.random.Generator, instruments: tuple, accounts: tuple, count: int, max_orders: int) -> np.ndarray:
     commands = np.zeros(count, COMMAND)
     commands["sequence"] = np.arange(1, count + 1)
     commands["time"] = 1_800_000_000_000_000_000 + np.cumsum(rng.integers(0, 1_000_000, count))
-    commands["kind"] = rng.choice([int(kind) for kind in KIND_SHARE], count,
-                                  p=np.array(list(KIND_SHARE.values())) / sum(KIND_SHARE.values()))
+    commands["kind"] = rng.choice(
+        [int(kind) for kind in KIND_SHARE], count, p=np.array(list(KIND_SHARE.values())) / sum(KIND_SHARE.values())
+    )
     commands["instrument"] = rng.integers(0, len(instruments), count)
     commands["account"] = rng.integers(0, len(accounts), count)
     commands["side"] = rng.integers(1, 3, count)
     stops = float(rng.choice((0, 0.05, 0.15, 0.4)))
-    commands["order_type"] = rng.choice([int(order_type) for order_type in OrderType], count,
-                                        p=(0.12 * (1 - stops), 0.88 * (1 - stops), stops / 2, stops / 2))
-    commands["time_in_force"] = rng.choice([int(time) for time in TIME_IN_FORCE_SHARE], count,
-                                           p=list(TIME_IN_FORCE_SHARE.values()))
-    stop_that_ends = np.isin(commands["order_type"], STOPS) & ~np.isin(commands["time_in_force"], RESTS) & (
-        rng.random(count) < 0.95)
+    commands["order_type"] = rng.choice(
+        [int(order_type) for order_type in OrderType],
+        count,
+        p=(0.12 * (1 - stops), 0.88 * (1 - stops), stops / 2, stops / 2),
+    )
+    commands["time_in_force"] = rng.choice(
+        [int(time) for time in TIME_IN_FORCE_SHARE], count, p=list(TIME_IN_FORCE_SHARE.values())
+    )
+    stop_that_ends = (
+        np.isin(commands["order_type"], STOPS) & ~np.isin(commands["time_in_force"], RESTS) & (rng.random(count) < 0.95)
+    )
     commands["time_in_force"][stop_that_ends] = TimeInForce.DAY
     commands["quantity"] = rng.integers(1, rng.choice((3, 8, 30)), count)
     commands["client_order_id"] = _client_order_ids(rng, count)
-    commands["session"] = rng.integers(0, 2, count) * rng.integers(1, 1000, count)         # no rule reads it
+    commands["session"] = rng.integers(0, 2, count) * rng.integers(1, 1000, count)  # no rule reads it
     _links(rng, commands)
     _flags(rng, commands)
     _prices(rng, commands, instruments)
@@ -203,7 +272,7 @@ def _commands(rng: np.random.Generator, instruments: tuple, accounts: tuple, cou
             _offers(rng, commands, number, terms, len(accounts))
         elif terms.mechanism == Mechanism.ONE_SIDED:
             idle = (commands["instrument"] == number) & (commands["kind"] < CommandKind.PHASE)
-            commands["instrument"][idle & (rng.random(count) < 0.8)] = 0   # it takes nothing but in its auctions
+            commands["instrument"][idle & (rng.random(count) < 0.8)] = 0  # it takes nothing but in its auctions
             for _ in range(count // 80):
                 _one_sided(rng, commands, number, terms)
         if terms.phase == Phase.UNLISTED:
@@ -228,7 +297,7 @@ def _earlier(rng: np.random.Generator, commands: np.ndarray) -> tuple[np.ndarray
     """For each row one that enters an order which rests, a little earlier; and whether there is any."""
     count = len(commands)
     entered = np.flatnonzero((commands["kind"] == CommandKind.ENTER) & _rests(commands))
-    before = np.searchsorted(entered, np.arange(count))                    # such rows before each row
+    before = np.searchsorted(entered, np.arange(count))  # such rows before each row
     back = rng.geometric(rng.choice((0.3, 0.1, 0.03)), count)
     meant = entered[np.maximum(before - back, 0)] if len(entered) else np.zeros(count, np.int64)
     return meant, before > 0
@@ -240,7 +309,7 @@ def _links(rng: np.random.Generator, commands: np.ndarray) -> None:
     meant, exists = _earlier(rng, commands)
     may_link = exists & (commands["kind"] == CommandKind.ENTER) & (_rests(commands) | (rng.random(count) < 0.03))
     links = may_link & (rng.random(count) < rng.choice((0, 0.05, 0.25)))
-    for row in np.flatnonzero(links):                                      # one by one: a link may name a linked one
+    for row in np.flatnonzero(links):  # one by one: a link may name a linked one
         commands["order_id"][row] = commands["sequence"][meant[row]]
         for field in ("instrument", "account", "side"):
             if rng.random() < 0.98:
@@ -249,8 +318,9 @@ def _links(rng: np.random.Generator, commands: np.ndarray) -> None:
 
 def _flags(rng: np.random.Generator, commands: np.ndarray) -> None:
     count = len(commands)
-    is_resting = (np.isin(commands["time_in_force"], RESTS) & (commands["order_type"] == OrderType.LIMIT)
-                  | (commands["kind"] == CommandKind.AMEND))
+    is_resting = np.isin(commands["time_in_force"], RESTS) & (commands["order_type"] == OrderType.LIMIT) | (
+        commands["kind"] == CommandKind.AMEND
+    )
     flags = (rng.random(count) < 0.2) & is_resting * int(Flag.POST_ONLY)
     flags = flags + (rng.random(count) < 0.03) * int(Flag.REDUCE_ONLY) + (rng.random(count) < 0.05) * int(Flag.LABEL)
     flags += (rng.random(count) < np.where(commands["kind"] == CommandKind.AMEND, 0.5, 0.02)) * int(Flag.OPEN_QUANTITY)
@@ -299,8 +369,9 @@ def _orders_meant(rng: np.random.Generator, commands: np.ndarray, instruments: i
     about_one = np.isin(commands["kind"], (CommandKind.CANCEL, CommandKind.AMEND, CommandKind.TAKE))
     names_order = about_one & exists
     noise = ~names_order & (commands["kind"] != CommandKind.ENTER)
-    commands["order_id"] = np.where(names_order, commands["sequence"][meant],
-                                    np.where(noise, rng.integers(0, 2, count) * 5, commands["order_id"]))
+    commands["order_id"] = np.where(
+        names_order, commands["sequence"][meant], np.where(noise, rng.integers(0, 2, count) * 5, commands["order_id"])
+    )
     owner = names_order & (rng.random(count) < 0.97)
     for field in ("instrument", "account"):
         commands[field] = np.where(owner, commands[field][meant], commands[field])
@@ -324,13 +395,21 @@ def _operators(rng: np.random.Generator, commands: np.ndarray) -> None:
     commands["instrument"][everywhere & (mass | np.isin(kind, (CommandKind.PHASE, CommandKind.WINDOW)))] = ALL
     commands["account"][anyone & mass] = ALL
     commands["side"][mass] = rng.integers(0, 3, mass.sum())
-    for command_kind, codes in ((CommandKind.PHASE, Phase), (CommandKind.KILL_SWITCH, Scope),
-                                (CommandKind.LIMIT, LIMITS), (CommandKind.SETTLE, (SettlementRule.GIVEN,))):
+    for command_kind, codes in (
+        (CommandKind.PHASE, Phase),
+        (CommandKind.KILL_SWITCH, Scope),
+        (CommandKind.LIMIT, LIMITS),
+        (CommandKind.SETTLE, (SettlementRule.GIVEN,)),
+    ):
         rows = kind == command_kind
         commands["order_type"][rows] = rng.choice([int(code) for code in codes], rows.sum())
-    reopened = np.concatenate((np.flatnonzero(kind == CommandKind.PHASE) + PHASE_LASTS, np.flatnonzero(rng.random(count) < 0.01)))
+    reopened = np.concatenate(
+        (np.flatnonzero(kind == CommandKind.PHASE) + PHASE_LASTS, np.flatnonzero(rng.random(count) < 0.01))
+    )
     _say(commands, reopened, CommandKind.PHASE, Phase.CONTINUOUS)
-    _say(commands, reopened[rng.random(len(reopened)) < 0.5] - 1, CommandKind.PHASE, Phase.CLOSED)     # from wherever it was
+    _say(
+        commands, reopened[rng.random(len(reopened)) < 0.5] - 1, CommandKind.PHASE, Phase.CLOSED
+    )  # from wherever it was
     small = (kind == CommandKind.KILL_SWITCH) | (kind == CommandKind.LIMIT)
     commands["quantity"][small] = rng.integers(-1, 5, small.sum())
     cash = kind == CommandKind.CASH
@@ -350,7 +429,7 @@ def _episode(rng: np.random.Generator, commands: np.ndarray, instruments: int) -
     instrument = int(rng.integers(-1, instruments))
     for phase, lasts in EPISODES[rng.integers(len(EPISODES))]:
         _say(commands, np.array([row]), CommandKind.PHASE, phase, instrument)
-        inside = commands[row + 1:row + 1 + lasts]
+        inside = commands[row + 1 : row + 1 + lasts]
         if phase == Phase.CALL_AUCTION:
             enters = inside["kind"] == CommandKind.ENTER
             calm = enters & (rng.random(len(inside)) < 0.8)
@@ -367,9 +446,19 @@ def _episode(rng: np.random.Generator, commands: np.ndarray, instruments: int) -
 def _waiting(rng: np.random.Generator, rows: np.ndarray) -> None:
     """Make rows enter orders of the kind that offers and bids for them are."""
     rows["kind"], rows["order_type"] = CommandKind.ENTER, OrderType.LIMIT
-    for field in ("trigger_price", "display_quantity", "minimum_quantity", "expire_date", "counterparty", "order_id", "flags"):
+    for field in (
+        "trigger_price",
+        "display_quantity",
+        "minimum_quantity",
+        "expire_date",
+        "counterparty",
+        "order_id",
+        "flags",
+    ):
         rows[field] = 0
-    rows["time_in_force"] = rng.choice((int(TimeInForce.DAY), int(TimeInForce.GTC), int(TimeInForce.SESSION)), len(rows))
+    rows["time_in_force"] = rng.choice(
+        (int(TimeInForce.DAY), int(TimeInForce.GTC), int(TimeInForce.SESSION)), len(rows)
+    )
 
 
 def _offers(rng: np.random.Generator, commands: np.ndarray, number: int, terms: Instrument, accounts: int) -> None:
@@ -377,7 +466,7 @@ def _offers(rng: np.random.Generator, commands: np.ndarray, number: int, terms: 
     offers: list[np.void] = []
     of_traders = (CommandKind.ENTER, CommandKind.CANCEL, CommandKind.AMEND)
     for at in np.flatnonzero((commands["instrument"] == number) & np.isin(commands["kind"], of_traders)):
-        row, chance = commands[at:at + 1], rng.random()
+        row, chance = commands[at : at + 1], rng.random()
         if chance < 0.5 and row["kind"] == CommandKind.ENTER:
             _waiting(rng, row)
             row["price"] = np.clip(row["price"], terms.price_floor, terms.price_ceiling)
@@ -401,7 +490,7 @@ def _one_sided(rng: np.random.Generator, commands: np.ndarray, number: int, term
     if len(commands) < 2 * length:
         return
     start = int(rng.integers(0, len(commands) - length))
-    block = commands[start:start + length]
+    block = commands[start : start + length]
     bids = block[2:-1]
     usual = rng.random(len(bids)) < 0.85
     sell = bool(rng.integers(0, 2))
@@ -421,9 +510,9 @@ def _one_sided(rng: np.random.Generator, commands: np.ndarray, number: int, term
     at = 2 + int(rng.integers(4, len(bids) - 4))
     chance = rng.random()
     if chance < 0.35:
-        commands["time"][start + at:] += COUNTDOWN                         # bids from here on come too late
+        commands["time"][start + at :] += COUNTDOWN  # bids from here on come too late
     elif chance < 0.75:
-        offer["time_in_force"] = TimeInForce.DAY                           # the offer expires, bids stay
+        offer["time_in_force"] = TimeInForce.DAY  # the offer expires, bids stay
         bids["time_in_force"][bids["kind"] == CommandKind.ENTER] = TimeInForce.GTC
         _say(block, np.array([at]), CommandKind.END_DAY, 0)
     recent = rng.integers(1, 6, len(bids))
@@ -431,7 +520,11 @@ def _one_sided(rng: np.random.Generator, commands: np.ndarray, number: int, term
     bids["kind"][cancels] = CommandKind.CANCEL
     for bid in cancels:
         named = block[max(1, 2 + bid - recent[bid])]
-        bids["order_id"][bid], bids["instrument"][bid], bids["account"][bid] = named["sequence"], number, named["account"]
+        bids["order_id"][bid], bids["instrument"][bid], bids["account"][bid] = (
+            named["sequence"],
+            number,
+            named["account"],
+        )
     ends = (Phase.AUCTION_MATCH, Phase.AUCTION_MATCH, Phase.CONTINUOUS, Phase.CLOSED, Phase.HALTED)
     _say(block, np.array([length - 1]), CommandKind.PHASE, ends[rng.integers(len(ends))], number)
 
@@ -451,9 +544,9 @@ def _lock(rng: np.random.Generator, commands: np.ndarray, instruments: int) -> N
     _say(commands, np.array([row + 1]), CommandKind.MASS_CANCEL, 0, instrument)
     _say(commands, np.array([row + 2]), CommandKind.ENTER, OrderType.MARKET, instrument)
     _say(commands, np.array([row + 3]), CommandKind.PHASE, Phase.LIMIT_LOCKED, instrument)
-    commands["account"][row + 1:row + 2] = ALL
-    commands["side"][row + 1:row + 2] = 0
-    order = commands[row + 2:row + 3]
+    commands["account"][row + 1 : row + 2] = ALL
+    commands["side"][row + 1 : row + 2] = 0
+    order = commands[row + 2 : row + 3]
     for field in ("trigger_price", "display_quantity", "minimum_quantity", "expire_date", "order_id", "flags"):
         order[field] = 0
     order["time_in_force"] = TimeInForce.GTC
@@ -463,8 +556,11 @@ def _lock(rng: np.random.Generator, commands: np.ndarray, instruments: int) -> N
 
 def _avalanche(rng: np.random.Generator, commands: np.ndarray, instruments: tuple, accounts: tuple) -> None:
     """More stop orders than one command may trigger, all to be reached by one trade at the ceiling."""
-    plain = [number for number, terms in enumerate(instruments)
-             if terms.phase == Phase.CONTINUOUS and not (terms.velocity or terms.daily_limit or terms.mechanism)]
+    plain = [
+        number
+        for number, terms in enumerate(instruments)
+        if terms.phase == Phase.CONTINUOUS and not (terms.velocity or terms.daily_limit or terms.mechanism)
+    ]
     buyers = [number for number, terms in enumerate(accounts) if terms.self_match == SelfMatch.NONE]
     rows = AVALANCHE + 6
     if not plain or not buyers or len(commands) < 2 * rows:
@@ -472,19 +568,27 @@ def _avalanche(rng: np.random.Generator, commands: np.ndarray, instruments: tupl
     number = int(rng.choice(plain))
     terms = instruments[number]
     start = int(rng.integers(0, len(commands) - rows))
-    block = commands[start:start + rows]
-    for field in ("trigger_price", "display_quantity", "minimum_quantity", "expire_date", "counterparty", "order_id", "flags"):
+    block = commands[start : start + rows]
+    for field in (
+        "trigger_price",
+        "display_quantity",
+        "minimum_quantity",
+        "expire_date",
+        "counterparty",
+        "order_id",
+        "flags",
+    ):
         block[field] = 0
     block["kind"], block["instrument"], block["order_type"] = CommandKind.ENTER, number, OrderType.LIMIT
     block["time_in_force"], block["quantity"] = TimeInForce.DAY, 1
     _say(block, np.array([0]), CommandKind.PHASE, Phase.CONTINUOUS, number)
-    _say(block, np.array([1]), CommandKind.MASS_CANCEL, 0, ALL)            # room for them all
+    _say(block, np.array([1]), CommandKind.MASS_CANCEL, 0, ALL)  # room for them all
     block["account"][1], block["side"][1] = ALL, 0
-    for first, price in ((2, terms.price_floor), (rows - 2, terms.price_ceiling)):     # trades that set the last price
-        block["price"][first:first + 2] = price
-        block["side"][first:first + 2] = Side.SELL, Side.BUY
+    for first, price in ((2, terms.price_floor), (rows - 2, terms.price_ceiling)):  # trades that set the last price
+        block["price"][first : first + 2] = price
+        block["side"][first : first + 2] = Side.SELL, Side.BUY
         block["account"][first + 1] = rng.choice(buyers)
-    stops = block[4:rows - 2]
+    stops = block[4 : rows - 2]
     stops["order_type"], stops["side"] = OrderType.STOP_LIMIT, Side.BUY
     stops["trigger_price"] = rng.integers(terms.price_floor + 1, terms.price_ceiling + 1, len(stops))
     stops["price"] = rng.integers(terms.price_floor, terms.price_ceiling, len(stops))

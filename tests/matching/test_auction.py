@@ -6,6 +6,7 @@ that an order may bear, whose auctions must have the properties that one wants o
 
 Each small book is an instrument of its own, so that thousands of them are one call.
 """
+
 import itertools
 import pathlib
 import re
@@ -16,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exchange import Exchange
-from exchange.phases import FOLLOWS, PERMITS
+from exchange.engine.phases import FOLLOWS, PERMITS
 from matching.codes import (
     ALL,
     RESTING_OFFSET,
@@ -86,10 +87,13 @@ def phase(to, number=0):
 
 
 def stop(account, side, trigger, lots, **fields):
-    return enter(account, side, 0, lots, order_type=OrderType.STOP, trigger_price=trigger, **{"time_in_force": DAY, **fields})
+    return enter(
+        account, side, 0, lots, order_type=OrderType.STOP, trigger_price=trigger, **{"time_in_force": DAY, **fields}
+    )
 
 
-# What the rules say, tick by tick and lot by lot ----------------------------------------------------------------------------
+# What the rules say, tick by tick and lot by lot --------------------------------------------------
+
 
 def auction_price(bids, asks, ticks, bits, reference):
     """(price, volume, surplus) by 8.4 and 8.5. bids, asks: (price, lots); ticks: those of the band, lowest first."""
@@ -98,9 +102,13 @@ def auction_price(bids, asks, ticks, bits, reference):
     volume = max(min(demand[tick], supply[tick]) for tick in ticks)
     if volume == 0:
         return 0, 0, 0
-    left = [tick for tick in ticks if min(demand[tick], supply[tick]) == volume
-            and sum(lots for price, lots in bids if price > tick) <= volume
-            and sum(lots for price, lots in asks if price < tick) <= volume]
+    left = [
+        tick
+        for tick in ticks
+        if min(demand[tick], supply[tick]) == volume
+        and sum(lots for price, lots in bids if price > tick) <= volume
+        and sum(lots for price, lots in asks if price < tick) <= volume
+    ]
     if bits & AUCTION_IMBALANCE:
         least = min(abs(demand[tick] - supply[tick]) for tick in left)
         left = [tick for tick in left if abs(demand[tick] - supply[tick]) == least]
@@ -118,19 +126,23 @@ def lot_by_lot(bids, asks, volume):
     return [(buy, sell, len(list(lots))) for (buy, sell), lots in pairs]
 
 
-# Every small book -----------------------------------------------------------------------------------------------------------
+# Every small book ---------------------------------------------------------------------------------
 
 TICKS = range(4)
 BITS = (0, AUCTION_IMBALANCE, AUCTION_REFERENCE, AUCTION_IMBALANCE | AUCTION_REFERENCE)
-STRIDE = 97 if INTERPRETED else 1            # of the books; all of them where it costs seconds
+STRIDE = 97 if INTERPRETED else 1  # of the books; all of them where it costs seconds
 
 
 def small_market(books, **terms):
     """An Exchange with one instrument a book. books: (bids, asks) each of (price, lots), entered in this order."""
     markets = [instrument(f"B{number}", 0, max(TICKS), 0, phase=CALL_AUCTION, **terms) for number in range(len(books))]
     exchange = Exchange(markets, 2, risk=False, max_orders=8 * len(books))
-    orders = [enter(side - 1, side, price, lots, instrument=number) for number, book in enumerate(books)
-              for side, entered in zip((BUY, SELL), book, strict=True) for price, lots in entered]
+    orders = [
+        enter(side - 1, side, price, lots, instrument=number)
+        for number, book in enumerate(books)
+        for side, entered in zip((BUY, SELL), book, strict=True)
+        for price, lots in entered
+    ]
     exchange.apply(rows(*orders))
     return exchange
 
@@ -138,15 +150,21 @@ def small_market(books, **terms):
 @pytest.mark.parametrize("bits", BITS)
 def test_8_4_and_8_5_every_book_of_four_ticks_with_up_to_two_lots_a_level_has_the_price_that_the_rules_say(bits):
     """6,561 books, with the previous settlement on every tick and beyond both ends of the band."""
-    levels = [[(price, lots) for price, lots in zip(TICKS, ladder, strict=True) if lots]
-              for ladder in itertools.product(range(3), repeat=len(TICKS))]
+    levels = [
+        [(price, lots) for price, lots in zip(TICKS, ladder, strict=True) if lots]
+        for ladder in itertools.product(range(3), repeat=len(TICKS))
+    ]
     books = list(itertools.product(levels, levels))[::STRIDE]
     exchange = small_market(books)
     exchange.book.instruments["auction"] = bits
     for reference in range(-1, len(TICKS) + 1) if bits & AUCTION_REFERENCE else (0,):
         exchange.book.instruments["previous_settlement"] = reference
         for number, (bids, asks) in enumerate(books):
-            assert exchange.indicative(f"B{number}") == auction_price(bids, asks, TICKS, bits, reference), (bids, asks, reference)
+            assert exchange.indicative(f"B{number}") == auction_price(bids, asks, TICKS, bits, reference), (
+                bids,
+                asks,
+                reference,
+            )
 
 
 def test_8_6_every_set_of_up_to_two_buys_and_two_sells_trades_lot_by_lot_in_order_of_priority():
@@ -166,24 +184,34 @@ def test_8_6_every_set_of_up_to_two_buys_and_two_sells_trades_lot_by_lot_in_orde
     assert [int(part["instrument"][0]) for part in told] == list(range(len(books)))
     for number, ((bids, asks), orders, part) in enumerate(zip(books, before, told, strict=True)):
         price, volume, surplus = auction_price(bids, asks, TICKS, BITS[number % len(BITS)], number % len(TICKS))
-        buys, sells = ([(int(o["order_id"]), int(o["price"]), int(o["leaves_quantity"])) for o in orders if o["side"] == side]
-                       for side in (BUY, SELL))
+        buys, sells = (
+            [(int(o["order_id"]), int(o["price"]), int(o["leaves_quantity"])) for o in orders if o["side"] == side]
+            for side in (BUY, SELL)
+        )
         trades = lot_by_lot(buys, sells, volume)
         expected = []
         for buy, group in itertools.groupby(trades, key=lambda trade: trade[0]):
             limit, lots = next((limit, lots) for order, limit, lots in buys if order == buy)
-            expected += [("uncrossed", buy, limit, lots), *(("traded", buy, sell, price, lots) for _, sell, lots in group)]
+            expected += [
+                ("uncrossed", buy, limit, lots),
+                *(("traded", buy, sell, price, lots) for _, sell, lots in group),
+            ]
         assert [short(event) for event in part] == [
-            *expected, ("auction", price, volume, surplus), ("phase", number, "AUCTION_MATCH", "NONE")], (bids, asks)
+            *expected,
+            ("auction", price, volume, surplus),
+            ("phase", number, "AUCTION_MATCH", "NONE"),
+        ], (bids, asks)
         left = {order: lots for order, _, lots in buys + sells}
         for buy, sell, lots in trades:
             left[buy] -= lots
             left[sell] -= lots
         assert [(int(o["order_id"]), int(o["leaves_quantity"])) for o in exchange.orders(f"B{number}")] == [
-            (order, left[order]) for order, _, _ in buys + sells if left[order]]
+            (order, left[order]) for order, _, _ in buys + sells if left[order]
+        ]
 
 
-# Larger books -----------------------------------------------------------------------------------------------------------------
+# Larger books -------------------------------------------------------------------------------------
+
 
 @st.composite
 def auctions(draw):
@@ -191,31 +219,47 @@ def auctions(draw):
     commands = []
     for number in range(1, draw(st.integers(2, 40)) + 1):
         side, price, lots = draw(st.sampled_from(Side)), draw(st.integers(92, 108)), draw(st.integers(1, 60))
-        order = enter(draw(st.integers(0, 3)), side, price, lots, time_in_force=draw(st.sampled_from([DAY, SESSION, OPENING])),
-                      order_id=0)
+        order = enter(
+            draw(st.integers(0, 3)),
+            side,
+            price,
+            lots,
+            time_in_force=draw(st.sampled_from([DAY, SESSION, OPENING])),
+            order_id=0,
+        )
         rarer = draw(st.sampled_from(["", "", "", "iceberg", "stop", "pair"]))
         if rarer == "iceberg" and order["time_in_force"] != OPENING:
             order["display_quantity"] = draw(st.integers(1, lots))
         if rarer == "stop" and commands and commands[-1]["order_id"] == 0:
             partner = commands[-1]
-            order |= stop(partner["account"], partner["side"], 110 if partner["side"] == BUY else 90, lots, order_id=number - 1)
+            order |= stop(
+                partner["account"], partner["side"], 110 if partner["side"] == BUY else 90, lots, order_id=number - 1
+            )
         if rarer == "pair" and commands and commands[-1]["order_id"] == 0:
             partner = commands[-1]
-            order |= {"account": partner["account"], "side": partner["side"], "order_id": number - 1, "time_in_force": DAY}
+            order |= {
+                "account": partner["account"],
+                "side": partner["side"],
+                "order_id": number - 1,
+                "time_in_force": DAY,
+            }
         commands.append(order)
     return commands, draw(st.sampled_from(BITS)), draw(st.integers(88, 112))
 
 
 def depth_of(market):
     """Lots shown by (side, price)."""
-    return {(side, int(level["price"])): int(level["quantity"])
-            for side, levels in zip(Side, market.exchange.depth("SC2701", 99), strict=True) for level in levels}
+    return {
+        (side, int(level["price"])): int(level["quantity"])
+        for side, levels in zip(Side, market.exchange.depth("SC2701", 99), strict=True)
+        for level in levels
+    }
 
 
 def levels_after(shown, events):
     """Lots shown at each price after the events of one auction, by what EventKind says of them. shown: before it."""
     shown = dict(shown)
-    out = {}                                     # buy orders that have left their level to trade
+    out = {}  # buy orders that have left their level to trade
     for event in events:
         kind, order, at = event["kind"], int(event["order_id"]), (int(event["side"]), int(event["price"]))
         if kind == EventKind.UNCROSSED:
@@ -233,8 +277,13 @@ def levels_after(shown, events):
     return {at: lots for at, lots in shown.items() if lots}
 
 
-@settings(max_examples=15 if INTERPRETED else 400, derandomize=True, deadline=None, database=None,
-          suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=15 if INTERPRETED else 400,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(auctions())
 def test_8_4_to_8_6_an_auction_trades_most_lots_at_one_price_and_leaves_out_nobody_who_should_trade(auction):
     commands, bits, reference = auction
@@ -247,41 +296,60 @@ def test_8_4_to_8_6_an_auction_trades_most_lots_at_one_price_and_leaves_out_nobo
     pairs = {order: command["order_id"] for order, command in enumerate(commands, 1) if command["order_id"]}
     pairs |= {second: first for first, second in pairs.items()}
     seconds = {order for place, order in enumerate(resting) if pairs.get(order) in resting[:place]}
-    bids, asks = ([(int(o["order_id"]), int(o["price"]), int(o["leaves_quantity"])) for o in before
-                   if o["side"] == side and o["order_id"] not in seconds] for side in Side)
+    bids, asks = (
+        [
+            (int(o["order_id"]), int(o["price"]), int(o["leaves_quantity"]))
+            for o in before
+            if o["side"] == side and o["order_id"] not in seconds
+        ]
+        for side in Side
+    )
     price, volume, surplus = auction_price(
-        [bid[1:] for bid in bids], [ask[1:] for ask in asks], range(90, 111), bits, reference)
+        [bid[1:] for bid in bids], [ask[1:] for ask in asks], range(90, 111), bits, reference
+    )
     assert market.exchange.indicative("SC2701") == (price, volume, surplus)
     last_price = market.exchange.last_price("SC2701")
     shown = depth_of(market)
     events = market.events(phase(AUCTION_MATCH))
     trades = events[events["kind"] == EventKind.TRADED]
-    assert [tuple(map(int, trade)) for trade in trades[["order_id", "resting_order_id", "quantity"]].tolist()] == lot_by_lot(
-        bids, asks, volume)
+    assert [
+        tuple(map(int, trade)) for trade in trades[["order_id", "resting_order_id", "quantity"]].tolist()
+    ] == lot_by_lot(bids, asks, volume)
     assert not volume or set(trades["price"].tolist()) == {price}
     assert market.exchange.last_price("SC2701") == (price if volume else last_price)
     assert [short(event) for event in events[-2:]] == [
-        ("auction", price, volume, surplus), ("phase", 0, "AUCTION_MATCH", "NONE")]
-    traded = {order: int(trades["quantity"][(trades["order_id"] == order) | (trades["resting_order_id"] == order)].sum())
-              for order, _, _ in bids + asks}
+        ("auction", price, volume, surplus),
+        ("phase", 0, "AUCTION_MATCH", "NONE"),
+    ]
+    traded = {
+        order: int(trades["quantity"][(trades["order_id"] == order) | (trades["resting_order_id"] == order)].sum())
+        for order, _, _ in bids + asks
+    }
     assert all(traded[order] == lots for order, limit, lots in bids if limit > price and volume)
     assert all(traded[order] == lots for order, limit, lots in asks if limit < price and volume)
     assert all(traded[order] == 0 for order, limit, _ in bids if limit < price)
     assert all(traded[order] == 0 for order, limit, _ in asks if limit > price or not volume)
     # what is left keeps its place; OPENING orders go, and orders linked with one that traded
-    canceled = {int(event["order_id"]): Reason(event["reason"]) for event in events if event["kind"] == EventKind.CANCELED}
+    canceled = {
+        int(event["order_id"]): Reason(event["reason"]) for event in events if event["kind"] == EventKind.CANCELED
+    }
     linked = {pairs[order]: Reason.LINKED for order, lots in traded.items() if lots and order in pairs}
     open_lots = {int(o["order_id"]): int(o["leaves_quantity"]) - traded.get(int(o["order_id"]), 0) for o in before}
-    opening = {order: Reason.AUCTION_ENDED for order, lots in open_lots.items()
-               if lots and order not in linked and commands[order - 1]["time_in_force"] == OPENING}
+    opening = {
+        order: Reason.AUCTION_ENDED
+        for order, lots in open_lots.items()
+        if lots and order not in linked and commands[order - 1]["time_in_force"] == OPENING
+    }
     assert canceled == {**opening, **linked}
     assert [(order, lots) for order, _, lots in market.orders()] == [
-        (order, open_lots[order]) for order in resting if open_lots[order] and order not in canceled]
+        (order, open_lots[order]) for order in resting if open_lots[order] and order not in canceled
+    ]
     assert depth_of(market) == levels_after(shown, events)
-    market.events(phase(CONTINUOUS))                 # check_book: nothing crosses
+    market.events(phase(CONTINUOUS))  # check_book: nothing crosses
 
 
-# 8.1 and 8.2: phases ----------------------------------------------------------------------------------------------------------
+# 8.1 and 8.2: phases ------------------------------------------------------------------------------
+
 
 def rulebook_table():
     """The table of 8.1 as {phase: (refuses ENTER, refuses CANCEL, phases that may follow)}."""
@@ -290,8 +358,14 @@ def rulebook_table():
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         if len(cells) == 4 and cells[0] in Phase.__members__:
             refusals = [0 if cell == "yes" else int(cell) for cell in cells[1:3]]
-            table[Phase[cells[0]]] = (*refusals, {Phase[word] for word in re.findall("[A-Z_]{4,}", cells[3])
-                                                  if word in Phase.__members__ and "LIST only" not in cells[3]})
+            table[Phase[cells[0]]] = (
+                *refusals,
+                {
+                    Phase[word]
+                    for word in re.findall("[A-Z_]{4,}", cells[3])
+                    if word in Phase.__members__ and "LIST only" not in cells[3]
+                },
+            )
     return table
 
 
@@ -325,10 +399,21 @@ def test_8_2_for_all_every_instrument_that_can_take_the_phase_does_and_the_other
     phases = [CALL_AUCTION, Phase.CLOSED, CONTINUOUS, CALL_AUCTION, Phase.UNLISTED, AUCTION_MATCH]
     market = Market([instrument(f"I{number}", phase=before) for number, before in enumerate(phases)])
     assert market.do(phase(AUCTION_MATCH, ALL)) == [
-        ("auction", 0, 0, 0), ("phase", 0, "AUCTION_MATCH", "NONE"), ("auction", 0, 0, 0), ("phase", 3, "AUCTION_MATCH", "NONE"),
-        ("phase", 5, "AUCTION_MATCH", "NONE"), ("phase", ALL, "AUCTION_MATCH", "NONE")]
+        ("auction", 0, 0, 0),
+        ("phase", 0, "AUCTION_MATCH", "NONE"),
+        ("auction", 0, 0, 0),
+        ("phase", 3, "AUCTION_MATCH", "NONE"),
+        ("phase", 5, "AUCTION_MATCH", "NONE"),
+        ("phase", ALL, "AUCTION_MATCH", "NONE"),
+    ]
     assert [market.exchange.phase(f"I{number}") for number in range(6)] == [
-        AUCTION_MATCH, Phase.CLOSED, CONTINUOUS, AUCTION_MATCH, Phase.UNLISTED, AUCTION_MATCH]
+        AUCTION_MATCH,
+        Phase.CLOSED,
+        CONTINUOUS,
+        AUCTION_MATCH,
+        Phase.UNLISTED,
+        AUCTION_MATCH,
+    ]
 
 
 def test_8_1_a_phase_that_follows_itself_changes_nothing():
@@ -338,11 +423,15 @@ def test_8_1_a_phase_that_follows_itself_changes_nothing():
     market.exchange.book.instruments["phase"][0] = Phase.BREAK
     assert market.do(phase(Phase.BREAK)) == [("phase", 0, "BREAK", "NONE")]
     assert market.do(phase(Phase.BREAK, ALL)) == [
-        ("phase", 0, "BREAK", "NONE"), ("phase", 1, "BREAK", "NONE"), ("phase", ALL, "BREAK", "NONE")]
+        ("phase", 0, "BREAK", "NONE"),
+        ("phase", 1, "BREAK", "NONE"),
+        ("phase", ALL, "BREAK", "NONE"),
+    ]
     assert market.orders() == [(1, 99, 5)]
 
 
-# 8.3 to 8.6: the auction --------------------------------------------------------------------------------------------------------
+# 8.3 to 8.6: the auction --------------------------------------------------------------------------
+
 
 @pytest.fixture
 def market():
@@ -352,7 +441,11 @@ def market():
 
 def test_8_3_in_a_call_auction_orders_rest_and_nothing_matches(market):
     assert market.do(enter(0, BUY, 105, 5), enter(1, SELL, 95, 3), amend(1, 2, 94, 4), cancel(0, 1)) == [
-        ("accepted", 1, 105, 5), ("accepted", 2, 95, 3), ("amended", 2, 94, 4, 4), ("canceled", 1, "NONE", 5)]
+        ("accepted", 1, 105, 5),
+        ("accepted", 2, 95, 3),
+        ("amended", 2, 94, 4, 4),
+        ("canceled", 1, "NONE", 5),
+    ]
     assert market.orders() == [(2, 94, 4)]
 
 
@@ -361,8 +454,12 @@ def test_8_3_a_crossed_book_trades_on_every_way_into_trading(market, way):
     market.do(enter(0, BUY, 105, 5), enter(1, SELL, 95, 3))
     *before, told = [market.do(phase(step)) for step in way]
     assert [event[0] for events in before for event in events] == ["phase"] * len(before)
-    assert told == [("uncrossed", 1, 105, 5), ("traded", 1, 2, 105, 3), ("auction", 105, 3, 2),
-                    ("phase", 0, way[-1].name, "NONE")]
+    assert told == [
+        ("uncrossed", 1, 105, 5),
+        ("traded", 1, 2, 105, 3),
+        ("auction", 105, 3, 2),
+        ("phase", 0, way[-1].name, "NONE"),
+    ]
     assert market.orders() == [(1, 105, 2)]
     assert market.exchange.last_price("SC2701") == 105
 
@@ -380,10 +477,18 @@ def test_8_4_an_auction_where_no_bid_reaches_an_offer_makes_no_price(market):
     assert market.orders() == [(1, 99, 5), (2, 101, 3), (3, 105, 1)]
 
 
-@pytest.mark.parametrize("bits, reference, price, surplus", [
-    (0, 100, 102, 3), (AUCTION_REFERENCE, 100, 102, 3), (AUCTION_REFERENCE, 110, 104, 0), (AUCTION_REFERENCE, 103, 103, 0),
-    (AUCTION_IMBALANCE, 90, 103, 0), (AUCTION_IMBALANCE | AUCTION_REFERENCE, 90, 103, 0),
-    (AUCTION_IMBALANCE | AUCTION_REFERENCE, 110, 104, 0)])
+@pytest.mark.parametrize(
+    "bits, reference, price, surplus",
+    [
+        (0, 100, 102, 3),
+        (AUCTION_REFERENCE, 100, 102, 3),
+        (AUCTION_REFERENCE, 110, 104, 0),
+        (AUCTION_REFERENCE, 103, 103, 0),
+        (AUCTION_IMBALANCE, 90, 103, 0),
+        (AUCTION_IMBALANCE | AUCTION_REFERENCE, 90, 103, 0),
+        (AUCTION_IMBALANCE | AUCTION_REFERENCE, 110, 104, 0),
+    ],
+)
 def test_8_5_what_the_steps_choose_where_most_lots_trade_from_98_to_104(bits, reference, price, surplus):
     """Below 102 a bid that is better than the price would be left out (8.4); up to 102 three lots bid are left."""
     market = Market([instrument(phase=CALL_AUCTION, auction=bits)])
@@ -392,9 +497,16 @@ def test_8_5_what_the_steps_choose_where_most_lots_trade_from_98_to_104(bits, re
     assert market.exchange.indicative("SC2701") == (price, 5, surplus)
 
 
-@pytest.mark.parametrize("bids, asks, price, surplus", [
-    ([(104, 8)], [(98, 5)], 104, 3), ([(104, 5)], [(98, 8)], 98, -3), ([(104, 5), (100, 1)], [(98, 5), (101, 2)], 100, 1),
-    ([(104, 5), (100, 3)], [(98, 5), (101, 2)], 101, -2), ([(104, 5), (100, 2)], [(98, 5), (101, 2)], 100, 2)])
+@pytest.mark.parametrize(
+    "bids, asks, price, surplus",
+    [
+        ([(104, 8)], [(98, 5)], 104, 3),
+        ([(104, 5)], [(98, 8)], 98, -3),
+        ([(104, 5), (100, 1)], [(98, 5), (101, 2)], 100, 1),
+        ([(104, 5), (100, 3)], [(98, 5), (101, 2)], 101, -2),
+        ([(104, 5), (100, 2)], [(98, 5), (101, 2)], 100, 2),
+    ],
+)
 def test_8_4_and_8_5_what_is_left_at_the_price_is_as_little_as_can_be(bids, asks, price, surplus):
     market = Market([instrument(phase=CALL_AUCTION, auction=AUCTION_IMBALANCE)])
     market.do(*(enter(0, BUY, *bid) for bid in bids), *(enter(1, SELL, *ask) for ask in asks))
@@ -407,12 +519,25 @@ def test_8_5_shfe_and_ine_take_the_price_nearest_to_the_previous_settlement():
 
 
 def test_8_6_buys_and_sells_meet_by_price_then_time_and_what_is_left_keeps_its_place(market):
-    market.do(enter(0, BUY, 101, 4), enter(1, BUY, 103, 2), enter(2, BUY, 101, 3), enter(3, SELL, 100, 1), enter(0, SELL, 99, 4),
-              enter(1, SELL, 101, 1), enter(3, SELL, 102, 2))
+    market.do(
+        enter(0, BUY, 101, 4),
+        enter(1, BUY, 103, 2),
+        enter(2, BUY, 101, 3),
+        enter(3, SELL, 100, 1),
+        enter(0, SELL, 99, 4),
+        enter(1, SELL, 101, 1),
+        enter(3, SELL, 102, 2),
+    )
     assert market.do(phase(CONTINUOUS)) == [
-        ("uncrossed", 2, 103, 2), ("traded", 2, 5, 101, 2),
-        ("uncrossed", 1, 101, 4), ("traded", 1, 5, 101, 2), ("traded", 1, 4, 101, 1), ("traded", 1, 6, 101, 1),
-        ("auction", 101, 6, 3), ("phase", 0, "CONTINUOUS", "NONE")]
+        ("uncrossed", 2, 103, 2),
+        ("traded", 2, 5, 101, 2),
+        ("uncrossed", 1, 101, 4),
+        ("traded", 1, 5, 101, 2),
+        ("traded", 1, 4, 101, 1),
+        ("traded", 1, 6, 101, 1),
+        ("auction", 101, 6, 3),
+        ("phase", 0, "CONTINUOUS", "NONE"),
+    ]
     assert market.orders() == [(3, 101, 3), (7, 102, 2)]
 
 
@@ -423,12 +548,22 @@ def test_8_6_orders_of_one_group_trade_with_each_other():
 
 
 def test_8_6_and_2_13_opening_orders_are_canceled_bids_before_asks_when_the_auction_has_traded(market):
-    market.do(enter(0, SELL, 104, 1, time_in_force=OPENING), enter(0, BUY, 101, 5, time_in_force=OPENING),
-              enter(0, BUY, 98, 2, time_in_force=OPENING), enter(1, SELL, 101, 2), enter(1, SELL, 103, 2))
+    market.do(
+        enter(0, SELL, 104, 1, time_in_force=OPENING),
+        enter(0, BUY, 101, 5, time_in_force=OPENING),
+        enter(0, BUY, 98, 2, time_in_force=OPENING),
+        enter(1, SELL, 101, 2),
+        enter(1, SELL, 103, 2),
+    )
     assert market.do(phase(AUCTION_MATCH)) == [
-        ("uncrossed", 2, 101, 5), ("traded", 2, 4, 101, 2), ("canceled", 2, "AUCTION_ENDED", 3),
+        ("uncrossed", 2, 101, 5),
+        ("traded", 2, 4, 101, 2),
+        ("canceled", 2, "AUCTION_ENDED", 3),
         ("canceled", 3, "AUCTION_ENDED", 2),
-        ("canceled", 1, "AUCTION_ENDED", 1), ("auction", 101, 2, 3), ("phase", 0, "AUCTION_MATCH", "NONE")]
+        ("canceled", 1, "AUCTION_ENDED", 1),
+        ("auction", 101, 2, 3),
+        ("phase", 0, "AUCTION_MATCH", "NONE"),
+    ]
 
 
 def test_2_13_opening_orders_of_an_auction_that_was_broken_off_go_when_continuous_trading_begins(market):
@@ -439,36 +574,73 @@ def test_2_13_opening_orders_of_an_auction_that_was_broken_off_go_when_continuou
 
 def test_8_6_an_iceberg_takes_part_whole_in_its_place_and_hides_again(market):
     """Both sides: the buy is filled, of the sell three lots are left, of which it shows two."""
-    market.do(enter(0, BUY, 102, 6, display_quantity=2), enter(1, SELL, 100, 9, display_quantity=2), enter(2, SELL, 100, 5))
+    market.do(
+        enter(0, BUY, 102, 6, display_quantity=2), enter(1, SELL, 100, 9, display_quantity=2), enter(2, SELL, 100, 5)
+    )
     assert market.do(phase(AUCTION_MATCH)) == [
-        ("displayed", 1, 6, 2), ("uncrossed", 1, 102, 6), ("displayed", 2, 9, 2), ("traded", 1, 2, 100, 6),
-        ("displayed", 2, 2, 3), ("auction", 100, 6, -8), ("phase", 0, "AUCTION_MATCH", "NONE")]
+        ("displayed", 1, 6, 2),
+        ("uncrossed", 1, 102, 6),
+        ("displayed", 2, 9, 2),
+        ("traded", 1, 2, 100, 6),
+        ("displayed", 2, 2, 3),
+        ("auction", 100, 6, -8),
+        ("phase", 0, "AUCTION_MATCH", "NONE"),
+    ]
     assert market.orders() == [(2, 100, 3), (3, 100, 5)]
 
 
 def test_8_6_an_iceberg_bid_of_which_lots_are_left_hides_again_behind_its_last_trade(market):
-    market.do(enter(0, BUY, 102, 9, display_quantity=2), enter(1, SELL, 99, 2), enter(2, SELL, 100, 3), enter(3, BUY, 99, 1))
+    market.do(
+        enter(0, BUY, 102, 9, display_quantity=2), enter(1, SELL, 99, 2), enter(2, SELL, 100, 3), enter(3, BUY, 99, 1)
+    )
     assert market.do(phase(AUCTION_MATCH)) == [
-        ("displayed", 1, 9, 2), ("uncrossed", 1, 102, 9), ("traded", 1, 2, 102, 2), ("traded", 1, 3, 102, 3),
-        ("displayed", 1, 2, 4), ("auction", 102, 5, 4), ("phase", 0, "AUCTION_MATCH", "NONE")]
+        ("displayed", 1, 9, 2),
+        ("uncrossed", 1, 102, 9),
+        ("traded", 1, 2, 102, 2),
+        ("traded", 1, 3, 102, 3),
+        ("displayed", 1, 2, 4),
+        ("auction", 102, 5, 4),
+        ("phase", 0, "AUCTION_MATCH", "NONE"),
+    ]
     assert depth_of(market) == {(BUY, 102): 2, (BUY, 99): 1}
 
 
 def test_8_6_an_iceberg_offer_is_revealed_once_for_all_its_trades(market):
     market.do(enter(0, BUY, 102, 1), enter(0, BUY, 101, 1), enter(1, SELL, 100, 9, display_quantity=4))
     assert market.do(phase(AUCTION_MATCH)) == [
-        ("uncrossed", 1, 102, 1), ("displayed", 3, 9, 4), ("traded", 1, 3, 100, 1), ("uncrossed", 2, 101, 1),
-        ("traded", 2, 3, 100, 1), ("displayed", 3, 4, 7), ("auction", 100, 2, -7), ("phase", 0, "AUCTION_MATCH", "NONE")]
+        ("uncrossed", 1, 102, 1),
+        ("displayed", 3, 9, 4),
+        ("traded", 1, 3, 100, 1),
+        ("uncrossed", 2, 101, 1),
+        ("traded", 2, 3, 100, 1),
+        ("displayed", 3, 4, 7),
+        ("auction", 100, 2, -7),
+        ("phase", 0, "AUCTION_MATCH", "NONE"),
+    ]
 
 
 def test_8_6_and_2_14_what_is_linked_with_an_order_that_trades_goes(market):
     """The sell's directly behind its trade, the buy's behind its last; then what an iceberg shows again."""
-    market.do(enter(0, BUY, 101, 9, display_quantity=3), stop(0, BUY, 106, 2, order_id=1), enter(1, SELL, 100, 2),
-              stop(1, SELL, 95, 2, order_id=3), enter(2, SELL, 101, 3), enter(3, BUY, 90, 1), stop(3, BUY, 107, 1, order_id=6))
+    market.do(
+        enter(0, BUY, 101, 9, display_quantity=3),
+        stop(0, BUY, 106, 2, order_id=1),
+        enter(1, SELL, 100, 2),
+        stop(1, SELL, 95, 2, order_id=3),
+        enter(2, SELL, 101, 3),
+        enter(3, BUY, 90, 1),
+        stop(3, BUY, 107, 1, order_id=6),
+    )
     assert market.do(phase(AUCTION_MATCH)) == [
-        ("displayed", 1, 9, 3), ("uncrossed", 1, 101, 9), ("traded", 1, 3, 101, 2), ("canceled", 4, "LINKED", 2),
-        ("traded", 1, 5, 101, 3), ("canceled", 2, "LINKED", 2), ("displayed", 1, 3, 4), ("auction", 101, 5, 4),
-        ("phase", 0, "AUCTION_MATCH", "NONE")]
+        ("displayed", 1, 9, 3),
+        ("uncrossed", 1, 101, 9),
+        ("traded", 1, 3, 101, 2),
+        ("canceled", 4, "LINKED", 2),
+        ("traded", 1, 5, 101, 3),
+        ("canceled", 2, "LINKED", 2),
+        ("displayed", 1, 3, 4),
+        ("auction", 101, 5, 4),
+        ("phase", 0, "AUCTION_MATCH", "NONE"),
+    ]
     assert market.exchange.book.instruments["stops"].tolist() == [1]
 
 
@@ -478,15 +650,23 @@ def test_8_4_and_2_14_of_two_linked_orders_only_the_better_placed_counts(market)
     assert market.exchange.book.state[0].pairs == 1
     assert market.exchange.indicative("SC2701") == (100, 10, 0)
     assert market.do(phase(CONTINUOUS)) == [
-        ("uncrossed", 1, 105, 5), ("traded", 1, 4, 100, 5), ("canceled", 2, "LINKED", 5), ("uncrossed", 3, 102, 5),
-        ("traded", 3, 4, 100, 5), ("auction", 100, 10, 0), ("phase", 0, "CONTINUOUS", "NONE")]
+        ("uncrossed", 1, 105, 5),
+        ("traded", 1, 4, 100, 5),
+        ("canceled", 2, "LINKED", 5),
+        ("uncrossed", 3, 102, 5),
+        ("traded", 3, 4, 100, 5),
+        ("auction", 100, 10, 0),
+        ("phase", 0, "CONTINUOUS", "NONE"),
+    ]
     assert market.exchange.book.state[0].pairs == 0
 
 
 @pytest.mark.parametrize("moved, lots", [(False, 3), (True, 7)])
 def test_8_4_and_2_14_of_two_linked_orders_at_one_price_the_older_there_counts(market, moved, lots):
     """Order 1 amended away and back stands behind order 2, with which it is linked."""
-    market.do(enter(0, SELL, 100, 3), enter(1, SELL, 100, 1), enter(0, SELL, 100, 7, order_id=1), enter(2, BUY, 100, 20))
+    market.do(
+        enter(0, SELL, 100, 3), enter(1, SELL, 100, 1), enter(0, SELL, 100, 7, order_id=1), enter(2, BUY, 100, 20)
+    )
     if moved:
         market.do(amend(0, 1, 101, 3), amend(0, 1, 100, 3))
     digest = market.exchange.digest()
@@ -517,17 +697,29 @@ def test_8_6_parked_orders_that_the_auction_price_reaches_are_triggered_in_conti
 
 def test_8_6_every_field_of_the_events_of_an_auction(market):
     """What is not named is 0; the client order id is the buy's own."""
-    market.do(enter(1, BUY, 103, 5, client_order_id=b"bid", time_in_force=OPENING),
-              enter(2, SELL, 101, 3, client_order_id=b"ask"))
+    market.do(
+        enter(1, BUY, 103, 5, client_order_id=b"bid", time_in_force=OPENING),
+        enter(2, SELL, 101, 3, client_order_id=b"ask"),
+    )
     events = market.events(phase(AUCTION_MATCH) | {"client_order_id": b"open", "account": 3})
     order = {"order_id": 1, "account": 1, "side": BUY, "client_order_id": b"bid"}
     expected = [
         {"kind": EventKind.UNCROSSED, "price": 103, "quantity": 5, "leaves_quantity": 5, **order},
-        {"kind": EventKind.TRADED, "price": 103, "quantity": 3, "leaves_quantity": 2, "trade_id": 1, "resting_order_id": 2,
-         "resting_account": 2, "resting_price": 101, **order},
+        {
+            "kind": EventKind.TRADED,
+            "price": 103,
+            "quantity": 3,
+            "leaves_quantity": 2,
+            "trade_id": 1,
+            "resting_order_id": 2,
+            "resting_account": 2,
+            "resting_price": 101,
+            **order,
+        },
         {"kind": EventKind.CANCELED, "price": 103, "quantity": 2, "reason": Reason.AUCTION_ENDED, **order},
         {"kind": EventKind.AUCTION, "price": 103, "quantity": 3, "resting_leaves_quantity": 2},
-        {"kind": EventKind.PHASE, "quantity": AUCTION_MATCH}]
+        {"kind": EventKind.PHASE, "quantity": AUCTION_MATCH},
+    ]
     block = np.zeros(len(expected), EVENT)
     for number, event in enumerate(expected):
         for name, value in {"event_id": number + 3, "sequence": 3, "time": 3_000_000_000, **event}.items():
@@ -556,17 +748,24 @@ def test_8_4_indicative_prices_are_there_at_any_time_and_change_nothing(market, 
     assert market.exchange.indicative("SC2701") == (103, 3, -2)
 
 
-# 8.7: SESSION orders ------------------------------------------------------------------------------------------------------------
+# 8.7: SESSION orders ------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("after", [Phase.BREAK, Phase.CLOSING, Phase.CLOSED])
 def test_8_7_session_orders_are_canceled_before_the_phase_event(after):
     market = Market()
-    market.do(enter(0, SELL, 104, 1, time_in_force=SESSION), stop(0, SELL, 95, 2, time_in_force=SESSION),
-              enter(1, BUY, 98, 3, time_in_force=SESSION), stop(1, BUY, 107, 4, time_in_force=SESSION),
-              enter(2, BUY, 99, 5), enter(2, BUY, 99, 6, time_in_force=SESSION))
+    market.do(
+        enter(0, SELL, 104, 1, time_in_force=SESSION),
+        stop(0, SELL, 95, 2, time_in_force=SESSION),
+        enter(1, BUY, 98, 3, time_in_force=SESSION),
+        stop(1, BUY, 107, 4, time_in_force=SESSION),
+        enter(2, BUY, 99, 5),
+        enter(2, BUY, 99, 6, time_in_force=SESSION),
+    )
     assert market.do(phase(after)) == [
         *(("canceled", order, "SESSION_ENDED", lots) for order, lots in ((6, 6), (3, 3), (1, 1), (4, 4), (2, 2))),
-        ("phase", 0, after.name, "NONE")]
+        ("phase", 0, after.name, "NONE"),
+    ]
     assert market.orders() == [(5, 99, 5)]
 
 
@@ -577,15 +776,23 @@ def test_8_7_session_orders_stay_in_a_halt_and_in_an_auction(after):
     assert market.do(phase(after)) == [("phase", 0, after.name, "NONE")]
 
 
-# 9.4: limit-locked --------------------------------------------------------------------------------------------------------------
+# 9.4: limit-locked --------------------------------------------------------------------------------
 
 LOCKED = ("phase", 0, "LIMIT_LOCKED", "NONE")
 RELEASED = ("phase", 0, "CONTINUOUS", "LIMIT_LOCK")
 
 
-@pytest.mark.parametrize("orders", [
-    [], [enter(0, BUY, 109, 1)], [enter(0, SELL, 91, 1)], [enter(0, BUY, 90, 1)], [enter(0, SELL, 110, 1)],
-    [enter(0, BUY, 109, 1), enter(1, SELL, 110, 1)]])
+@pytest.mark.parametrize(
+    "orders",
+    [
+        [],
+        [enter(0, BUY, 109, 1)],
+        [enter(0, SELL, 91, 1)],
+        [enter(0, BUY, 90, 1)],
+        [enter(0, SELL, 110, 1)],
+        [enter(0, BUY, 109, 1), enter(1, SELL, 110, 1)],
+    ],
+)
 def test_9_4_limit_locked_is_refused_where_nobody_stands_alone_at_the_daily_limit(orders):
     market = Market()
     market.do(*orders)
@@ -606,13 +813,24 @@ def test_9_4_trading_goes_on_while_locked_and_the_lock_ends_with_the_command_tha
     assert market.do(enter(2, side, limit, 2)) == [("accepted", 6, limit, 2)]
     assert market.do(cancel(0, 1)) == [("canceled", 1, "NONE", 3)]
     assert market.do(enter(3, other, within, 3)) == [
-        ("accepted", 8, within, 3), ("traded", 8, 6, limit, 2), ("traded", 8, 2, within, 1), RELEASED]
+        ("accepted", 8, within, 3),
+        ("traded", 8, 6, limit, 2),
+        ("traded", 8, 2, within, 1),
+        RELEASED,
+    ]
     assert market.exchange.book.instruments["locked"].tolist() == [0]
 
 
-@pytest.mark.parametrize("opens", [
-    cancel(0, 1), amend(0, 1, 109, 5), operator(CommandKind.MASS_CANCEL, account=0), enter(1, SELL, 110, 6),
-    enter(1, SELL, 110, 5)])
+@pytest.mark.parametrize(
+    "opens",
+    [
+        cancel(0, 1),
+        amend(0, 1, 109, 5),
+        operator(CommandKind.MASS_CANCEL, account=0),
+        enter(1, SELL, 110, 6),
+        enter(1, SELL, 110, 5),
+    ],
+)
 def test_9_4_whatever_opens_the_lock_the_release_is_its_last_event(opens):
     market = Market()
     market.do(enter(0, BUY, 110, 5), phase(Phase.LIMIT_LOCKED))
@@ -621,8 +839,17 @@ def test_9_4_whatever_opens_the_lock_the_release_is_its_last_event(opens):
     assert market.do(enter(2, BUY, 100, 1)) == [("accepted", 4, 100, 1)]
 
 
-@pytest.mark.parametrize("after, locked", [
-    (Phase.CLOSING, BUY), (Phase.CLOSED, BUY), (CONTINUOUS, 0), (CALL_AUCTION, 0), (Phase.HALTED, 0), (Phase.BREAK, 0)])
+@pytest.mark.parametrize(
+    "after, locked",
+    [
+        (Phase.CLOSING, BUY),
+        (Phase.CLOSED, BUY),
+        (CONTINUOUS, 0),
+        (CALL_AUCTION, 0),
+        (Phase.HALTED, 0),
+        (Phase.BREAK, 0),
+    ],
+)
 def test_9_4_an_instrument_that_closes_locked_is_remembered_for_its_settlement(after, locked):
     market = Market()
     market.do(enter(0, BUY, 110, 5), phase(Phase.LIMIT_LOCKED), phase(after))

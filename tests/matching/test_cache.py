@@ -2,6 +2,7 @@
 
 The packages are copied and a helper in another file than the kernel's is edited: numba alone would not notice.
 """
+
 import ast
 import json
 import os
@@ -55,8 +56,13 @@ def checkout(root):
 
 def run(root, cache, *arguments):
     """What PROGRAM says of the checkout in a new process."""
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], cwd=root, capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(root), "NUMBA_CACHE_DIR": str(cache), "NUMBA_DISABLE_JIT": "0"})
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(root), "NUMBA_CACHE_DIR": str(cache), "NUMBA_DISABLE_JIT": "0"},
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -121,8 +127,11 @@ def test_every_file_with_a_kernel_and_every_file_it_imports_from_is_a_kernel_sou
     """Constants are frozen into kernels, so what a kernel's file imports counts as much as the file."""
     for package in PACKAGES:
         for source in (ROOT / package).rglob("*.py"):
-            imported = [(node.module, {name.name for name in node.names})
-                        for node in ast.walk(ast.parse(source.read_text())) if isinstance(node, ast.ImportFrom)]
+            imported = [
+                (node.module, {name.name for name in node.names})
+                for node in ast.walk(ast.parse(source.read_text()))
+                if isinstance(node, ast.ImportFrom)
+            ]
             if not any(module == "matching.jit" and names & DECORATORS for module, names in imported):
                 continue
             assert source in sources(), f"{source.relative_to(ROOT)} has kernels but is not in KERNEL_SOURCES"

@@ -2,6 +2,7 @@
 
 Every test runs over the reference and over the engine (conftest.py). Events are told in short (tests/venue.py).
 """
+
 import numpy as np
 import pytest
 
@@ -37,27 +38,58 @@ def trade_at(price, lots=1):
     return enter(3, SELL, price, lots), enter(2, BUY, price, lots)
 
 
-# What makes no sense ---------------------------------------------------------------------------------------------------------
+# What makes no sense ------------------------------------------------------------------------------
 
 WRONG = [
     ("trigger of a limit order", {"trigger_price": 105}, "INVALID_TRIGGER_PRICE", 105, 0),
     ("trigger of a market order", {"trigger_price": -1, **MARKET}, "INVALID_TRIGGER_PRICE", -1, 0),
-    ("stop at once or never", {"order_type": OrderType.STOP, "trigger_price": 105, "time_in_force": FOK},
-     "INVALID_TIME_IN_FORCE", FOK, 0),
-    ("stop-limit at once", {"order_type": OrderType.STOP_LIMIT, "trigger_price": 105, "time_in_force": IOC},
-     "INVALID_TIME_IN_FORCE", IOC, 0),
-    ("stop for the opening", {"order_type": OrderType.STOP, "trigger_price": 105, "time_in_force": OPENING},
-     "INVALID_TIME_IN_FORCE", OPENING, 0),
-    ("post-only stop-limit", {"order_type": OrderType.STOP_LIMIT, "trigger_price": 105, "flags": POST_ONLY},
-     "INVALID_FLAGS", 1, 0),
+    (
+        "stop at once or never",
+        {"order_type": OrderType.STOP, "trigger_price": 105, "time_in_force": FOK},
+        "INVALID_TIME_IN_FORCE",
+        FOK,
+        0,
+    ),
+    (
+        "stop-limit at once",
+        {"order_type": OrderType.STOP_LIMIT, "trigger_price": 105, "time_in_force": IOC},
+        "INVALID_TIME_IN_FORCE",
+        IOC,
+        0,
+    ),
+    (
+        "stop for the opening",
+        {"order_type": OrderType.STOP, "trigger_price": 105, "time_in_force": OPENING},
+        "INVALID_TIME_IN_FORCE",
+        OPENING,
+        0,
+    ),
+    (
+        "post-only stop-limit",
+        {"order_type": OrderType.STOP_LIMIT, "trigger_price": 105, "flags": POST_ONLY},
+        "INVALID_FLAGS",
+        1,
+        0,
+    ),
     ("flag of events", {"flags": PARKED}, "INVALID_FLAGS", PARKED, 0),
     ("shows less than a hundredth", {"quantity": 500, "display_quantity": 4}, "INVALID_DISPLAY_QUANTITY", 4, 5),
-    ("shows less than a hundredth, rounded up", {"quantity": 501, "display_quantity": 5}, "INVALID_DISPLAY_QUANTITY", 5, 6),
+    (
+        "shows less than a hundredth, rounded up",
+        {"quantity": 501, "display_quantity": 5},
+        "INVALID_DISPLAY_QUANTITY",
+        5,
+        6,
+    ),
     ("shows less than nothing", {"display_quantity": -1}, "INVALID_DISPLAY_QUANTITY", -1, 0),
     ("shows more than all", {"display_quantity": 6}, "INVALID_DISPLAY_QUANTITY", 6, 5),
     ("hides a market order", {"display_quantity": 2, **MARKET}, "INVALID_DISPLAY_QUANTITY", 2, 0),
-    ("hides a stop", {"display_quantity": 2, "order_type": OrderType.STOP, "trigger_price": 105},
-     "INVALID_DISPLAY_QUANTITY", 2, 0),
+    (
+        "hides a stop",
+        {"display_quantity": 2, "order_type": OrderType.STOP, "trigger_price": 105},
+        "INVALID_DISPLAY_QUANTITY",
+        2,
+        0,
+    ),
     ("hides at once", {"display_quantity": 2, "time_in_force": IOC}, "INVALID_DISPLAY_QUANTITY", 2, 0),
     ("hides for the opening", {"display_quantity": 2, "time_in_force": OPENING}, "INVALID_DISPLAY_QUANTITY", 2, 0),
     ("minimum of an order that rests", {"minimum_quantity": 1}, "INVALID_MINIMUM_QUANTITY", 1, 0),
@@ -76,13 +108,29 @@ WRONG = [
     ("link with the other side", {"order_id": 3}, "UNKNOWN_ORDER", 3, 0),
     ("opening order outside of an auction", {"time_in_force": OPENING}, "ONLY_IN_AUCTION", Phase.CONTINUOUS, 0),
     ("trigger reached, buy", {"order_type": OrderType.STOP, "trigger_price": 100}, "TRIGGER_REACHED", 100, 100),
-    ("trigger reached, sell", {"order_type": OrderType.STOP, "trigger_price": 100, "side": SELL}, "TRIGGER_REACHED", 100, 100),
+    (
+        "trigger reached, sell",
+        {"order_type": OrderType.STOP, "trigger_price": 100, "side": SELL},
+        "TRIGGER_REACHED",
+        100,
+        100,
+    ),
     ("trigger above", {"order_type": OrderType.STOP, "trigger_price": 111}, "TRIGGER_ABOVE_BAND", 111, 110),
     ("trigger below", {"order_type": OrderType.STOP, "trigger_price": 89, "side": SELL}, "TRIGGER_BELOW_BAND", 89, 90),
-    ("limit of a stop-limit", {"order_type": OrderType.STOP_LIMIT, "trigger_price": 111, "price": 120},
-     "PRICE_ABOVE_BAND", 120, 110),
-    ("trigger before the band", {"order_type": OrderType.STOP, "trigger_price": -(1 << 63)},
-     "TRIGGER_REACHED", -(1 << 63), 100),
+    (
+        "limit of a stop-limit",
+        {"order_type": OrderType.STOP_LIMIT, "trigger_price": 111, "price": 120},
+        "PRICE_ABOVE_BAND",
+        120,
+        110,
+    ),
+    (
+        "trigger before the band",
+        {"order_type": OrderType.STOP, "trigger_price": -(1 << 63)},
+        "TRIGGER_REACHED",
+        -(1 << 63),
+        100,
+    ),
 ]
 
 
@@ -96,6 +144,7 @@ def test_1_5_and_2_9_to_2_14_a_condition_that_an_order_may_not_have_is_refused(v
 
 
 # 2.8
+
 
 def test_2_8_parked_orders_count_for_the_pool(venue):
     book = venue(max_orders=2)
@@ -119,8 +168,12 @@ def test_2_8_icebergs_and_parked_orders_take_of_an_allowance_until_they_end(venu
 def test_2_8_a_triggered_order_keeps_its_part_of_the_allowance_until_it_ends(venue):
     """The fifth iceberg takes the allowance up to 1,020 of 1,033; the two that were parked keep 8 each of it."""
     book = venue(max_orders=9)
-    book.do(*(iceberg(0, BUY, 91, 10, 5) for _ in range(4)), stop_limit(0, BUY, 105, 106, 3), stop_limit(0, BUY, 105, 106, 3),
-            *trade_at(105))
+    book.do(
+        *(iceberg(0, BUY, 91, 10, 5) for _ in range(4)),
+        stop_limit(0, BUY, 105, 106, 3),
+        stop_limit(0, BUY, 105, 106, 3),
+        *trade_at(105),
+    )
     assert book.orders()[:2] == [(5, 106, 3), (6, 106, 3)]
     assert book.do(iceberg(1, BUY, 91, 10, 5)) == [("rejected", "BOOK_FULL", 4 * 204 + 16 + 204, 1033)]
     book.do(cancel(0, 5))
@@ -129,14 +182,27 @@ def test_2_8_a_triggered_order_keeps_its_part_of_the_allowance_until_it_ends(ven
 
 # 2.9 Parked
 
+
 def test_2_9_a_stop_order_is_parked_where_nobody_sees_it(venue):
     book = venue()
-    events = book.events(stop(0, BUY, 105, 3, flags=Flag.LABEL) | {"price": 7},
-                         stop_limit(1, SELL, 95, 94, 2, client_order_id=b"x"))
-    told = ("kind", "order_id", "price", "quantity", "leaves_quantity", "resting_price", "flags", "side", "client_order_id")
+    events = book.events(
+        stop(0, BUY, 105, 3, flags=Flag.LABEL) | {"price": 7}, stop_limit(1, SELL, 95, 94, 2, client_order_id=b"x")
+    )
+    told = (
+        "kind",
+        "order_id",
+        "price",
+        "quantity",
+        "leaves_quantity",
+        "resting_price",
+        "flags",
+        "side",
+        "client_order_id",
+    )
     assert events[list(told)].tolist() == [
         (EventKind.ACCEPTED, 1, 0, 3, 3, 105, PARKED | Flag.LABEL, BUY, b""),
-        (EventKind.ACCEPTED, 2, 94, 2, 2, 95, PARKED, SELL, b"x")]
+        (EventKind.ACCEPTED, 2, 94, 2, 2, 95, PARKED, SELL, b"x"),
+    ]
     assert book.orders() == []
     assert book.do(enter(2, SELL, 99, 1), enter(2, BUY, 98, 1)) == [("accepted", 3, 99, 1), ("accepted", 4, 98, 1)]
 
@@ -160,12 +226,20 @@ def test_2_9_the_last_trade_counts_for_a_new_trigger(venue, side, passed):
 
 def test_2_3_mass_cancel_and_expiry_take_parked_orders_behind_those_that_rest_first_trigger_first(venue):
     book = venue([instrument("A1"), instrument("B1")])
-    orders = (stop(0, SELL, 94, 1), stop(0, SELL, 95, 1), stop(0, BUY, 106, 1), stop(0, BUY, 105, 1), stop(1, BUY, 105, 1),
-              enter(0, SELL, 108, 1), stop(0, BUY, 101, 1, instrument=1), enter(0, BUY, 92, 1))
+    orders = (
+        stop(0, SELL, 94, 1),
+        stop(0, SELL, 95, 1),
+        stop(0, BUY, 106, 1),
+        stop(0, BUY, 105, 1),
+        stop(1, BUY, 105, 1),
+        enter(0, SELL, 108, 1),
+        stop(0, BUY, 101, 1, instrument=1),
+        enter(0, BUY, 92, 1),
+    )
     book.do(*orders)
     expired = book.do(operator(CommandKind.END_DAY))
     assert [event[1] for event in expired] == [8, 6, 4, 5, 3, 2, 1, 7, 8]
-    book.do(*orders)                                            # 10 to 17
+    book.do(*orders)  # 10 to 17
     told = book.do(operator(CommandKind.MASS_CANCEL, account=0, side=BUY))
     assert [event[1] for event in told] == [17, 13, 12, 3]
 
@@ -186,10 +260,16 @@ def test_2_9_amend_of_a_stop_does_not_look_at_its_price(venue):
     assert book.do(amend(0, 1, 1 << 50, 3, trigger_price=106)) == [("amended", 1, 0, 3, 3)]
 
 
-@pytest.mark.parametrize("change, reason, value, bound", [
-    ({"trigger_price": 100}, "TRIGGER_REACHED", 100, 100), ({"trigger_price": 0}, "TRIGGER_REACHED", 0, 100),
-    ({"trigger_price": 111}, "TRIGGER_ABOVE_BAND", 111, 110), ({"price": 89}, "PRICE_BELOW_BAND", 89, 90),
-    ({"quantity": 0}, "INVALID_QUANTITY", 0, 1)])
+@pytest.mark.parametrize(
+    "change, reason, value, bound",
+    [
+        ({"trigger_price": 100}, "TRIGGER_REACHED", 100, 100),
+        ({"trigger_price": 0}, "TRIGGER_REACHED", 0, 100),
+        ({"trigger_price": 111}, "TRIGGER_ABOVE_BAND", 111, 110),
+        ({"price": 89}, "PRICE_BELOW_BAND", 89, 90),
+        ({"quantity": 0}, "INVALID_QUANTITY", 0, 1),
+    ],
+)
 def test_2_9_amend_of_a_parked_order_is_checked_as_its_entry(venue, change, reason, value, bound):
     book = venue()
     book.do(stop_limit(0, BUY, 105, 106, 3))
@@ -205,9 +285,13 @@ def test_2_9_amend_of_an_order_that_rests_carries_no_trigger(venue):
     assert book.do(amend(1, 1, 99, 2, trigger_price=105)) == [("rejected", "UNKNOWN_ORDER", 1, 0)]
 
 
-@pytest.mark.parametrize("price, quantity, trigger, keeps", [
-    (106, 3, 105, True), (107, 3, 105, True), (106, 2, 105, True), (106, 4, 105, False), (106, 3, 106, False)])
-def test_2_9_a_parked_order_keeps_its_place_with_the_same_trigger_and_no_more_lots(venue, price, quantity, trigger, keeps):
+@pytest.mark.parametrize(
+    "price, quantity, trigger, keeps",
+    [(106, 3, 105, True), (107, 3, 105, True), (106, 2, 105, True), (106, 4, 105, False), (106, 3, 106, False)],
+)
+def test_2_9_a_parked_order_keeps_its_place_with_the_same_trigger_and_no_more_lots(
+    venue, price, quantity, trigger, keeps
+):
     book = venue()
     book.do(stop_limit(0, BUY, 105, 106, 3), stop_limit(1, BUY, trigger, 106, 3))
     book.do(amend(0, 1, price, quantity, trigger_price=trigger))
@@ -217,9 +301,18 @@ def test_2_9_a_parked_order_keeps_its_place_with_the_same_trigger_and_no_more_lo
 
 # 2.10 Triggered
 
-@pytest.mark.parametrize("side, trigger, last, is_triggered", [
-    (BUY, 105, 104, False), (BUY, 105, 105, True), (BUY, 105, 107, True),
-    (SELL, 95, 96, False), (SELL, 95, 95, True), (SELL, 95, 93, True)])
+
+@pytest.mark.parametrize(
+    "side, trigger, last, is_triggered",
+    [
+        (BUY, 105, 104, False),
+        (BUY, 105, 105, True),
+        (BUY, 105, 107, True),
+        (SELL, 95, 96, False),
+        (SELL, 95, 95, True),
+        (SELL, 95, 93, True),
+    ],
+)
 def test_2_10_a_trade_at_or_through_the_trigger(venue, side, trigger, last, is_triggered):
     told = venue().last(stop_limit(0, side, trigger, trigger, 1), *trade_at(last))
     assert (("triggered", 1, trigger, 1) in told) is is_triggered
@@ -228,7 +321,11 @@ def test_2_10_a_trade_at_or_through_the_trigger(venue, side, trigger, last, is_t
 def test_2_10_a_stop_becomes_a_market_order_with_protection(venue):
     book = venue([instrument(protection=1)])
     book.do(stop(0, BUY, 101, 5), enter(1, SELL, 102, 2), enter(1, SELL, 103, 2), enter(1, SELL, 104, 2))
-    assert book.last(*trade_at(101))[2:] == [("triggered", 1, 103, 5), ("traded", 1, 2, 102, 2), ("traded", 1, 3, 103, 2)]
+    assert book.last(*trade_at(101))[2:] == [
+        ("triggered", 1, 103, 5),
+        ("traded", 1, 2, 102, 2),
+        ("traded", 1, 3, 103, 2),
+    ]
     assert book.orders() == [(1, 103, 1), (4, 104, 2)]
     assert book.do(amend(0, 1, 104, 9, trigger_price=105)) == [("rejected", "INVALID_TRIGGER_PRICE", 105, 0)]
 
@@ -237,15 +334,26 @@ def test_2_10_a_stop_limit_rests_at_its_limit_behind_all_there(venue):
     book = venue()
     book.do(stop_limit(0, SELL, 98, 99, 5), enter(1, SELL, 99, 2))
     triggered = book.events(*trade_at(98))[-1]
-    assert (triggered["kind"], triggered["order_id"], triggered["quantity"], triggered["leaves_quantity"], triggered["flags"],
-            triggered["side"]) == (EventKind.TRIGGERED, 1, 5, 5, 0, SELL)
+    assert (
+        triggered["kind"],
+        triggered["order_id"],
+        triggered["quantity"],
+        triggered["leaves_quantity"],
+        triggered["flags"],
+        triggered["side"],
+    ) == (EventKind.TRIGGERED, 1, 5, 5, 0, SELL)
     assert book.orders() == [(2, 99, 2), (1, 99, 5)]
 
 
 def test_2_10_buys_lowest_trigger_first_oldest_first(venue):
     book = venue()
-    book.do(stop_limit(0, BUY, 104, 91, 1), stop_limit(0, BUY, 103, 91, 1), stop_limit(1, BUY, 103, 91, 1),
-            stop(0, BUY, 105, 1), enter(2, SELL, 106, 1))
+    book.do(
+        stop_limit(0, BUY, 104, 91, 1),
+        stop_limit(0, BUY, 103, 91, 1),
+        stop_limit(1, BUY, 103, 91, 1),
+        stop(0, BUY, 105, 1),
+        enter(2, SELL, 106, 1),
+    )
     told = book.last(*trade_at(105))
     assert [event[1] for event in told if event[0] == "triggered"] == [2, 3, 1, 4]
     assert told[-1] == ("traded", 4, 5, 106, 1)
@@ -261,23 +369,37 @@ def test_2_10_buys_before_sells(venue):
 
 def test_2_10_sells_highest_trigger_first_oldest_first(venue):
     book = venue()
-    book.do(stop_limit(0, SELL, 96, 109, 1), stop_limit(0, SELL, 95, 109, 1), stop_limit(1, SELL, 96, 109, 1),
-            stop_limit(0, SELL, 97, 109, 1))
+    book.do(
+        stop_limit(0, SELL, 96, 109, 1),
+        stop_limit(0, SELL, 95, 109, 1),
+        stop_limit(1, SELL, 96, 109, 1),
+        stop_limit(0, SELL, 97, 109, 1),
+    )
     assert [event[1] for event in book.last(*trade_at(95)) if event[0] == "triggered"] == [4, 1, 3, 2]
 
 
 def test_2_10_after_each_the_last_price_is_looked_at_anew(venue):
     """What the first buy trades at reaches the second; the sell far below is not reached."""
     book = venue()
-    book.do(stop(0, BUY, 103, 1), stop(0, SELL, 99, 1), stop(1, BUY, 104, 1), enter(2, SELL, 104, 1), enter(2, SELL, 106, 1))
+    book.do(
+        stop(0, BUY, 103, 1), stop(0, SELL, 99, 1), stop(1, BUY, 104, 1), enter(2, SELL, 104, 1), enter(2, SELL, 106, 1)
+    )
     assert book.last(*trade_at(103))[2:] == [
-        ("triggered", 1, 110, 1), ("traded", 1, 4, 104, 1), ("triggered", 3, 110, 1), ("traded", 3, 5, 106, 1)]
+        ("triggered", 1, 110, 1),
+        ("traded", 1, 4, 104, 1),
+        ("triggered", 3, 110, 1),
+        ("traded", 3, 5, 106, 1),
+    ]
 
 
 def test_2_10_an_amend_that_trades_triggers_too(venue):
     book = venue()
     book.do(stop_limit(0, BUY, 103, 103, 1), enter(1, SELL, 104, 1), enter(2, BUY, 99, 1))
-    assert book.do(amend(2, 3, 104, 1)) == [("amended", 3, 104, 1, 1), ("traded", 3, 2, 104, 1), ("triggered", 1, 103, 1)]
+    assert book.do(amend(2, 3, 104, 1)) == [
+        ("amended", 3, 104, 1, 1),
+        ("traded", 3, 2, 104, 1),
+        ("triggered", 1, 103, 1),
+    ]
 
 
 def test_2_10_no_more_than_a_hundred_by_one_command_then_a_call_auction(venue):
@@ -287,7 +409,10 @@ def test_2_10_no_more_than_a_hundred_by_one_command_then_a_call_auction(venue):
     assert [event[1] for event in told if event[0] == "triggered"] == list(range(1, 101))
     assert told[-1] == ("phase", 0, Phase.CALL_AUCTION, "CASCADE")
     assert book.do(phase(Phase.CONTINUOUS)) == [
-        ("auction", 0, 0, 0), ("phase", 0, Phase.CONTINUOUS, "NONE"), ("triggered", 101, 91, 1)]
+        ("auction", 0, 0, 0),
+        ("phase", 0, Phase.CONTINUOUS, "NONE"),
+        ("triggered", 101, 91, 1),
+    ]
 
 
 def test_2_10_a_hundred_by_one_command_is_no_reason_to_stop(venue):
@@ -296,14 +421,21 @@ def test_2_10_a_hundred_by_one_command_is_no_reason_to_stop(venue):
     assert book.last(*trade_at(103))[-1] == ("triggered", 100, 91, 1)
 
 
-@pytest.mark.parametrize("flags, default, then", [
-    (Flag.SMP_CANCEL_RESTING, SelfMatch.NONE, [("canceled", 2, "SELF_MATCH_RESTING", 2)]),
-    (0, SelfMatch.CANCEL_INCOMING, [("canceled", 1, "SELF_MATCH_INCOMING", 1)]),
-    (0, SelfMatch.NONE, [("traded", 1, 2, 104, 1)])])
+@pytest.mark.parametrize(
+    "flags, default, then",
+    [
+        (Flag.SMP_CANCEL_RESTING, SelfMatch.NONE, [("canceled", 2, "SELF_MATCH_RESTING", 2)]),
+        (0, SelfMatch.CANCEL_INCOMING, [("canceled", 1, "SELF_MATCH_INCOMING", 1)]),
+        (0, SelfMatch.NONE, [("traded", 1, 2, 104, 1)]),
+    ],
+)
 def test_2_10_a_parked_order_keeps_its_self_match_flag_even_if_amended_with_another(venue, flags, default, then):
     book = venue(accounts=[account("A", self_match=default), account("B"), account("C"), account("D")])
-    book.do(stop(0, BUY, 103, 1, flags=flags), enter(0, SELL, 104, 2),
-            amend(0, 1, 0, 1, trigger_price=103, flags=Flag.SMP_CANCEL_BOTH))
+    book.do(
+        stop(0, BUY, 103, 1, flags=flags),
+        enter(0, SELL, 104, 2),
+        amend(0, 1, 0, 1, trigger_price=103, flags=Flag.SMP_CANCEL_BOTH),
+    )
     assert book.last(*trade_at(103))[2:] == [("triggered", 1, 110, 1), *then]
 
 
@@ -315,16 +447,25 @@ def test_2_10_instruments_do_not_trigger_each_other(venue):
 
 # 2.11 Icebergs
 
+
 def test_2_11_an_iceberg_shows_a_part_and_goes_behind_when_that_has_traded(venue):
     book = venue()
     assert book.do(iceberg(0, SELL, 100, 8, 3)) == [("accepted", 1, 100, 8), ("displayed", 1, 3, 8)]
     book.do(enter(1, SELL, 100, 2))
     assert book.do(enter(2, BUY, 100, 4)) == [
-        ("accepted", 3, 100, 4), ("traded", 3, 1, 100, 3), ("displayed", 1, 3, 0), ("traded", 3, 2, 100, 1)]
+        ("accepted", 3, 100, 4),
+        ("traded", 3, 1, 100, 3),
+        ("displayed", 1, 3, 0),
+        ("traded", 3, 2, 100, 1),
+    ]
     assert book.orders() == [(2, 100, 1), (1, 100, 5)]
     assert book.do(enter(2, BUY, 100, 6)) == [
-        ("accepted", 4, 100, 6), ("traded", 4, 2, 100, 1), ("traded", 4, 1, 100, 3), ("displayed", 1, 2, 0),
-        ("traded", 4, 1, 100, 2)]
+        ("accepted", 4, 100, 6),
+        ("traded", 4, 2, 100, 1),
+        ("traded", 4, 1, 100, 3),
+        ("displayed", 1, 2, 0),
+        ("traded", 4, 1, 100, 2),
+    ]
     assert book.orders() == []
 
 
@@ -332,8 +473,13 @@ def test_2_11_a_part_of_what_it_shows_leaves_it_in_its_place(venue):
     book = venue()
     book.do(iceberg(0, SELL, 100, 8, 3), enter(1, SELL, 100, 2))
     assert book.do(enter(2, BUY, 100, 2), enter(2, BUY, 100, 2)) == [
-        ("accepted", 3, 100, 2), ("traded", 3, 1, 100, 2),
-        ("accepted", 4, 100, 2), ("traded", 4, 1, 100, 1), ("displayed", 1, 3, 0), ("traded", 4, 2, 100, 1)]
+        ("accepted", 3, 100, 2),
+        ("traded", 3, 1, 100, 2),
+        ("accepted", 4, 100, 2),
+        ("traded", 4, 1, 100, 1),
+        ("displayed", 1, 3, 0),
+        ("traded", 4, 2, 100, 1),
+    ]
 
 
 def test_2_11_the_trade_tells_what_is_open_the_hidden_part_included(venue):
@@ -343,14 +489,22 @@ def test_2_11_the_trade_tells_what_is_open_the_hidden_part_included(venue):
     assert events["resting_leaves_quantity"].tolist() == [0, 6]
     refill = book.events(enter(2, BUY, 100, 1))[-1]
     assert (refill["kind"], refill["price"], refill["leaves_quantity"], refill["side"], refill["account"]) == (
-        EventKind.DISPLAYED, 100, 5, SELL, 0)
+        EventKind.DISPLAYED,
+        100,
+        5,
+        SELL,
+        0,
+    )
 
 
 def test_2_11_one_that_shows_all_is_none_and_one_that_trades_before_it_rests_shows_of_what_is_left(venue):
     book = venue()
     assert book.do(iceberg(0, SELL, 100, 3, 3)) == [("accepted", 1, 100, 3)]
     assert book.do(iceberg(1, BUY, 100, 8, 4)) == [
-        ("accepted", 2, 100, 8), ("traded", 2, 1, 100, 3), ("displayed", 2, 4, 5)]
+        ("accepted", 2, 100, 8),
+        ("traded", 2, 1, 100, 3),
+        ("displayed", 2, 4, 5),
+    ]
     assert book.do(enter(0, SELL, 101, 6), iceberg(1, BUY, 101, 8, 4))[-1] == ("displayed", 4, 2, 2)
 
 
@@ -372,16 +526,20 @@ def test_4_3_what_an_iceberg_hides_does_not_count_in_front_of_an_own_order_that_
     assert (told[-1] == ("canceled", 3, "FOK_NOT_FILLED", quantity)) is not filled
 
 
-@pytest.mark.parametrize("command, then", [
-    (cancel(0, 1), [("canceled", 1, "NONE", 5)]),
-    (operator(CommandKind.MASS_CANCEL), [("canceled", 1, "MASS_CANCEL", 5), ("mass_canceled", 1)]),
-    (enter(0, BUY, 100, 1, flags=Flag.SMP_CANCEL_RESTING), [("canceled", 1, "SELF_MATCH_RESTING", 5)]),
-    (amend(0, 1, 100, 3), [("canceled", 1, "AMENDED_TO_FILLED", 5)])])
+@pytest.mark.parametrize(
+    "command, then",
+    [
+        (cancel(0, 1), [("canceled", 1, "NONE", 5)]),
+        (operator(CommandKind.MASS_CANCEL), [("canceled", 1, "MASS_CANCEL", 5), ("mass_canceled", 1)]),
+        (enter(0, BUY, 100, 1, flags=Flag.SMP_CANCEL_RESTING), [("canceled", 1, "SELF_MATCH_RESTING", 5)]),
+        (amend(0, 1, 100, 3), [("canceled", 1, "AMENDED_TO_FILLED", 5)]),
+    ],
+)
 def test_2_11_before_it_is_canceled_an_iceberg_is_revealed(venue, command, then):
     book = venue()
     book.do(iceberg(0, SELL, 100, 8, 3), enter(1, BUY, 100, 3))
     told = book.do(command)
-    assert told[told.index(("displayed", 1, 5, 3)):] == [("displayed", 1, 5, 3), *then]
+    assert told[told.index(("displayed", 1, 5, 3)) :] == [("displayed", 1, 5, 3), *then]
 
 
 def test_2_11_amended_in_its_place_it_is_revealed_and_shows_what_it_showed(venue):
@@ -398,7 +556,11 @@ def test_2_11_amended_away_it_shows_anew(venue):
     assert book.do(amend(0, 1, 100, 9)) == [("displayed", 1, 7, 2), ("amended", 1, 100, 9, 8), ("displayed", 1, 3, 8)]
     assert book.orders()[1:] == [(2, 100, 1), (1, 100, 8)]
     assert book.do(amend(0, 1, 99, 9)) == [
-        ("displayed", 1, 8, 3), ("amended", 1, 99, 9, 8), ("traded", 1, 4, 99, 2), ("displayed", 1, 3, 6)]
+        ("displayed", 1, 8, 3),
+        ("amended", 1, 99, 9, 8),
+        ("traded", 1, 4, 99, 2),
+        ("displayed", 1, 3, 6),
+    ]
 
 
 def test_2_11_the_new_total_may_not_be_more_than_a_hundred_times_what_it_shows(venue):
@@ -417,12 +579,16 @@ def test_2_11_a_parked_iceberg_shows_nothing_before_it_rests(venue):
     assert book.do(stop_limit(0, SELL, 98, 97, 8, display_quantity=3)) == [("accepted", 1, 97, 8)]
     assert book.do(amend(0, 1, 97, 9, trigger_price=98)) == [("amended", 1, 97, 9, 9)]
     assert book.last(enter(1, BUY, 97, 2), *trade_at(98))[2:] == [
-        ("triggered", 1, 97, 9), ("traded", 1, 3, 97, 2), ("displayed", 1, 3, 7)]
+        ("triggered", 1, 97, 9),
+        ("traded", 1, 3, 97, 2),
+        ("displayed", 1, 3, 7),
+    ]
     book.do(stop_limit(0, SELL, 91, 92, 8, display_quantity=3))
     assert book.do(cancel(0, 6)) == [("canceled", 6, "NONE", 8)]
 
 
 # 2.12 Minimum quantity
+
 
 @pytest.mark.parametrize("minimum, trades", [(5, True), (6, False)])
 def test_2_12_an_immediate_order_trades_its_minimum_or_nothing(venue, minimum, trades):
@@ -430,8 +596,12 @@ def test_2_12_an_immediate_order_trades_its_minimum_or_nothing(venue, minimum, t
     book.do(enter(0, SELL, 100, 2), enter(0, SELL, 101, 3), enter(0, SELL, 102, 3))
     told = book.do(enter(1, BUY, 101, 8, time_in_force=IOC, minimum_quantity=minimum))
     if trades:
-        assert told == [("accepted", 4, 101, 8), ("traded", 4, 1, 100, 2), ("traded", 4, 2, 101, 3),
-                        ("canceled", 4, "IOC_REMAINDER", 3)]
+        assert told == [
+            ("accepted", 4, 101, 8),
+            ("traded", 4, 1, 100, 2),
+            ("traded", 4, 2, 101, 3),
+            ("canceled", 4, "IOC_REMAINDER", 3),
+        ]
     else:
         assert told == [("accepted", 4, 101, 8), ("canceled", 4, "MINIMUM_NOT_AVAILABLE", 8)]
 
@@ -442,26 +612,40 @@ def test_2_12_a_market_order_may_have_a_minimum_and_own_orders_do_not_count(venu
     order = enter(1, BUY, 0, 8, time_in_force=IOC, flags=Flag.SMP_CANCEL_RESTING, **MARKET)
     assert book.do(order | {"minimum_quantity": 3})[-1] == ("canceled", 3, "MINIMUM_NOT_AVAILABLE", 8)
     assert book.do(order | {"minimum_quantity": 2})[1:] == [
-        ("traded", 4, 1, 100, 2), ("canceled", 2, "SELF_MATCH_RESTING", 3), ("canceled", 4, "IOC_REMAINDER", 6)]
+        ("traded", 4, 1, 100, 2),
+        ("canceled", 2, "SELF_MATCH_RESTING", 3),
+        ("canceled", 4, "IOC_REMAINDER", 6),
+    ]
 
 
 # 2.13 Until when
+
 
 def test_2_13_a_dated_order_goes_at_the_end_of_its_day(venue):
     book = venue()
     assert book.do(enter(0, BUY, 99, 1, time_in_force=GTD, expire_date=1)) == [("accepted", 1, 99, 1)]
     book.do(operator(CommandKind.BEGIN_DAY, quantity=20270104))
     assert book.do(enter(0, BUY, 99, 1, time_in_force=GTD, expire_date=20270103)) == [
-        ("rejected", "INVALID_EXPIRE_DATE", 20270103, 20270104)]
-    book.do(enter(0, BUY, 98, 1, time_in_force=GTD, expire_date=20270104), enter(0, SELL, 109, 1),
-            stop(0, SELL, 95, 1, time_in_force=GTD, expire_date=20270104),
-            enter(0, BUY, 97, 1, time_in_force=GTD, expire_date=20270105))
+        ("rejected", "INVALID_EXPIRE_DATE", 20270103, 20270104)
+    ]
+    book.do(
+        enter(0, BUY, 98, 1, time_in_force=GTD, expire_date=20270104),
+        enter(0, SELL, 109, 1),
+        stop(0, SELL, 95, 1, time_in_force=GTD, expire_date=20270104),
+        enter(0, BUY, 97, 1, time_in_force=GTD, expire_date=20270105),
+    )
     assert book.do(operator(CommandKind.END_DAY)) == [
-        ("canceled", 1, "DATE_REACHED", 1), ("canceled", 4, "DATE_REACHED", 1), ("canceled", 5, "DAY_ENDED", 1),
-        ("canceled", 6, "DATE_REACHED", 1), ("day_ended", 4)]
+        ("canceled", 1, "DATE_REACHED", 1),
+        ("canceled", 4, "DATE_REACHED", 1),
+        ("canceled", 5, "DAY_ENDED", 1),
+        ("canceled", 6, "DATE_REACHED", 1),
+        ("day_ended", 4),
+    ]
     assert book.orders() == [(7, 97, 1)]
     assert book.do(operator(CommandKind.BEGIN_DAY, quantity=20270106), operator(CommandKind.END_DAY))[1:] == [
-        ("canceled", 7, "DATE_REACHED", 1), ("day_ended", 1)]
+        ("canceled", 7, "DATE_REACHED", 1),
+        ("day_ended", 1),
+    ]
 
 
 def test_2_13_without_a_trading_date_no_date_is_reached(venue):
@@ -473,24 +657,43 @@ def test_2_13_without_a_trading_date_no_date_is_reached(venue):
 @pytest.mark.parametrize("ends", [Phase.BREAK, Phase.CLOSING, Phase.CLOSED])
 def test_2_13_a_session_order_ends_with_the_session_of_its_instrument(venue, ends):
     book = venue([instrument("A1"), instrument("B1")])
-    book.do(enter(0, BUY, 99, 1, time_in_force=SESSION), enter(0, BUY, 98, 1), enter(0, SELL, 108, 1, time_in_force=SESSION),
-            stop(0, SELL, 95, 1, time_in_force=SESSION), stop(0, BUY, 105, 1, time_in_force=SESSION),
-            enter(0, BUY, 99, 1, time_in_force=SESSION, instrument=1))
+    book.do(
+        enter(0, BUY, 99, 1, time_in_force=SESSION),
+        enter(0, BUY, 98, 1),
+        enter(0, SELL, 108, 1, time_in_force=SESSION),
+        stop(0, SELL, 95, 1, time_in_force=SESSION),
+        stop(0, BUY, 105, 1, time_in_force=SESSION),
+        enter(0, BUY, 99, 1, time_in_force=SESSION, instrument=1),
+    )
     assert book.do(phase(Phase.HALTED)) == [("phase", 0, Phase.HALTED, "NONE")]
     assert book.do(phase(ends)) == [
-        ("canceled", 1, "SESSION_ENDED", 1), ("canceled", 3, "SESSION_ENDED", 1), ("canceled", 5, "SESSION_ENDED", 1),
-        ("canceled", 4, "SESSION_ENDED", 1), ("phase", 0, ends, "NONE")]
+        ("canceled", 1, "SESSION_ENDED", 1),
+        ("canceled", 3, "SESSION_ENDED", 1),
+        ("canceled", 5, "SESSION_ENDED", 1),
+        ("canceled", 4, "SESSION_ENDED", 1),
+        ("phase", 0, ends, "NONE"),
+    ]
     assert book.orders() == [(2, 98, 1)]
     assert book.do(operator(CommandKind.END_DAY))[1] == ("canceled", 6, "DAY_ENDED", 1)
 
 
 def test_2_13_an_opening_order_lives_until_the_auction_has_traded(venue):
     book = venue()
-    book.do(phase(Phase.CALL_AUCTION), enter(0, BUY, 99, 5, time_in_force=OPENING),
-            enter(1, SELL, 99, 2), enter(0, SELL, 105, 1, time_in_force=OPENING), enter(1, BUY, 91, 1))
+    book.do(
+        phase(Phase.CALL_AUCTION),
+        enter(0, BUY, 99, 5, time_in_force=OPENING),
+        enter(1, SELL, 99, 2),
+        enter(0, SELL, 105, 1, time_in_force=OPENING),
+        enter(1, BUY, 91, 1),
+    )
     assert book.do(phase(Phase.CONTINUOUS)) == [
-        ("uncrossed", 2, 5), ("traded", 2, 3, 99, 2), ("canceled", 2, "AUCTION_ENDED", 3), ("canceled", 4, "AUCTION_ENDED", 1),
-        ("auction", 99, 2, 3), ("phase", 0, Phase.CONTINUOUS, "NONE")]
+        ("uncrossed", 2, 5),
+        ("traded", 2, 3, 99, 2),
+        ("canceled", 2, "AUCTION_ENDED", 3),
+        ("canceled", 4, "AUCTION_ENDED", 1),
+        ("auction", 99, 2, 3),
+        ("phase", 0, Phase.CONTINUOUS, "NONE"),
+    ]
     assert book.orders() == [(5, 91, 1)]
 
 
@@ -502,11 +705,16 @@ def test_2_3_an_opening_order_that_saw_no_auction_expires_with_the_day(venue):
 
 # 2.14 One cancels the other
 
+
 def test_2_14_when_one_trades_as_resting_order_the_other_goes_directly_behind(venue):
     book = venue()
     book.do(enter(0, SELL, 102, 5), enter(0, SELL, 101, 5, order_id=1), enter(1, SELL, 101, 5))
     assert book.do(enter(2, BUY, 101, 7)) == [
-        ("accepted", 4, 101, 7), ("traded", 4, 2, 101, 5), ("canceled", 1, "LINKED", 5), ("traded", 4, 3, 101, 2)]
+        ("accepted", 4, 101, 7),
+        ("traded", 4, 2, 101, 5),
+        ("canceled", 1, "LINKED", 5),
+        ("traded", 4, 3, 101, 2),
+    ]
     assert book.orders() == [(3, 101, 3)]
 
 
@@ -514,7 +722,10 @@ def test_2_14_a_trade_of_one_lot_is_enough_and_what_is_left_is_alone(venue):
     book = venue()
     book.do(enter(0, SELL, 101, 5), stop(0, SELL, 95, 5, order_id=1))
     assert book.do(enter(2, BUY, 101, 1)) == [
-        ("accepted", 3, 101, 1), ("traded", 3, 1, 101, 1), ("canceled", 2, "LINKED", 5)]
+        ("accepted", 3, 101, 1),
+        ("traded", 3, 1, 101, 1),
+        ("canceled", 2, "LINKED", 5),
+    ]
     assert book.do(enter(0, SELL, 103, 1, order_id=1)) == [("accepted", 4, 103, 1)]
 
 
@@ -522,7 +733,10 @@ def test_2_14_when_one_is_triggered_the_other_goes_directly_behind(venue):
     book = venue()
     book.do(enter(0, SELL, 105, 5), stop(0, SELL, 95, 5, order_id=1), enter(1, BUY, 94, 2))
     assert book.last(*trade_at(95))[2:] == [
-        ("triggered", 2, 90, 5), ("canceled", 1, "LINKED", 5), ("traded", 2, 3, 94, 2)]
+        ("triggered", 2, 90, 5),
+        ("canceled", 1, "LINKED", 5),
+        ("traded", 2, 3, 94, 2),
+    ]
     assert book.orders() == [(2, 90, 3)]
 
 
@@ -546,7 +760,10 @@ def test_2_14_a_new_order_that_trades_at_once_cancels_the_other_before_it_rests(
     book = venue()
     book.do(enter(1, BUY, 101, bid), enter(0, SELL, 105, 5))
     assert book.do(enter(0, SELL, 101, 5, order_id=2)) == [
-        ("accepted", 3, 101, 5), ("traded", 3, 1, 101, bid), ("canceled", 2, "LINKED", 5)]
+        ("accepted", 3, 101, 5),
+        ("traded", 3, 1, 101, bid),
+        ("canceled", 2, "LINKED", 5),
+    ]
     assert book.orders() == left
     if left:
         assert book.do(enter(0, SELL, 105, 5, order_id=3)) == [("accepted", 4, 105, 5)]
@@ -556,28 +773,44 @@ def test_2_14_a_new_order_canceled_before_it_traded_leaves_the_other_alone(venue
     book = venue()
     book.do(enter(0, BUY, 101, 2), enter(0, SELL, 105, 5))
     assert book.do(enter(0, SELL, 101, 5, order_id=2, flags=Flag.SMP_CANCEL_INCOMING))[-1] == (
-        "canceled", 3, "SELF_MATCH_INCOMING", 5)
+        "canceled",
+        3,
+        "SELF_MATCH_INCOMING",
+        5,
+    )
     assert book.do(enter(0, SELL, 106, 5, order_id=2)) == [("accepted", 4, 106, 5)]
 
 
 @pytest.mark.parametrize("enters", [True, False])
 def test_2_14_an_order_that_has_traded_cancels_the_other_though_self_match_prevention_cancels_its_rest(venue, enters):
     book = venue()
-    book.do(enter(1, BUY, 101, 2), enter(0, BUY, 100, 2), enter(0, SELL, 105, 5),
-            enter(0, SELL, 106, 5, order_id=3 * (not enters)))
+    book.do(
+        enter(1, BUY, 101, 2),
+        enter(0, BUY, 100, 2),
+        enter(0, SELL, 105, 5),
+        enter(0, SELL, 106, 5, order_id=3 * (not enters)),
+    )
     flags = {"flags": Flag.SMP_CANCEL_INCOMING}
     told = book.do(enter(0, SELL, 100, 5, order_id=3, **flags) if enters else amend(0, 4, 100, 5, **flags))
-    assert told[1:] == [("traded", told[0][1], 1, 101, 2), ("canceled", told[0][1], "SELF_MATCH_INCOMING", 3),
-                        ("canceled", 3, "LINKED", 5)]
+    assert told[1:] == [
+        ("traded", told[0][1], 1, 101, 2),
+        ("canceled", told[0][1], "SELF_MATCH_INCOMING", 3),
+        ("canceled", 3, "LINKED", 5),
+    ]
 
 
 def test_2_14_an_amended_order_stays_linked_and_cancels_the_other_if_it_trades(venue):
     book = venue()
     book.do(enter(1, BUY, 99, 2), enter(0, SELL, 105, 5), stop(0, SELL, 95, 5, order_id=2))
     assert book.do(amend(0, 2, 104, 6), amend(0, 3, 0, 6, trigger_price=94)) == [
-        ("amended", 2, 104, 6, 6), ("amended", 3, 0, 6, 6)]
+        ("amended", 2, 104, 6, 6),
+        ("amended", 3, 0, 6, 6),
+    ]
     assert book.do(amend(0, 2, 99, 6)) == [
-        ("amended", 2, 99, 6, 6), ("traded", 2, 1, 99, 2), ("canceled", 3, "LINKED", 6)]
+        ("amended", 2, 99, 6, 6),
+        ("traded", 2, 1, 99, 2),
+        ("canceled", 3, "LINKED", 6),
+    ]
     assert book.orders() == [(2, 99, 4)]
 
 
@@ -598,16 +831,26 @@ def test_2_14_the_cancel_comes_before_what_the_same_trade_displays(venue):
     book = venue()
     book.do(iceberg(0, SELL, 101, 8, 2), iceberg(0, SELL, 102, 8, 2, order_id=1))
     assert book.do(enter(2, BUY, 101, 2)) == [
-        ("accepted", 3, 101, 2), ("traded", 3, 1, 101, 2), ("displayed", 2, 8, 2), ("canceled", 2, "LINKED", 8),
-        ("displayed", 1, 2, 0)]
+        ("accepted", 3, 101, 2),
+        ("traded", 3, 1, 101, 2),
+        ("displayed", 2, 8, 2),
+        ("canceled", 2, "LINKED", 8),
+        ("displayed", 1, 2, 0),
+    ]
     book.do(enter(1, BUY, 99, 1), stop(0, SELL, 91, 5))
     assert book.do(iceberg(0, SELL, 99, 8, 3, order_id=5)) == [
-        ("accepted", 6, 99, 8), ("traded", 6, 4, 99, 1), ("canceled", 5, "LINKED", 5), ("displayed", 6, 3, 7)]
+        ("accepted", 6, 99, 8),
+        ("traded", 6, 4, 99, 1),
+        ("canceled", 5, "LINKED", 5),
+        ("displayed", 6, 3, 7),
+    ]
 
 
 @pytest.mark.parametrize("second_price", [100, 101])
 @pytest.mark.parametrize("quantity, filled", [(5, True), (6, False)])
-def test_2_14_of_two_linked_orders_only_the_better_placed_counts_for_fill_or_kill(venue, second_price, quantity, filled):
+def test_2_14_of_two_linked_orders_only_the_better_placed_counts_for_fill_or_kill(
+    venue, second_price, quantity, filled
+):
     book = venue()
     book.do(enter(0, SELL, 100, 3), enter(0, SELL, second_price, 4, order_id=1), enter(1, SELL, 101, 2))
     told = book.do(enter(2, BUY, 101, quantity, time_in_force=FOK))
@@ -624,27 +867,89 @@ def test_2_14_the_place_counts_not_the_age(venue):
 
 # Whole rows
 
+
 def test_every_field_of_the_events_of_conditional_orders(venue):
     book = venue([instrument("A1"), instrument("B1", protection=2)])
-    book.do(enter(2, SELL, 102, 1, instrument=1), stop(0, BUY, 101, 4, instrument=1, client_order_id=b"stop", flags=Flag.LABEL),
-            iceberg(1, SELL, 103, 9, 3, instrument=1, client_order_id=b"ice"))
+    book.do(
+        enter(2, SELL, 102, 1, instrument=1),
+        stop(0, BUY, 101, 4, instrument=1, client_order_id=b"stop", flags=Flag.LABEL),
+        iceberg(1, SELL, 103, 9, 3, instrument=1, client_order_id=b"ice"),
+    )
     events = book.events(enter(3, BUY, 102, 1, instrument=1, client_order_id=b"bid"))
     same = {"sequence": 4, "time": 4_000_000_000, "instrument": 1}
     expected = [
-        {"kind": EventKind.ACCEPTED, "order_id": 4, "price": 102, "quantity": 1, "leaves_quantity": 1, "account": 3,
-         "side": BUY, "client_order_id": b"bid"},
-        {"kind": EventKind.TRADED, "order_id": 4, "price": 102, "quantity": 1, "trade_id": 1, "account": 3, "side": BUY,
-         "client_order_id": b"bid", "resting_order_id": 1, "resting_account": 2, "resting_price": 102},
-        {"kind": EventKind.TRIGGERED, "order_id": 2, "price": 105, "quantity": 4, "leaves_quantity": 4, "account": 0,
-         "side": BUY, "client_order_id": b"stop"},
-        {"kind": EventKind.TRADED, "order_id": 2, "price": 103, "quantity": 3, "leaves_quantity": 1, "trade_id": 2, "account": 0,
-         "side": BUY, "client_order_id": b"stop", "resting_order_id": 3, "resting_account": 1, "resting_price": 103,
-         "resting_leaves_quantity": 6},
-        {"kind": EventKind.DISPLAYED, "order_id": 3, "price": 103, "quantity": 3, "leaves_quantity": 6, "account": 1,
-         "side": SELL, "client_order_id": b"ice"},
-        {"kind": EventKind.TRADED, "order_id": 2, "price": 103, "quantity": 1, "trade_id": 3, "account": 0,
-         "side": BUY, "client_order_id": b"stop", "resting_order_id": 3, "resting_account": 1, "resting_price": 103,
-         "resting_leaves_quantity": 5},
+        {
+            "kind": EventKind.ACCEPTED,
+            "order_id": 4,
+            "price": 102,
+            "quantity": 1,
+            "leaves_quantity": 1,
+            "account": 3,
+            "side": BUY,
+            "client_order_id": b"bid",
+        },
+        {
+            "kind": EventKind.TRADED,
+            "order_id": 4,
+            "price": 102,
+            "quantity": 1,
+            "trade_id": 1,
+            "account": 3,
+            "side": BUY,
+            "client_order_id": b"bid",
+            "resting_order_id": 1,
+            "resting_account": 2,
+            "resting_price": 102,
+        },
+        {
+            "kind": EventKind.TRIGGERED,
+            "order_id": 2,
+            "price": 105,
+            "quantity": 4,
+            "leaves_quantity": 4,
+            "account": 0,
+            "side": BUY,
+            "client_order_id": b"stop",
+        },
+        {
+            "kind": EventKind.TRADED,
+            "order_id": 2,
+            "price": 103,
+            "quantity": 3,
+            "leaves_quantity": 1,
+            "trade_id": 2,
+            "account": 0,
+            "side": BUY,
+            "client_order_id": b"stop",
+            "resting_order_id": 3,
+            "resting_account": 1,
+            "resting_price": 103,
+            "resting_leaves_quantity": 6,
+        },
+        {
+            "kind": EventKind.DISPLAYED,
+            "order_id": 3,
+            "price": 103,
+            "quantity": 3,
+            "leaves_quantity": 6,
+            "account": 1,
+            "side": SELL,
+            "client_order_id": b"ice",
+        },
+        {
+            "kind": EventKind.TRADED,
+            "order_id": 2,
+            "price": 103,
+            "quantity": 1,
+            "trade_id": 3,
+            "account": 0,
+            "side": BUY,
+            "client_order_id": b"stop",
+            "resting_order_id": 3,
+            "resting_account": 1,
+            "resting_price": 103,
+            "resting_leaves_quantity": 5,
+        },
     ]
     rows = np.zeros(len(expected), events.dtype)
     for number, event in enumerate(expected):
@@ -653,4 +958,7 @@ def test_every_field_of_the_events_of_conditional_orders(venue):
     assert events.tolist() == rows.tolist()
     assert events.tobytes() == rows.tobytes()
     assert book.do(operator(CommandKind.MASS_CANCEL, account=ALL, instrument=1)) == [
-        ("displayed", 3, 5, 2), ("canceled", 3, "MASS_CANCEL", 5), ("mass_canceled", 1)]
+        ("displayed", 3, 5, 2),
+        ("canceled", 3, "MASS_CANCEL", 5),
+        ("mass_canceled", 1),
+    ]

@@ -4,6 +4,7 @@ A million commands in 400 small markets a run (see flow.py), each market under i
 one at a time, with every invariant of the book checked after each. A generator that does not reach a rule
 proves nothing about it: the test counts what happened and fails if any event or reason was rare.
 """
+
 from collections import Counter
 
 import numpy as np
@@ -14,16 +15,18 @@ from matching.invariants import check_book
 from tests.matching.divergence import first_difference
 from tests.matching.flow import engine, random_flow, reference
 
-FLOWS, LENGTH = 400, 2500                      # one million commands
-CHECKED_FLOWS = range(1000, 1060)              # 150,000 commands, one at a time
-AT_LEAST = 300                                 # how often each event and reason must have happened
+FLOWS, LENGTH = 400, 2500  # one million commands
+CHECKED_FLOWS = range(1000, 1060)  # 150,000 commands, one at a time
+AT_LEAST = 300  # how often each event and reason must have happened
 # What can happen only once to an instrument, or takes a hundred orders that wait for one trade.
 RARER = {EventKind.LISTED: 150, EventKind.EXPIRED: 150, Reason.CASCADE: 30}
 
 # What only risk and clearing give; everything else must occur (RULEBOOK 5 and 11, with risk switched off).
-OF_RISK = {reason for reason in Reason
-           if 201 <= reason <= 205 or reason in (401, 403) or 406 <= reason <= 408 or 501 <= reason <= 511} | {
-    Reason.INVALID_OFFSET, Reason.PROTECTION_TRIPPED, Reason.PROTECTION, Reason.LIQUIDATION}
+OF_RISK = {
+    reason
+    for reason in Reason
+    if 201 <= reason <= 205 or reason in (401, 403) or 406 <= reason <= 408 or 501 <= reason <= 511
+} | {Reason.INVALID_OFFSET, Reason.PROTECTION_TRIPPED, Reason.PROTECTION, Reason.LIQUIDATION}
 OF_CLEARING = {EventKind.BALANCE, EventKind.DELIVERY, EventKind.MARGIN_CALL, EventKind.LIQUIDATED}
 
 
@@ -37,15 +40,33 @@ def test_a_million_random_commands_give_the_events_of_the_reference_and_reach_ev
         difference = first_difference(flow, exchange.apply(flow.commands), expected)
         assert difference is None, difference
         assert resting(exchange, flow) == [
-            [(order.order_id, order.account, order.side, order.price, order.quantity, order.leaves_quantity,
-              order.client_order_id, order.time_in_force) for order in book.resting(number)]
-            for number in range(len(flow.instruments))], f"books differ after seed {seed}"
+            [
+                (
+                    order.order_id,
+                    order.account,
+                    order.side,
+                    order.price,
+                    order.quantity,
+                    order.leaves_quantity,
+                    order.client_order_id,
+                    order.time_in_force,
+                )
+                for order in book.resting(number)
+            ]
+            for number in range(len(flow.instruments))
+        ], f"books differ after seed {seed}"
         kinds.update(expected["kind"].tolist())
         reasons.update(expected["reason"].tolist())
-    rare = {kind.name: kinds[kind] for kind in EventKind
-            if kind not in OF_CLEARING and kinds[kind] < RARER.get(kind, AT_LEAST)}
-    rare |= {reason.name: reasons[reason] for reason in Reason
-             if reason not in OF_RISK and reasons[reason] < RARER.get(reason, AT_LEAST)}
+    rare = {
+        kind.name: kinds[kind]
+        for kind in EventKind
+        if kind not in OF_CLEARING and kinds[kind] < RARER.get(kind, AT_LEAST)
+    }
+    rare |= {
+        reason.name: reasons[reason]
+        for reason in Reason
+        if reason not in OF_RISK and reasons[reason] < RARER.get(reason, AT_LEAST)
+    }
     assert rare == {}
     assert not any(reasons[reason] for reason in OF_RISK)
     assert not any(kinds[kind] for kind in OF_CLEARING)
@@ -60,7 +81,7 @@ def test_one_command_at_a_time_gives_the_same_bytes_and_a_sound_book_after_each(
         expected = whole.apply(flow.commands)
         parts = []
         for row in range(len(flow.commands)):
-            parts.append(single.apply(flow.commands[row:row + 1]))
+            parts.append(single.apply(flow.commands[row : row + 1]))
             check_book(single.book)
         difference = first_difference(flow, np.concatenate(parts), expected)
         assert difference is None, difference
@@ -76,7 +97,7 @@ def test_any_split_into_batches_gives_the_same_bytes():
         expected = whole.apply(flow.commands)
         for pieces in (2, 7, 100):
             exchange = engine(flow)
-            cuts = np.sort(rng.integers(0, LENGTH + 1, pieces))          # equal cuts: empty batches
+            cuts = np.sort(rng.integers(0, LENGTH + 1, pieces))  # equal cuts: empty batches
             events = [exchange.apply(batch) for batch in np.split(flow.commands, cuts)]
             difference = first_difference(flow, np.concatenate(events), expected)
             assert difference is None, difference
@@ -95,5 +116,7 @@ def test_the_same_commands_twice_give_the_same_bytes_and_the_caller_keeps_the_fi
 def resting(exchange, flow):
     """The books as the exchange shows them, in the form of the reference."""
     names = ("order_id", "account", "side", "price", "quantity", "leaves_quantity", "client_order_id", "time_in_force")
-    return [list(zip(*(exchange.orders(terms.symbol)[name].tolist() for name in names), strict=True))
-            for terms in flow.instruments]
+    return [
+        list(zip(*(exchange.orders(terms.symbol)[name].tolist() for name in names), strict=True))
+        for terms in flow.instruments
+    ]

@@ -2,6 +2,7 @@
 
 For debugging, for coverage, and because a kernel that only works compiled hides what it does.
 """
+
 import os
 import subprocess
 import sys
@@ -28,8 +29,12 @@ for seed in map(int, sys.argv[3:]):
 
 @pytest.mark.parametrize("risk", ["plain", "risk"])
 def test_interpreted_kernels_give_the_bytes_and_the_digest_of_compiled_ones(risk):
-    run = subprocess.run([sys.executable, "-c", PROGRAM, str(LENGTH), risk, *map(str, SEEDS)], capture_output=True,
-                         text=True, env={**os.environ, "NUMBA_DISABLE_JIT": "1"})
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(LENGTH), risk, *map(str, SEEDS)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+    )
     assert run.returncode == 0, run.stderr
     for line, seed in zip(run.stdout.splitlines(), SEEDS, strict=True):
         flow = random_flow(seed, LENGTH, risk=risk == "risk")

@@ -3,10 +3,24 @@
 Every test runs twice, over ReferenceBook and over Exchange(..., risk=False). Expected events are told in short, one
 tuple an event (tests/venue.py); `test_every_field_of_every_event` spells rows out in full. Numbers are RULEBOOK rules.
 """
+
 import numpy as np
 import pytest
 
-from matching.codes import ALL, CommandKind, EventKind, Flag, Limit, OrderType, Phase, Reason, Scope, SelfMatch, Side, TimeInForce
+from matching.codes import (
+    ALL,
+    CommandKind,
+    EventKind,
+    Flag,
+    Limit,
+    OrderType,
+    Phase,
+    Reason,
+    Scope,
+    SelfMatch,
+    Side,
+    TimeInForce,
+)
 from matching.records import COMMAND, EVENT
 from tests.build import account, amend, cancel, enter, instrument, operator
 
@@ -55,8 +69,9 @@ WRONG_ROWS = [
 ]
 
 
-@pytest.mark.parametrize("change, reason, value, bound", [case[1:] for case in WRONG_ROWS],
-                         ids=[case[0] for case in WRONG_ROWS])
+@pytest.mark.parametrize(
+    "change, reason, value, bound", [case[1:] for case in WRONG_ROWS], ids=[case[0] for case in WRONG_ROWS]
+)
 def test_1_5_and_5_6_an_order_that_makes_no_sense_is_refused_with_value_and_bound(venue, change, reason, value, bound):
     book = venue()
     book.do(enter(1, SELL, 101, 5), enter(2, BUY, 99, 5))
@@ -65,13 +80,42 @@ def test_1_5_and_5_6_an_order_that_makes_no_sense_is_refused_with_value_and_boun
     assert book.memory() == before
 
 
-@pytest.mark.parametrize("earlier, later", list(zip(
-    ({"kind": 99}, {"instrument": 7}, {"account": 9}, {"side": 9}, {"order_type": 9}, {"time_in_force": 9},
-     {"flags": 1024}, {"quantity": 0}, {"trigger_price": 5}, {"display_quantity": -1}, {"minimum_quantity": 1},
-     {"expire_date": 1}),
-    ({"instrument": 7}, {"account": 9}, {"side": 9}, {"order_type": 9}, {"time_in_force": 9}, {"flags": 1024},
-     {"quantity": 0}, {"trigger_price": 5}, {"display_quantity": -1}, {"minimum_quantity": 1}, {"expire_date": 1},
-     {"order_id": 77}), strict=True)))
+@pytest.mark.parametrize(
+    "earlier, later",
+    list(
+        zip(
+            (
+                {"kind": 99},
+                {"instrument": 7},
+                {"account": 9},
+                {"side": 9},
+                {"order_type": 9},
+                {"time_in_force": 9},
+                {"flags": 1024},
+                {"quantity": 0},
+                {"trigger_price": 5},
+                {"display_quantity": -1},
+                {"minimum_quantity": 1},
+                {"expire_date": 1},
+            ),
+            (
+                {"instrument": 7},
+                {"account": 9},
+                {"side": 9},
+                {"order_type": 9},
+                {"time_in_force": 9},
+                {"flags": 1024},
+                {"quantity": 0},
+                {"trigger_price": 5},
+                {"display_quantity": -1},
+                {"minimum_quantity": 1},
+                {"expire_date": 1},
+                {"order_id": 77},
+            ),
+            strict=True,
+        )
+    ),
+)
 def test_1_3_of_two_broken_rules_the_first_is_reported(venue, earlier, later):
     alone = venue().do(enter(0, BUY, 100, 5) | earlier)
     assert venue().do(enter(0, BUY, 100, 5) | earlier | later) == alone
@@ -86,7 +130,8 @@ def test_1_3_phase_comes_before_order_known_before_band_before_book_full_before_
     assert book.do(post_only | {"price": 111}) == [("rejected", "PRICE_ABOVE_BAND", 111, 110)]
     assert book.do(amend(1, 77, 111, 1)) == [("rejected", "UNKNOWN_ORDER", 77, 0)]
     assert book.last(operator(CommandKind.PHASE, Phase.HALTED), amend(1, 77, 111, 1)) == [
-        ("rejected", "INSTRUMENT_HALTED", Phase.HALTED, 0)]
+        ("rejected", "INSTRUMENT_HALTED", Phase.HALTED, 0)
+    ]
 
 
 def test_1_5_cancel_looks_at_nothing_but_kind_instrument_and_account(venue):
@@ -104,45 +149,57 @@ def test_1_5_amend_looks_at_flags_and_quantity_and_takes_the_side_from_the_book(
     assert book.do(amend(0, 1, 99, 5, flags=8 + 32)) == [("rejected", "INVALID_FLAGS", 40, 0)]
     assert book.do(amend(0, 1, 99, 0)) == [("rejected", "INVALID_QUANTITY", 0, 1)]
     assert book.do(amend(0, 1, 99, 5, side=SELL, order_type=MARKET["order_type"], time_in_force=IOC)) == [
-        ("amended", 1, 99, 5, 5)]
+        ("amended", 1, 99, 5, 5)
+    ]
     assert book.orders() == [(1, 99, 5)]
 
 
-@pytest.mark.parametrize("command, refusal", [
-    (operator(CommandKind.MASS_CANCEL, side=3), ("INVALID_SIDE", 3, 0)),
-    (operator(CommandKind.MASS_CANCEL, instrument=1), ("UNKNOWN_INSTRUMENT", 1, 0)),
-    (operator(CommandKind.MASS_CANCEL, instrument=-2), ("UNKNOWN_INSTRUMENT", -2, 0)),
-    (operator(CommandKind.MASS_CANCEL, account=4), ("UNKNOWN_ACCOUNT", 4, 3)),
-    (operator(CommandKind.PHASE, 11), ("INVALID_VALUE", 11, 10)),
-    (operator(CommandKind.PHASE, Phase.CLOSED, instrument=1), ("UNKNOWN_INSTRUMENT", 1, 0)),
-    (operator(CommandKind.KILL_SWITCH, 4, quantity=1), ("INVALID_VALUE", 4, 3)),
-    (operator(CommandKind.KILL_SWITCH, Scope.HUB, quantity=2), ("INVALID_VALUE", 2, 1)),
-    (operator(CommandKind.KILL_SWITCH, Scope.HUB, quantity=-1), ("INVALID_VALUE", -1, 0)),
-    (operator(CommandKind.KILL_SWITCH, Scope.INSTRUMENT, instrument=1, quantity=1), ("UNKNOWN_INSTRUMENT", 1, 0)),
-    (operator(CommandKind.KILL_SWITCH, Scope.ACCOUNT, account=4, quantity=1), ("UNKNOWN_ACCOUNT", 4, 3)),
-    (operator(CommandKind.LIMIT, 0), ("INVALID_VALUE", 0, 44)),
-    (operator(CommandKind.LIMIT, 14), ("INVALID_VALUE", 14, 44)),
-    (operator(CommandKind.LIMIT, 45), ("INVALID_VALUE", 45, 44)),
-    (operator(CommandKind.LIMIT, Limit.MAX_LONG, quantity=-1), ("INVALID_VALUE", -1, 0)),
-    (operator(CommandKind.LIMIT, Limit.SELF_MATCH, quantity=4), ("INVALID_VALUE", 4, 3)),
-    (operator(CommandKind.LIMIT, Limit.ENABLED, quantity=2), ("INVALID_VALUE", 2, 1)),
-    (operator(CommandKind.LIMIT, Limit.INSTRUMENT_DAILY_LIMIT, quantity=10_001), ("INVALID_VALUE", 10_001, 10_000)),
-    (operator(CommandKind.LIMIT, Limit.INSTRUMENT_FEE_RATE, quantity=1_000_001), ("INVALID_VALUE", 1_000_001, 1_000_000)),
-    (operator(CommandKind.LIMIT, Limit.INSTRUMENT_VELOCITY_WINDOW, quantity=86_400_001),
-     ("INVALID_VALUE", 86_400_001, 86_400_000)),
-    (operator(CommandKind.LIMIT, Limit.INSTRUMENT_RESERVE, quantity=-(1 << 41)), ("INVALID_VALUE", -(1 << 41), -(1 << 40))),
-    (operator(CommandKind.LIMIT, Limit.MAX_LONG, account=4, quantity=1), ("UNKNOWN_ACCOUNT", 4, 3)),
-    (operator(CommandKind.LIMIT, Limit.INSTRUMENT_COLLAR, instrument=1, quantity=1), ("UNKNOWN_INSTRUMENT", 1, 0)),
-    (operator(CommandKind.CASH, account=4, quantity=1), ("UNKNOWN_ACCOUNT", 4, 3)),
-    (operator(CommandKind.BEGIN_DAY, quantity=0), ("INVALID_VALUE", 0, 1)),
-    (operator(CommandKind.BEGIN_DAY, quantity=1_0000_0101), ("INVALID_VALUE", 1_0000_0101, 9999_12_31)),
-    (operator(CommandKind.LIST, instrument=1), ("UNKNOWN_INSTRUMENT", 1, 0)),
-    (operator(CommandKind.LIST, price=111), ("INVALID_VALUE", 111, 110)),
-    (operator(CommandKind.SETTLE, 3), ("INVALID_VALUE", 3, 2)),
-    (operator(CommandKind.SETTLE, instrument=ALL), ("UNKNOWN_INSTRUMENT", ALL, 0)),
-    (operator(CommandKind.EXPIRE, instrument=ALL), ("UNKNOWN_INSTRUMENT", ALL, 0)),
-    (operator(CommandKind.WINDOW, instrument=-2), ("UNKNOWN_INSTRUMENT", -2, 0)),
-])
+@pytest.mark.parametrize(
+    "command, refusal",
+    [
+        (operator(CommandKind.MASS_CANCEL, side=3), ("INVALID_SIDE", 3, 0)),
+        (operator(CommandKind.MASS_CANCEL, instrument=1), ("UNKNOWN_INSTRUMENT", 1, 0)),
+        (operator(CommandKind.MASS_CANCEL, instrument=-2), ("UNKNOWN_INSTRUMENT", -2, 0)),
+        (operator(CommandKind.MASS_CANCEL, account=4), ("UNKNOWN_ACCOUNT", 4, 3)),
+        (operator(CommandKind.PHASE, 11), ("INVALID_VALUE", 11, 10)),
+        (operator(CommandKind.PHASE, Phase.CLOSED, instrument=1), ("UNKNOWN_INSTRUMENT", 1, 0)),
+        (operator(CommandKind.KILL_SWITCH, 4, quantity=1), ("INVALID_VALUE", 4, 3)),
+        (operator(CommandKind.KILL_SWITCH, Scope.HUB, quantity=2), ("INVALID_VALUE", 2, 1)),
+        (operator(CommandKind.KILL_SWITCH, Scope.HUB, quantity=-1), ("INVALID_VALUE", -1, 0)),
+        (operator(CommandKind.KILL_SWITCH, Scope.INSTRUMENT, instrument=1, quantity=1), ("UNKNOWN_INSTRUMENT", 1, 0)),
+        (operator(CommandKind.KILL_SWITCH, Scope.ACCOUNT, account=4, quantity=1), ("UNKNOWN_ACCOUNT", 4, 3)),
+        (operator(CommandKind.LIMIT, 0), ("INVALID_VALUE", 0, 44)),
+        (operator(CommandKind.LIMIT, 14), ("INVALID_VALUE", 14, 44)),
+        (operator(CommandKind.LIMIT, 45), ("INVALID_VALUE", 45, 44)),
+        (operator(CommandKind.LIMIT, Limit.MAX_LONG, quantity=-1), ("INVALID_VALUE", -1, 0)),
+        (operator(CommandKind.LIMIT, Limit.SELF_MATCH, quantity=4), ("INVALID_VALUE", 4, 3)),
+        (operator(CommandKind.LIMIT, Limit.ENABLED, quantity=2), ("INVALID_VALUE", 2, 1)),
+        (operator(CommandKind.LIMIT, Limit.INSTRUMENT_DAILY_LIMIT, quantity=10_001), ("INVALID_VALUE", 10_001, 10_000)),
+        (
+            operator(CommandKind.LIMIT, Limit.INSTRUMENT_FEE_RATE, quantity=1_000_001),
+            ("INVALID_VALUE", 1_000_001, 1_000_000),
+        ),
+        (
+            operator(CommandKind.LIMIT, Limit.INSTRUMENT_VELOCITY_WINDOW, quantity=86_400_001),
+            ("INVALID_VALUE", 86_400_001, 86_400_000),
+        ),
+        (
+            operator(CommandKind.LIMIT, Limit.INSTRUMENT_RESERVE, quantity=-(1 << 41)),
+            ("INVALID_VALUE", -(1 << 41), -(1 << 40)),
+        ),
+        (operator(CommandKind.LIMIT, Limit.MAX_LONG, account=4, quantity=1), ("UNKNOWN_ACCOUNT", 4, 3)),
+        (operator(CommandKind.LIMIT, Limit.INSTRUMENT_COLLAR, instrument=1, quantity=1), ("UNKNOWN_INSTRUMENT", 1, 0)),
+        (operator(CommandKind.CASH, account=4, quantity=1), ("UNKNOWN_ACCOUNT", 4, 3)),
+        (operator(CommandKind.BEGIN_DAY, quantity=0), ("INVALID_VALUE", 0, 1)),
+        (operator(CommandKind.BEGIN_DAY, quantity=1_0000_0101), ("INVALID_VALUE", 1_0000_0101, 9999_12_31)),
+        (operator(CommandKind.LIST, instrument=1), ("UNKNOWN_INSTRUMENT", 1, 0)),
+        (operator(CommandKind.LIST, price=111), ("INVALID_VALUE", 111, 110)),
+        (operator(CommandKind.SETTLE, 3), ("INVALID_VALUE", 3, 2)),
+        (operator(CommandKind.SETTLE, instrument=ALL), ("UNKNOWN_INSTRUMENT", ALL, 0)),
+        (operator(CommandKind.EXPIRE, instrument=ALL), ("UNKNOWN_INSTRUMENT", ALL, 0)),
+        (operator(CommandKind.WINDOW, instrument=-2), ("UNKNOWN_INSTRUMENT", -2, 0)),
+    ],
+)
 def test_1_5_an_operator_command_with_an_unknown_index_code_or_value_is_refused(venue, command, refusal):
     book = venue()
     book.do(enter(0, BUY, 100, 5))
@@ -151,30 +208,39 @@ def test_1_5_an_operator_command_with_an_unknown_index_code_or_value_is_refused(
     assert book.memory() == before
 
 
-@pytest.mark.parametrize("command, told", [
-    (operator(CommandKind.PHASE, Phase.HALTED), ("phase", 0, Phase.HALTED, "NONE")),
-    (operator(CommandKind.WINDOW), ("window", 0)),
-    (operator(CommandKind.WINDOW, instrument=ALL), ("window", ALL)),
-    (operator(CommandKind.BEGIN_DAY, quantity=2027_01_04), ("day_begun", 2027_01_04)),
-    (operator(CommandKind.KILL_SWITCH, Scope.ACCOUNT, account=2, quantity=1),
-     ("kill_switch", 0, 2, Scope.ACCOUNT, 1)),
-    (operator(CommandKind.LIMIT, Limit.MAX_LONG, account=3, quantity=50), ("limit", 0, 3, Limit.MAX_LONG, 50)),
-    (operator(CommandKind.LIMIT, Limit.INSTRUMENT_MARGIN, quantity=50),
-     ("limit", 0, 0, Limit.INSTRUMENT_MARGIN, 50)),
-    (operator(CommandKind.CASH, account=1, quantity=-50), ("cash", 0, 1, 0, -50)),
-    (operator(CommandKind.END_DAY), ("day_ended", 0)),
-    (operator(CommandKind.MASS_CANCEL), ("mass_canceled", 0)),
-])
+@pytest.mark.parametrize(
+    "command, told",
+    [
+        (operator(CommandKind.PHASE, Phase.HALTED), ("phase", 0, Phase.HALTED, "NONE")),
+        (operator(CommandKind.WINDOW), ("window", 0)),
+        (operator(CommandKind.WINDOW, instrument=ALL), ("window", ALL)),
+        (operator(CommandKind.BEGIN_DAY, quantity=2027_01_04), ("day_begun", 2027_01_04)),
+        (
+            operator(CommandKind.KILL_SWITCH, Scope.ACCOUNT, account=2, quantity=1),
+            ("kill_switch", 0, 2, Scope.ACCOUNT, 1),
+        ),
+        (operator(CommandKind.LIMIT, Limit.MAX_LONG, account=3, quantity=50), ("limit", 0, 3, Limit.MAX_LONG, 50)),
+        (
+            operator(CommandKind.LIMIT, Limit.INSTRUMENT_MARGIN, quantity=50),
+            ("limit", 0, 0, Limit.INSTRUMENT_MARGIN, 50),
+        ),
+        (operator(CommandKind.CASH, account=1, quantity=-50), ("cash", 0, 1, 0, -50)),
+        (operator(CommandKind.END_DAY), ("day_ended", 0)),
+        (operator(CommandKind.MASS_CANCEL), ("mass_canceled", 0)),
+    ],
+)
 def test_1_6_an_operator_command_gives_one_event_of_its_own_kind(venue, command, told):
     assert venue().do(command) == [told]
 
 
 def test_1_2_kill_switch_and_limits_of_risk_change_nothing_without_risk(venue):
     book = venue()
-    book.do(operator(CommandKind.KILL_SWITCH, Scope.HUB, quantity=1),
-            operator(CommandKind.LIMIT, Limit.ENABLED, quantity=0),
-            operator(CommandKind.LIMIT, Limit.MAX_ORDER_QUANTITY, quantity=1),
-            operator(CommandKind.CASH, quantity=-1))
+    book.do(
+        operator(CommandKind.KILL_SWITCH, Scope.HUB, quantity=1),
+        operator(CommandKind.LIMIT, Limit.ENABLED, quantity=0),
+        operator(CommandKind.LIMIT, Limit.MAX_ORDER_QUANTITY, quantity=1),
+        operator(CommandKind.CASH, quantity=-1),
+    )
     assert book.do(enter(0, BUY, 100, 5)) == [("accepted", 5, 100, 5)]
 
 
@@ -204,18 +270,23 @@ def test_1_1_no_commands_give_no_events(venue):
 
 # 2 Orders
 
+
 def test_2_1_what_does_not_trade_rests(venue):
     book = venue()
     assert book.last(enter(0, SELL, 101, 2), enter(1, BUY, 101, 5)) == [
-        ("accepted", 2, 101, 5), ("traded", 2, 1, 101, 2)]
+        ("accepted", 2, 101, 5),
+        ("traded", 2, 1, 101, 2),
+    ]
     assert book.orders() == [(2, 101, 3)]
 
 
 def test_2_1_a_limit_order_trades_at_its_price_or_better_and_no_worse(venue):
     book = venue()
-    assert book.last(enter(0, SELL, 100, 1), enter(0, SELL, 101, 1), enter(0, SELL, 102, 1),
-                     enter(1, BUY, 101, 9)) == [
-        ("accepted", 4, 101, 9), ("traded", 4, 1, 100, 1), ("traded", 4, 2, 101, 1)]
+    assert book.last(enter(0, SELL, 100, 1), enter(0, SELL, 101, 1), enter(0, SELL, 102, 1), enter(1, BUY, 101, 9)) == [
+        ("accepted", 4, 101, 9),
+        ("traded", 4, 1, 100, 1),
+        ("traded", 4, 2, 101, 1),
+    ]
     assert book.orders() == [(4, 101, 7), (3, 102, 1)]
 
 
@@ -232,8 +303,7 @@ def test_2_1_prices_at_both_edges_of_the_band_and_below_zero(venue):
 def test_2_2_a_market_order_gets_the_best_opposite_price_plus_protection_within_the_band(venue, side, resting, price):
     book = venue([instrument(protection=3)])
     order = enter(1, side, 0, 9, **MARKET, time_in_force=GTC)
-    assert book.last(enter(0, 3 - side, resting, 4), order) == [
-        ("accepted", 2, price, 9), ("traded", 2, 1, resting, 4)]
+    assert book.last(enter(0, 3 - side, resting, 4), order) == [("accepted", 2, price, 9), ("traded", 2, 1, resting, 4)]
     assert book.orders() == [(2, price, 5)]
 
 
@@ -249,60 +319,97 @@ def test_2_2_with_nothing_on_the_other_side_a_market_order_gets_the_edge_of_the_
 def test_2_2_without_protection_a_market_order_gets_the_edge_of_the_band(venue, side, price):
     book = venue()
     assert book.last(enter(0, 3 - side, 100, 4), enter(1, side, 5000, 9, **MARKET, time_in_force=IOC)) == [
-        ("accepted", 2, price, 9), ("traded", 2, 1, 100, 4), ("canceled", 2, "IOC_REMAINDER", 5)]
+        ("accepted", 2, price, 9),
+        ("traded", 2, 1, 100, 4),
+        ("canceled", 2, "IOC_REMAINDER", 5),
+    ]
 
 
 def test_2_2_protection_ends_what_a_market_order_sweeps(venue):
     book = venue([instrument(protection=1)])
-    assert book.last(enter(0, SELL, 100, 1), enter(0, SELL, 101, 1), enter(0, SELL, 102, 1),
-                     enter(1, BUY, 0, 3, **MARKET, time_in_force=IOC)) == [
-        ("accepted", 4, 101, 3), ("traded", 4, 1, 100, 1), ("traded", 4, 2, 101, 1),
-        ("canceled", 4, "IOC_REMAINDER", 1)]
+    assert book.last(
+        enter(0, SELL, 100, 1),
+        enter(0, SELL, 101, 1),
+        enter(0, SELL, 102, 1),
+        enter(1, BUY, 0, 3, **MARKET, time_in_force=IOC),
+    ) == [
+        ("accepted", 4, 101, 3),
+        ("traded", 4, 1, 100, 1),
+        ("traded", 4, 2, 101, 1),
+        ("canceled", 4, "IOC_REMAINDER", 1),
+    ]
 
 
 def test_2_3_day_orders_expire_and_gtc_orders_stay(venue):
     book = venue()
-    assert book.last(enter(0, BUY, 100, 1, time_in_force=GTC), enter(0, BUY, 99, 2), enter(0, SELL, 105, 3),
-                     operator(CommandKind.END_DAY)) == [
-        ("canceled", 2, "DAY_ENDED", 2), ("canceled", 3, "DAY_ENDED", 3), ("day_ended", 2)]
+    assert book.last(
+        enter(0, BUY, 100, 1, time_in_force=GTC),
+        enter(0, BUY, 99, 2),
+        enter(0, SELL, 105, 3),
+        operator(CommandKind.END_DAY),
+    ) == [("canceled", 2, "DAY_ENDED", 2), ("canceled", 3, "DAY_ENDED", 3), ("day_ended", 2)]
     assert book.orders() == [(1, 100, 1)]
 
 
 def test_2_3_expiry_goes_by_instrument_then_bids_then_best_price_then_age(venue):
     book = venue([instrument("A1"), instrument("B1")])
     assert book.last(
-        enter(0, SELL, 102, 1, instrument=1), enter(0, SELL, 101, 1, instrument=0), enter(0, BUY, 98, 1),
-        enter(1, BUY, 99, 1), enter(2, BUY, 98, 1), enter(0, SELL, 103, 1), enter(0, BUY, 97, 1, instrument=1),
-        enter(0, SELL, 101, 1, instrument=1), operator(CommandKind.END_DAY)) == [
-        ("canceled", 4, "DAY_ENDED", 1), ("canceled", 3, "DAY_ENDED", 1), ("canceled", 5, "DAY_ENDED", 1),
-        ("canceled", 2, "DAY_ENDED", 1), ("canceled", 6, "DAY_ENDED", 1), ("canceled", 7, "DAY_ENDED", 1),
-        ("canceled", 8, "DAY_ENDED", 1), ("canceled", 1, "DAY_ENDED", 1), ("day_ended", 8)]
+        enter(0, SELL, 102, 1, instrument=1),
+        enter(0, SELL, 101, 1, instrument=0),
+        enter(0, BUY, 98, 1),
+        enter(1, BUY, 99, 1),
+        enter(2, BUY, 98, 1),
+        enter(0, SELL, 103, 1),
+        enter(0, BUY, 97, 1, instrument=1),
+        enter(0, SELL, 101, 1, instrument=1),
+        operator(CommandKind.END_DAY),
+    ) == [
+        ("canceled", 4, "DAY_ENDED", 1),
+        ("canceled", 3, "DAY_ENDED", 1),
+        ("canceled", 5, "DAY_ENDED", 1),
+        ("canceled", 2, "DAY_ENDED", 1),
+        ("canceled", 6, "DAY_ENDED", 1),
+        ("canceled", 7, "DAY_ENDED", 1),
+        ("canceled", 8, "DAY_ENDED", 1),
+        ("canceled", 1, "DAY_ENDED", 1),
+        ("day_ended", 8),
+    ]
 
 
 def test_2_4_immediate_or_cancel_trades_what_it_can_and_never_rests(venue):
     book = venue()
     assert book.last(enter(0, SELL, 100, 2), enter(1, BUY, 100, 5, time_in_force=IOC)) == [
-        ("accepted", 2, 100, 5), ("traded", 2, 1, 100, 2), ("canceled", 2, "IOC_REMAINDER", 3)]
+        ("accepted", 2, 100, 5),
+        ("traded", 2, 1, 100, 2),
+        ("canceled", 2, "IOC_REMAINDER", 3),
+    ]
     assert book.do(enter(1, BUY, 100, 5, time_in_force=IOC)) == [
-        ("accepted", 3, 100, 5), ("canceled", 3, "IOC_REMAINDER", 5)]
+        ("accepted", 3, 100, 5),
+        ("canceled", 3, "IOC_REMAINDER", 5),
+    ]
     assert book.orders() == []
 
 
 def test_2_4_an_immediate_order_that_fills_has_no_remainder_to_cancel(venue):
     assert venue().last(enter(0, SELL, 100, 5), enter(1, BUY, 100, 5, time_in_force=IOC)) == [
-        ("accepted", 2, 100, 5), ("traded", 2, 1, 100, 5)]
+        ("accepted", 2, 100, 5),
+        ("traded", 2, 1, 100, 5),
+    ]
 
 
 def test_2_5_fill_or_kill_trades_in_full_over_several_prices(venue):
     assert venue().last(enter(0, SELL, 100, 2), enter(0, SELL, 101, 3), enter(1, BUY, 101, 5, time_in_force=FOK)) == [
-        ("accepted", 3, 101, 5), ("traded", 3, 1, 100, 2), ("traded", 3, 2, 101, 3)]
+        ("accepted", 3, 101, 5),
+        ("traded", 3, 1, 100, 2),
+        ("traded", 3, 2, 101, 3),
+    ]
 
 
 def test_2_5_fill_or_kill_that_lacks_one_lot_trades_nothing(venue):
     book = venue()
-    assert book.last(enter(0, SELL, 100, 2), enter(0, SELL, 101, 3), enter(0, SELL, 102, 9),
-                     enter(1, BUY, 101, 6, time_in_force=FOK)) == [
-        ("accepted", 4, 101, 6), ("canceled", 4, "FOK_NOT_FILLED", 6)]
+    assert book.last(
+        enter(0, SELL, 100, 2), enter(0, SELL, 101, 3), enter(0, SELL, 102, 9), enter(1, BUY, 101, 6, time_in_force=FOK)
+    ) == [("accepted", 4, 101, 6), ("canceled", 4, "FOK_NOT_FILLED", 6)]
     assert book.orders() == [(1, 100, 2), (2, 101, 3), (3, 102, 9)]
 
 
@@ -320,17 +427,24 @@ def test_2_6_post_only_is_refused_if_it_would_meet_any_order_even_its_own(venue,
 def test_2_8_a_full_pool_refuses_orders_that_would_rest_and_orders_that_would_not(venue):
     book = venue([instrument("A1"), instrument("B1")], max_orders=2)
     book.do(enter(0, SELL, 100, 2), enter(0, SELL, 100, 2, instrument=1))
-    for order in (enter(1, BUY, 90, 1), enter(1, BUY, 100, 1, time_in_force=IOC), enter(1, BUY, 0, 1, **MARKET),
-                  enter(1, BUY, 90, 1, instrument=1)):
+    for order in (
+        enter(1, BUY, 90, 1),
+        enter(1, BUY, 100, 1, time_in_force=IOC),
+        enter(1, BUY, 0, 1, **MARKET),
+        enter(1, BUY, 90, 1, instrument=1),
+    ):
         assert book.do(order) == [("rejected", "BOOK_FULL", 2, 2)]
     assert book.do(amend(0, 1, 101, 3)) == [("amended", 1, 101, 3, 3)]
     assert book.last(cancel(0, 2, instrument=1), enter(1, BUY, 101, 3)) == [
-        ("accepted", 9, 101, 3), ("traded", 9, 1, 101, 3)]
+        ("accepted", 9, 101, 3),
+        ("traded", 9, 1, 101, 3),
+    ]
     assert book.do(enter(1, BUY, 90, 1), enter(1, BUY, 90, 1)) == [("accepted", 10, 90, 1), ("accepted", 11, 90, 1)]
     assert book.do(enter(1, BUY, 90, 1)) == [("rejected", "BOOK_FULL", 2, 2)]
 
 
 # 3 Matching
+
 
 @pytest.mark.parametrize("side, prices, met", [(BUY, (102, 100, 101), (2, 3, 1)), (SELL, (98, 100, 99), (2, 3, 1))])
 def test_3_1_best_price_first(venue, side, prices, met):
@@ -345,7 +459,11 @@ def test_3_1_at_one_price_oldest_first(venue, side):
     book = venue()
     book.do(*(enter(owner, 3 - side, 100, 2) for owner in (0, 1, 2)))
     assert book.do(enter(3, side, 100, 5)) == [
-        ("accepted", 4, 100, 5), ("traded", 4, 1, 100, 2), ("traded", 4, 2, 100, 2), ("traded", 4, 3, 100, 1)]
+        ("accepted", 4, 100, 5),
+        ("traded", 4, 1, 100, 2),
+        ("traded", 4, 2, 100, 2),
+        ("traded", 4, 3, 100, 1),
+    ]
     assert book.orders() == [(3, 100, 1)]
 
 
@@ -353,7 +471,10 @@ def test_3_1_a_partial_fill_keeps_priority(venue):
     book = venue()
     book.do(enter(0, SELL, 100, 5), enter(1, SELL, 100, 5), enter(2, BUY, 100, 2))
     assert book.do(enter(2, BUY, 100, 4)) == [
-        ("accepted", 4, 100, 4), ("traded", 4, 1, 100, 3), ("traded", 4, 2, 100, 1)]
+        ("accepted", 4, 100, 4),
+        ("traded", 4, 1, 100, 3),
+        ("traded", 4, 2, 100, 1),
+    ]
 
 
 def test_3_1_a_cancel_in_the_middle_of_a_queue_leaves_the_others_in_order(venue):
@@ -380,19 +501,31 @@ def test_3_2_median_rule_trades_at_the_middle_of_bid_ask_and_last(venue, side, l
 def test_3_2_median_rule_follows_the_last_trade_within_one_order_and_per_instrument(venue):
     terms = {"price_rule": "median", "reference_price": 105}
     book = venue([instrument("A1", **terms), instrument("B1", **terms)])
-    assert book.last(enter(0, SELL, 99, 1), enter(0, SELL, 100, 1), enter(1, BUY, 103, 1),
-                     enter(1, BUY, 102, 1)) == [("accepted", 4, 102, 1), ("traded", 4, 2, 102, 1)]
-    assert book.last(enter(0, SELL, 99, 1), enter(0, SELL, 103, 1), enter(0, SELL, 103, 1),
-                     enter(1, BUY, 104, 3)) == [
-        ("accepted", 8, 104, 3), ("traded", 8, 5, 102, 1), ("traded", 8, 6, 103, 1), ("traded", 8, 7, 103, 1)]
+    assert book.last(enter(0, SELL, 99, 1), enter(0, SELL, 100, 1), enter(1, BUY, 103, 1), enter(1, BUY, 102, 1)) == [
+        ("accepted", 4, 102, 1),
+        ("traded", 4, 2, 102, 1),
+    ]
+    assert book.last(enter(0, SELL, 99, 1), enter(0, SELL, 103, 1), enter(0, SELL, 103, 1), enter(1, BUY, 104, 3)) == [
+        ("accepted", 8, 104, 3),
+        ("traded", 8, 5, 102, 1),
+        ("traded", 8, 6, 103, 1),
+        ("traded", 8, 7, 103, 1),
+    ]
     assert book.last(enter(0, SELL, 99, 1, instrument=1), enter(1, BUY, 106, 1, instrument=1))[1] == (
-        "traded", 10, 9, 105, 1)
+        "traded",
+        10,
+        9,
+        105,
+        1,
+    )
 
 
 def test_3_2_a_market_order_counts_with_the_price_it_was_given(venue):
     book = venue([instrument(price_rule="median", reference_price=109, protection=2)])
     assert book.last(enter(0, SELL, 100, 1), enter(1, BUY, 0, 1, **MARKET)) == [
-        ("accepted", 2, 102, 1), ("traded", 2, 1, 102, 1)]
+        ("accepted", 2, 102, 1),
+        ("traded", 2, 1, 102, 1),
+    ]
 
 
 def test_3_3_a_trade_shows_both_orders(venue):
@@ -400,8 +533,12 @@ def test_3_3_a_trade_shows_both_orders(venue):
     book.do(enter(0, SELL, 100, 5))
     trade = book.events(enter(1, BUY, 103, 2))[1]
     assert (trade["order_id"], trade["account"], trade["side"], trade["leaves_quantity"]) == (2, 1, BUY, 0)
-    assert (trade["resting_order_id"], trade["resting_account"], trade["resting_leaves_quantity"],
-            trade["resting_price"]) == (1, 0, 3, 100)
+    assert (
+        trade["resting_order_id"],
+        trade["resting_account"],
+        trade["resting_leaves_quantity"],
+        trade["resting_price"],
+    ) == (1, 0, 3, 100)
     assert (trade["price"], trade["quantity"], trade["trade_id"]) == (100, 2, 1)
 
 
@@ -425,7 +562,9 @@ def test_4_1_accounts_of_one_group_do_not_meet_and_others_do(venue):
     book = venue(accounts=FAMILY)
     flag = {"flags": Flag.SMP_CANCEL_INCOMING}
     assert book.last(enter(0, SELL, 100, 5), enter(1, BUY, 100, 2, **flag)) == [
-        ("accepted", 2, 100, 2), ("canceled", 2, "SELF_MATCH_INCOMING", 2)]
+        ("accepted", 2, 100, 2),
+        ("canceled", 2, "SELF_MATCH_INCOMING", 2),
+    ]
     assert book.do(enter(2, BUY, 100, 2, **flag)) == [("accepted", 3, 100, 2), ("traded", 3, 1, 100, 2)]
 
 
@@ -433,7 +572,9 @@ def test_4_1_without_groups_each_account_is_its_own(venue):
     book = venue(accounts=[account(name) for name in "ABC"])
     flag = {"flags": Flag.SMP_CANCEL_INCOMING}
     assert book.last(enter(0, SELL, 100, 5), enter(0, BUY, 100, 2, **flag)) == [
-        ("accepted", 2, 100, 2), ("canceled", 2, "SELF_MATCH_INCOMING", 2)]
+        ("accepted", 2, 100, 2),
+        ("canceled", 2, "SELF_MATCH_INCOMING", 2),
+    ]
     assert book.do(enter(1, BUY, 100, 2, **flag)) == [("accepted", 3, 100, 2), ("traded", 3, 1, 100, 2)]
 
 
@@ -446,10 +587,12 @@ def test_4_1_a_group_number_never_falls_together_with_an_account_that_has_no_gro
 
 def test_4_2_none_lets_an_account_trade_with_itself(venue):
     assert venue().last(enter(0, SELL, 100, 5), enter(0, BUY, 100, 2)) == [
-        ("accepted", 2, 100, 2), ("traded", 2, 1, 100, 2)]
+        ("accepted", 2, 100, 2),
+        ("traded", 2, 1, 100, 2),
+    ]
 
 
-SELF_MATCHES = {                               # the incoming order is number 5
+SELF_MATCHES = {  # the incoming order is number 5
     INCOMING: ([("canceled", 5, "SELF_MATCH_INCOMING", 5)], [(2, 100, 3), (3, 101, 9)]),
     RESTING: ([("canceled", 2, "SELF_MATCH_RESTING", 3), ("traded", 5, 3, 101, 5)], [(3, 101, 4)]),
     BOTH: ([("canceled", 2, "SELF_MATCH_RESTING", 3), ("canceled", 5, "SELF_MATCH_INCOMING", 5)], [(3, 101, 9)]),
@@ -468,48 +611,61 @@ def test_4_2_prevention_acts_when_the_match_would_happen_by_flag_or_default(venu
     book.do(*offers, *[set_mode] * (named_by != "account"))
     book.do(*[operator(CommandKind.PHASE, Phase.CONTINUOUS)] * (named_by == "account"))
     then, left = SELF_MATCHES[mode]
-    assert book.do(enter(0, BUY, 101, 7, flags=flags)) == [
-        ("accepted", 5, 101, 7), ("traded", 5, 1, 100, 2), *then]
+    assert book.do(enter(0, BUY, 101, 7, flags=flags)) == [("accepted", 5, 101, 7), ("traded", 5, 1, 100, 2), *then]
     assert book.orders() == left
 
 
 def test_4_2_the_flag_of_the_order_goes_before_the_default_of_the_account(venue):
     book = venue(accounts=[account("A", self_match=INCOMING)])
     assert book.last(enter(0, SELL, 100, 3), enter(0, BUY, 100, 3, flags=Flag.SMP_CANCEL_RESTING)) == [
-        ("accepted", 2, 100, 3), ("canceled", 1, "SELF_MATCH_RESTING", 3)]
+        ("accepted", 2, 100, 3),
+        ("canceled", 1, "SELF_MATCH_RESTING", 3),
+    ]
     assert book.orders() == [(2, 100, 3)]
 
 
 def test_4_2_the_mode_of_the_resting_side_means_nothing(venue):
     book = venue(accounts=[account("A", group=1, self_match=BOTH), account("B", group=1)])
     assert book.last(enter(0, SELL, 100, 3, flags=Flag.SMP_CANCEL_BOTH), enter(1, BUY, 100, 3)) == [
-        ("accepted", 2, 100, 3), ("traded", 2, 1, 100, 3)]
+        ("accepted", 2, 100, 3),
+        ("traded", 2, 1, 100, 3),
+    ]
 
 
 def test_4_2_an_order_that_filled_before_it_met_its_own_is_not_touched(venue):
     book = venue()
-    assert book.last(enter(1, SELL, 100, 3), enter(0, SELL, 100, 3),
-                     enter(0, BUY, 100, 3, flags=Flag.SMP_CANCEL_BOTH)) == [
-        ("accepted", 3, 100, 3), ("traded", 3, 1, 100, 3)]
+    assert book.last(
+        enter(1, SELL, 100, 3), enter(0, SELL, 100, 3), enter(0, BUY, 100, 3, flags=Flag.SMP_CANCEL_BOTH)
+    ) == [("accepted", 3, 100, 3), ("traded", 3, 1, 100, 3)]
     assert book.orders() == [(2, 100, 3)]
 
 
 def test_4_2_cancel_resting_clears_every_own_order_it_meets_and_an_immediate_rest_is_canceled(venue):
     book = venue()
-    assert book.last(enter(0, SELL, 100, 3), enter(0, SELL, 101, 4), enter(1, SELL, 101, 1),
-                     enter(0, BUY, 101, 3, flags=Flag.SMP_CANCEL_RESTING, time_in_force=IOC)) == [
-        ("accepted", 4, 101, 3), ("canceled", 1, "SELF_MATCH_RESTING", 3), ("canceled", 2, "SELF_MATCH_RESTING", 4),
-        ("traded", 4, 3, 101, 1), ("canceled", 4, "IOC_REMAINDER", 2)]
+    assert book.last(
+        enter(0, SELL, 100, 3),
+        enter(0, SELL, 101, 4),
+        enter(1, SELL, 101, 1),
+        enter(0, BUY, 101, 3, flags=Flag.SMP_CANCEL_RESTING, time_in_force=IOC),
+    ) == [
+        ("accepted", 4, 101, 3),
+        ("canceled", 1, "SELF_MATCH_RESTING", 3),
+        ("canceled", 2, "SELF_MATCH_RESTING", 4),
+        ("traded", 4, 3, 101, 1),
+        ("canceled", 4, "IOC_REMAINDER", 2),
+    ]
 
 
 def test_4_2_an_immediate_order_canceled_for_self_match_is_canceled_once(venue):
-    assert venue().last(enter(0, SELL, 100, 3),
-                        enter(0, BUY, 101, 3, flags=Flag.SMP_CANCEL_INCOMING, time_in_force=IOC)) == [
-        ("accepted", 2, 101, 3), ("canceled", 2, "SELF_MATCH_INCOMING", 3)]
+    assert venue().last(
+        enter(0, SELL, 100, 3), enter(0, BUY, 101, 3, flags=Flag.SMP_CANCEL_INCOMING, time_in_force=IOC)
+    ) == [("accepted", 2, 101, 3), ("canceled", 2, "SELF_MATCH_INCOMING", 3)]
 
 
-@pytest.mark.parametrize("flags, filled", [
-    (0, True), (Flag.SMP_CANCEL_RESTING, True), (Flag.SMP_CANCEL_INCOMING, False), (Flag.SMP_CANCEL_BOTH, False)])
+@pytest.mark.parametrize(
+    "flags, filled",
+    [(0, True), (Flag.SMP_CANCEL_RESTING, True), (Flag.SMP_CANCEL_INCOMING, False), (Flag.SMP_CANCEL_BOTH, False)],
+)
 def test_4_3_what_a_fill_or_kill_order_may_count_on(venue, flags, filled):
     """Two lots of others, two own, two of others: four are wanted."""
     book = venue()
@@ -526,27 +682,44 @@ def test_4_3_own_orders_do_not_count_for_fill_or_kill_with_cancel_resting_and_su
     book = venue()
     book.do(enter(1, SELL, 100, 2), enter(0, SELL, 100, 2), enter(2, SELL, 101, 2))
     assert book.do(enter(0, BUY, 101, 5, flags=Flag.SMP_CANCEL_RESTING, time_in_force=FOK)) == [
-        ("accepted", 4, 101, 5), ("canceled", 4, "FOK_NOT_FILLED", 5)]
+        ("accepted", 4, 101, 5),
+        ("canceled", 4, "FOK_NOT_FILLED", 5),
+    ]
     assert book.orders() == [(1, 100, 2), (2, 100, 2), (3, 101, 2)]
 
 
 def test_4_1_group_set_by_a_limit_command_holds_from_the_next_command_on(venue):
     book = venue()
-    book.do(enter(0, SELL, 100, 5), operator(CommandKind.LIMIT, Limit.GROUP, account=0, quantity=9),
-            operator(CommandKind.LIMIT, Limit.GROUP, account=1, quantity=9))
+    book.do(
+        enter(0, SELL, 100, 5),
+        operator(CommandKind.LIMIT, Limit.GROUP, account=0, quantity=9),
+        operator(CommandKind.LIMIT, Limit.GROUP, account=1, quantity=9),
+    )
     assert book.do(enter(1, BUY, 100, 2, flags=Flag.SMP_CANCEL_INCOMING))[-1] == (
-        "canceled", 4, "SELF_MATCH_INCOMING", 2)
+        "canceled",
+        4,
+        "SELF_MATCH_INCOMING",
+        2,
+    )
 
 
 # 5 What still holds without risk
 
-@pytest.mark.parametrize("phase, command, refused", [
-    (Phase.CLOSED, enter(0, BUY, 100, 5), True), (Phase.CLOSED, amend(0, 1, 100, 4), True),
-    (Phase.CLOSED, cancel(0, 1), True), (Phase.CLOSED, operator(CommandKind.MASS_CANCEL), False),
-    (Phase.CLOSED, operator(CommandKind.END_DAY), False),
-    (Phase.HALTED, enter(0, BUY, 100, 5), True), (Phase.HALTED, amend(0, 1, 100, 4), True),
-    (Phase.HALTED, cancel(0, 1), False), (Phase.HALTED, operator(CommandKind.MASS_CANCEL), False),
-])
+
+@pytest.mark.parametrize(
+    "phase, command, refused",
+    [
+        (Phase.CLOSED, enter(0, BUY, 100, 5), True),
+        (Phase.CLOSED, amend(0, 1, 100, 4), True),
+        (Phase.CLOSED, cancel(0, 1), True),
+        (Phase.CLOSED, operator(CommandKind.MASS_CANCEL), False),
+        (Phase.CLOSED, operator(CommandKind.END_DAY), False),
+        (Phase.HALTED, enter(0, BUY, 100, 5), True),
+        (Phase.HALTED, amend(0, 1, 100, 4), True),
+        (Phase.HALTED, cancel(0, 1), False),
+        (Phase.HALTED, operator(CommandKind.MASS_CANCEL), False),
+    ],
+)
 def test_5_3_what_each_phase_refuses(venue, phase, command, refused):
     book = venue()
     book.do(enter(0, BUY, 100, 5), operator(CommandKind.PHASE, phase))
@@ -557,9 +730,11 @@ def test_5_3_what_each_phase_refuses(venue, phase, command, refused):
 
 
 @pytest.mark.parametrize("make", [lambda *order: cancel(*order), lambda *order: amend(*order, 99, 1)])
-@pytest.mark.parametrize("owner, order_id, place", [
-    (0, 3, 0), (0, 0, 0), (0, -1, 0), (0, 1 << 62, 0), (0, -(1 << 63), 0), (1, 1, 0), (0, 1, 1)],
-    ids=["not entered yet", "zero", "negative", "far", "very negative", "of another", "elsewhere"])
+@pytest.mark.parametrize(
+    "owner, order_id, place",
+    [(0, 3, 0), (0, 0, 0), (0, -1, 0), (0, 1 << 62, 0), (0, -(1 << 63), 0), (1, 1, 0), (0, 1, 1)],
+    ids=["not entered yet", "zero", "negative", "far", "very negative", "of another", "elsewhere"],
+)
 def test_5_4_an_order_that_is_not_there_or_not_ones_own_is_unknown(venue, make, owner, order_id, place):
     book = venue([instrument("A1"), instrument("B1")])
     book.do(enter(0, BUY, 100, 5))
@@ -568,10 +743,18 @@ def test_5_4_an_order_that_is_not_there_or_not_ones_own_is_unknown(venue, make, 
     assert book.memory() == before
 
 
-@pytest.mark.parametrize("gone", [
-    (enter(1, SELL, 100, 5),), (cancel(0, 1),), (operator(CommandKind.MASS_CANCEL),), (operator(CommandKind.END_DAY),),
-    (amend(0, 1, 99, 5), enter(1, SELL, 99, 5)), (enter(0, SELL, 100, 1, flags=Flag.SMP_CANCEL_RESTING),)],
-    ids=["filled", "canceled", "mass canceled", "expired", "amended and filled", "self-matched"])
+@pytest.mark.parametrize(
+    "gone",
+    [
+        (enter(1, SELL, 100, 5),),
+        (cancel(0, 1),),
+        (operator(CommandKind.MASS_CANCEL),),
+        (operator(CommandKind.END_DAY),),
+        (amend(0, 1, 99, 5), enter(1, SELL, 99, 5)),
+        (enter(0, SELL, 100, 1, flags=Flag.SMP_CANCEL_RESTING),),
+    ],
+    ids=["filled", "canceled", "mass canceled", "expired", "amended and filled", "self-matched"],
+)
 def test_5_4_an_order_that_has_gone_is_unknown(venue, gone):
     book = venue()
     book.do(enter(0, BUY, 100, 5), *gone)
@@ -587,6 +770,7 @@ def test_5_6_an_amend_outside_the_band_changes_nothing(venue):
 
 
 # 6 Amending
+
 
 def test_6_1_the_new_quantity_is_the_total_what_has_filled_included(venue):
     book = venue()
@@ -650,9 +834,13 @@ def test_6_3_an_amended_order_may_trade_and_rests_with_what_is_left_under_the_sa
     assert book.do(cancel(0, 1)) == [("rejected", "UNKNOWN_ORDER", 1, 0)]
 
 
-@pytest.mark.parametrize("flags, then", [
-    (0, [("canceled", 1, "SELF_MATCH_INCOMING", 5)]),
-    (Flag.SMP_CANCEL_RESTING, [("canceled", 2, "SELF_MATCH_RESTING", 3)])])
+@pytest.mark.parametrize(
+    "flags, then",
+    [
+        (0, [("canceled", 1, "SELF_MATCH_INCOMING", 5)]),
+        (Flag.SMP_CANCEL_RESTING, [("canceled", 2, "SELF_MATCH_RESTING", 3)]),
+    ],
+)
 def test_6_3_an_amended_order_meets_its_own_by_the_flags_of_the_amend_or_the_default(venue, flags, then):
     """The flag of the ENTER is spent: only the AMEND's counts."""
     book = venue(accounts=[account("A", self_match=INCOMING)])
@@ -672,7 +860,8 @@ def test_6_4_a_post_only_amend_that_would_trade_is_refused_and_the_order_stays_a
     book = venue()
     book.do(enter(0, BUY, 99, 5), enter(2, BUY, 99, 1), enter(1, SELL, 100, 3))
     assert book.do(amend(0, 1, price, 7, flags=Flag.POST_ONLY, side=SELL)) == [
-        ("rejected", "POST_ONLY_WOULD_TRADE", price, 100)]
+        ("rejected", "POST_ONLY_WOULD_TRADE", price, 100)
+    ]
     assert book.orders() == [(1, 99, 5), (2, 99, 1), (3, 100, 3)]
     assert book.do(amend(0, 1, 99, 4, flags=Flag.POST_ONLY)) == [("amended", 1, 99, 4, 4)]
 
@@ -680,9 +869,13 @@ def test_6_4_a_post_only_amend_that_would_trade_is_refused_and_the_order_stays_a
 # 1.6, 7 Operators
 
 MASS_CANCELS = [
-    ({"account": 0}, [1, 4, 2]), ({"account": 0, "side": BUY}, [1, 4]), ({"account": 0, "side": SELL}, [2]),
-    ({"account": ALL}, [1, 3, 4, 2]), ({"account": 0, "instrument": ALL}, [1, 4, 2, 5]),
-    ({"account": ALL, "instrument": ALL, "side": SELL}, [2, 5]), ({"account": 2}, []),
+    ({"account": 0}, [1, 4, 2]),
+    ({"account": 0, "side": BUY}, [1, 4]),
+    ({"account": 0, "side": SELL}, [2]),
+    ({"account": ALL}, [1, 3, 4, 2]),
+    ({"account": 0, "instrument": ALL}, [1, 4, 2, 5]),
+    ({"account": ALL, "instrument": ALL, "side": SELL}, [2, 5]),
+    ({"account": 2}, []),
     ({"account": 1, "instrument": 1}, []),
 ]
 
@@ -690,18 +883,27 @@ MASS_CANCELS = [
 @pytest.mark.parametrize("command, canceled", MASS_CANCELS)
 def test_1_6_mass_cancel_by_account_instrument_and_side(venue, command, canceled):
     book = venue([instrument("A1"), instrument("B1")])
-    book.do(enter(0, BUY, 99, 1), enter(0, SELL, 105, 1), enter(1, BUY, 98, 1), enter(0, BUY, 98, 1, time_in_force=GTC),
-            enter(0, SELL, 105, 1, instrument=1))
+    book.do(
+        enter(0, BUY, 99, 1),
+        enter(0, SELL, 105, 1),
+        enter(1, BUY, 98, 1),
+        enter(0, BUY, 98, 1, time_in_force=GTC),
+        enter(0, SELL, 105, 1, instrument=1),
+    )
     told = book.do(operator(CommandKind.MASS_CANCEL, **command))
-    assert told == [*(("canceled", order_id, "MASS_CANCEL", 1) for order_id in canceled),
-                    ("mass_canceled", len(canceled))]
+    assert told == [
+        *(("canceled", order_id, "MASS_CANCEL", 1) for order_id in canceled),
+        ("mass_canceled", len(canceled)),
+    ]
 
 
 def test_7_1_phase_is_set_for_one_instrument_or_for_all(venue):
     book = venue([instrument("A1"), instrument("B1")])
     book.do(operator(CommandKind.PHASE, Phase.HALTED, instrument=1))
     assert book.do(enter(0, BUY, 99, 1), enter(0, BUY, 99, 1, instrument=1)) == [
-        ("accepted", 2, 99, 1), ("rejected", "INSTRUMENT_HALTED", Phase.HALTED, 0)]
+        ("accepted", 2, 99, 1),
+        ("rejected", "INSTRUMENT_HALTED", Phase.HALTED, 0),
+    ]
     book.do(operator(CommandKind.PHASE, Phase.CLOSED, instrument=ALL))
     assert book.do(enter(0, BUY, 99, 1), cancel(0, 2)) == [("rejected", "INSTRUMENT_CLOSED", Phase.CLOSED, 0)] * 2
     book.do(operator(CommandKind.PHASE, Phase.CONTINUOUS, instrument=ALL))
@@ -709,6 +911,7 @@ def test_7_1_phase_is_set_for_one_instrument_or_for_all(venue):
 
 
 # Whole rows
+
 
 def happened(kind, **fields):
     """An expected event."""
@@ -728,35 +931,151 @@ def test_every_field_of_every_event(venue):
         amend(3, 1, 103, 8, client_order_id=b"late", flags=Flag.POST_ONLY, side=BUY, **at),
         enter(3, BUY, 120, 8, client_order_id=b"high", flags=Flag.LABEL, **at),
         enter(2, BUY, 98, 4, client_order_id=b"day", **at),
-        operator(CommandKind.MASS_CANCEL, account=2, instrument=1, client_order_id=b"mass", side=BUY, price=3,
-                 quantity=7, flags=64),
+        operator(
+            CommandKind.MASS_CANCEL,
+            account=2,
+            instrument=1,
+            client_order_id=b"mass",
+            side=BUY,
+            price=3,
+            quantity=7,
+            flags=64,
+        ),
         operator(CommandKind.PHASE, Phase.CONTINUOUS, instrument=1, account=3, client_order_id=b"open", side=2),
     )
     expected = [
-        happened(EventKind.ACCEPTED, sequence=1, order_id=1, account=0, side=SELL, price=100, quantity=5,
-                 leaves_quantity=5, client_order_id=b"offer"),
-        happened(EventKind.ACCEPTED, sequence=2, order_id=2, account=1, side=BUY, price=101, quantity=2,
-                 leaves_quantity=2, client_order_id=b"bid", flags=8 + 64),
-        happened(EventKind.TRADED, sequence=2, order_id=2, account=1, side=BUY, price=100, quantity=2, trade_id=1,
-                 client_order_id=b"bid", resting_order_id=1, resting_account=0, resting_leaves_quantity=3,
-                 resting_price=100),
-        happened(EventKind.AMENDED, sequence=3, order_id=1, account=0, side=SELL, price=102, quantity=9,
-                 leaves_quantity=7, client_order_id=b"offer", flags=2, resting_leaves_quantity=3, resting_price=100),
-        happened(EventKind.ACCEPTED, sequence=4, order_id=4, account=2, side=BUY, price=99, quantity=4,
-                 leaves_quantity=4, client_order_id=b"twenty-characters-xx"),
-        happened(EventKind.CANCELED, sequence=4, order_id=4, account=2, side=BUY, price=99, quantity=4,
-                 reason=Reason.IOC_REMAINDER, client_order_id=b"twenty-characters-xx"),
-        happened(EventKind.CANCELED, sequence=5, order_id=1, account=0, side=SELL, price=102, quantity=7,
-                 client_order_id=b"offer"),
-        happened(EventKind.REJECTED, sequence=6, order_id=1, account=3, side=BUY, price=103, quantity=8, flags=1,
-                 reason=Reason.UNKNOWN_ORDER, resting_leaves_quantity=1, client_order_id=b"late"),
-        happened(EventKind.REJECTED, sequence=7, account=3, side=BUY, price=120, quantity=8, flags=64,
-                 reason=Reason.PRICE_ABOVE_BAND, resting_leaves_quantity=120, resting_price=110,
-                 client_order_id=b"high"),
-        happened(EventKind.ACCEPTED, sequence=8, order_id=8, account=2, side=BUY, price=98, quantity=4,
-                 leaves_quantity=4, client_order_id=b"day"),
-        happened(EventKind.CANCELED, sequence=9, order_id=8, account=2, side=BUY, price=98, quantity=4,
-                 reason=Reason.MASS_CANCEL, client_order_id=b"day"),
+        happened(
+            EventKind.ACCEPTED,
+            sequence=1,
+            order_id=1,
+            account=0,
+            side=SELL,
+            price=100,
+            quantity=5,
+            leaves_quantity=5,
+            client_order_id=b"offer",
+        ),
+        happened(
+            EventKind.ACCEPTED,
+            sequence=2,
+            order_id=2,
+            account=1,
+            side=BUY,
+            price=101,
+            quantity=2,
+            leaves_quantity=2,
+            client_order_id=b"bid",
+            flags=8 + 64,
+        ),
+        happened(
+            EventKind.TRADED,
+            sequence=2,
+            order_id=2,
+            account=1,
+            side=BUY,
+            price=100,
+            quantity=2,
+            trade_id=1,
+            client_order_id=b"bid",
+            resting_order_id=1,
+            resting_account=0,
+            resting_leaves_quantity=3,
+            resting_price=100,
+        ),
+        happened(
+            EventKind.AMENDED,
+            sequence=3,
+            order_id=1,
+            account=0,
+            side=SELL,
+            price=102,
+            quantity=9,
+            leaves_quantity=7,
+            client_order_id=b"offer",
+            flags=2,
+            resting_leaves_quantity=3,
+            resting_price=100,
+        ),
+        happened(
+            EventKind.ACCEPTED,
+            sequence=4,
+            order_id=4,
+            account=2,
+            side=BUY,
+            price=99,
+            quantity=4,
+            leaves_quantity=4,
+            client_order_id=b"twenty-characters-xx",
+        ),
+        happened(
+            EventKind.CANCELED,
+            sequence=4,
+            order_id=4,
+            account=2,
+            side=BUY,
+            price=99,
+            quantity=4,
+            reason=Reason.IOC_REMAINDER,
+            client_order_id=b"twenty-characters-xx",
+        ),
+        happened(
+            EventKind.CANCELED,
+            sequence=5,
+            order_id=1,
+            account=0,
+            side=SELL,
+            price=102,
+            quantity=7,
+            client_order_id=b"offer",
+        ),
+        happened(
+            EventKind.REJECTED,
+            sequence=6,
+            order_id=1,
+            account=3,
+            side=BUY,
+            price=103,
+            quantity=8,
+            flags=1,
+            reason=Reason.UNKNOWN_ORDER,
+            resting_leaves_quantity=1,
+            client_order_id=b"late",
+        ),
+        happened(
+            EventKind.REJECTED,
+            sequence=7,
+            account=3,
+            side=BUY,
+            price=120,
+            quantity=8,
+            flags=64,
+            reason=Reason.PRICE_ABOVE_BAND,
+            resting_leaves_quantity=120,
+            resting_price=110,
+            client_order_id=b"high",
+        ),
+        happened(
+            EventKind.ACCEPTED,
+            sequence=8,
+            order_id=8,
+            account=2,
+            side=BUY,
+            price=98,
+            quantity=4,
+            leaves_quantity=4,
+            client_order_id=b"day",
+        ),
+        happened(
+            EventKind.CANCELED,
+            sequence=9,
+            order_id=8,
+            account=2,
+            side=BUY,
+            price=98,
+            quantity=4,
+            reason=Reason.MASS_CANCEL,
+            client_order_id=b"day",
+        ),
         happened(EventKind.MASS_CANCELED, sequence=9, account=2, side=BUY, quantity=1),
         happened(EventKind.PHASE, sequence=10, quantity=Phase.CONTINUOUS),
     ]

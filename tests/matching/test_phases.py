@@ -2,10 +2,11 @@
 
 Every test runs over the reference and over the engine (conftest.py). Events are told in short (tests/venue.py).
 """
+
 import numpy as np
 import pytest
 
-from exchange.phases import FOLLOWS, PERMITS
+from exchange.engine.phases import FOLLOWS, PERMITS
 from matching.codes import (
     ALL,
     CommandKind,
@@ -28,7 +29,9 @@ BUY, SELL = Side.BUY, Side.SELL
 GTC, IOC, FOK, OPENING = TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK, TimeInForce.OPENING
 MARKET = {"order_type": OrderType.MARKET}
 STOP = {"order_type": OrderType.STOP}
-CLOSED, CONTINUOUS, HALTED, CALL_AUCTION, AUCTION_MATCH, BREAK, LIMIT_LOCKED, CLOSING, SETTLEMENT, UNLISTED, EXPIRED = Phase
+CLOSED, CONTINUOUS, HALTED, CALL_AUCTION, AUCTION_MATCH, BREAK, LIMIT_LOCKED, CLOSING, SETTLEMENT, UNLISTED, EXPIRED = (
+    Phase
+)
 MILLISECOND = 1_000_000
 
 
@@ -44,11 +47,18 @@ def went(phase, reason="NONE", instrument=0):
     return "phase", instrument, phase, reason
 
 
-WAYS = {                                       # to each phase, from continuous trading; 1 is a bid at 91
-    CONTINUOUS: (), CLOSED: (phase(CLOSED),), HALTED: (phase(HALTED),), CALL_AUCTION: (phase(CALL_AUCTION),),
-    AUCTION_MATCH: (phase(CALL_AUCTION), phase(AUCTION_MATCH)), BREAK: (phase(BREAK),),
-    LIMIT_LOCKED: (enter(3, BUY, 110, 1), phase(LIMIT_LOCKED)), CLOSING: (phase(CLOSING),),
-    SETTLEMENT: (phase(CLOSING), phase(SETTLEMENT)), EXPIRED: (operator(CommandKind.EXPIRE),)}
+WAYS = {  # to each phase, from continuous trading; 1 is a bid at 91
+    CONTINUOUS: (),
+    CLOSED: (phase(CLOSED),),
+    HALTED: (phase(HALTED),),
+    CALL_AUCTION: (phase(CALL_AUCTION),),
+    AUCTION_MATCH: (phase(CALL_AUCTION), phase(AUCTION_MATCH)),
+    BREAK: (phase(BREAK),),
+    LIMIT_LOCKED: (enter(3, BUY, 110, 1), phase(LIMIT_LOCKED)),
+    CLOSING: (phase(CLOSING),),
+    SETTLEMENT: (phase(CLOSING), phase(SETTLEMENT)),
+    EXPIRED: (operator(CommandKind.EXPIRE),),
+}
 
 
 def in_phase(venue, wanted, instruments=None):
@@ -60,12 +70,16 @@ def in_phase(venue, wanted, instruments=None):
 
 # 8.1, 8.2
 
+
 @pytest.mark.parametrize("now", list(WAYS))
 def test_8_1_what_each_phase_refuses(venue, now):
     refuses_entry, refuses_cancel = PERMITS[now]
     book = in_phase(venue, now)
-    for command, reason in ((enter(0, BUY, 91, 1), refuses_entry), (amend(0, 1, 91, 4), refuses_entry),
-                            (cancel(0, 1), refuses_cancel)):
+    for command, reason in (
+        (enter(0, BUY, 91, 1), refuses_entry),
+        (amend(0, 1, 91, 4), refuses_entry),
+        (cancel(0, 1), refuses_cancel),
+    ):
         told = book.do(command)
         if reason == Reason.NONE:
             assert told[0][0] in ("accepted", "amended", "canceled")
@@ -82,9 +96,13 @@ def test_8_1_an_unlisted_instrument_takes_nothing_until_it_is_listed_with_a_refe
     assert book.do(operator(CommandKind.LIST, price=102)) == [("rejected", "PHASE_TRANSITION", CLOSED, CLOSED)]
     assert book.do(enter(0, BUY, 100, 1)) == [("rejected", "INSTRUMENT_CLOSED", CLOSED, 0)]
     book.do(phase(CONTINUOUS))
-    assert book.do(enter(0, BUY, 96, 1), enter(0, BUY, 108, 1), enter(0, BUY, 102, 1) | STOP | {"trigger_price": 102}) == [
-        ("rejected", "PRICE_BELOW_BAND", 96, 97), ("rejected", "PRICE_ABOVE_BAND", 108, 107),
-        ("rejected", "TRIGGER_REACHED", 102, 102)]
+    assert book.do(
+        enter(0, BUY, 96, 1), enter(0, BUY, 108, 1), enter(0, BUY, 102, 1) | STOP | {"trigger_price": 102}
+    ) == [
+        ("rejected", "PRICE_BELOW_BAND", 96, 97),
+        ("rejected", "PRICE_ABOVE_BAND", 108, 107),
+        ("rejected", "TRIGGER_REACHED", 102, 102),
+    ]
 
 
 @pytest.mark.parametrize("after", list(Phase))
@@ -104,9 +122,18 @@ def test_8_2_for_all_instruments_those_that_can_take_the_phase_do(venue):
     book = venue([instrument(name) for name in ("A1", "B1", "C1")])
     book.do(phase(CLOSING, instrument=1), phase(HALTED, instrument=2))
     assert book.do(phase(CALL_AUCTION, instrument=ALL)) == [
-        went(CALL_AUCTION), went(CALL_AUCTION, instrument=2), went(CALL_AUCTION, instrument=ALL)]
-    assert book.do(phase(SETTLEMENT, instrument=ALL)) == [went(SETTLEMENT, instrument=1), went(SETTLEMENT, instrument=ALL)]
-    assert book.do(phase(SETTLEMENT, instrument=ALL)) == [went(SETTLEMENT, instrument=1), went(SETTLEMENT, instrument=ALL)]
+        went(CALL_AUCTION),
+        went(CALL_AUCTION, instrument=2),
+        went(CALL_AUCTION, instrument=ALL),
+    ]
+    assert book.do(phase(SETTLEMENT, instrument=ALL)) == [
+        went(SETTLEMENT, instrument=1),
+        went(SETTLEMENT, instrument=ALL),
+    ]
+    assert book.do(phase(SETTLEMENT, instrument=ALL)) == [
+        went(SETTLEMENT, instrument=1),
+        went(SETTLEMENT, instrument=ALL),
+    ]
     assert book.do(phase(BREAK, instrument=ALL)) == [went(BREAK, instrument=ALL)]
     assert book.do(phase(LIMIT_LOCKED, instrument=ALL)) == [went(LIMIT_LOCKED, instrument=ALL)]
 
@@ -114,12 +141,19 @@ def test_8_2_for_all_instruments_those_that_can_take_the_phase_do(venue):
 # 5.3 Call auctions
 
 AUCTION_TAKES = [
-    (enter(1, BUY, 100, 1), None), (enter(1, BUY, 100, 1, time_in_force=GTC), None),
-    (enter(1, BUY, 100, 1, time_in_force=OPENING), None), (enter(1, BUY, 0, 1, trigger_price=105) | STOP, None),
-    (enter(1, BUY, 100, 5, display_quantity=2), None), (amend(0, 1, 92, 9), None), (cancel(0, 1), None),
-    (enter(1, BUY, 100, 1, time_in_force=IOC), "NOT_IN_AUCTION"), (enter(1, BUY, 100, 1, time_in_force=FOK), "NOT_IN_AUCTION"),
-    (enter(1, BUY, 100, 1) | MARKET, "NOT_IN_AUCTION"), (enter(1, BUY, 100, 1, time_in_force=OPENING) | MARKET, "NOT_IN_AUCTION"),
-    (enter(1, BUY, 100, 1, flags=Flag.POST_ONLY), "NOT_IN_AUCTION"), (amend(0, 1, 92, 9, flags=Flag.POST_ONLY), "NOT_IN_AUCTION"),
+    (enter(1, BUY, 100, 1), None),
+    (enter(1, BUY, 100, 1, time_in_force=GTC), None),
+    (enter(1, BUY, 100, 1, time_in_force=OPENING), None),
+    (enter(1, BUY, 0, 1, trigger_price=105) | STOP, None),
+    (enter(1, BUY, 100, 5, display_quantity=2), None),
+    (amend(0, 1, 92, 9), None),
+    (cancel(0, 1), None),
+    (enter(1, BUY, 100, 1, time_in_force=IOC), "NOT_IN_AUCTION"),
+    (enter(1, BUY, 100, 1, time_in_force=FOK), "NOT_IN_AUCTION"),
+    (enter(1, BUY, 100, 1) | MARKET, "NOT_IN_AUCTION"),
+    (enter(1, BUY, 100, 1, time_in_force=OPENING) | MARKET, "NOT_IN_AUCTION"),
+    (enter(1, BUY, 100, 1, flags=Flag.POST_ONLY), "NOT_IN_AUCTION"),
+    (amend(0, 1, 92, 9, flags=Flag.POST_ONLY), "NOT_IN_AUCTION"),
 ]
 
 
@@ -140,7 +174,7 @@ def test_8_3_in_a_call_auction_nothing_matches(venue):
 # 8.4, 8.5 The price
 
 A, B, C, D = range(4)
-BOOKS = [                                      # bids, asks as (price, lots); steps; reference; price, lots, surplus
+BOOKS = [  # bids, asks as (price, lots); steps; reference; price, lots, surplus
     ("nothing", [], [], 0, 100, (0, 0, 0)),
     ("apart", [(99, 5)], [(100, 5)], 0, 100, (0, 0, 0)),
     ("one price", [(100, 5)], [(100, 3)], 0, 90, (100, 3, 2)),
@@ -151,16 +185,39 @@ BOOKS = [                                      # bids, asks as (price, lots); st
     ("two as near: the lower", [(104, 2), (100, 2)], [(98, 2), (102, 2)], AUCTION_REFERENCE, 101, (101, 2, 0)),
     ("most lots, not the nearest", [(105, 1), (100, 9)], [(100, 9), (95, 1)], AUCTION_REFERENCE, 105, (100, 10, 0)),
     ("least imbalance", [(104, 5), (100, 3)], [(98, 5)], AUCTION_IMBALANCE, 98, (101, 5, 0)),
-    ("imbalance before reference", [(104, 5), (100, 3)], [(98, 5)], AUCTION_IMBALANCE | AUCTION_REFERENCE, 99, (101, 5, 0)),
+    (
+        "imbalance before reference",
+        [(104, 5), (100, 3)],
+        [(98, 5)],
+        AUCTION_IMBALANCE | AUCTION_REFERENCE,
+        99,
+        (101, 5, 0),
+    ),
     ("bids left: no bid above the price", [(104, 8)], [(98, 5)], AUCTION_REFERENCE, 90, (104, 5, 3)),
     ("offers left: no offer below the price", [(104, 5)], [(98, 8)], AUCTION_REFERENCE, 110, (98, 5, -3)),
-    ("neither a bid above nor an offer below", [(104, 5), (100, 3)], [(98, 5), (102, 3)], AUCTION_REFERENCE, 110, (102, 5, -3)),
-    ("both left at neighbours: the fewer", [(104, 5), (100, 3)], [(98, 5), (101, 2)], AUCTION_IMBALANCE, 90, (101, 5, -2)),
+    (
+        "neither a bid above nor an offer below",
+        [(104, 5), (100, 3)],
+        [(98, 5), (102, 3)],
+        AUCTION_REFERENCE,
+        110,
+        (102, 5, -3),
+    ),
+    (
+        "both left at neighbours: the fewer",
+        [(104, 5), (100, 3)],
+        [(98, 5), (101, 2)],
+        AUCTION_IMBALANCE,
+        90,
+        (101, 5, -2),
+    ),
     ("ends of the band", [(110, 5)], [(90, 5)], AUCTION_REFERENCE, 110, (110, 5, 0)),
 ]
 
 
-@pytest.mark.parametrize("bids, asks, steps, reference, told", [case[1:] for case in BOOKS], ids=[case[0] for case in BOOKS])
+@pytest.mark.parametrize(
+    "bids, asks, steps, reference, told", [case[1:] for case in BOOKS], ids=[case[0] for case in BOOKS]
+)
 def test_8_4_and_8_5_the_auction_price(venue, bids, asks, steps, reference, told):
     book = venue([instrument(auction=steps, reference_price=reference)])
     book.do(phase(CALL_AUCTION), *(enter(A, BUY, *bid) for bid in bids), *(enter(B, SELL, *ask) for ask in asks))
@@ -179,20 +236,40 @@ def test_8_5_the_previous_settlement_is_the_reference_once_there_was_one(venue):
 
 # 8.6 The trades
 
+
 def test_8_6_buys_best_price_first_oldest_first_each_with_the_sells_likewise(venue):
     book = venue([instrument(auction=0)])
-    book.do(phase(CALL_AUCTION), enter(A, BUY, 101, 3), enter(A, BUY, 102, 4), enter(B, SELL, 99, 2), enter(B, SELL, 98, 3),
-            enter(B, BUY, 101, 5), enter(C, SELL, 99, 4), enter(C, SELL, 103, 1), enter(C, BUY, 97, 1))
+    book.do(
+        phase(CALL_AUCTION),
+        enter(A, BUY, 101, 3),
+        enter(A, BUY, 102, 4),
+        enter(B, SELL, 99, 2),
+        enter(B, SELL, 98, 3),
+        enter(B, BUY, 101, 5),
+        enter(C, SELL, 99, 4),
+        enter(C, SELL, 103, 1),
+        enter(C, BUY, 97, 1),
+    )
     assert book.do(phase(CONTINUOUS)) == [
-        ("uncrossed", 3, 4), ("traded", 3, 5, 101, 3), ("traded", 3, 4, 101, 1),
-        ("uncrossed", 2, 3), ("traded", 2, 4, 101, 1), ("traded", 2, 7, 101, 2),
-        ("uncrossed", 6, 5), ("traded", 6, 7, 101, 2), ("auction", 101, 9, 3), went(CONTINUOUS)]
+        ("uncrossed", 3, 4),
+        ("traded", 3, 5, 101, 3),
+        ("traded", 3, 4, 101, 1),
+        ("uncrossed", 2, 3),
+        ("traded", 2, 4, 101, 1),
+        ("traded", 2, 7, 101, 2),
+        ("uncrossed", 6, 5),
+        ("traded", 6, 7, 101, 2),
+        ("auction", 101, 9, 3),
+        went(CONTINUOUS),
+    ]
     assert book.orders() == [(6, 101, 3), (9, 97, 1), (8, 103, 1)]
 
 
 def test_8_6_what_an_auction_leaves_of_a_buy_keeps_its_place(venue):
     book = venue()
-    book.do(phase(CALL_AUCTION), enter(A, BUY, 100, 5), enter(B, BUY, 100, 5), enter(C, SELL, 100, 2), phase(AUCTION_MATCH))
+    book.do(
+        phase(CALL_AUCTION), enter(A, BUY, 100, 5), enter(B, BUY, 100, 5), enter(C, SELL, 100, 2), phase(AUCTION_MATCH)
+    )
     assert book.orders() == [(2, 100, 3), (3, 100, 5)]
 
 
@@ -204,17 +281,31 @@ def test_8_6_self_match_prevention_does_not_apply(venue):
 
 def test_8_6_an_iceberg_takes_part_whole_in_its_place(venue):
     book = venue()
-    book.do(phase(CALL_AUCTION), enter(A, BUY, 100, 9, display_quantity=2), enter(A, BUY, 100, 1),
-            enter(B, SELL, 100, 9, display_quantity=4), enter(B, SELL, 100, 1))
+    book.do(
+        phase(CALL_AUCTION),
+        enter(A, BUY, 100, 9, display_quantity=2),
+        enter(A, BUY, 100, 1),
+        enter(B, SELL, 100, 9, display_quantity=4),
+        enter(B, SELL, 100, 1),
+    )
     assert book.do(phase(CONTINUOUS)) == [
-        ("displayed", 2, 9, 2), ("uncrossed", 2, 9), ("displayed", 4, 9, 4), ("traded", 2, 4, 100, 9),
-        ("uncrossed", 3, 1), ("traded", 3, 5, 100, 1), ("auction", 100, 10, 0), went(CONTINUOUS)]
+        ("displayed", 2, 9, 2),
+        ("uncrossed", 2, 9),
+        ("displayed", 4, 9, 4),
+        ("traded", 2, 4, 100, 9),
+        ("uncrossed", 3, 1),
+        ("traded", 3, 5, 100, 1),
+        ("auction", 100, 10, 0),
+        went(CONTINUOUS),
+    ]
 
 
 @pytest.mark.parametrize("bid, ask, last", [(9, 5, ("displayed", 2, 2, 4)), (5, 9, ("displayed", 3, 4, 4))])
 def test_8_6_what_is_left_of_an_iceberg_shows_its_display_quantity_again(venue, bid, ask, last):
     book = venue([instrument(auction=0)])
-    book.do(phase(CALL_AUCTION), enter(A, BUY, 100, bid, display_quantity=2), enter(B, SELL, 100, ask, display_quantity=4))
+    book.do(
+        phase(CALL_AUCTION), enter(A, BUY, 100, bid, display_quantity=2), enter(B, SELL, 100, ask, display_quantity=4)
+    )
     assert book.do(phase(CONTINUOUS))[-3] == last
     assert [order[2] for order in book.orders()] == [4]
 
@@ -222,17 +313,34 @@ def test_8_6_what_is_left_of_an_iceberg_shows_its_display_quantity_again(venue, 
 def test_8_6_linked_orders_go_as_their_partners_trade_and_count_once(venue):
     """The second offer of A would be supply if it counted: then 103 would trade no more lots than 100 does."""
     book = venue([instrument(auction=0)])
-    book.do(phase(CALL_AUCTION), enter(A, SELL, 100, 5), enter(A, SELL, 101, 5, order_id=2), enter(B, SELL, 103, 5),
-            enter(C, BUY, 105, 10), enter(C, BUY, 91, 7, order_id=5, time_in_force=GTC))
+    book.do(
+        phase(CALL_AUCTION),
+        enter(A, SELL, 100, 5),
+        enter(A, SELL, 101, 5, order_id=2),
+        enter(B, SELL, 103, 5),
+        enter(C, BUY, 105, 10),
+        enter(C, BUY, 91, 7, order_id=5, time_in_force=GTC),
+    )
     assert book.do(phase(CONTINUOUS)) == [
-        ("uncrossed", 5, 10), ("traded", 5, 2, 103, 5), ("canceled", 3, "LINKED", 5), ("traded", 5, 4, 103, 5),
-        ("canceled", 6, "LINKED", 7), ("auction", 103, 10, 0), went(CONTINUOUS)]
+        ("uncrossed", 5, 10),
+        ("traded", 5, 2, 103, 5),
+        ("canceled", 3, "LINKED", 5),
+        ("traded", 5, 4, 103, 5),
+        ("canceled", 6, "LINKED", 7),
+        ("auction", 103, 10, 0),
+        went(CONTINUOUS),
+    ]
 
 
 def test_8_6_what_the_auction_price_reaches_is_triggered_behind_the_phase(venue):
     book = venue()
-    book.do(enter(A, BUY, 0, 2, trigger_price=103) | STOP, phase(CALL_AUCTION), enter(B, BUY, 104, 5), enter(C, SELL, 104, 5),
-            enter(C, SELL, 106, 1))
+    book.do(
+        enter(A, BUY, 0, 2, trigger_price=103) | STOP,
+        phase(CALL_AUCTION),
+        enter(B, BUY, 104, 5),
+        enter(C, SELL, 104, 5),
+        enter(C, SELL, 106, 1),
+    )
     assert book.do(phase(AUCTION_MATCH))[-1] == went(AUCTION_MATCH)
     assert book.do(phase(CONTINUOUS)) == [went(CONTINUOUS), ("triggered", 1, 110, 2), ("traded", 1, 5, 106, 1)]
 
@@ -243,23 +351,51 @@ def test_8_3_a_crossed_book_that_comes_to_continuous_trading_in_another_way_is_u
     book.do(phase(CALL_AUCTION), enter(A, BUY, 101, 5), enter(B, SELL, 99, 5), *map(phase, between))
     assert len(book.orders()) == 2
     assert book.do(phase(CONTINUOUS)) == [
-        ("uncrossed", 2, 5), ("traded", 2, 3, 100, 5), ("auction", 100, 5, 0), went(CONTINUOUS)]
+        ("uncrossed", 2, 5),
+        ("traded", 2, 3, 100, 5),
+        ("auction", 100, 5, 0),
+        went(CONTINUOUS),
+    ]
     assert book.do(phase(HALTED), phase(CONTINUOUS)) == [went(HALTED), went(CONTINUOUS)]
 
 
 def test_8_6_every_field_of_the_events_of_an_auction(venue):
     book = venue([instrument("A1"), instrument("B1", auction=0)])
     at = {"instrument": 1}
-    book.do(phase(CALL_AUCTION, instrument=1), enter(A, BUY, 101, 5, client_order_id=b"bid", flags=Flag.LABEL, **at),
-            enter(B, SELL, 99, 3, client_order_id=b"offer", **at))
+    book.do(
+        phase(CALL_AUCTION, instrument=1),
+        enter(A, BUY, 101, 5, client_order_id=b"bid", flags=Flag.LABEL, **at),
+        enter(B, SELL, 99, 3, client_order_id=b"offer", **at),
+    )
     events = book.events(phase(AUCTION_MATCH, instrument=1) | {"client_order_id": b"match", "side": 2, "account": 3})
     expected = [
-        {"kind": EventKind.UNCROSSED, "order_id": 2, "price": 101, "quantity": 5, "leaves_quantity": 5, "account": A, "side": BUY,
-         "client_order_id": b"bid"},
-        {"kind": EventKind.TRADED, "order_id": 2, "price": 101, "quantity": 3, "leaves_quantity": 2, "account": A, "side": BUY,
-         "client_order_id": b"bid", "trade_id": 1, "resting_order_id": 3, "resting_account": B, "resting_price": 99},
+        {
+            "kind": EventKind.UNCROSSED,
+            "order_id": 2,
+            "price": 101,
+            "quantity": 5,
+            "leaves_quantity": 5,
+            "account": A,
+            "side": BUY,
+            "client_order_id": b"bid",
+        },
+        {
+            "kind": EventKind.TRADED,
+            "order_id": 2,
+            "price": 101,
+            "quantity": 3,
+            "leaves_quantity": 2,
+            "account": A,
+            "side": BUY,
+            "client_order_id": b"bid",
+            "trade_id": 1,
+            "resting_order_id": 3,
+            "resting_account": B,
+            "resting_price": 99,
+        },
         {"kind": EventKind.AUCTION, "price": 101, "quantity": 3, "resting_leaves_quantity": 2},
-        {"kind": EventKind.PHASE, "quantity": AUCTION_MATCH}]
+        {"kind": EventKind.PHASE, "quantity": AUCTION_MATCH},
+    ]
     rows = np.zeros(len(expected), events.dtype)
     for number, event in enumerate(expected):
         for name, value in {"sequence": 4, "time": 4_000_000_000, "event_id": 4 + number, **at, **event}.items():
@@ -269,17 +405,28 @@ def test_8_6_every_field_of_the_events_of_an_auction(venue):
 
 # 9.1 Daily limits
 
+
 def test_9_1_the_settlement_price_makes_the_next_days_band_and_orders_outside_go(venue):
     """4 % of 105 are 4.2 ticks, so 101 to 109; 110 at the ladder's end is outside."""
     book = venue([instrument(daily_limit=400)])
     assert book.do(enter(A, BUY, 95, 1), enter(A, SELL, 105, 1)) == [
-        ("rejected", "PRICE_BELOW_BAND", 95, 96), ("rejected", "PRICE_ABOVE_BAND", 105, 104)]
-    book.do(enter(A, BUY, 97, 1), enter(A, BUY, 101, 1), enter(A, SELL, 104, 1, display_quantity=0),
-            enter(B, SELL, 0, 1, trigger_price=97) | STOP, enter(B, BUY, 0, 1, trigger_price=102) | STOP,
-            enter(B, BUY, 97, 1, trigger_price=103) | {"order_type": OrderType.STOP_LIMIT})
+        ("rejected", "PRICE_BELOW_BAND", 95, 96),
+        ("rejected", "PRICE_ABOVE_BAND", 105, 104),
+    ]
+    book.do(
+        enter(A, BUY, 97, 1),
+        enter(A, BUY, 101, 1),
+        enter(A, SELL, 104, 1, display_quantity=0),
+        enter(B, SELL, 0, 1, trigger_price=97) | STOP,
+        enter(B, BUY, 0, 1, trigger_price=102) | STOP,
+        enter(B, BUY, 97, 1, trigger_price=103) | {"order_type": OrderType.STOP_LIMIT},
+    )
     assert book.do(settle(104)) == [
-        ("canceled", 3, "OUTSIDE_DAILY_LIMITS", 1), ("canceled", 8, "OUTSIDE_DAILY_LIMITS", 1),
-        ("canceled", 6, "OUTSIDE_DAILY_LIMITS", 1), ("settled", 0, 104, 0, 100, 108)]
+        ("canceled", 3, "OUTSIDE_DAILY_LIMITS", 1),
+        ("canceled", 8, "OUTSIDE_DAILY_LIMITS", 1),
+        ("canceled", 6, "OUTSIDE_DAILY_LIMITS", 1),
+        ("settled", 0, 104, 0, 100, 108),
+    ]
     assert book.orders() == [(4, 101, 1), (5, 104, 1)]
 
 
@@ -289,9 +436,18 @@ def test_11_2_a_settlement_price_outside_the_band_of_its_day_is_refused(venue, s
     assert book.do(settle(settlement)) == [("rejected", reason, settlement, bound)]
 
 
-@pytest.mark.parametrize("settlement, limit, band", [
-    (100, 400, (96, 104)), (104, 400, (100, 108)), (96, 490, (92, 100)), (100, 1, (99, 101)), (100, 0, (90, 110)),
-    (100, 10_000, (90, 110)), (109, 900, (100, 110))])
+@pytest.mark.parametrize(
+    "settlement, limit, band",
+    [
+        (100, 400, (96, 104)),
+        (104, 400, (100, 108)),
+        (96, 490, (92, 100)),
+        (100, 1, (99, 101)),
+        (100, 0, (90, 110)),
+        (100, 10_000, (90, 110)),
+        (109, 900, (100, 110)),
+    ],
+)
 def test_9_1_the_limit_is_rounded_towards_zero_at_least_a_tick_within_the_ladder(venue, settlement, limit, band):
     book = venue([instrument(daily_limit=limit)])
     assert book.do(settle(settlement)) == [("settled", 0, settlement, 0, *band)]
@@ -300,12 +456,14 @@ def test_9_1_the_limit_is_rounded_towards_zero_at_least_a_tick_within_the_ladder
 def test_9_1_a_market_order_gets_the_edge_of_the_days_band(venue):
     book = venue([instrument(daily_limit=400)])
     assert book.do(enter(A, BUY, 0, 1) | MARKET, enter(B, BUY, 0, 1, trigger_price=105) | STOP) == [
-        ("accepted", 1, 104, 1), ("rejected", "TRIGGER_ABOVE_BAND", 105, 104)]
+        ("accepted", 1, 104, 1),
+        ("rejected", "TRIGGER_ABOVE_BAND", 105, 104),
+    ]
 
 
 # 9.3 Circuit breaker
 
-FAST = {"velocity": 3, "velocity_window": 2000}             # slices of a second; rows come a second apart, or as told
+FAST = {"velocity": 3, "velocity_window": 2000}  # slices of a second; rows come a second apart, or as told
 
 
 def at(command, milliseconds):
@@ -323,11 +481,16 @@ def test_9_3_an_order_that_would_go_on_rests_and_trading_goes_over_into_a_call_a
     offers(book, 100 + sign * 2, 100 + sign * 3, 100 + sign * 4)
     limit = 100 + sign * 5
     assert book.do(at(enter(A, side, limit, 5), 0)) == [
-        ("accepted", 4, limit, 5), ("traded", 4, 1, 100 + sign * 2, 1), ("traded", 4, 2, 100 + sign * 3, 1),
-        went(CALL_AUCTION, "VELOCITY")]
+        ("accepted", 4, limit, 5),
+        ("traded", 4, 1, 100 + sign * 2, 1),
+        ("traded", 4, 2, 100 + sign * 3, 1),
+        went(CALL_AUCTION, "VELOCITY"),
+    ]
     assert sorted(book.orders()) == [(3, 100 + sign * 4, 1), (4, limit, 3)]
-    assert book.do(at(phase(CONTINUOUS), 0))[:2] == [("uncrossed", *((4, 3) if sign == 1 else (3, 1))), (
-        "traded", *((4, 3) if sign == 1 else (3, 4)), limit, 1)]
+    assert book.do(at(phase(CONTINUOUS), 0))[:2] == [
+        ("uncrossed", *((4, 3) if sign == 1 else (3, 1))),
+        ("traded", *((4, 3) if sign == 1 else (3, 4)), limit, 1),
+    ]
 
 
 def test_9_3_an_order_that_ends_where_the_range_ends_changes_nothing(venue):
@@ -337,16 +500,25 @@ def test_9_3_an_order_that_ends_where_the_range_ends_changes_nothing(venue):
     assert book.do(at(enter(A, SELL, 103, 3), 0))[-1] == ("traded", 5, 4, 103, 3)
 
 
-@pytest.mark.parametrize("fields, told", [
-    ({"time_in_force": IOC}, [("traded", 4, 1, 102, 1), ("traded", 4, 2, 103, 1), ("canceled", 4, "VELOCITY", 3)]),
-    ({**MARKET}, [("traded", 4, 1, 102, 1), ("traded", 4, 2, 103, 1), ("canceled", 4, "VELOCITY", 3)]),
-    ({"time_in_force": IOC, "minimum_quantity": 3}, [("canceled", 4, "MINIMUM_NOT_AVAILABLE", 5)]),
-    ({"time_in_force": FOK}, [("canceled", 4, "FOK_NOT_FILLED", 5)]),
-    ({"time_in_force": FOK, "quantity": 3}, [("canceled", 4, "FOK_NOT_FILLED", 3)]),
-    ({"time_in_force": FOK, "quantity": 2}, [("traded", 4, 1, 102, 1), ("traded", 4, 2, 103, 1)])])
+@pytest.mark.parametrize(
+    "fields, told",
+    [
+        ({"time_in_force": IOC}, [("traded", 4, 1, 102, 1), ("traded", 4, 2, 103, 1), ("canceled", 4, "VELOCITY", 3)]),
+        ({**MARKET}, [("traded", 4, 1, 102, 1), ("traded", 4, 2, 103, 1), ("canceled", 4, "VELOCITY", 3)]),
+        ({"time_in_force": IOC, "minimum_quantity": 3}, [("canceled", 4, "MINIMUM_NOT_AVAILABLE", 5)]),
+        ({"time_in_force": FOK}, [("canceled", 4, "FOK_NOT_FILLED", 5)]),
+        ({"time_in_force": FOK, "quantity": 3}, [("canceled", 4, "FOK_NOT_FILLED", 3)]),
+        ({"time_in_force": FOK, "quantity": 2}, [("traded", 4, 1, 102, 1), ("traded", 4, 2, 103, 1)]),
+    ],
+)
 def test_9_3_orders_that_may_not_rest_are_canceled_and_the_market_stays_open(venue, fields, told):
     book = venue([instrument(**FAST)])
-    offers(book, 102, 103, 104, )
+    offers(
+        book,
+        102,
+        103,
+        104,
+    )
     assert book.do(at(enter(A, BUY, 110, 5) | fields, 0))[1:] == told
     assert book.do(at(enter(A, BUY, 91, 1), 0)) == [("accepted", 5, 91, 1)]
 
@@ -366,7 +538,9 @@ def test_9_3_without_trades_in_them_the_last_price_counts(venue):
     offers(book, 102, 105, 106)
     book.do(at(enter(A, BUY, 102, 1), 500))
     assert book.do(at(enter(A, BUY, 106, 2, time_in_force=IOC), 9000))[1:] == [
-        ("traded", 5, 2, 105, 1), ("canceled", 5, "VELOCITY", 1)]
+        ("traded", 5, 2, 105, 1),
+        ("canceled", 5, "VELOCITY", 1),
+    ]
 
 
 def test_9_3_the_order_s_own_trades_count(venue):
@@ -374,7 +548,10 @@ def test_9_3_the_order_s_own_trades_count(venue):
     book = venue([instrument(**FAST)])
     book.do(at(enter(D, SELL, 95, 1), 0), at(enter(D, SELL, 98, 1), 0), at(enter(D, SELL, 99, 1), 0))
     assert book.do(at(enter(A, BUY, 105, 3, time_in_force=IOC), 0))[1:] == [
-        ("traded", 4, 1, 95, 1), ("traded", 4, 2, 98, 1), ("canceled", 4, "VELOCITY", 1)]
+        ("traded", 4, 1, 95, 1),
+        ("traded", 4, 2, 98, 1),
+        ("canceled", 4, "VELOCITY", 1),
+    ]
     book.do(at(enter(D, SELL, 95, 1), 2500))
     assert book.do(at(enter(A, BUY, 105, 2, time_in_force=FOK), 2500))[1:] == [("canceled", 6, "FOK_NOT_FILLED", 2)]
 
@@ -385,12 +562,14 @@ def test_9_3_a_phase_to_continuous_forgets_the_slices(venue):
     book.do(at(enter(A, BUY, 102, 1), 0), at(enter(B, BUY, 101, 1), 0), at(enter(B, SELL, 101, 1), 0))
     book.do(at(enter(A, BUY, 102, 1), 0), at(enter(B, SELL, 102, 1), 0))
     assert book.do(at(enter(A, BUY, 105, 1, time_in_force=IOC), 0))[-1] == ("canceled", 9, "VELOCITY", 1)
-    assert book.do(at(phase(HALTED), 0), at(phase(CONTINUOUS), 0), at(enter(A, BUY, 105, 1, time_in_force=IOC), 0))[-1] == (
-        "traded", 12, 2, 105, 1)
+    assert book.do(at(phase(HALTED), 0), at(phase(CONTINUOUS), 0), at(enter(A, BUY, 105, 1, time_in_force=IOC), 0))[
+        -1
+    ] == ("traded", 12, 2, 105, 1)
 
 
-@pytest.mark.parametrize("which, value, later", [
-    (Limit.INSTRUMENT_VELOCITY, 3, 0), (Limit.INSTRUMENT_VELOCITY_WINDOW, 4000, 10_000)])
+@pytest.mark.parametrize(
+    "which, value, later", [(Limit.INSTRUMENT_VELOCITY, 3, 0), (Limit.INSTRUMENT_VELOCITY_WINDOW, 4000, 10_000)]
+)
 def test_9_3_a_limit_of_velocity_or_its_window_forgets_the_slices(venue, which, value, later):
     """Second 10 is slice 10; with the longer window second 20 is."""
     book = venue([instrument(**FAST)], risk=True)
@@ -420,13 +599,26 @@ def test_9_3_triggered_orders_are_held_up_too_and_then_no_more_are_triggered(ven
     book = venue([instrument(**FAST)])
     stop_limit = {"order_type": OrderType.STOP_LIMIT}
     offers(book, 102, 106)
-    book.do(at(enter(A, BUY, 0, 2, trigger_price=101) | STOP, 0), at(enter(A, BUY, 106, 2, trigger_price=102) | stop_limit, 0),
-            at(enter(A, BUY, 106, 2, trigger_price=102) | stop_limit, 0))
+    book.do(
+        at(enter(A, BUY, 0, 2, trigger_price=101) | STOP, 0),
+        at(enter(A, BUY, 106, 2, trigger_price=102) | stop_limit, 0),
+        at(enter(A, BUY, 106, 2, trigger_price=102) | stop_limit, 0),
+    )
     assert book.do(at(enter(B, BUY, 102, 1), 0)) == [
-        ("accepted", 6, 102, 1), ("traded", 6, 1, 102, 1), ("triggered", 3, 110, 2), ("canceled", 3, "VELOCITY", 2),
-        ("triggered", 4, 106, 2), went(CALL_AUCTION, "VELOCITY")]
+        ("accepted", 6, 102, 1),
+        ("traded", 6, 1, 102, 1),
+        ("triggered", 3, 110, 2),
+        ("canceled", 3, "VELOCITY", 2),
+        ("triggered", 4, 106, 2),
+        went(CALL_AUCTION, "VELOCITY"),
+    ]
     assert book.do(at(phase(CONTINUOUS), 0)) == [
-        ("uncrossed", 4, 2), ("traded", 4, 2, 106, 1), ("auction", 106, 1, 1), went(CONTINUOUS), ("triggered", 5, 106, 2)]
+        ("uncrossed", 4, 2),
+        ("traded", 4, 2, 106, 1),
+        ("auction", 106, 1, 1),
+        went(CONTINUOUS),
+        ("triggered", 5, 106, 2),
+    ]
 
 
 # 9.4 Limit-locked
@@ -452,9 +644,16 @@ def test_9_4_an_offer_keeps_a_market_from_being_locked(venue):
     assert book.do(phase(LIMIT_LOCKED)) == [("rejected", "NOT_LIMIT_LOCKED", CONTINUOUS, LIMIT_LOCKED)]
 
 
-@pytest.mark.parametrize("command", [
-    cancel(A, 1), amend(A, 1, 109, 5), enter(B, SELL, 110, 9), operator(CommandKind.MASS_CANCEL, account=ALL, instrument=ALL),
-    operator(CommandKind.END_DAY)])
+@pytest.mark.parametrize(
+    "command",
+    [
+        cancel(A, 1),
+        amend(A, 1, 109, 5),
+        enter(B, SELL, 110, 9),
+        operator(CommandKind.MASS_CANCEL, account=ALL, instrument=ALL),
+        operator(CommandKind.END_DAY),
+    ],
+)
 def test_9_4_as_soon_as_it_is_no_longer_so_trading_is_continuous_again(venue, command):
     book = venue([instrument("A1"), instrument("B1")])
     book.do(LOCKED[BUY], phase(LIMIT_LOCKED))
@@ -465,10 +664,15 @@ def test_9_4_a_settlement_that_moves_the_limit_away_ends_it_too(venue):
     book = venue([instrument(daily_limit=1000)])
     book.do(LOCKED[BUY], phase(LIMIT_LOCKED))
     assert book.do(settle(95)) == [
-        ("canceled", 1, "OUTSIDE_DAILY_LIMITS", 5), ("settled", 0, 95, 1, 90, 107), went(CONTINUOUS, "LIMIT_LOCK")]
+        ("canceled", 1, "OUTSIDE_DAILY_LIMITS", 5),
+        ("settled", 0, 95, 1, 90, 107),
+        went(CONTINUOUS, "LIMIT_LOCK"),
+    ]
 
 
-@pytest.mark.parametrize("command", [enter(B, SELL, 110, 4), enter(B, BUY, 110, 1), enter(B, SELL, 109, 2, time_in_force=IOC)])
+@pytest.mark.parametrize(
+    "command", [enter(B, SELL, 110, 4), enter(B, BUY, 110, 1), enter(B, SELL, 109, 2, time_in_force=IOC)]
+)
 def test_9_4_trading_goes_on_while_it_is_locked(venue, command):
     book = venue()
     book.do(LOCKED[BUY], phase(LIMIT_LOCKED))
@@ -480,7 +684,10 @@ def test_9_4_a_market_that_swings_to_the_other_limit_is_no_longer_locked(venue):
     book = venue()
     book.do(LOCKED[BUY], phase(LIMIT_LOCKED))
     assert book.do(enter(B, SELL, 90, 9)) == [
-        ("accepted", 3, 90, 9), ("traded", 3, 1, 110, 5), went(CONTINUOUS, "LIMIT_LOCK")]
+        ("accepted", 3, 90, 9),
+        ("traded", 3, 1, 110, 5),
+        went(CONTINUOUS, "LIMIT_LOCK"),
+    ]
     assert book.do(phase(LIMIT_LOCKED)) == [went(LIMIT_LOCKED)]
 
 
@@ -488,23 +695,40 @@ def test_9_4_stops_are_triggered_while_it_is_locked_and_the_phase_is_the_last_ev
     book = venue()
     book.do(enter(B, SELL, 0, 6, trigger_price=99) | STOP, LOCKED[BUY], enter(A, BUY, 98, 1), phase(LIMIT_LOCKED))
     assert book.do(enter(C, SELL, 98, 6)) == [
-        ("accepted", 5, 98, 6), ("traded", 5, 2, 110, 5), ("traded", 5, 3, 98, 1), ("triggered", 1, 90, 6),
-        went(CONTINUOUS, "LIMIT_LOCK")]
+        ("accepted", 5, 98, 6),
+        ("traded", 5, 2, 110, 5),
+        ("traded", 5, 3, 98, 1),
+        ("triggered", 1, 90, 6),
+        went(CONTINUOUS, "LIMIT_LOCK"),
+    ]
 
 
 def closed_locked(date, side, price):
     """A day that ends locked on a side, and settles at the limit there."""
-    return (operator(CommandKind.BEGIN_DAY, quantity=date), phase(CONTINUOUS), operator(CommandKind.MASS_CANCEL, account=ALL),
-            enter(A, side, 0, 1) | MARKET, phase(LIMIT_LOCKED), phase(CLOSING), phase(SETTLEMENT), settle(price), phase(CLOSED))
+    return (
+        operator(CommandKind.BEGIN_DAY, quantity=date),
+        phase(CONTINUOUS),
+        operator(CommandKind.MASS_CANCEL, account=ALL),
+        enter(A, side, 0, 1) | MARKET,
+        phase(LIMIT_LOCKED),
+        phase(CLOSING),
+        phase(SETTLEMENT),
+        settle(price),
+        phase(CLOSED),
+    )
 
 
 def days_locked(told):
     return [event[2:] for event in told if event[0] == "settled"]
 
 
-@pytest.mark.parametrize("side, prices, bands", [
-    (BUY, (1040, 1112, 1212), ((968, 1112), (1012, 1212), (1103, 1321))),
-    (SELL, (960, 893, 813), ((893, 1027), (813, 973), (740, 886)))])
+@pytest.mark.parametrize(
+    "side, prices, bands",
+    [
+        (BUY, (1040, 1112, 1212), ((968, 1112), (1012, 1212), (1103, 1321))),
+        (SELL, (960, 893, 813), ((893, 1027), (813, 973), (740, 886))),
+    ],
+)
 def test_9_4_days_locked_in_a_row_widen_the_limit(venue, side, prices, bands):
     """4 %, then 7 % behind the first and 9 % behind the second; a day that is not locked ends it."""
     book = venue([instrument(floor=0, ceiling=3000, reference_price=1000, daily_limit=400)])
@@ -538,19 +762,31 @@ def test_11_3_a_second_settlement_of_the_day_corrects_the_price_and_counts_no_da
 
 # 11.8
 
+
 def test_11_8_an_instrument_that_expires_loses_its_orders(venue):
     book = venue([instrument("A1"), instrument("B1")])
-    book.do(enter(A, BUY, 99, 1), enter(A, SELL, 101, 1), enter(B, BUY, 0, 1, trigger_price=105) | STOP,
-            enter(A, BUY, 99, 1, instrument=1), phase(CLOSED))
+    book.do(
+        enter(A, BUY, 99, 1),
+        enter(A, SELL, 101, 1),
+        enter(B, BUY, 0, 1, trigger_price=105) | STOP,
+        enter(A, BUY, 99, 1, instrument=1),
+        phase(CLOSED),
+    )
     assert book.do(operator(CommandKind.EXPIRE)) == [
-        ("canceled", 1, "INSTRUMENT_EXPIRY", 1), ("canceled", 2, "INSTRUMENT_EXPIRY", 1),
-        ("canceled", 3, "INSTRUMENT_EXPIRY", 1), ("expired", 0, 3)]
+        ("canceled", 1, "INSTRUMENT_EXPIRY", 1),
+        ("canceled", 2, "INSTRUMENT_EXPIRY", 1),
+        ("canceled", 3, "INSTRUMENT_EXPIRY", 1),
+        ("expired", 0, 3),
+    ]
     assert book.do(phase(CLOSED), enter(A, BUY, 99, 1), operator(CommandKind.EXPIRE)) == [
-        ("rejected", "PHASE_TRANSITION", EXPIRED, CLOSED), ("rejected", "INSTRUMENT_EXPIRED", EXPIRED, 0),
-        ("rejected", "PHASE_TRANSITION", EXPIRED, EXPIRED)]
+        ("rejected", "PHASE_TRANSITION", EXPIRED, CLOSED),
+        ("rejected", "INSTRUMENT_EXPIRED", EXPIRED, 0),
+        ("rejected", "PHASE_TRANSITION", EXPIRED, EXPIRED),
+    ]
 
 
 # 13.2
+
 
 @pytest.mark.parametrize("side, sides, canceled", [(BUY, BUY, 1), (SELL, 0, 1), (SELL, BUY, 0)])
 def test_13_2_an_offer_that_nobody_has_bid_for_goes_with_a_mass_cancel(venue, side, sides, canceled):

@@ -2,6 +2,7 @@
 
 Accounts A to D are alone; E and F are one group. Prices of the band are 90 to 110. Events are told in short.
 """
+
 import itertools
 
 import numpy as np
@@ -37,9 +38,12 @@ LISTING, ONE_SIDED, NEGOTIATED = Mechanism.LISTING, Mechanism.ONE_SIDED, Mechani
 CALL_AUCTION, AUCTION_MATCH, CONTINUOUS = Phase.CALL_AUCTION, Phase.AUCTION_MATCH, Phase.CONTINUOUS
 OPENING, GTC, IOC, FOK = TimeInForce.OPENING, TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK
 A, B, C, D, E, F = range(6)
-FIELDS = {EventKind.COUNTDOWN: ("order_id", "price", "quantity"), EventKind.PHASE: ("instrument", "quantity"),
-          EventKind.UNCROSSED: ("order_id", "price", "quantity"),
-          EventKind.AUCTION: ("price", "quantity", "resting_leaves_quantity")}
+FIELDS = {
+    EventKind.COUNTDOWN: ("order_id", "price", "quantity"),
+    EventKind.PHASE: ("instrument", "quantity"),
+    EventKind.UNCROSSED: ("order_id", "price", "quantity"),
+    EventKind.AUCTION: ("price", "quantity", "resting_leaves_quantity"),
+}
 
 
 def short(event) -> tuple:
@@ -53,7 +57,9 @@ class Hub:
     def __init__(self, mechanism, risk=False, accounts=None, **terms):
         phase = CALL_AUCTION if mechanism == ONE_SIDED else CONTINUOUS
         members = accounts or [account(f"{name}", group=1 if name in "EF" else None) for name in "ABCDEF"]
-        self.exchange = Exchange([instrument(mechanism=mechanism, phase=phase, **terms)], members, risk=risk, max_orders=100)
+        self.exchange = Exchange(
+            [instrument(mechanism=mechanism, phase=phase, **terms)], members, risk=risk, max_orders=100
+        )
 
     def events(self, *commands):
         events = self.exchange.apply(rows(*commands, start=self.exchange.sequence + 1))
@@ -64,8 +70,10 @@ class Hub:
         return [short(event) for event in self.events(*commands)]
 
     def orders(self):
-        return [(int(order["order_id"]), int(order["price"]), int(order["leaves_quantity"]))
-                for order in self.exchange.orders("SC2701")]
+        return [
+            (int(order["order_id"]), int(order["price"]), int(order["leaves_quantity"]))
+            for order in self.exchange.orders("SC2701")
+        ]
 
 
 def take(account, order_id, lots, **fields):
@@ -77,6 +85,7 @@ def phase(to):
 
 
 # 13.1 Listing
+
 
 def test_13_1_nothing_matches_by_itself_and_a_take_trades_a_part_or_all_at_the_price_of_the_offer():
     hub = Hub(LISTING)
@@ -96,8 +105,17 @@ def test_13_1_every_field_of_the_events_of_a_take():
     taker = {"order_id": 2, "account": B, "side": BUY, "client_order_id": b"take", "price": 101, "quantity": 4}
     expected = [
         {"kind": EventKind.ACCEPTED, "leaves_quantity": 4, "flags": Flag.LABEL | Flag.OPEN, **taker},
-        {"kind": EventKind.TRADED, "trade_id": 1, "resting_order_id": 1, "resting_account": A, "resting_leaves_quantity": 5,
-         "resting_price": 101, "flags": Flag.OPEN | Flag.CLOSE << RESTING_OFFSET, **taker}]
+        {
+            "kind": EventKind.TRADED,
+            "trade_id": 1,
+            "resting_order_id": 1,
+            "resting_account": A,
+            "resting_leaves_quantity": 5,
+            "resting_price": 101,
+            "flags": Flag.OPEN | Flag.CLOSE << RESTING_OFFSET,
+            **taker,
+        },
+    ]
     block = np.zeros(2, EVENT)
     for number, event in enumerate(expected):
         for name, value in {"event_id": number + 2, "sequence": 2, "time": 2 * SECOND, **event}.items():
@@ -106,16 +124,27 @@ def test_13_1_every_field_of_the_events_of_a_take():
     assert events.tobytes() == block.tobytes()
 
 
-@pytest.mark.parametrize("command, refusal", [
-    (take(B, 1, 0), ("INVALID_QUANTITY", 0, 1)), (take(B, 1, -1), ("INVALID_QUANTITY", -1, 1)),
-    (take(B, 1, 10), ("INVALID_QUANTITY", 10, 9)), (take(B, 1, 3), ("QUANTITY_BELOW_MINIMUM", 3, 4)),
-    (take(B, 7, 5), ("UNKNOWN_ORDER", 7, 0)), (take(B, 0, 5), ("UNKNOWN_ORDER", 0, 0)),
-    (take(A, 1, 5), ("NOT_COUNTERPARTY", A, A)), (take(9, 1, 5), ("UNKNOWN_ACCOUNT", 9, 5)),
-    (take(B, 1, 5, instrument=1), ("UNKNOWN_INSTRUMENT", 1, 0)), (take(B, 1, 5, flags=Flag.PARKED), ("INVALID_FLAGS", 1024, 0))])
+@pytest.mark.parametrize(
+    "command, refusal",
+    [
+        (take(B, 1, 0), ("INVALID_QUANTITY", 0, 1)),
+        (take(B, 1, -1), ("INVALID_QUANTITY", -1, 1)),
+        (take(B, 1, 10), ("INVALID_QUANTITY", 10, 9)),
+        (take(B, 1, 3), ("QUANTITY_BELOW_MINIMUM", 3, 4)),
+        (take(B, 7, 5), ("UNKNOWN_ORDER", 7, 0)),
+        (take(B, 0, 5), ("UNKNOWN_ORDER", 0, 0)),
+        (take(A, 1, 5), ("NOT_COUNTERPARTY", A, A)),
+        (take(9, 1, 5), ("UNKNOWN_ACCOUNT", 9, 5)),
+        (take(B, 1, 5, instrument=1), ("UNKNOWN_INSTRUMENT", 1, 0)),
+        (take(B, 1, 5, flags=Flag.PARKED), ("INVALID_FLAGS", 1024, 0)),
+    ],
+)
 def test_13_1_a_take_that_is_not_to_be_had_is_refused_and_changes_nothing(command, refusal):
     hub = Hub(LISTING)
     hub.do(enter(A, SELL, 100, 9, minimum_quantity=4))
-    state = {name: array.tolist() for name, array in hub.exchange.state().items() if name not in ("sequence", "book_state")}
+    state = {
+        name: array.tolist() for name, array in hub.exchange.state().items() if name not in ("sequence", "book_state")
+    }
     assert hub.do(command) == [("rejected", *refusal)]
     assert {name: array.tolist() for name, array in hub.exchange.state().items() if name in state} == state
 
@@ -134,18 +163,34 @@ def test_13_1_an_offer_of_ones_own_group_is_not_taken():
 
 
 @pytest.mark.parametrize("mechanism", [LISTING, NEGOTIATED])
-@pytest.mark.parametrize("change", [
-    {"order_type": OrderType.MARKET}, {"time_in_force": IOC}, {"time_in_force": FOK}, {"flags": Flag.POST_ONLY},
-    {"display_quantity": 2}, {"order_type": OrderType.STOP, "trigger_price": 105}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"order_type": OrderType.MARKET},
+        {"time_in_force": IOC},
+        {"time_in_force": FOK},
+        {"flags": Flag.POST_ONLY},
+        {"display_quantity": 2},
+        {"order_type": OrderType.STOP, "trigger_price": 105},
+    ],
+)
 def test_13_1_and_13_3_an_offer_is_a_plain_limit_order_that_waits(mechanism, change):
     hub = Hub(mechanism)
     assert hub.do(enter(A, SELL, 100, 5, counterparty=B if mechanism == NEGOTIATED else 0) | change) == [
-        ("rejected", "WRONG_MECHANISM", mechanism, 0)]
+        ("rejected", "WRONG_MECHANISM", mechanism, 0)
+    ]
     assert hub.orders() == []
 
 
-@pytest.mark.parametrize("mechanism, phases", [
-    (LISTING, [CALL_AUCTION]), (NEGOTIATED, [CALL_AUCTION]), (ONE_SIDED, [CONTINUOUS]), (ONE_SIDED, [Phase.HALTED, CONTINUOUS])])
+@pytest.mark.parametrize(
+    "mechanism, phases",
+    [
+        (LISTING, [CALL_AUCTION]),
+        (NEGOTIATED, [CALL_AUCTION]),
+        (ONE_SIDED, [CONTINUOUS]),
+        (ONE_SIDED, [Phase.HALTED, CONTINUOUS]),
+    ],
+)
 def test_13_each_mechanism_has_its_phase(mechanism, phases):
     hub = Hub(mechanism)
     hub.do(*map(phase, phases))
@@ -178,16 +223,22 @@ def test_13_1_phases_of_a_listing_hold_no_auction_though_offers_cross():
     hub = Hub(LISTING)
     hub.do(enter(A, SELL, 100, 5), enter(B, BUY, 105, 5), phase(Phase.HALTED))
     assert hub.do(phase(CALL_AUCTION), phase(AUCTION_MATCH), phase(CONTINUOUS)) == [
-        ("phase", 0, CALL_AUCTION), ("phase", 0, AUCTION_MATCH), ("phase", 0, CONTINUOUS)]
+        ("phase", 0, CALL_AUCTION),
+        ("phase", 0, AUCTION_MATCH),
+        ("phase", 0, CONTINUOUS),
+    ]
     assert hub.do(phase(Phase.LIMIT_LOCKED))[0][:2] == ("rejected", "NOT_LIMIT_LOCKED")
     assert hub.do(cancel(A, 1)) == [("canceled", 1, "NONE", 5)]
 
 
 # Risk
 
+
 def exposure(hub, number):
-    return [tuple(int(position[name]) for name in ("position", "open_buy", "open_sell"))
-            for position in hub.exchange.positions(number)]
+    return [
+        tuple(int(position[name]) for name in ("position", "open_buy", "open_sell"))
+        for position in hub.exchange.positions(number)
+    ]
 
 
 def test_13_1_and_5_14_an_offer_is_held_and_a_take_moves_both_sides():
@@ -198,12 +249,16 @@ def test_13_1_and_5_14_an_offer_is_held_and_a_take_moves_both_sides():
     assert [hub.exchange.account(number)["open_orders"] for number in (A, B)] == [1, 0]
 
 
-@pytest.mark.parametrize("limits, command, refusal", [
-    ({"max_long": 3}, take(B, 1, 4), ("MAX_LONG", 4, 3)),
-    ({"max_order_quantity": 3}, take(B, 1, 4), ("MAX_ORDER_QUANTITY", 4, 3)),
-    ({"max_order_notional": 399}, take(B, 1, 4), ("MAX_ORDER_NOTIONAL", 400, 399)),
-    ({"max_open_orders": 0}, take(B, 1, 4), ("MAX_OPEN_ORDERS", 1, 0)),
-    ({}, take(B, 1, 4, flags=Flag.REDUCE_ONLY), ("REDUCE_ONLY_WOULD_INCREASE", 4, 0))])
+@pytest.mark.parametrize(
+    "limits, command, refusal",
+    [
+        ({"max_long": 3}, take(B, 1, 4), ("MAX_LONG", 4, 3)),
+        ({"max_order_quantity": 3}, take(B, 1, 4), ("MAX_ORDER_QUANTITY", 4, 3)),
+        ({"max_order_notional": 399}, take(B, 1, 4), ("MAX_ORDER_NOTIONAL", 400, 399)),
+        ({"max_open_orders": 0}, take(B, 1, 4), ("MAX_OPEN_ORDERS", 1, 0)),
+        ({}, take(B, 1, 4, flags=Flag.REDUCE_ONLY), ("REDUCE_ONLY_WOULD_INCREASE", 4, 0)),
+    ],
+)
 def test_13_1_a_take_passes_the_limits_of_its_account(limits, command, refusal):
     hub = Hub(LISTING, risk=True, accounts=[account("A"), account("B", **limits)])
     hub.do(enter(A, SELL, 100, 9))
@@ -229,10 +284,12 @@ def test_13_1_a_part_keeps_to_the_quantity_increment():
 
 # 13.3 Negotiated deals
 
+
 @pytest.mark.parametrize("counterparty", [-1, 6, A])
 def test_13_3_a_negotiated_offer_names_another_account(counterparty):
     assert Hub(NEGOTIATED).do(enter(A, SELL, 100, 5, counterparty=counterparty)) == [
-        ("rejected", "INVALID_COUNTERPARTY", counterparty, 5)]
+        ("rejected", "INVALID_COUNTERPARTY", counterparty, 5)
+    ]
 
 
 @pytest.mark.parametrize("mechanism", [Mechanism.ORDER_BOOK, LISTING, ONE_SIDED])
@@ -264,6 +321,7 @@ def test_13_3_a_deal_within_one_group_is_not_taken():
 
 # 13.2 One-sided auctions
 
+
 def over(hub):
     """Time of the countdown's end."""
     return int(hub.exchange.book.instruments[0]["deadline"])
@@ -280,17 +338,30 @@ def test_13_2_the_offer_trades_with_the_best_bids_each_at_its_own_price(side, pr
     assert hub.do(enter(B, other, second, 6)) == [("accepted", 3, second, 6)]
     assert hub.do(enter(C, other, reserve, 3)) == [("accepted", 4, reserve, 3)]
     assert hub.do(enter(D, other, reserve, 4)) == [
-        ("accepted", 5, reserve, 4), ("countdown", 1, reserve, 5 * SECOND + COUNTDOWN)]
-    assert hub.do(enter(D, other, best, 2)) == [("accepted", 6, best, 2), ("countdown", 1, reserve, 6 * SECOND + COUNTDOWN)]
+        ("accepted", 5, reserve, 4),
+        ("countdown", 1, reserve, 5 * SECOND + COUNTDOWN),
+    ]
+    assert hub.do(enter(D, other, best, 2)) == [
+        ("accepted", 6, best, 2),
+        ("countdown", 1, reserve, 6 * SECOND + COUNTDOWN),
+    ]
     told = hub.do(phase(AUCTION_MATCH))
     trades = [(best, 2, 6), (second, 6, 3), (reserve, 2, 4)]
     if side == SELL:
-        expected = [event for price, lots, bid in trades for event in (
-            ("uncrossed", bid, price, {6: 2, 3: 6, 4: 3}[bid]), ("traded", bid, 1, price, lots))]
+        expected = [
+            event
+            for price, lots, bid in trades
+            for event in (("uncrossed", bid, price, {6: 2, 3: 6, 4: 3}[bid]), ("traded", bid, 1, price, lots))
+        ]
     else:
         expected = [("uncrossed", 1, reserve, 10), *(("traded", 1, bid, price, lots) for price, lots, bid in trades)]
-    assert told == [*expected, ("canceled", 4, "AUCTION_ENDED", 1), ("canceled", 5, "AUCTION_ENDED", 4),
-                    ("auction", reserve, 10, 5 if side == SELL else -5), ("phase", 0, AUCTION_MATCH)]
+    assert told == [
+        *expected,
+        ("canceled", 4, "AUCTION_ENDED", 1),
+        ("canceled", 5, "AUCTION_ENDED", 4),
+        ("auction", reserve, 10, 5 if side == SELL else -5),
+        ("phase", 0, AUCTION_MATCH),
+    ]
     assert hub.orders() == [] and hub.exchange.last_price("SC2701") == reserve
 
 
@@ -299,9 +370,19 @@ def test_13_2_a_countdown_is_an_event_of_the_offer():
     hub.do(enter(A, SELL, 100, 10, client_order_id=b"offer"))
     told = hub.events(enter(B, BUY, 102, 10, client_order_id=b"bid"))[1]
     expected = np.zeros(1, EVENT)[0]
-    for name, value in {"event_id": 3, "sequence": 2, "time": 2 * SECOND, "kind": EventKind.COUNTDOWN, "order_id": 1,
-                        "side": SELL, "account": A, "client_order_id": b"offer", "price": 102,
-                        "quantity": 2 * SECOND + COUNTDOWN, "leaves_quantity": 10}.items():
+    for name, value in {
+        "event_id": 3,
+        "sequence": 2,
+        "time": 2 * SECOND,
+        "kind": EventKind.COUNTDOWN,
+        "order_id": 1,
+        "side": SELL,
+        "account": A,
+        "client_order_id": b"offer",
+        "price": 102,
+        "quantity": 2 * SECOND + COUNTDOWN,
+        "leaves_quantity": 10,
+    }.items():
         expected[name] = value
     assert told.tobytes() == expected.tobytes()
 
@@ -311,8 +392,12 @@ def test_13_2_what_bids_do_not_cover_of_the_offer_is_canceled():
     hub.do(enter(A, SELL, 100, 10), enter(B, BUY, 101, 4))
     assert over(hub) == 0
     assert hub.do(phase(AUCTION_MATCH)) == [
-        ("uncrossed", 2, 101, 4), ("traded", 2, 1, 101, 4), ("canceled", 1, "AUCTION_ENDED", 6), ("auction", 101, 4, -6),
-        ("phase", 0, AUCTION_MATCH)]
+        ("uncrossed", 2, 101, 4),
+        ("traded", 2, 1, 101, 4),
+        ("canceled", 1, "AUCTION_ENDED", 6),
+        ("auction", 101, 4, -6),
+        ("phase", 0, AUCTION_MATCH),
+    ]
 
 
 @pytest.mark.parametrize("orders", [[], [enter(A, SELL, 100, 10)]])
@@ -334,8 +419,11 @@ def test_13_2_bids_are_irrevocable_and_so_is_the_offer_once_there_is_one():
     hub = Hub(ONE_SIDED)
     assert hub.do(enter(A, SELL, 100, 10), cancel(A, 1)) == [("accepted", 1, 100, 10), ("canceled", 1, "NONE", 10)]
     assert hub.do(enter(A, SELL, 100, 10), operator(CommandKind.MASS_CANCEL, account=A)) == [
-        ("accepted", 3, 100, 10), ("canceled", 3, "MASS_CANCEL", 10), ("mass_canceled", 1)]
-    assert hub.do(enter(B, BUY, 98, 10)) == [("accepted", 5, 98, 10)]             # an offer to buy now
+        ("accepted", 3, 100, 10),
+        ("canceled", 3, "MASS_CANCEL", 10),
+        ("mass_canceled", 1),
+    ]
+    assert hub.do(enter(B, BUY, 98, 10)) == [("accepted", 5, 98, 10)]  # an offer to buy now
     hub.do(enter(C, SELL, 98, 1))
     assert hub.do(cancel(B, 5), cancel(C, 6)) == [("rejected", "IRREVOCABLE", 5, 5), ("rejected", "IRREVOCABLE", 6, 5)]
     for owner in (B, C, ALL):
@@ -347,7 +435,9 @@ def test_13_2_a_bid_whose_offer_is_gone_is_still_irrevocable():
     hub = Hub(ONE_SIDED)
     hub.do(enter(A, SELL, 100, 10), enter(B, BUY, 102, 10, time_in_force=GTC), operator(CommandKind.END_DAY))
     assert hub.do(cancel(B, 2), operator(CommandKind.MASS_CANCEL, account=B)) == [
-        ("rejected", "IRREVOCABLE", 2, 1), ("mass_canceled", 0)]
+        ("rejected", "IRREVOCABLE", 2, 1),
+        ("mass_canceled", 0),
+    ]
 
 
 def test_13_2_the_countdown_begins_anew_only_with_a_bid_that_is_better_than_the_worst_one_needed():
@@ -382,12 +472,22 @@ def test_13_2_bids_whose_offer_is_gone_get_no_company():
     for side in Side:
         assert hub.do(enter(C, side, 101, 1)) == [("rejected", "NO_OFFER", 1, 0)]
     assert hub.do(phase(AUCTION_MATCH)) == [
-        ("canceled", 2, "AUCTION_ENDED", 10), ("auction", 0, 0, 0), ("phase", 0, AUCTION_MATCH)]
+        ("canceled", 2, "AUCTION_ENDED", 10),
+        ("auction", 0, 0, 0),
+        ("phase", 0, AUCTION_MATCH),
+    ]
 
 
-@pytest.mark.parametrize("way, ends", [
-    ([Phase.HALTED], False), ([Phase.HALTED, CALL_AUCTION], False), ([Phase.CLOSED], True), ([Phase.HALTED, Phase.BREAK], True),
-    ([Phase.HALTED, Phase.CLOSING], True)])
+@pytest.mark.parametrize(
+    "way, ends",
+    [
+        ([Phase.HALTED], False),
+        ([Phase.HALTED, CALL_AUCTION], False),
+        ([Phase.CLOSED], True),
+        ([Phase.HALTED, Phase.BREAK], True),
+        ([Phase.HALTED, Phase.CLOSING], True),
+    ],
+)
 def test_13_2_a_halt_keeps_an_auction_and_any_other_way_out_calls_it_off(way, ends):
     hub = Hub(ONE_SIDED)
     hub.do(enter(A, SELL, 100, 10), enter(B, BUY, 102, 10))
@@ -401,18 +501,28 @@ def test_13_2_and_8_3_an_auction_trades_on_every_way_into_continuous_trading(way
     hub = Hub(ONE_SIDED)
     hub.do(enter(A, SELL, 100, 10), enter(B, BUY, 102, 10))
     *_, last = [hub.do(phase(step)) for step in way]
-    assert last == [("uncrossed", 2, 102, 10), ("traded", 2, 1, 102, 10), ("auction", 102, 10, 0), ("phase", 0, CONTINUOUS)]
+    assert last == [
+        ("uncrossed", 2, 102, 10),
+        ("traded", 2, 1, 102, 10),
+        ("auction", 102, 10, 0),
+        ("phase", 0, CONTINUOUS),
+    ]
     assert hub.do(phase(Phase.HALTED), phase(CONTINUOUS)) == [("phase", 0, Phase.HALTED), ("phase", 0, CONTINUOUS)]
 
 
 def test_13_2_a_limit_command_may_raise_the_reserve_and_the_offer_trades_at_its_own():
     hub = Hub(ONE_SIDED, risk=True)
-    hub.do(enter(A, SELL, 100, 10), enter(B, BUY, 101, 2),
-           operator(CommandKind.LIMIT, Limit.INSTRUMENT_RESERVE, quantity=103))
+    hub.do(
+        enter(A, SELL, 100, 10),
+        enter(B, BUY, 101, 2),
+        operator(CommandKind.LIMIT, Limit.INSTRUMENT_RESERVE, quantity=103),
+    )
     assert hub.do(enter(C, BUY, 102, 10)) == [("rejected", "PRICE_BEYOND_RESERVE", 102, 103)]
     assert hub.do(enter(C, BUY, 103, 1))[0] == ("accepted", 5, 103, 1)
     assert [event for event in hub.do(phase(AUCTION_MATCH)) if event[0] == "traded"] == [
-        ("traded", 5, 1, 103, 1), ("traded", 2, 1, 101, 2)]
+        ("traded", 5, 1, 103, 1),
+        ("traded", 2, 1, 101, 2),
+    ]
     assert [exposure(hub, number) for number in (A, B, C)] == [[(-3, 0, 0)], [(2, 0, 0)], [(1, 0, 0)]]
 
 
@@ -426,14 +536,19 @@ def test_13_2_an_offer_that_nobody_bid_for_goes_when_continuous_trading_begins()
 bids = st.lists(st.tuples(st.integers(0, 6), st.integers(1, 9), st.integers(0, 100)), max_size=12)
 
 
-@settings(max_examples=25 if INTERPRETED else 300, derandomize=True, deadline=None, database=None,
-          suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=25 if INTERPRETED else 300,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(side=st.sampled_from(Side), lots=st.integers(1, 30), bids=bids)
 def test_13_2_whatever_is_bid_the_countdown_and_the_trades_are_those_of_the_definition(side, lots, bids):
     """Bids as (ticks better than the offer, lots, seconds since the last), checked lot by lot."""
     hub, better = Hub(ONE_SIDED), 1 if side == SELL else -1
     hub.do(enter(A, side, 100, lots) | {"time": 0})
-    time, deadline, stand = 0, None, []                       # stand: (ticks better, bid) of every lot, best and oldest first
+    time, deadline, stand = 0, None, []  # stand: (ticks better, bid) of every lot, best and oldest first
     for bid, (ticks, wanted, seconds) in enumerate(bids, 2):
         time += seconds * SECOND
         told = hub.do(enter(B + bid % 3, Side(3 - side), 100 + better * ticks, wanted, time=time))
@@ -448,11 +563,16 @@ def test_13_2_whatever_is_bid_the_countdown_and_the_trades_are_those_of_the_defi
         else:
             assert told[1:] == []
     events = hub.events(phase(AUCTION_MATCH) | {"time": time + 1})
-    traded = [(int(t["resting_order_id"] if side == BUY else t["order_id"]), int(t["price"]), int(t["quantity"]))
-              for t in events[events["kind"] == EventKind.TRADED]]
-    assert traded == [(bid, 100 + better * ticks, len(list(group)))
-                      for (ticks, bid), group in itertools.groupby(stand[:lots])]
-    canceled = {int(event["order_id"]): int(event["quantity"]) for event in events if event["kind"] == EventKind.CANCELED}
+    traded = [
+        (int(t["resting_order_id"] if side == BUY else t["order_id"]), int(t["price"]), int(t["quantity"]))
+        for t in events[events["kind"] == EventKind.TRADED]
+    ]
+    assert traded == [
+        (bid, 100 + better * ticks, len(list(group))) for (ticks, bid), group in itertools.groupby(stand[:lots])
+    ]
+    canceled = {
+        int(event["order_id"]): int(event["quantity"]) for event in events if event["kind"] == EventKind.CANCELED
+    }
     assert set(events["reason"][events["kind"] == EventKind.CANCELED].tolist()) <= {Reason.AUCTION_ENDED}
     left = {bid: stand[lots:].count((ticks, bid)) for ticks, bid in stand[lots:]}
     assert canceled == left | ({1: lots - len(stand)} if len(stand) < lots else {})

@@ -1,4 +1,5 @@
 """Hypothesis drives the engine and the reference side by side, so that a difference comes out as its shortest story."""
+
 import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from tests.build import account, amend, cancel, enter, instrument, operator, row
 
 accounts = st.integers(0, 2)
 instruments = st.integers(0, 1)
-prices = st.integers(-3, 4)                    # the band is -2 to 3
+prices = st.integers(-3, 4)  # the band is -2 to 3
 quantities = st.integers(1, 6)
 modes = st.sampled_from([0, Flag.SMP_CANCEL_INCOMING, Flag.SMP_CANCEL_RESTING, Flag.SMP_CANCEL_BOTH])
 
@@ -20,13 +21,19 @@ modes = st.sampled_from([0, Flag.SMP_CANCEL_INCOMING, Flag.SMP_CANCEL_RESTING, F
 class EngineBesideReference(RuleBasedStateMachine):
     """The same commands to both; bytes are compared after each, invariants checked after each."""
 
-    @initialize(groups=st.lists(st.sampled_from([None, 0, 1]), min_size=3, max_size=3),
-                self_match=st.sampled_from(list(SelfMatch)), rule=st.sampled_from(["resting", "median"]),
-                protection=st.integers(0, 2), max_orders=st.sampled_from([2, 5, 50]))
+    @initialize(
+        groups=st.lists(st.sampled_from([None, 0, 1]), min_size=3, max_size=3),
+        self_match=st.sampled_from(list(SelfMatch)),
+        rule=st.sampled_from(["resting", "median"]),
+        protection=st.integers(0, 2),
+        max_orders=st.sampled_from([2, 5, 50]),
+    )
     def open(self, groups, self_match, rule, protection, max_orders):
         terms = {"floor": -2, "ceiling": 3, "price_rule": rule, "protection": protection}
-        markets = [instrument("A1", reference_price=0, **terms),
-                   instrument("B1", reference_price=3, velocity=2, velocity_window=4000, daily_limit=9000, **terms)]
+        markets = [
+            instrument("A1", reference_price=0, **terms),
+            instrument("B1", reference_price=3, velocity=2, velocity_window=4000, daily_limit=9000, **terms),
+        ]
         members = [account(f"A{number}", group=group, self_match=self_match) for number, group in enumerate(groups)]
         self.engine = Exchange(markets, members, risk=False, max_orders=max_orders)
         self.reference = ReferenceBook(markets, members, max_orders)
@@ -45,42 +52,126 @@ class EngineBesideReference(RuleBasedStateMachine):
         order = orders[choice % len(orders)]
         return order.order_id, order.account, order.instrument
 
-    @rule(account=accounts, side=st.sampled_from(list(Side)), price=prices, quantity=quantities, instrument=instruments,
-          order_type=st.sampled_from([OrderType.LIMIT, OrderType.LIMIT, OrderType.LIMIT, OrderType.MARKET]),
-          time_in_force=st.sampled_from(list(TimeInForce)), flags=modes, post=st.booleans())
+    @rule(
+        account=accounts,
+        side=st.sampled_from(list(Side)),
+        price=prices,
+        quantity=quantities,
+        instrument=instruments,
+        order_type=st.sampled_from([OrderType.LIMIT, OrderType.LIMIT, OrderType.LIMIT, OrderType.MARKET]),
+        time_in_force=st.sampled_from(list(TimeInForce)),
+        flags=modes,
+        post=st.booleans(),
+    )
     def enter(self, account, side, price, quantity, instrument, order_type, time_in_force, flags, post):
-        self.both(enter(account, side, price, quantity, instrument=instrument, order_type=order_type,
-                        time_in_force=time_in_force, flags=flags | post * Flag.POST_ONLY))
+        self.both(
+            enter(
+                account,
+                side,
+                price,
+                quantity,
+                instrument=instrument,
+                order_type=order_type,
+                time_in_force=time_in_force,
+                flags=flags | post * Flag.POST_ONLY,
+            )
+        )
 
-    @rule(account=accounts, side=st.sampled_from(list(Side)), price=prices, trigger=prices, quantity=quantities,
-          instrument=instruments, order_type=st.sampled_from([OrderType.STOP, OrderType.STOP_LIMIT]), flags=modes)
+    @rule(
+        account=accounts,
+        side=st.sampled_from(list(Side)),
+        price=prices,
+        trigger=prices,
+        quantity=quantities,
+        instrument=instruments,
+        order_type=st.sampled_from([OrderType.STOP, OrderType.STOP_LIMIT]),
+        flags=modes,
+    )
     def stop(self, account, side, price, trigger, quantity, instrument, order_type, flags):
-        self.both(enter(account, side, price, quantity, trigger_price=trigger, instrument=instrument, order_type=order_type,
-                        flags=flags))
+        self.both(
+            enter(
+                account,
+                side,
+                price,
+                quantity,
+                trigger_price=trigger,
+                instrument=instrument,
+                order_type=order_type,
+                flags=flags,
+            )
+        )
 
-    @rule(account=accounts, side=st.sampled_from(list(Side)), price=prices, quantity=quantities, shown=quantities,
-          instrument=instruments, flags=modes)
+    @rule(
+        account=accounts,
+        side=st.sampled_from(list(Side)),
+        price=prices,
+        quantity=quantities,
+        shown=quantities,
+        instrument=instruments,
+        flags=modes,
+    )
     def iceberg(self, account, side, price, quantity, shown, instrument, flags):
         self.both(enter(account, side, price, quantity, display_quantity=shown, instrument=instrument, flags=flags))
 
-    @rule(account=accounts, side=st.sampled_from(list(Side)), price=prices, quantity=quantities, least=quantities,
-          instrument=instruments, flags=modes)
+    @rule(
+        account=accounts,
+        side=st.sampled_from(list(Side)),
+        price=prices,
+        quantity=quantities,
+        least=quantities,
+        instrument=instruments,
+        flags=modes,
+    )
     def minimum(self, account, side, price, quantity, least, instrument, flags):
-        self.both(enter(account, side, price, quantity, minimum_quantity=least, time_in_force=TimeInForce.IOC,
-                        instrument=instrument, flags=flags))
+        self.both(
+            enter(
+                account,
+                side,
+                price,
+                quantity,
+                minimum_quantity=least,
+                time_in_force=TimeInForce.IOC,
+                instrument=instrument,
+                flags=flags,
+            )
+        )
 
     @precondition(lambda self: self.reference.orders)
     @rule(choice=st.integers(0, 49), price=prices, quantity=quantities, flags=modes)
     def link(self, choice, price, quantity, flags):
         order_id, owner, place = self.resting(choice)
-        self.both(enter(owner, self.reference.orders[order_id].side, price, quantity, order_id=order_id, instrument=place,
-                        flags=flags))
+        self.both(
+            enter(
+                owner,
+                self.reference.orders[order_id].side,
+                price,
+                quantity,
+                order_id=order_id,
+                instrument=place,
+                flags=flags,
+            )
+        )
 
-    @rule(account=accounts, side=st.sampled_from(list(Side)), price=prices, quantity=quantities, instrument=instruments,
-          expire_date=st.integers(20270103, 20270106))
+    @rule(
+        account=accounts,
+        side=st.sampled_from(list(Side)),
+        price=prices,
+        quantity=quantities,
+        instrument=instruments,
+        expire_date=st.integers(20270103, 20270106),
+    )
     def dated(self, account, side, price, quantity, instrument, expire_date):
-        self.both(enter(account, side, price, quantity, time_in_force=TimeInForce.GTD, expire_date=expire_date,
-                        instrument=instrument))
+        self.both(
+            enter(
+                account,
+                side,
+                price,
+                quantity,
+                time_in_force=TimeInForce.GTD,
+                expire_date=expire_date,
+                instrument=instrument,
+            )
+        )
 
     @precondition(lambda self: self.reference.orders)
     @rule(choice=st.integers(0, 49))
@@ -93,13 +184,29 @@ class EngineBesideReference(RuleBasedStateMachine):
         self.both(cancel(account, order_id, instrument=instrument))
 
     @precondition(lambda self: self.reference.orders)
-    @rule(choice=st.integers(0, 49), price=prices, quantity=quantities, flags=modes, post=st.booleans(),
-          is_open_quantity=st.booleans(), trigger=prices)
+    @rule(
+        choice=st.integers(0, 49),
+        price=prices,
+        quantity=quantities,
+        flags=modes,
+        post=st.booleans(),
+        is_open_quantity=st.booleans(),
+        trigger=prices,
+    )
     def amend(self, choice, price, quantity, flags, post, is_open_quantity, trigger):
         order_id, owner, place = self.resting(choice)
         is_parked = self.reference.orders[order_id].parked
-        self.both(amend(owner, order_id, price, quantity, instrument=place, trigger_price=trigger if is_parked else 0,
-                        flags=flags | post * Flag.POST_ONLY | is_open_quantity * Flag.OPEN_QUANTITY))
+        self.both(
+            amend(
+                owner,
+                order_id,
+                price,
+                quantity,
+                instrument=place,
+                trigger_price=trigger if is_parked else 0,
+                flags=flags | post * Flag.POST_ONLY | is_open_quantity * Flag.OPEN_QUANTITY,
+            )
+        )
 
     @rule(account=st.sampled_from([ALL, 0, 1]), side=st.integers(0, 2), instrument=st.sampled_from([ALL, 0, 1]))
     def mass_cancel(self, account, side, instrument):
@@ -114,8 +221,10 @@ class EngineBesideReference(RuleBasedStateMachine):
     def settle(self, instrument, price):
         self.both(operator(CommandKind.SETTLE, SettlementRule.GIVEN, instrument=instrument, price=price))
 
-    @rule(phase=st.sampled_from([*Phase, Phase.CALL_AUCTION, Phase.CALL_AUCTION, Phase.LIMIT_LOCKED]),
-          instrument=st.sampled_from([ALL, 0, 1]))
+    @rule(
+        phase=st.sampled_from([*Phase, Phase.CALL_AUCTION, Phase.CALL_AUCTION, Phase.LIMIT_LOCKED]),
+        instrument=st.sampled_from([ALL, 0, 1]),
+    )
     def phase(self, phase, instrument):
         self.both(operator(CommandKind.PHASE, phase, instrument=instrument))
 
@@ -135,12 +244,18 @@ class EngineBesideReference(RuleBasedStateMachine):
         for number, terms in enumerate(self.engine.instruments):
             orders = self.engine.orders(terms.symbol)
             assert np.array_equal(orders["order_id"], [order.order_id for order in self.reference.resting(number)])
-            assert np.array_equal(orders["leaves_quantity"],
-                                  [order.leaves_quantity for order in self.reference.resting(number)])
+            assert np.array_equal(
+                orders["leaves_quantity"], [order.leaves_quantity for order in self.reference.resting(number)]
+            )
             assert self.engine.last_price(terms.symbol) == self.reference.markets[number].last_price
 
 
 EngineBesideReference.TestCase.settings = settings(
-    max_examples=80, stateful_step_count=40, derandomize=True, deadline=None, database=None,
-    suppress_health_check=list(HealthCheck))
+    max_examples=80,
+    stateful_step_count=40,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
 TestEngineBesideReference = EngineBesideReference.TestCase

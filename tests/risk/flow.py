@@ -4,6 +4,7 @@ A flow of tests/matching/flow.py with risk on, in which some instruments keep lo
 TAS and a block of the first ones, orders bear offset flags that are mostly right, some accounts have market-maker
 protection, and days are settled and ended. For what the operators' commands of the other flow do this one has its own.
 """
+
 import dataclasses
 
 import numpy as np
@@ -16,10 +17,17 @@ from tests.matching.flow import Flow, random_flow
 OPEN, CLOSE, CLOSE_TODAY = int(Flag.OPEN), int(Flag.CLOSE), int(Flag.CLOSE_TODAY)
 OFFSET = OPEN | CLOSE | CLOSE_TODAY
 FAR = 1 << 40
-LIMITS = {Limit.PROTECTION_RESET: (0,), Limit.PROTECTION_LOTS: (0, 20, 60), Limit.PROTECTION_INTERVAL: (0, 1, 50),
-          Limit.INSTRUMENT_OPENING_CAP: (0, 40, 400), Limit.INSTRUMENT_MARGIN: (0, 0, 5, 60),
-          Limit.INSTRUMENT_MAX_POSITION: (20, FAR), Limit.INSTRUMENT_FEE_PER_LOT: (0, 3),
-          Limit.INSTRUMENT_FEE_RATE: (0, 999, 1_000_000), Limit.INSTRUMENT_MARGIN_RATE: (0, 700)}
+LIMITS = {
+    Limit.PROTECTION_RESET: (0,),
+    Limit.PROTECTION_LOTS: (0, 20, 60),
+    Limit.PROTECTION_INTERVAL: (0, 1, 50),
+    Limit.INSTRUMENT_OPENING_CAP: (0, 40, 400),
+    Limit.INSTRUMENT_MARGIN: (0, 0, 5, 60),
+    Limit.INSTRUMENT_MAX_POSITION: (20, FAR),
+    Limit.INSTRUMENT_FEE_PER_LOT: (0, 3),
+    Limit.INSTRUMENT_FEE_RATE: (0, 999, 1_000_000),
+    Limit.INSTRUMENT_MARGIN_RATE: (0, 700),
+}
 BREAKER_LIMITS = {Limit.INSTRUMENT_VELOCITY: (0, 1, 2, 4), Limit.INSTRUMENT_VELOCITY_WINDOW: (0, 1, 2, 50, 4000)}
 OPERATORS = {CommandKind.LIMIT: 0.6, CommandKind.CASH: 0.15, CommandKind.LIQUIDATE: 0.1, CommandKind.END_DAY: 0.15}
 
@@ -32,10 +40,19 @@ def special_flow(seed: int, count: int, risk: bool = True) -> Flow:
     rng = np.random.default_rng((seed, 10))
     flow = random_flow(seed, count, risk=True)
     instruments = _instruments(rng)
-    accounts = tuple(dataclasses.replace(      # limits that other flows meet are far away here
-        terms, protection_lots=int(rng.choice((0, 15))), protection_interval=int(rng.choice((0, 1, 20))),
-        equity=int(rng.choice((400, 3_000, 20_000))), messages_per_second=0, max_open_orders=FAR, max_order_quantity=FAR,
-        max_order_notional=1 << 61) for terms in flow.accounts)
+    accounts = tuple(
+        dataclasses.replace(  # limits that other flows meet are far away here
+            terms,
+            protection_lots=int(rng.choice((0, 15))),
+            protection_interval=int(rng.choice((0, 1, 20))),
+            equity=int(rng.choice((400, 3_000, 20_000))),
+            messages_per_second=0,
+            max_open_orders=FAR,
+            max_order_quantity=FAR,
+            max_order_notional=1 << 61,
+        )
+        for terms in flow.accounts
+    )
     commands = flow.commands.copy()
     number = rng.integers(0, len(instruments), len(commands))
     trader = commands["kind"] < CommandKind.MASS_CANCEL
@@ -63,8 +80,15 @@ def breaker_flow(seed: int, count: int) -> Flow:
     flow = special_flow(seed, count)
     for row in np.flatnonzero(flow.commands["kind"] == CommandKind.LIMIT):
         limit = rng.choice(list(BREAKER_LIMITS))
-        _write(flow.commands[row], {"kind": CommandKind.LIMIT, "instrument": int(flow.commands["instrument"][row]),
-                                    "order_type": limit, "quantity": rng.choice(BREAKER_LIMITS[limit])})
+        _write(
+            flow.commands[row],
+            {
+                "kind": CommandKind.LIMIT,
+                "instrument": int(flow.commands["instrument"][row]),
+                "order_type": limit,
+                "quantity": rng.choice(BREAKER_LIMITS[limit]),
+            },
+        )
     for row in np.flatnonzero(flow.commands["kind"] == CommandKind.CASH):
         _write(flow.commands[row], {"kind": CommandKind.PHASE, "instrument": ALL, "order_type": Phase.CONTINUOUS})
     return flow
@@ -72,16 +96,33 @@ def breaker_flow(seed: int, count: int) -> Flow:
 
 def _instruments(rng: np.random.Generator) -> tuple[Instrument, ...]:
     apart = bool(rng.integers(0, 2))
-    terms = {"physical": True, "daily_limit": int(rng.choice((0, 500))), "fee_per_lot": int(rng.choice((0, 2))),
-             "fee_rate": int(rng.choice((0, 250))), "margin_rate": int(rng.choice((0, 0, 1_500)))}
-    outrights = [instrument(f"I{number}", margin=int(rng.choice((1, 10, 40))), price_rule=str(rng.choice(("resting", "median"))),
-                            max_position=int(rng.choice((60, FAR))), opening_cap=int(rng.choice((0, 40))),
-                            offset=apart if number < 2 else not apart, **terms) for number in range(3)]
-    return (*outrights,
-            instrument("SPREAD", floor=-10, ceiling=10, reference_price=0, legs=("I0", "I1"), offset=apart),
-            instrument("TAS", floor=-5, ceiling=5, reference_price=0, legs=("I0",), at_settlement=True, offset=apart,
-                       fee_per_lot=1),
-            instrument("BLOCK", legs=("I1",), offset=apart))
+    terms = {
+        "physical": True,
+        "daily_limit": int(rng.choice((0, 500))),
+        "fee_per_lot": int(rng.choice((0, 2))),
+        "fee_rate": int(rng.choice((0, 250))),
+        "margin_rate": int(rng.choice((0, 0, 1_500))),
+    }
+    outrights = [
+        instrument(
+            f"I{number}",
+            margin=int(rng.choice((1, 10, 40))),
+            price_rule=str(rng.choice(("resting", "median"))),
+            max_position=int(rng.choice((60, FAR))),
+            opening_cap=int(rng.choice((0, 40))),
+            offset=apart if number < 2 else not apart,
+            **terms,
+        )
+        for number in range(3)
+    ]
+    return (
+        *outrights,
+        instrument("SPREAD", floor=-10, ceiling=10, reference_price=0, legs=("I0", "I1"), offset=apart),
+        instrument(
+            "TAS", floor=-5, ceiling=5, reference_price=0, legs=("I0",), at_settlement=True, offset=apart, fee_per_lot=1
+        ),
+        instrument("BLOCK", legs=("I1",), offset=apart),
+    )
 
 
 def _prices(rng: np.random.Generator, commands: np.ndarray, instruments: tuple) -> None:
@@ -119,9 +160,13 @@ def _flags(rng: np.random.Generator, commands: np.ndarray, instruments: tuple) -
     """Offset flags where the instrument has them; one in fifty is wrong."""
     count = len(commands)
     offset = rng.choice((OPEN, CLOSE, CLOSE_TODAY), count, p=(0.7, 0.15, 0.15))
-    apart = np.array([terms.offset for terms in instruments])[commands["instrument"]] & (commands["kind"] == CommandKind.ENTER)
-    commands["flags"] = commands["flags"] & ~np.uint32(OFFSET) & 0x7f | np.where(apart, offset, 0).astype(np.uint32)
-    lasting = np.isin(commands["time_in_force"], (TimeInForce.GTC, TimeInForce.GTD)) & (commands["flags"] & CLOSE_TODAY != 0)
+    apart = np.array([terms.offset for terms in instruments])[commands["instrument"]] & (
+        commands["kind"] == CommandKind.ENTER
+    )
+    commands["flags"] = commands["flags"] & ~np.uint32(OFFSET) & 0x7F | np.where(apart, offset, 0).astype(np.uint32)
+    lasting = np.isin(commands["time_in_force"], (TimeInForce.GTC, TimeInForce.GTD)) & (
+        commands["flags"] & CLOSE_TODAY != 0
+    )
     commands["time_in_force"][lasting & (rng.random(count) < 0.9)] = TimeInForce.DAY
     wrong = (rng.random(count) < 0.02) & (commands["kind"] != CommandKind.CANCEL)
     commands["flags"][wrong] ^= rng.choice((OPEN, CLOSE, CLOSE_TODAY), wrong.sum()).astype(np.uint32)
@@ -146,8 +191,10 @@ def _operators(rng: np.random.Generator, commands: np.ndarray, instruments: int,
         day += 1
         for number in rng.permutation(instruments):
             rule = rng.choice((SettlementRule.DAY_VWAP, SettlementRule.WINDOW_VWAP, SettlementRule.GIVEN))
-            _write(commands[row], {"kind": CommandKind.SETTLE, "instrument": number, "order_type": rule,
-                                   "price": commands["price"][row]})
+            _write(
+                commands[row],
+                {"kind": CommandKind.SETTLE, "instrument": number, "order_type": rule, "price": commands["price"][row]},
+            )
             row += 1
         _write(commands[row], {"kind": CommandKind.END_DAY})
         _write(commands[row + 1], {"kind": CommandKind.BEGIN_DAY, "quantity": 2026_01_01 + day})

@@ -6,6 +6,7 @@
 Nothing is held or released here: what an account could lose is computed from its open orders and positions each time
 it is asked for (5.14), which is what the engine's running figures must equal. Positions are what trades made of them.
 """
+
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -34,24 +35,40 @@ from matching.records import EVENT, Command, Event
 from matching.reference import STOPS, WIDER, Market, Order, ReferenceBook, Refusal
 
 SECOND, MILLISECOND = 1_000_000_000, 1_000_000
-LARGEST_EQUITY = 1 << 61         # fen (7.4)
-LARGEST_MARGIN = 1 << 56         # fen an account can need in one instrument (7.3)
-MAINTENANCE = 8_000              # 1/10,000 of the initial margin (11.6)
+LARGEST_EQUITY = 1 << 61  # fen (7.4)
+LARGEST_MARGIN = 1 << 56  # fen an account can need in one instrument (7.3)
+MAINTENANCE = 8_000  # 1/10,000 of the initial margin (11.6)
 OPEN, CLOSE, CLOSE_TODAY = int(Flag.OPEN), int(Flag.CLOSE), int(Flag.CLOSE_TODAY)
 OFFSET = OPEN | CLOSE | CLOSE_TODAY
-ENTERS = (CommandKind.ENTER, CommandKind.TAKE)                        # a new order, of a TAKE one that trades at once (13.1)
+ENTERS = (CommandKind.ENTER, CommandKind.TAKE)  # a new order, of a TAKE one that trades at once (13.1)
 BEAR_OFFSETS = {EventKind.TRADED, EventKind.CANCELED, EventKind.AMENDED, EventKind.TRIGGERED}
-ACCOUNT_FIELD = {Limit.MAX_ORDER_QUANTITY: "max_order_quantity", Limit.MAX_ORDER_NOTIONAL: "max_order_notional",
-                 Limit.MAX_LONG: "max_long", Limit.MAX_SHORT: "max_short", Limit.MAX_OPEN_ORDERS: "max_open_orders",
-                 Limit.MESSAGES_PER_SECOND: "messages_per_second", Limit.MESSAGE_BURST: "message_burst",
-                 Limit.ENABLED: "enabled", Limit.PROTECTION_LOTS: "protection_lots",
-                 Limit.PROTECTION_INTERVAL: "protection_interval"}
-INSTRUMENT_FIELD = {Limit.INSTRUMENT_MAX_ORDER_QUANTITY: "max_order_quantity",
-                    Limit.INSTRUMENT_MAX_POSITION: "max_position", Limit.INSTRUMENT_MARGIN: "margin",
-                    Limit.INSTRUMENT_MARGIN_RATE: "margin_rate", Limit.INSTRUMENT_FEE_PER_LOT: "fee_per_lot",
-                    Limit.INSTRUMENT_FEE_RATE: "fee_rate", Limit.INSTRUMENT_OPENING_CAP: "opening_cap"}
-MARKET_FIELD = {Limit.INSTRUMENT_COLLAR: "collar", Limit.INSTRUMENT_PROTECTION: "protection",
-                Limit.INSTRUMENT_DAILY_LIMIT: "daily_limit", Limit.INSTRUMENT_VELOCITY: "velocity"}
+ACCOUNT_FIELD = {
+    Limit.MAX_ORDER_QUANTITY: "max_order_quantity",
+    Limit.MAX_ORDER_NOTIONAL: "max_order_notional",
+    Limit.MAX_LONG: "max_long",
+    Limit.MAX_SHORT: "max_short",
+    Limit.MAX_OPEN_ORDERS: "max_open_orders",
+    Limit.MESSAGES_PER_SECOND: "messages_per_second",
+    Limit.MESSAGE_BURST: "message_burst",
+    Limit.ENABLED: "enabled",
+    Limit.PROTECTION_LOTS: "protection_lots",
+    Limit.PROTECTION_INTERVAL: "protection_interval",
+}
+INSTRUMENT_FIELD = {
+    Limit.INSTRUMENT_MAX_ORDER_QUANTITY: "max_order_quantity",
+    Limit.INSTRUMENT_MAX_POSITION: "max_position",
+    Limit.INSTRUMENT_MARGIN: "margin",
+    Limit.INSTRUMENT_MARGIN_RATE: "margin_rate",
+    Limit.INSTRUMENT_FEE_PER_LOT: "fee_per_lot",
+    Limit.INSTRUMENT_FEE_RATE: "fee_rate",
+    Limit.INSTRUMENT_OPENING_CAP: "opening_cap",
+}
+MARKET_FIELD = {
+    Limit.INSTRUMENT_COLLAR: "collar",
+    Limit.INSTRUMENT_PROTECTION: "protection",
+    Limit.INSTRUMENT_DAILY_LIMIT: "daily_limit",
+    Limit.INSTRUMENT_VELOCITY: "velocity",
+}
 
 
 @dataclass
@@ -79,14 +96,14 @@ class Lots:
 class Held:
     """What an account has in an instrument."""
 
-    position: int = 0            # lots, net
-    cost: int = 0                # ticks x lots
+    position: int = 0  # lots, net
+    cost: int = 0  # ticks x lots
     long: Lots = field(default_factory=Lots)
     short: Lots = field(default_factory=Lots)
-    opened: int = 0              # lots since the day began (10.4)
-    volume: int = 0              # lots traded since the last SETTLE
-    turnover: int = 0            # ticks x lots likewise
-    value: int = 0               # |ticks| x lots likewise
+    opened: int = 0  # lots since the day began (10.4)
+    volume: int = 0  # lots traded since the last SETTLE
+    turnover: int = 0  # ticks x lots likewise
+    value: int = 0  # |ticks| x lots likewise
 
     def side(self, side: int) -> Lots:
         return self.long if side == Side.BUY else self.short
@@ -119,44 +136,68 @@ class ClearedBook(ReferenceBook):
     def liquidate(self, command: Command) -> None:
         """11.7: a MARKET IOC order of the hub, at the edge of the band"""
         market = self.markets[command.instrument]
-        self.cancel_all(command, (order for order in self.all_orders(command.instrument) if order.account == command.account),
-                        Reason.LIQUIDATION)
+        self.cancel_all(
+            command,
+            (order for order in self.all_orders(command.instrument) if order.account == command.account),
+            Reason.LIQUIDATION,
+        )
         side, lots, flags = self.oracle.to_close(command.account, command.instrument)
         closed = 0
         if lots:
             limit = market.ceiling if side == Side.BUY else market.floor
-            order = Order(command.sequence, command.instrument, command.account, side, limit, lots, lots, TimeInForce.IOC, b"",
-                          flags, OrderType.MARKET)
+            order = Order(
+                command.sequence,
+                command.instrument,
+                command.account,
+                side,
+                limit,
+                lots,
+                lots,
+                TimeInForce.IOC,
+                b"",
+                flags,
+                OrderType.MARKET,
+            )
             self.oracle.offsets[order.order_id] = flags
             self.emit_order(EventKind.ACCEPTED, command, order, quantity=lots, flags=flags)
             mode = self.members[command.account].self_match
             self.trade_and_rest(command, order, mode and SelfMatch.CANCEL_RESTING)
-            closed = sum(event.quantity for event in self.events
-                         if event.kind == EventKind.TRADED and event.order_id == order.order_id)
-        self.emit(EventKind.LIQUIDATED, command, instrument=command.instrument, account=command.account, quantity=closed)
+            closed = sum(
+                event.quantity
+                for event in self.events
+                if event.kind == EventKind.TRADED and event.order_id == order.order_id
+            )
+        self.emit(
+            EventKind.LIQUIDATED, command, instrument=command.instrument, account=command.account, quantity=closed
+        )
         self.trigger_what_is_reached(command, market)
 
 
 class RiskOracle:
     """The rulebook with risk on. Arguments as those of Exchange."""
 
-    def __init__(self, instruments: Sequence[Instrument], accounts: Sequence[Account], max_orders: int,
-                 max_client_order_ids: int) -> None:
+    def __init__(
+        self, instruments: Sequence[Instrument], accounts: Sequence[Account], max_orders: int, max_client_order_ids: int
+    ) -> None:
         self.book = ClearedBook(self, instruments, accounts, max_orders)
-        self.terms = [SimpleNamespace(**asdict(terms), fen_per_tick=terms.fen_per_tick, killed=False)
-                      for terms in instruments]
+        self.terms = [
+            SimpleNamespace(**asdict(terms), fen_per_tick=terms.fen_per_tick, killed=False) for terms in instruments
+        ]
         self.legs = [self.legs_of(terms) for terms in instruments]
-        self.accounts = [SimpleNamespace(**asdict(account), killed=False, next_message=0, called=False,
-                                         counted=0, counted_from=0, tripped=False)
-                         for account in accounts]
+        self.accounts = [
+            SimpleNamespace(
+                **asdict(account), killed=False, next_message=0, called=False, counted=0, counted_from=0, tripped=False
+            )
+            for account in accounts
+        ]
         for market, terms in zip(self.book.markets, self.terms, strict=True):
             market.collar = terms.collar
-        self.held: dict[tuple[int, int], Held] = defaultdict(Held)           # (account, instrument) ->
+        self.held: dict[tuple[int, int], Held] = defaultdict(Held)  # (account, instrument) ->
         self.settlements = [terms.reference_price for terms in instruments]
-        self.settled: set[int] = set()                                       # instruments, since the day began
-        self.windows: dict[int, tuple[int, int]] = {}                        # instrument -> traded before its window
-        self.offsets: dict[int, int] = {}                                    # order id -> offset flags
-        self.client_orders: dict[tuple[int, bytes], int] = {}                # (account, client order id) -> order id
+        self.settled: set[int] = set()  # instruments, since the day began
+        self.windows: dict[int, tuple[int, int]] = {}  # instrument -> traded before its window
+        self.offsets: dict[int, int] = {}  # order id -> offset flags
+        self.client_orders: dict[tuple[int, bytes], int] = {}  # (account, client order id) -> order id
         self.max_client_order_ids = max_client_order_ids
         self.killed_firms: set[int] = set()
         self.hub_killed = False
@@ -188,9 +229,15 @@ class RiskOracle:
                 refusals.append(next(self.risk_refusals(command), None))
             if command.kind == CommandKind.TAKE and refusal is None:
                 # 1.3: lots that only the offer can judge are judged where it is known
-                refusal = min(filter(None, refusals), default=None,
-                              key=lambda broken: Reason.IRREVOCABLE if broken is of_book and broken[0] in (
-                                  Reason.INVALID_QUANTITY, Reason.QUANTITY_BELOW_MINIMUM) else broken[0])
+                refusal = min(
+                    filter(None, refusals),
+                    default=None,
+                    key=lambda broken: (
+                        Reason.IRREVOCABLE
+                        if broken is of_book and broken[0] in (Reason.INVALID_QUANTITY, Reason.QUANTITY_BELOW_MINIMUM)
+                        else broken[0]
+                    ),
+                )
             else:
                 refusal = min(filter(None, refusals), default=None)
             self.count_message(command, refusal)
@@ -211,8 +258,14 @@ class RiskOracle:
         for event in list(self.book.events):
             if event.kind == EventKind.TRADED:
                 self.trade(event.account, event.instrument, event.side, event.quantity, event.price, event.order_id)
-                self.trade(event.resting_account, event.instrument, 3 - event.side, event.quantity, event.price,
-                           event.resting_order_id)
+                self.trade(
+                    event.resting_account,
+                    event.instrument,
+                    3 - event.side,
+                    event.quantity,
+                    event.price,
+                    event.resting_order_id,
+                )
                 self.count_resting(event.resting_account, event.time, event.quantity)
         self.cancel_tripped(command)
         if command.kind in ENTERS and self.must_be_unique(command):
@@ -223,13 +276,15 @@ class RiskOracle:
             self.settled.clear()
         elif command.kind == CommandKind.LIST:
             self.settlements[command.instrument] = command.price
-            self.terms[command.instrument].margin = self.margin_after(self.book.markets[command.instrument], command.price)
+            self.terms[command.instrument].margin = self.margin_after(
+                self.book.markets[command.instrument], command.price
+            )
         elif command.kind == CommandKind.KILL_SWITCH:
             self.kill(command)
         elif command.kind == CommandKind.LIMIT:
             self.set_limit(command)
         elif command.kind == CommandKind.CASH:
-            self.accounts[command.account].equity += command.quantity                      # 7.4
+            self.accounts[command.account].equity += command.quantity  # 7.4
             self.cure(command.account)
 
     # What trades make of positions
@@ -253,7 +308,7 @@ class RiskOracle:
         prices = [price]
         if self.terms[instrument].at_settlement:
             signed = lots if side == Side.BUY else -lots
-            traded.position += signed                                # of the instrument itself: what is not priced yet
+            traded.position += signed  # of the instrument itself: what is not priced yet
             traded.cost += signed * price
             prices = [0]
         elif len(self.terms[instrument].legs) == 2:
@@ -363,9 +418,18 @@ class RiskOracle:
         result, fees = self.result(account, instrument), 0
         if terms.fen_per_tick:
             fees = held.volume * terms.fee_per_lot + held.value * terms.fen_per_tick * terms.fee_rate // 1_000_000
-        self.book.emit(EventKind.BALANCE, command, instrument=instrument, account=account, price=self.settlements[instrument],
-                       quantity=result, leaves_quantity=fees, resting_leaves_quantity=0 if terms.legs else held.position,
-                       resting_order_id=held.volume, resting_price=self.margin_lots(account, instrument) * margin)
+        self.book.emit(
+            EventKind.BALANCE,
+            command,
+            instrument=instrument,
+            account=account,
+            price=self.settlements[instrument],
+            quantity=result,
+            leaves_quantity=fees,
+            resting_leaves_quantity=0 if terms.legs else held.position,
+            resting_order_id=held.volume,
+            resting_price=self.margin_lots(account, instrument) * margin,
+        )
         self.accounts[account].equity += result - fees
         if not terms.legs:
             held.cost = held.position * self.settlements[instrument]
@@ -392,8 +456,15 @@ class RiskOracle:
             buyer = next(account for account, lots in due.items() if lots > 0)
             seller = next(account for account, lots in due.items() if lots < 0)
             lots = min(due[buyer], -due[seller])
-            self.book.emit(EventKind.DELIVERY, command, instrument=instrument, account=buyer, resting_account=seller,
-                           price=self.settlements[instrument], quantity=lots)
+            self.book.emit(
+                EventKind.DELIVERY,
+                command,
+                instrument=instrument,
+                account=buyer,
+                resting_account=seller,
+                price=self.settlements[instrument],
+                quantity=lots,
+            )
             due[buyer] -= lots
             due[seller] += lots
 
@@ -445,9 +516,16 @@ class RiskOracle:
         """9.6: a tripped account keeps no order; only one that this command has tripped can have any."""
         for number, account in enumerate(self.accounts):
             if account.tripped:
-                self.book.cancel_all(command, [order for instrument in range(len(self.terms))
-                                               for order in self.book.all_orders(instrument) if order.account == number],
-                                     Reason.PROTECTION)
+                self.book.cancel_all(
+                    command,
+                    [
+                        order
+                        for instrument in range(len(self.terms))
+                        for order in self.book.all_orders(instrument)
+                        if order.account == number
+                    ],
+                    Reason.PROTECTION,
+                )
         self.book.unlock(command)
 
     # What an account has at stake
@@ -457,14 +535,21 @@ class RiskOracle:
 
     def open_lots(self, account: int, instrument: int) -> list[tuple[int, int, int]]:
         """(side, lots, offset flags) of the open orders that would change a position"""
-        return [(side, order.leaves_quantity, self.offsets.get(order.order_id, 0)) for order in self.open_orders(account)
-                for leg, side in self.parts(order.instrument, order.side) if leg == instrument]
+        return [
+            (side, order.leaves_quantity, self.offsets.get(order.order_id, 0))
+            for order in self.open_orders(account)
+            for leg, side in self.parts(order.instrument, order.side)
+            if leg == instrument
+        ]
 
     def exposure(self, account: int, instrument: int) -> tuple[int, int, int]:
         """(position, open buys, open sells) in lots"""
         lots = self.open_lots(account, instrument)
-        return (self.held[account, instrument].position, sum(lot for side, lot, _ in lots if side == Side.BUY),
-                sum(lot for side, lot, _ in lots if side == Side.SELL))
+        return (
+            self.held[account, instrument].position,
+            sum(lot for side, lot, _ in lots if side == Side.BUY),
+            sum(lot for side, lot, _ in lots if side == Side.SELL),
+        )
 
     def opening(self, account: int, instrument: int, side: int) -> int:
         """10.4, 10.5: lots that open orders would open on a side"""
@@ -512,7 +597,7 @@ class RiskOracle:
         if command.kind in (*ENTERS, CommandKind.AMEND):
             yield from self.standing(command)
             account = self.accounts[command.account]
-            if account.tripped:                                                            # 9.6
+            if account.tripped:  # 9.6
                 yield Reason.PROTECTION_TRIPPED, account.counted, account.protection_lots
             if self.book.order_is_unknown(command) is None or command.kind == CommandKind.ENTER:
                 yield from self.order_by_itself(command)
@@ -523,11 +608,11 @@ class RiskOracle:
                 yield from self.at_stake(command)
         elif command.kind == CommandKind.LIMIT and command.order_type == Limit.INSTRUMENT_MARGIN:
             held = max(self.worst_case(account, command.instrument) for account in range(len(self.accounts)))
-            bound = LARGEST_MARGIN // max(1, held)                                         # 7.3
+            bound = LARGEST_MARGIN // max(1, held)  # 7.3
             if command.quantity > bound:
                 yield Reason.INVALID_VALUE, command.quantity, bound
         elif command.kind == CommandKind.CASH:
-            equity = self.accounts[command.account].equity + command.quantity              # 7.4
+            equity = self.accounts[command.account].equity + command.quantity  # 7.4
             if command.quantity < 0 and equity < 0:
                 yield Reason.INVALID_VALUE, equity, 0
             if command.quantity >= 0 and equity > LARGEST_EQUITY:
@@ -539,10 +624,13 @@ class RiskOracle:
                 yield Reason.INSTRUMENT_UNLISTED if unlisted else Reason.INSTRUMENT_EXPIRED, phase, 0
             market = self.book.markets[command.instrument]
             if command.order_type == SettlementRule.GIVEN and not market.floor <= command.price <= market.ceiling:
-                below = command.price < market.floor                                       # 11.2
-                yield (Reason.PRICE_BELOW_BAND if below else Reason.PRICE_ABOVE_BAND, command.price,
-                       market.floor if below else market.ceiling)
-        elif command.kind == CommandKind.EXPIRE:                                           # 11.8
+                below = command.price < market.floor  # 11.2
+                yield (
+                    Reason.PRICE_BELOW_BAND if below else Reason.PRICE_ABOVE_BAND,
+                    command.price,
+                    market.floor if below else market.ceiling,
+                )
+        elif command.kind == CommandKind.EXPIRE:  # 11.8
             needed = {command.instrument}
             if self.terms[command.instrument].at_settlement:
                 needed.add(self.legs[command.instrument][0][0])
@@ -552,11 +640,13 @@ class RiskOracle:
     def standing(self, command: Command) -> Iterator[Refusal]:
         """5.1, 5.2"""
         account = self.accounts[command.account]
-        for broken, reason in ((self.hub_killed, Reason.HUB_KILLED),
-                               (self.terms[command.instrument].killed, Reason.INSTRUMENT_KILLED),
-                               (account.firm in self.killed_firms, Reason.FIRM_KILLED),
-                               (account.killed, Reason.ACCOUNT_KILLED),
-                               (not account.enabled, Reason.ACCOUNT_DISABLED)):
+        for broken, reason in (
+            (self.hub_killed, Reason.HUB_KILLED),
+            (self.terms[command.instrument].killed, Reason.INSTRUMENT_KILLED),
+            (account.firm in self.killed_firms, Reason.FIRM_KILLED),
+            (account.killed, Reason.ACCOUNT_KILLED),
+            (not account.enabled, Reason.ACCOUNT_DISABLED),
+        ):
             if broken:
                 yield reason, 0, 0
 
@@ -595,7 +685,9 @@ class RiskOracle:
         if total > largest:
             yield Reason.MAX_ORDER_QUANTITY, total, largest
         market = self.book.markets[command.instrument]
-        value_price = min(max(command.trigger_price, market.floor), market.ceiling) if order_type == OrderType.STOP else price
+        value_price = (
+            min(max(command.trigger_price, market.floor), market.ceiling) if order_type == OrderType.STOP else price
+        )
         notional = abs(value_price) * open_quantity * terms.fen_per_tick
         if notional > account.max_order_notional:
             yield Reason.MAX_ORDER_NOTIONAL, notional, account.max_order_notional
@@ -611,8 +703,7 @@ class RiskOracle:
 
     def count_message(self, command: Command, refusal: Refusal | None) -> None:
         """5.9: a message counts when it passes this rule, whatever comes after it."""
-        if command.kind in (*ENTERS, CommandKind.AMEND) and (
-                refusal is None or refusal[0] > Reason.MESSAGE_RATE):
+        if command.kind in (*ENTERS, CommandKind.AMEND) and (refusal is None or refusal[0] > Reason.MESSAGE_RATE):
             account = self.accounts[command.account]
             if account.messages_per_second:
                 account.next_message = max(account.next_message, command.time) + SECOND // account.messages_per_second
@@ -646,18 +737,29 @@ class RiskOracle:
         if growth <= 0:
             return
         parts = self.parts(command.instrument, side)
-        broken = [refusal for leg, leg_side in parts for refusal in self.reach_refusals(command, leg, leg_side, growth, offset)]
-        yield from sorted(broken, key=lambda refusal: refusal[0])     # stable: of one rule the near leg first
-        worst = {leg: (self.worst_case(number, leg), self.worst_with(number, leg, leg_side, growth, offset))
-                 for leg, leg_side in parts}
+        broken = [
+            refusal
+            for leg, leg_side in parts
+            for refusal in self.reach_refusals(command, leg, leg_side, growth, offset)
+        ]
+        yield from sorted(broken, key=lambda refusal: refusal[0])  # stable: of one rule the near leg first
+        worst = {
+            leg: (self.worst_case(number, leg), self.worst_with(number, leg, leg_side, growth, offset))
+            for leg, leg_side in parts
+        }
         enlarged = [(after, before) for before, after in worst.values() if after > before]
         margin = self.margin_used(number) + sum(
-            (after - before) * self.terms[leg].margin for leg, (before, after) in worst.items())
-        if enlarged and margin > account.equity:                      # 7.3: orders that reduce pass
+            (after - before) * self.terms[leg].margin for leg, (before, after) in worst.items()
+        )
+        if enlarged and margin > account.equity:  # 7.3: orders that reduce pass
             yield Reason.CREDIT, margin, account.equity
         if enlarged and account.called:
             yield Reason.MARGIN_CALLED, *enlarged[0]
-        closing = [refusal for leg, leg_side in parts for refusal in self.offset_refusals(number, leg, leg_side, growth, offset)]
+        closing = [
+            refusal
+            for leg, leg_side in parts
+            for refusal in self.offset_refusals(number, leg, leg_side, growth, offset)
+        ]
         yield from sorted(closing, key=lambda refusal: refusal[0])
 
     def reach_refusals(self, command: Command, leg: int, side: int, growth: int, offset: int) -> Iterator[Refusal]:
@@ -712,8 +814,8 @@ class RiskOracle:
             setattr(self.book.markets[command.instrument], MARKET_FIELD[limit], value)
         elif limit == Limit.INSTRUMENT_VELOCITY_WINDOW:
             self.book.markets[command.instrument].velocity_window = value * MILLISECOND
-        elif limit == Limit.PROTECTION_RESET:                                              # 9.6
+        elif limit == Limit.PROTECTION_RESET:  # 9.6
             account = self.accounts[command.account]
             account.counted, account.tripped = 0, False
-        if limit in {Limit.INSTRUMENT_VELOCITY, Limit.INSTRUMENT_VELOCITY_WINDOW}:         # 9.3
+        if limit in {Limit.INSTRUMENT_VELOCITY, Limit.INSTRUMENT_VELOCITY_WINDOW}:  # 9.3
             self.book.markets[command.instrument].slices.clear()

@@ -3,6 +3,7 @@
 Random commands in markets with near limits, and in markets with offsets, legs, protection and settlement; everything that
 belongs to risk must have occurred. What belongs to matching alone is tests/matching/test_differential.py.
 """
+
 from collections import Counter
 
 from matching.codes import EventKind, Reason
@@ -15,14 +16,42 @@ FLOWS, LENGTH = 100, 1500
 AT_LEAST = 30
 SPECIAL_FLOWS, SPECIAL_AT_LEAST = 60, 10
 BREAKER_FLOWS = 30
-REASONS = {reason for reason in Reason if reason // 100 in (1, 5) or Reason.HUB_KILLED <= reason <= Reason.INSTRUMENT_HALTED
-           or Reason.PRICE_OFF_TICK <= reason <= Reason.MAX_ORDER_NOTIONAL} - {Reason.INVALID_COUNTERPARTY}
+REASONS = {
+    reason
+    for reason in Reason
+    if reason // 100 in (1, 5)
+    or Reason.HUB_KILLED <= reason <= Reason.INSTRUMENT_HALTED
+    or Reason.PRICE_OFF_TICK <= reason <= Reason.MAX_ORDER_NOTIONAL
+} - {Reason.INVALID_COUNTERPARTY}
 REASONS |= {Reason.UNKNOWN_ORDER, Reason.BOOK_FULL, Reason.POST_ONLY_WOULD_TRADE}
-OF_POSITIONS = {Reason.INVALID_OFFSET, Reason.MARGIN_CALLED, Reason.CLOSE_EXCEEDS_POSITION, Reason.OPENING_CAP,
-                Reason.PROTECTION_TRIPPED, Reason.PROTECTION, Reason.LIQUIDATION, Reason.INSTRUMENT_EXPIRY,
-                Reason.OUTSIDE_DAILY_LIMITS, Reason.MAX_LONG, Reason.MAX_SHORT, Reason.CREDIT, Reason.REDUCE_ONLY_WOULD_INCREASE}
-KINDS = {EventKind.ACCEPTED, EventKind.TRADED, EventKind.CANCELED, EventKind.AMENDED, EventKind.TRIGGERED, EventKind.BALANCE,
-         EventKind.DELIVERY, EventKind.MARGIN_CALL, EventKind.SETTLED, EventKind.EXPIRED, EventKind.LIQUIDATED}
+OF_POSITIONS = {
+    Reason.INVALID_OFFSET,
+    Reason.MARGIN_CALLED,
+    Reason.CLOSE_EXCEEDS_POSITION,
+    Reason.OPENING_CAP,
+    Reason.PROTECTION_TRIPPED,
+    Reason.PROTECTION,
+    Reason.LIQUIDATION,
+    Reason.INSTRUMENT_EXPIRY,
+    Reason.OUTSIDE_DAILY_LIMITS,
+    Reason.MAX_LONG,
+    Reason.MAX_SHORT,
+    Reason.CREDIT,
+    Reason.REDUCE_ONLY_WOULD_INCREASE,
+}
+KINDS = {
+    EventKind.ACCEPTED,
+    EventKind.TRADED,
+    EventKind.CANCELED,
+    EventKind.AMENDED,
+    EventKind.TRIGGERED,
+    EventKind.BALANCE,
+    EventKind.DELIVERY,
+    EventKind.MARGIN_CALL,
+    EventKind.SETTLED,
+    EventKind.EXPIRED,
+    EventKind.LIQUIDATED,
+}
 
 
 def what_occurs(flows):

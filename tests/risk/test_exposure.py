@@ -3,6 +3,7 @@
 The engine keeps exposures as running sums; the oracle (tests/risk/oracle.py) holds nothing and computes them from open
 orders and trades.
 """
+
 import dataclasses
 
 import numpy as np
@@ -16,7 +17,14 @@ from tests.risk.flow import special_flow
 from tests.venue import Venue
 
 LENGTH = 1500
-MOVING = (CommandKind.LIMIT, CommandKind.CASH, CommandKind.LIST, CommandKind.SETTLE, CommandKind.EXPIRE, CommandKind.LIQUIDATE)
+MOVING = (
+    CommandKind.LIMIT,
+    CommandKind.CASH,
+    CommandKind.LIST,
+    CommandKind.SETTLE,
+    CommandKind.EXPIRE,
+    CommandKind.LIQUIDATE,
+)
 OPEN, CLOSE, CLOSE_TODAY = Flag.OPEN, Flag.CLOSE, Flag.CLOSE_TODAY
 
 
@@ -39,7 +47,10 @@ def test_5_14_exposures_equal_a_recomputation_and_what_is_won_is_lost(make, firs
                     held += oracle.held[number, leg].position != 0
                 row = exchange.account(number)
                 assert (int(row.margin_used), int(row.open_orders), int(row.equity)) == (
-                    oracle.margin_used(number), len(oracle.open_orders(number)), oracle.accounts[number].equity), f"seed {seed}"
+                    oracle.margin_used(number),
+                    len(oracle.open_orders(number)),
+                    oracle.accounts[number].equity,
+                ), f"seed {seed}"
             ledger = exchange.ledger
             by_instrument = ledger.exposures.reshape(len(flow.accounts), len(flow.instruments))
             assert not by_instrument["position"].sum(axis=0).any() and not by_instrument["cost"].sum(axis=0).any()
@@ -47,8 +58,10 @@ def test_5_14_exposures_equal_a_recomputation_and_what_is_won_is_lost(make, firs
     assert held > 100
 
 
-@pytest.mark.parametrize("mode, buys, sells", [
-    (SelfMatch.CANCEL_INCOMING, 0, 5), (SelfMatch.CANCEL_RESTING, 4, 0), (SelfMatch.CANCEL_BOTH, 0, 0)])
+@pytest.mark.parametrize(
+    "mode, buys, sells",
+    [(SelfMatch.CANCEL_INCOMING, 0, 5), (SelfMatch.CANCEL_RESTING, 4, 0), (SelfMatch.CANCEL_BOTH, 0, 0)],
+)
 def test_5_14_an_amended_order_that_meets_its_own_kind_releases_what_goes(mode, buys, sells):
     """4.3: whichever of the two it is."""
     book = Venue("engine", accounts=[account("A", self_match=mode), account("B")], risk=True)
@@ -63,15 +76,37 @@ def figures(exchange, account, instrument):
     """What the engine holds for an account in an instrument."""
     row = account * len(exchange.instruments) + instrument
     exposure, gross = exchange.ledger.exposures[row], exchange.ledger.gross[row]
-    return {name: int(source[name]) for source, names in (
-        (exposure, ("position", "cost", "open_buy", "open_sell", "worst", "volume", "turnover", "value")),
-        (gross, ("long", "short", "long_today", "short_today", "opened", "opening_buy", "opening_sell", "closing_long",
-                 "closing_short", "closing_long_today", "closing_short_today"))) for name in names}
+    return {
+        name: int(source[name])
+        for source, names in (
+            (exposure, ("position", "cost", "open_buy", "open_sell", "worst", "volume", "turnover", "value")),
+            (
+                gross,
+                (
+                    "long",
+                    "short",
+                    "long_today",
+                    "short_today",
+                    "opened",
+                    "opening_buy",
+                    "opening_sell",
+                    "closing_long",
+                    "closing_short",
+                    "closing_long_today",
+                    "closing_short_today",
+                ),
+            ),
+        )
+        for name in names
+    }
 
 
 def expected_figures(oracle, account, instrument):
     """The same from positions and open orders."""
-    held, apart = oracle.held[account, instrument], oracle.terms[instrument].offset and not oracle.terms[instrument].legs
+    held, apart = (
+        oracle.held[account, instrument],
+        oracle.terms[instrument].offset and not oracle.terms[instrument].legs,
+    )
     lots = oracle.open_lots(account, instrument)
 
     def open_lots(side, *offsets):
@@ -80,13 +115,27 @@ def expected_figures(oracle, account, instrument):
     def of_kind(side, offset):
         return open_lots(side, offset) if apart else 0
 
-    return {"position": held.position, "cost": held.cost, "open_buy": open_lots(Side.BUY), "open_sell": open_lots(Side.SELL),
-            "worst": oracle.worst_case(account, instrument), "volume": held.volume, "turnover": held.turnover,
-            "value": held.value, "long": held.long.all, "short": held.short.all, "long_today": held.long.today,
-            "short_today": held.short.today, "opened": held.opened, "opening_buy": of_kind(Side.BUY, OPEN),
-            "opening_sell": of_kind(Side.SELL, OPEN), "closing_long": of_kind(Side.SELL, CLOSE),
-            "closing_short": of_kind(Side.BUY, CLOSE), "closing_long_today": of_kind(Side.SELL, CLOSE_TODAY),
-            "closing_short_today": of_kind(Side.BUY, CLOSE_TODAY)}
+    return {
+        "position": held.position,
+        "cost": held.cost,
+        "open_buy": open_lots(Side.BUY),
+        "open_sell": open_lots(Side.SELL),
+        "worst": oracle.worst_case(account, instrument),
+        "volume": held.volume,
+        "turnover": held.turnover,
+        "value": held.value,
+        "long": held.long.all,
+        "short": held.short.all,
+        "long_today": held.long.today,
+        "short_today": held.short.today,
+        "opened": held.opened,
+        "opening_buy": of_kind(Side.BUY, OPEN),
+        "opening_sell": of_kind(Side.SELL, OPEN),
+        "closing_long": of_kind(Side.SELL, CLOSE),
+        "closing_short": of_kind(Side.BUY, CLOSE),
+        "closing_long_today": of_kind(Side.SELL, CLOSE_TODAY),
+        "closing_short_today": of_kind(Side.BUY, CLOSE_TODAY),
+    }
 
 
 def test_no_limit_is_ever_exceeded_while_limits_stay_as_they_are():
@@ -97,12 +146,16 @@ def test_no_limit_is_ever_exceeded_while_limits_stay_as_they_are():
         exchange = engine(flow)
         accounts = exchange.ledger.accounts
         exposures = exchange.ledger.exposures.reshape(len(flow.accounts), len(flow.instruments))
-        most = np.minimum(np.array([account.max_long for account in flow.accounts])[:, None],
-                          np.array([terms.max_position for terms in flow.instruments]))
-        least = np.minimum(np.array([account.max_short for account in flow.accounts])[:, None],
-                           np.array([terms.max_position for terms in flow.instruments]))
+        most = np.minimum(
+            np.array([account.max_long for account in flow.accounts])[:, None],
+            np.array([terms.max_position for terms in flow.instruments]),
+        )
+        least = np.minimum(
+            np.array([account.max_short for account in flow.accounts])[:, None],
+            np.array([terms.max_position for terms in flow.instruments]),
+        )
         for row in range(LENGTH):
-            exchange.apply(flow.commands[row:row + 1])
+            exchange.apply(flow.commands[row : row + 1])
             long = exposures["position"] + exposures["open_buy"]
             short = exposures["open_sell"] - exposures["position"]
             assert (long <= most).all() and (short <= least).all(), f"seed {seed}, row {row}"
@@ -110,7 +163,7 @@ def test_no_limit_is_ever_exceeded_while_limits_stay_as_they_are():
             assert (accounts["open_orders"] <= accounts["max_open_orders"]).all(), f"seed {seed}, row {row}"
             assert (exposures["open_buy"] >= 0).all() and (exposures["open_sell"] >= 0).all()
             near += int((long == most).sum() + (short == least).sum())
-    assert near > 100                          # limits were reached, not only never met
+    assert near > 100  # limits were reached, not only never met
 
 
 def without_operators(flow):

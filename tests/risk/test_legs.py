@@ -2,6 +2,7 @@
 
 Instruments: 0 NEAR and 1 FAR (previous settlement 100 and 104), 2 SPREAD of both, 3 TAS and 4 BLOCK of NEAR.
 """
+
 import pytest
 
 from exchange import Exchange
@@ -18,15 +19,19 @@ NEAR, FAR, SPREAD, TAS, BLOCK = ({"instrument": number} for number in range(5))
 @pytest.fixture(params=["reference", "engine"])
 def hub(request):
     """Makes a Venue. near, far: terms of the outrights, every: of all instruments; other keywords are limits of account 0."""
+
     def make(near=None, far=None, every=None, **limits):
         terms = every or {}
-        instruments = [instrument("NEAR", **terms, **(near or {})),
-                       instrument("FAR", reference_price=104, **terms, **(far or {})),
-                       instrument("SPREAD", floor=-20, ceiling=20, reference_price=0, legs=("NEAR", "FAR"), **terms),
-                       instrument("TAS", floor=-9, ceiling=9, reference_price=0, legs=("NEAR",), at_settlement=True, **terms),
-                       instrument("BLOCK", legs=("NEAR",), **terms)]
+        instruments = [
+            instrument("NEAR", **terms, **(near or {})),
+            instrument("FAR", reference_price=104, **terms, **(far or {})),
+            instrument("SPREAD", floor=-20, ceiling=20, reference_price=0, legs=("NEAR", "FAR"), **terms),
+            instrument("TAS", floor=-9, ceiling=9, reference_price=0, legs=("NEAR",), at_settlement=True, **terms),
+            instrument("BLOCK", legs=("NEAR",), **terms),
+        ]
         accounts = [account("A", **limits), *(account(name) for name in "BCD")]
         return Venue(request.param, instruments, accounts, 100, True)
+
     return make
 
 
@@ -57,6 +62,7 @@ def equities(hub):
 
 
 # 12.2 Spreads
+
 
 @pytest.mark.parametrize("side, sign", [(BUY, 1), (SELL, -1)])
 def test_12_2_a_spread_is_a_position_in_both_legs_at_the_near_settlement_and_that_less_the_spread(hub, side, sign):
@@ -111,7 +117,7 @@ def test_12_4_credit_is_the_sum_of_both_legs(hub):
     refused(book, enter(0, BUY, -3, 6, **SPREAD), "CREDIT", 102, 100)
     passes(book, enter(0, BUY, -3, 5, **SPREAD))
     refused(book, enter(0, BUY, 99, 2, **NEAR), "CREDIT", 105, 100)
-    passes(book, enter(0, SELL, 110, 5, **NEAR))                 # the other side of the near leg is held already
+    passes(book, enter(0, SELL, 110, 5, **NEAR))  # the other side of the near leg is held already
 
 
 def test_12_4_a_leg_may_grow_only_where_the_whole_has_credit(hub):
@@ -145,6 +151,7 @@ def test_12_2_a_spread_that_trades_partly_holds_the_rest(hub):
 
 # 12.1 At settlement
 
+
 def test_12_1_lots_are_a_position_of_the_leg_at_once_and_cost_settlement_and_ticks_when_it_settles(hub):
     book = hub({"max_position": 10})
     before = equities(book)
@@ -154,7 +161,12 @@ def test_12_1_lots_are_a_position_of_the_leg_at_once_and_cost_settlement_and_tic
     refused(book, enter(0, BUY, 99, 7, **NEAR), "MAX_LONG", 11, 10)
     settle(book, NEAR, 107)
     assert positions(book) == [(4, 4 * 107), (0, 0), (0, 0), (0, 0), (0, 0)]
-    assert [after - old for after, old in zip(equities(book), before, strict=True)] == [-14, 14, 0, 0]   # 6 x 2 + 2 x 1 ticks
+    assert [after - old for after, old in zip(equities(book), before, strict=True)] == [
+        -14,
+        14,
+        0,
+        0,
+    ]  # 6 x 2 + 2 x 1 ticks
 
 
 def test_12_1_what_trades_after_the_leg_has_settled_is_priced_with_tas(hub):
@@ -193,6 +205,7 @@ def test_12_1_open_orders_at_settlement_need_the_margin_of_the_leg(hub):
 
 # 12.3, 12.5 Volume, fees, blocks
 
+
 @pytest.mark.parametrize("traded, price", [(SPREAD, -3), (TAS, 2), (BLOCK, 109)])
 def test_12_3_what_trades_with_legs_leaves_their_settlement_price_alone(hub, traded, price):
     book = hub()
@@ -221,6 +234,7 @@ def test_12_5_a_block_is_a_position_of_its_leg_at_the_price_of_the_trade(hub):
 
 # 11.6 with legs
 
+
 def test_11_6_a_called_account_may_trade_what_enlarges_no_leg(hub):
     """Long 8 near with a margin of 10 and 81 fen, of which it loses 20: called. Selling reduces; a spread grows far."""
     book = hub({"margin": 10}, {"margin": 10}, equity=81)
@@ -228,12 +242,14 @@ def test_11_6_a_called_account_may_trade_what_enlarges_no_leg(hub):
     settle(book, NEAR, 97)
     told = book.events(operator(CommandKind.END_DAY))
     assert [int(event["quantity"]) for event in told if event["kind"] == 14] == [80 - 57]
-    book.do(operator(CommandKind.LIMIT, Limit.INSTRUMENT_MARGIN, quantity=0, **NEAR),
-            operator(CommandKind.LIMIT, Limit.INSTRUMENT_MARGIN, quantity=0, **FAR))
+    book.do(
+        operator(CommandKind.LIMIT, Limit.INSTRUMENT_MARGIN, quantity=0, **NEAR),
+        operator(CommandKind.LIMIT, Limit.INSTRUMENT_MARGIN, quantity=0, **FAR),
+    )
     refused(book, enter(0, BUY, 99, 1, **NEAR), "MARGIN_CALLED", 9, 8)
     refused(book, enter(0, SELL, -3, 1, **SPREAD), "MARGIN_CALLED", 1, 0)
     refused(book, enter(0, BUY, 1, 1, **TAS), "MARGIN_CALLED", 9, 8)
     passes(book, enter(0, SELL, 105, 8, **NEAR))
     passes(book, enter(1, BUY, 99, 1, **NEAR))
-    book.do(operator(CommandKind.CASH, account=0, quantity=0))           # equity covers the margin, which is nothing now
+    book.do(operator(CommandKind.CASH, account=0, quantity=0))  # equity covers the margin, which is nothing now
     passes(book, enter(0, BUY, 99, 1, **NEAR))

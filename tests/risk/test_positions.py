@@ -2,6 +2,7 @@
 
 One instrument keeps long and short apart; account 0 trades in it with account 1. A tick on a lot is worth one fen.
 """
+
 import pytest
 
 from exchange import Exchange
@@ -17,9 +18,11 @@ OPEN, CLOSE, TODAY, REDUCE = Flag.OPEN, Flag.CLOSE, Flag.CLOSE_TODAY, Flag.REDUC
 @pytest.fixture(params=["reference", "engine"])
 def hub(request):
     """Makes a Venue; keywords beside those of the instrument are limits of account 0."""
+
     def make(terms=None, **limits):
         accounts = [account("A", **limits), *(account(name) for name in "BCD")]
         return Venue(request.param, [instrument(**{"offset": True, **(terms or {})})], accounts, 100, True)
+
     return make
 
 
@@ -46,10 +49,17 @@ def holds(hub, long=0, short=0, today=(0, 0), number=0, leg=0):
 
 def long_and_short(hub, long, short):
     """Account 0 opens both, and a day passes."""
-    hub.do(order(BUY, long, OPEN), other(SELL, long), order(SELL, short, OPEN), other(BUY, short), operator(CommandKind.END_DAY))
+    hub.do(
+        order(BUY, long, OPEN),
+        other(SELL, long),
+        order(SELL, short, OPEN),
+        other(BUY, short),
+        operator(CommandKind.END_DAY),
+    )
 
 
 # 10.1 Flags
+
 
 @pytest.mark.parametrize("flags", [0, OPEN | CLOSE, CLOSE | TODAY, OPEN | CLOSE | TODAY])
 def test_10_1_an_order_bears_just_one_of_the_three(hub, flags):
@@ -65,7 +75,13 @@ def test_10_1_what_closes_today_does_not_outlive_the_day(hub):
     book = hub()
     book.do(order(BUY, 5, OPEN), other(SELL, 5))
     refused(book, order(SELL, 1, TODAY, time_in_force=TimeInForce.GTC), "INVALID_OFFSET", int(TODAY), 0)
-    refused(book, order(SELL, 1, TODAY, time_in_force=TimeInForce.GTD, expire_date=20300101), "INVALID_OFFSET", int(TODAY), 0)
+    refused(
+        book,
+        order(SELL, 1, TODAY, time_in_force=TimeInForce.GTD, expire_date=20300101),
+        "INVALID_OFFSET",
+        int(TODAY),
+        0,
+    )
     passes(book, order(SELL, 1, TODAY, 101))
 
 
@@ -86,6 +102,7 @@ def test_1_3_offset_flags_are_judged_before_the_kill_switches_and_after_the_quan
 
 
 # 10.2 Long and short
+
 
 def test_10_2_opening_adds_to_either_side_and_neither_reduces_the_other(hub):
     book = hub()
@@ -108,6 +125,7 @@ def test_10_2_close_takes_what_is_older_and_close_today_what_is_not(hub, side):
 
 
 # 10.3 What may be closed
+
 
 @pytest.mark.parametrize("side", [BUY, SELL])
 def test_10_3_no_more_is_closed_than_is_held_of_its_kind_less_what_closes_already(hub, side):
@@ -136,11 +154,12 @@ def test_10_3_what_opened_today_is_closed_by_close_tomorrow(hub):
 
 # 10.4 The cap
 
+
 def test_10_4_lots_opened_and_to_be_opened_on_both_sides_keep_to_the_cap_of_the_day(hub):
     book = hub({"opening_cap": 10})
     book.do(order(BUY, 4, OPEN), other(SELL, 4), order(SELL, 3, OPEN, 105))
     refused(book, order(BUY, 4, OPEN, 95), "OPENING_CAP", 11, 10)
-    passes(book, order(SELL, 4, TODAY, 105))                    # what closes does not count
+    passes(book, order(SELL, 4, TODAY, 105))  # what closes does not count
     passes(book, order(BUY, 3, OPEN, 95))
     refused(book, amend(0, 6, 95, 4), "OPENING_CAP", 11, 10)
     book.do(cancel(0, 3))
@@ -160,6 +179,7 @@ def test_10_4_lots_closed_again_stay_opened(hub):
 
 # 10.5 Limits and margin
 
+
 @pytest.mark.parametrize("side, limit, reason", [(BUY, "max_long", "MAX_LONG"), (SELL, "max_short", "MAX_SHORT")])
 def test_10_5_limits_bind_each_side_by_itself(hub, side, limit, reason):
     book = hub(**{limit: 10})
@@ -167,7 +187,7 @@ def test_10_5_limits_bind_each_side_by_itself(hub, side, limit, reason):
     book.do(order(side, 6, OPEN), other(3 - side, 6), order(3 - side, 9, OPEN), other(side, 9))
     refused(book, order(side, 5, OPEN, price), reason, 11, 10)
     passes(book, order(side, 4, OPEN, price))
-    passes(book, order(side, 9, TODAY, price))                   # what closes the other side reaches nothing
+    passes(book, order(side, 9, TODAY, price))  # what closes the other side reaches nothing
 
 
 def test_10_5_margin_is_held_for_the_larger_side_and_not_for_orders_that_close(hub):
@@ -181,6 +201,7 @@ def test_10_5_margin_is_held_for_the_larger_side_and_not_for_orders_that_close(h
 
 
 # 10.6 The day
+
 
 def test_10_6_the_end_of_the_day_makes_all_of_it_older(hub):
     book = hub()
@@ -198,6 +219,7 @@ def test_10_3_what_a_closing_order_keeps_is_free_again_when_it_expires(hub):
 
 
 # 10.7 Reduce only, 2.9 stops
+
 
 def test_10_7_reduce_only_refuses_what_opens(hub):
     book = hub()
@@ -217,6 +239,7 @@ def test_10_3_a_stop_order_that_closes_keeps_its_lots_and_closes_them_when_it_is
 
 
 # 10.8 Liquidation
+
 
 @pytest.mark.parametrize("long, short, side", [(8, 3, SELL), (3, 8, BUY), (4, 4, None)])
 def test_10_8_liquidation_ends_both_sides_against_each_other_and_closes_the_rest(hub, long, short, side):
@@ -241,6 +264,7 @@ def test_10_8_what_finds_no_counterparty_stays_and_may_be_closed(hub):
 
 
 # 11.8 Expiry
+
 
 def test_11_8_expiry_ends_both_sides(hub):
     book = hub({"margin": 1}, equity=8)

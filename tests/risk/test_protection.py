@@ -2,6 +2,7 @@
 
 Account 0 is the market maker: 10 lots within 100 ms of the first. Commands come a second apart unless they bring their time.
 """
+
 import pytest
 
 from matching.codes import CommandKind, Limit, Side
@@ -33,8 +34,12 @@ def test_9_6_at_the_lots_allowed_all_orders_of_the_account_are_canceled_in_all_i
     hub.do(enter(0, BUY, 100, 12), enter(0, SELL, 105, 3), enter(0, BUY, 99, 4, instrument=1), enter(2, BUY, 99, 1))
     assert hub.do(sell(9)) == [("accepted", 5, 100, 9), ("traded", 5, 1, 100, 9)]
     assert hub.do(sell(1)) == [
-        ("accepted", 6, 100, 1), ("traded", 6, 1, 100, 1),
-        ("canceled", 1, "PROTECTION", 2), ("canceled", 2, "PROTECTION", 3), ("canceled", 3, "PROTECTION", 4)]
+        ("accepted", 6, 100, 1),
+        ("traded", 6, 1, 100, 1),
+        ("canceled", 1, "PROTECTION", 2),
+        ("canceled", 2, "PROTECTION", 3),
+        ("canceled", 3, "PROTECTION", 4),
+    ]
     assert hub.orders() == [(4, 99, 1)]
 
 
@@ -75,15 +80,30 @@ def test_9_6_lots_of_all_instruments_count_together_and_one_order_may_meet_sever
     hub.do(enter(0, BUY, 100, 4), enter(0, BUY, 99, 4), enter(0, BUY, 98, 4), enter(0, BUY, 99, 2, instrument=1))
     hub.do(enter(1, SELL, 99, 2, instrument=1, time=NOON))
     assert hub.do(enter(1, SELL, 99, 8, time=NOON)) == [
-        ("accepted", 6, 99, 8), ("traded", 6, 1, 100, 4), ("traded", 6, 2, 99, 4), ("canceled", 3, "PROTECTION", 4)]
+        ("accepted", 6, 99, 8),
+        ("traded", 6, 1, 100, 4),
+        ("traded", 6, 2, 99, 4),
+        ("canceled", 3, "PROTECTION", 4),
+    ]
 
 
 def test_9_6_the_order_that_trips_two_accounts_cancels_both_in_order_and_finishes_first(hub):
-    hub.do(operator(CommandKind.LIMIT, Limit.PROTECTION_LOTS, account=2, quantity=3), enter(2, BUY, 100, 3),
-           enter(0, BUY, 100, 10), enter(2, BUY, 95, 1), enter(0, BUY, 95, 1), enter(3, BUY, 100, 1))
+    hub.do(
+        operator(CommandKind.LIMIT, Limit.PROTECTION_LOTS, account=2, quantity=3),
+        enter(2, BUY, 100, 3),
+        enter(0, BUY, 100, 10),
+        enter(2, BUY, 95, 1),
+        enter(0, BUY, 95, 1),
+        enter(3, BUY, 100, 1),
+    )
     assert hub.do(sell(14)) == [
-        ("accepted", 7, 100, 14), ("traded", 7, 2, 100, 3), ("traded", 7, 3, 100, 10), ("traded", 7, 6, 100, 1),
-        ("canceled", 5, "PROTECTION", 1), ("canceled", 4, "PROTECTION", 1)]
+        ("accepted", 7, 100, 14),
+        ("traded", 7, 2, 100, 3),
+        ("traded", 7, 3, 100, 10),
+        ("traded", 7, 6, 100, 1),
+        ("canceled", 5, "PROTECTION", 1),
+        ("canceled", 4, "PROTECTION", 1),
+    ]
 
 
 def test_9_6_an_account_without_protection_trades_as_much_as_it_likes(hub):
@@ -91,8 +111,14 @@ def test_9_6_an_account_without_protection_trades_as_much_as_it_likes(hub):
     assert hub.orders() == [(1, 100, 1)]
 
 
-@pytest.mark.parametrize("which, value, bound", [
-    (Limit.PROTECTION_LOTS, -1, 0), (Limit.PROTECTION_LOTS, (1 << 40) + 1, 1 << 40), (Limit.PROTECTION_INTERVAL, -1, 0),
-    (Limit.PROTECTION_INTERVAL, 86_400_001, 86_400_000)])
+@pytest.mark.parametrize(
+    "which, value, bound",
+    [
+        (Limit.PROTECTION_LOTS, -1, 0),
+        (Limit.PROTECTION_LOTS, (1 << 40) + 1, 1 << 40),
+        (Limit.PROTECTION_INTERVAL, -1, 0),
+        (Limit.PROTECTION_INTERVAL, 86_400_001, 86_400_000),
+    ],
+)
 def test_1_5_protection_out_of_range_is_refused(which, value, bound):
     refused(Venue("engine", risk=True), limit(which, value), "INVALID_VALUE", value, bound)

@@ -1,4 +1,5 @@
 """The whole exchange from one seed, stopped and restored on the way: nobody can tell that it was ever stopped."""
+
 import dataclasses
 
 import numpy as np
@@ -35,7 +36,7 @@ def test_states_of_equal_machines_are_equal_byte_for_byte():
     one, other = engine(flow), engine(dataclasses.replace(flow, commands=flow.commands.copy()))
     one.apply(flow.commands)
     for row in range(LENGTH):
-        other.apply(flow.commands[row:row + 1])
+        other.apply(flow.commands[row : row + 1])
     ours, theirs = one.state(), other.state()
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if ours[name].tobytes() != theirs[name].tobytes()] == []

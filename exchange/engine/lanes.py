@@ -1,0 +1,486 @@
+"""The path of a command through the core, compiled. No I/O, no clock.
+
+A batch goes through three lanes, each one compiled call for as many commands as it may take: `process` for plain orders in
+plain markets, which are nearly all and must be fast; `process_any` for whatever else traders send; `process_operators`. The
+order of commands is kept, and the first two give the same events where both could serve, so nobody can tell which it was.
+
+Each lane tells the path in the order of RULEBOOK 5: checks (checks.py), the book (matching), at last the exposures (risk).
+Helpers stand before those who use them.
+"""
+
+import numpy as np
+
+from exchange.engine.operators import check_operator, done, operate
+from exchange.engine.phases import release_lock
+from exchange.engine.rules import (
+    check_amend,
+    check_cancel,
+    check_enter_any,
+    check_mass_cancel,
+    check_names,
+    check_taking,
+    is_plain,
+    limit_of,
+    names_known,
+    passes,
+    passes_amend,
+)
+from matching import codes as c
+from matching.book import bucket_of, find, next_row, own, price_of
+from matching.codes import ALL
+from matching.jit import inlined, kernel, outlined, prefetch, rarely, read_anew
+from matching.kernel import amend, enter, open_after_amend, rejected, resting_order, withdraw
+from matching.records import (
+    CACHE_LINE,
+    ICEBERG,
+    NIL,
+    NOBODY,
+    PARKED,
+    PLAIN_STATE,
+    SPARE_ROWS,
+)
+from matching.spot import (
+    note_offer,
+    take,
+)
+from matching.terms import (
+    EVERY_TIME,
+    amend_any,
+    enter_any,
+    home,
+    mass_cancel,
+    withdraw_any,
+)
+from matching.triggers import fire
+from risk.kernel import (
+    first_client_order_row,
+    hold_passed,
+    hold_plain,
+    names_client_order,
+    remember,
+    settle,
+    settle_incoming,
+    settle_plain,
+)
+from risk.positions import row_of_exposure
+from risk.protection import next_tripped
+
+_AHEAD, _FAR_AHEAD = 6, 48  # how many commands ahead to look
+
+_STEADY = 32  # so many plain commands in a row go back to the plain lane
+_MOST_GROWTH = 3  # see sure_of_room
+
+
+@outlined
+def refuse(book, events, at, command, reason, value, bound, first_order):
+    """Write the REJECTED event of a command. Returns the next free row of events."""
+    read_anew()
+    return rejected(book, events, at, command, reason, value, bound, first_order)
+
+
+# What follows from a command ----------------------------------------------------------------------
+
+
+@outlined
+def aftermath(book, events, at, command, instrument):
+    """Parked orders that the last price has reached, and locks that are no more. instrument: index or ALL."""
+    for number in range(len(book.instruments)):
+        if instrument == ALL or instrument == number:
+            at = fire(book, events, at, command, number)
+            at = release_lock(book, events, at, command, number)
+    return at
+
+
+@outlined
+def cancel_tripped(book, ledger, events, at, command):
+    """The orders of accounts that this command has tripped leave the books. RULEBOOK 9.6."""
+    number = next_tripped(ledger, 0)
+    while number != NIL:
+        end, _ = mass_cancel(book, events, at, command, ALL, number, 0, c.PROTECTION, EVERY_TIME)
+        settle(ledger, events, at, end)
+        at = end
+        number = next_tripped(ledger, number + 1)
+    ledger.hub[0].tripped = 0
+    end = aftermath(book, events, at, command, ALL)
+    settle(ledger, events, at, end)
+    return end
+
+
+# The path of a command: the plain lane ------------------------------------------------------------
+
+
+@inlined
+def is_for_plain_market(book, command):
+    """Is the command about an instrument where everything is plain, by an account that exists?"""
+    return names_known(book, command) and book.instruments[np.uint64(command.instrument)].state == PLAIN_STATE
+
+
+@outlined
+def refuse_enter(book, ledger, risk, events, at, command):
+    """A plain order does not pass: find the first rule that it breaks, and say so."""
+    read_anew()
+    reason, value, bound, first, _ = check_enter_any(book, ledger, risk, command)
+    return rejected(book, events, at, command, reason, value, bound, first)
+
+
+@inlined
+def process_enter(book, ledger, risk, events, at, command):
+    """ENTER of a plain order in a plain market: the way of most orders."""
+    price = limit_of(book, ledger, risk, command)
+    fine, worst = passes(book, ledger, risk, command, price)
+    if rarely(not fine):
+        return refuse_enter(book, ledger, risk, events, at, command)
+    if not risk:
+        return enter(book, events, at, command, price)
+    if names_client_order(command):
+        remember(ledger, command)
+    hold_passed(ledger, command, command.side, command.quantity, 1, worst)
+    end = enter(book, events, at, command, price)
+    if end != at + 1:
+        settle_incoming(ledger, command, command.sequence, command.side, command.quantity, events, at + 1, end)
+    return end
+
+
+@inlined
+def process_cancel(book, ledger, risk, events, at, command):
+    """CANCEL in a plain market, where nothing else can be wrong with it (check_cancel)."""
+    slot = resting_order(book, command)
+    if rarely(slot == NOBODY):
+        return refuse(book, events, at, command, c.UNKNOWN_ORDER, command.order_id, 0, 0)
+    order = book.orders[slot]
+    if risk:
+        hold_plain(ledger, command.account, command.instrument, order.side, -order.leaves_quantity, -1)
+    return withdraw(book, events, at, command, slot, c.OK)
+
+
+@outlined
+def process_amend_in_order(book, ledger, risk, events, at, command):
+    """AMEND in a plain market, one rule after the other: it breaks one, or is of the few that passes_amend does not know."""
+    read_anew()
+    reason, value, bound, slot = check_amend(book, ledger, risk, command)
+    if reason != c.OK:
+        return rejected(book, events, at, command, reason, value, bound, 0)
+    end = amend(book, events, at, command, slot)
+    if risk:
+        settle_plain(ledger, events, at, end)
+    return end
+
+
+@inlined
+def process_amend(book, ledger, risk, events, at, command):
+    """AMEND in a plain market."""
+    slot = resting_order(book, command)
+    order = book.orders[slot]
+    order_id, side, leaves = order.order_id, np.int64(order.side), open_after_amend(order, command)
+    growth = leaves - order.leaves_quantity
+    fine, worst = passes_amend(book, ledger, risk, command, slot, leaves)
+    if rarely(not fine):
+        return process_amend_in_order(book, ledger, risk, events, at, command)
+    if not risk:
+        return amend(book, events, at, command, slot)
+    hold_passed(ledger, command, side, growth, 0, worst)
+    end = amend(book, events, at, command, slot)
+    if end != at + 1:
+        settle_incoming(ledger, command, order_id, side, leaves, events, at + 1, end)
+    return end
+
+
+@inlined
+def look_ahead(book, ledger, risk, commands, number, sequence):
+    """Fetch what coming commands will touch: memory is slow, and a batch says in advance where it will look.
+
+    First the rows themselves, far ahead, since waiting for them would cost as much as it saves; then what they name.
+    sequence  of row `number`
+    """
+    if rarely(number & 15 == 0):  # sixteen new ids share a line of buckets
+        prefetch(book.buckets, bucket_of(book, sequence + 16 + _AHEAD))
+    if number + _FAR_AHEAD < len(commands):
+        prefetch(commands, np.uint64(number + _FAR_AHEAD))
+        prefetch(commands, np.uint64(number + _FAR_AHEAD), CACHE_LINE)
+        ahead = commands[np.uint64(number + _AHEAD)]
+        prefetch(book.orders, np.uint64(book.buckets[bucket_of(book, ahead.order_id)]))
+        if risk:
+            prefetch(ledger.exposures, row_of_exposure(ledger, ahead.account, ahead.instrument))
+            prefetch(ledger.accounts, np.uint64(ahead.account))
+            if ahead.client_0 != 0:
+                prefetch(ledger.client_orders, np.uint64(first_client_order_row(ledger, ahead)))
+
+
+@inlined
+def room_for_events(book, events):
+    """Rows of `events` up to which a command may begin, less two for each open order and STATE.extra_rows.
+
+    One command gives at most two events an order, account and instrument, those that icebergs and parked orders may give beyond
+    that, and SPARE_ROWS.
+    """
+    return len(events) - 2 * (len(book.members) + len(book.instruments)) - SPARE_ROWS
+
+
+@inlined
+def sure_of_room(book, at, room):
+    """So many plain commands find room for their events for sure.
+
+    What they find room by is at + 2 * orders, and a plain command adds no more than three to it: it is accepted and rests.
+    """
+    left = room - at - 2 * book.state[0].orders - book.state[0].extra_rows
+    return left // _MOST_GROWTH + 1 if left >= 0 else 0
+
+
+@inlined
+def process_plain(commands, first, events, at, book, ledger, risk):
+    """The plain lane; see process."""
+    state = book.state[0]
+    state.event_id -= at  # events are numbered from the first row on
+    number = sure = first
+    before = commands[0].sequence  # a row that does not continue it is not applied
+    room = room_for_events(book, events)
+    while ledger.hub[0].tripped == 0:
+        if rarely(number == sure):
+            sure = min(number + sure_of_room(book, at, room), len(commands))
+            if rarely(number == sure):
+                break
+        command = commands[np.uint64(number)]
+        if rarely(command.sequence - number != before or not is_for_plain_market(book, command)):
+            break
+        look_ahead(book, ledger, risk, commands, number, command.sequence)
+        kind = command.kind
+        if kind == c.CANCEL:
+            at = process_cancel(book, ledger, risk, events, at, command)
+        elif kind == c.ENTER:
+            if rarely(not is_plain(ledger, command)):
+                break
+            at = process_enter(book, ledger, risk, events, at, command)
+        elif kind == c.AMEND:
+            at = process_amend(book, ledger, risk, events, at, command)
+        else:
+            break
+        number += 1
+    state.event_id += at
+    return number, at, ledger.hub[0].tripped != 0
+
+
+@kernel
+def process(commands, first, events, at, book, ledger):
+    """The plain lane: apply commands from `first` on, while they are plain and surely find room for their events.
+
+    commands  COMMAND_WORDS (n)
+    events    EVENT_WORDS, filled from row `at`
+    Returns   (next command, next free row of events, whether what follows from the last command is left to process_any)
+    """
+    return process_plain(commands, first, events, at, book, ledger, True)
+
+
+@kernel
+def process_alone(commands, first, events, at, book, ledger):
+    """The plain lane where there is no risk (HUB.on). Compiled for itself, so that neither of the two asks at every step."""
+    return process_plain(commands, first, events, at, book, ledger, False)
+
+
+# The lane for everything that traders send --------------------------------------------------------
+
+
+@outlined
+def process_enter_any(book, ledger, risk, events, at, command):
+    """ENTER of any order in any market."""
+    reason, value, bound = check_names(book, command)
+    if reason != c.OK:
+        return refuse(book, events, at, command, reason, value, bound, 0)
+    reason, value, bound, first, price = check_enter_any(book, ledger, risk, command)
+    if reason != c.OK:
+        return refuse(book, events, at, command, reason, value, bound, first)
+    if risk and names_client_order(command):
+        remember(ledger, command)
+    end = enter_any(book, events, at, command, price)
+    if book.instruments[np.uint64(command.instrument)].mechanism == c.ONE_SIDED:
+        end = note_offer(book, events, end, command)
+    end = aftermath(book, events, end, command, command.instrument)
+    if risk:
+        settle(ledger, events, at, end)
+    return end
+
+
+@outlined
+def process_take(book, ledger, risk, events, at, command):
+    """TAKE."""
+    reason, value, bound, first, slot = check_taking(book, ledger, risk, command)
+    if reason != c.OK:
+        return refuse(book, events, at, command, reason, value, bound, first)
+    if risk and names_client_order(command):
+        remember(ledger, command)
+    end = take(book, events, at, command, slot)
+    if risk:
+        settle(ledger, events, at, end)
+    return end
+
+
+@outlined
+def process_cancel_any(book, ledger, risk, events, at, command):
+    """CANCEL of any order."""
+    reason, value, bound, slot = check_cancel(book, command)
+    if reason != c.OK:
+        return refuse(book, events, at, command, reason, value, bound, 0)
+    end = withdraw_any(book, events, at, command, slot, c.OK)
+    end = aftermath(book, events, end, command, command.instrument)
+    if risk:
+        settle(ledger, events, at, end)
+    return end
+
+
+@outlined
+def process_amend_any(book, ledger, risk, events, at, command):
+    """AMEND of any order."""
+    reason, value, bound, slot = check_amend(book, ledger, risk, command)
+    if reason != c.OK:
+        return refuse(book, events, at, command, reason, value, bound, 0)
+    end = amend_any(book, events, at, command, slot)
+    end = aftermath(book, events, end, command, command.instrument)
+    if risk:
+        settle(ledger, events, at, end)
+    return end
+
+
+@outlined
+def process_mass_cancel(book, ledger, risk, events, at, command):
+    """MASS_CANCEL."""
+    reason, value, bound = check_mass_cancel(book, command)
+    if reason != c.OK:
+        return refuse(book, events, at, command, reason, value, bound, 0)
+    end, canceled = mass_cancel(
+        book, events, at, command, command.instrument, command.account, command.side, c.MASS_CANCEL_REASON, EVERY_TIME
+    )
+    if risk:
+        settle(ledger, events, at, end)
+    end = done(book, events, end, command, c.MASS_CANCELED, command.account, command.side, canceled)
+    return aftermath(book, events, end, command, command.instrument)
+
+
+@kernel
+def process_any(commands, first, events, at, book, ledger):
+    """Apply what traders send from `first` on, whatever it is, until the plain lane would do, or operators are to be heard.
+
+    What the command before `first` has left to follow is done at the beginning. For the parameters see process.
+    Returns   (next command, next free row of events)
+    """
+    risk = ledger.hub[0].on != 0
+    state = book.state[0]
+    state.event_id -= at
+    number = first
+    room = room_for_events(book, events)
+    if ledger.hub[0].tripped != 0:
+        at = cancel_tripped(book, ledger, events, at, commands[np.uint64(number - 1)])
+    plain = 0
+    while number < len(commands) and at + 2 * state.orders + state.extra_rows <= room and plain < _STEADY:
+        command = commands[np.uint64(number)]
+        kind = command.kind
+        if kind >= c.PHASE or command.sequence - number != commands[0].sequence:
+            break
+        for_plain_lane = (
+            is_for_plain_market(book, command) and kind <= c.AMEND and (kind != c.ENTER or is_plain(ledger, command))
+        )
+        plain = plain + 1 if for_plain_lane else 0
+        if kind == c.ENTER:
+            at = process_enter_any(book, ledger, risk, events, at, command)
+        elif kind == c.CANCEL:
+            at = process_cancel_any(book, ledger, risk, events, at, command)
+        elif kind == c.AMEND:
+            at = process_amend_any(book, ledger, risk, events, at, command)
+        elif kind == c.MASS_CANCEL:
+            at = process_mass_cancel(book, ledger, risk, events, at, command)
+        elif kind == c.TAKE:
+            at = process_take(book, ledger, risk, events, at, command)
+        else:
+            at = refuse(book, events, at, command, c.UNKNOWN_KIND, np.int64(kind), 0, 0)
+        if ledger.hub[0].tripped != 0:
+            at = cancel_tripped(book, ledger, events, at, command)
+        number += 1
+    state.event_id += at
+    return number, at
+
+
+# Operators ----------------------------------------------------------------------------------------
+
+
+@kernel
+def process_operators(commands, first, events, at, book, ledger):
+    """Apply operators' commands from `first` on until a trader's. For the parameters see process.
+
+    Returns   (next command, next free row of events)
+    """
+    risk = ledger.hub[0].on != 0
+    state = book.state[0]
+    state.event_id -= at
+    number = first
+    room = room_for_events(book, events)
+    while number < len(commands) and at + 2 * state.orders + state.extra_rows <= room:
+        command = commands[np.uint64(number)]
+        kind = command.kind
+        if kind < c.PHASE or command.sequence - number != commands[0].sequence:
+            break
+        if kind > c.WINDOW:
+            at = refuse(book, events, at, command, c.UNKNOWN_KIND, np.int64(kind), 0, 0)
+        else:
+            reason, value, bound = check_operator(book, ledger, risk, command)
+            if reason != c.OK:
+                at = refuse(book, events, at, command, reason, value, bound, 0)
+            else:
+                at = operate(book, ledger, risk, events, at, command)
+        if ledger.hub[0].tripped != 0:
+            at = cancel_tripped(book, ledger, events, at, command)
+        number += 1
+    state.event_id += at
+    return number, at
+
+
+# Reading the books --------------------------------------------------------------------------------
+
+
+@kernel
+def list_depth(book, number, side, rows):
+    """Fill int64 rows (n, 3) with price, quantity shown and orders of a side's levels, best first. Returns how many."""
+    ladder = own(book, number, side)
+    row = ladder.best
+    count = 0
+    while count < len(rows) and row != ladder.end:
+        rows[count, 0] = price_of(ladder, row)
+        rows[count, 1] = 0
+        rows[count, 2] = 0
+        slot = book.levels[row].head
+        while slot != NOBODY:
+            order = book.orders[slot]
+            rows[count, 1] += book.extras[slot].shown if order.terms & ICEBERG else order.leaves_quantity
+            rows[count, 2] += 1
+            slot = order.next
+        count += 1
+        row = next_row(book, ladder, row + 1)
+    return count
+
+
+@kernel
+def list_orders(book, number, place, slots):
+    """Fill int64 slots (n, 2) with slot and price of a ladder's orders, best price first, oldest first. Returns how many.
+
+    place     0 bids, 1 asks, 2 parked buys, 3 parked sells, whose price is their trigger
+    """
+    ladder = book.sides[2 * number + place] if place < 2 else book.stops[2 * number + place - 2]
+    row = ladder.best
+    count = 0
+    while row != ladder.end:
+        slot = book.levels[row].head
+        while slot != NOBODY:
+            slots[count, 0] = slot
+            slots[count, 1] = price_of(ladder, row)
+            count += 1
+            slot = book.orders[slot].next
+        row = next_row(book, ladder, row + 1)
+    return count
+
+
+@kernel
+def locate(book, order_id):
+    """(slot, price) of an open order, of a parked one its limit; slot NOBODY: there is none."""
+    slot = find(book, order_id)
+    if slot == NOBODY:
+        return np.int64(NOBODY), np.int64(0)
+    order = book.orders[slot]
+    price = book.extras[slot].price if order.terms & PARKED else price_of(home(book, slot), np.int64(order.level))
+    return np.int64(slot), np.int64(price)

@@ -1,0 +1,169 @@
+"""Trading phases as a table: what each permits and what may follow it; and the way from one to the next. RULEBOOK 8, 9.4.
+
+A phase is a number in the instrument's row; the engine looks up here which Reason refuses what. A schedule of phases
+only produces PHASE commands: the machine sees phases, never a clock.
+"""
+
+import numpy as np
+
+from matching import codes as c
+from matching.auction import uncross
+from matching.book import is_empty, own, price_of, row_of
+from matching.breaker import forget_slices
+from matching.codes import ALL, Phase, Reason, TimeInForce
+from matching.jit import code, inlined, outlined
+from matching.kernel import nameless, tell
+from matching.spot import call_off, close_one_sided
+from matching.terms import mass_cancel
+from matching.triggers import fire
+
+_OPENING_ORDERS, _SESSION_ORDERS = 1 << code(TimeInForce.OPENING), 1 << code(TimeInForce.SESSION)
+
+# fmt: off
+#                        new orders, amendments       cancels
+PERMITS = {
+    Phase.CLOSED:        (Reason.INSTRUMENT_CLOSED,   Reason.INSTRUMENT_CLOSED),
+    Phase.CONTINUOUS:    (Reason.NONE,                Reason.NONE),
+    Phase.HALTED:        (Reason.INSTRUMENT_HALTED,   Reason.NONE),
+    Phase.CALL_AUCTION:  (Reason.NONE,                Reason.NONE),
+    Phase.AUCTION_MATCH: (Reason.AUCTION_MATCHING,    Reason.AUCTION_MATCHING),
+    Phase.BREAK:         (Reason.INSTRUMENT_BREAK,    Reason.NONE),
+    Phase.LIMIT_LOCKED:  (Reason.NONE,                Reason.NONE),
+    Phase.CLOSING:       (Reason.INSTRUMENT_CLOSING,  Reason.NONE),
+    Phase.SETTLEMENT:    (Reason.INSTRUMENT_SETTLING, Reason.INSTRUMENT_SETTLING),
+    Phase.UNLISTED:      (Reason.INSTRUMENT_UNLISTED, Reason.INSTRUMENT_UNLISTED),
+    Phase.EXPIRED:       (Reason.INSTRUMENT_EXPIRED,  Reason.INSTRUMENT_EXPIRED),
+}
+# What a PHASE command may make of a phase. Every phase may follow itself.
+FOLLOWS = {
+    Phase.CLOSED:        (Phase.CALL_AUCTION, Phase.CONTINUOUS, Phase.HALTED),
+    Phase.CALL_AUCTION:  (Phase.AUCTION_MATCH, Phase.CONTINUOUS, Phase.HALTED, Phase.CLOSED),
+    Phase.AUCTION_MATCH: (Phase.CONTINUOUS, Phase.HALTED, Phase.BREAK, Phase.CLOSED),
+    Phase.CONTINUOUS:    (Phase.CALL_AUCTION, Phase.HALTED, Phase.BREAK, Phase.LIMIT_LOCKED, Phase.CLOSING, Phase.CLOSED),
+    Phase.LIMIT_LOCKED:  (Phase.CONTINUOUS, Phase.CALL_AUCTION, Phase.HALTED, Phase.BREAK, Phase.CLOSING, Phase.CLOSED),
+    Phase.BREAK:         (Phase.CALL_AUCTION, Phase.CONTINUOUS, Phase.HALTED, Phase.CLOSING, Phase.CLOSED),
+    Phase.HALTED:        (Phase.CALL_AUCTION, Phase.CONTINUOUS, Phase.BREAK, Phase.CLOSING, Phase.CLOSED),
+    Phase.CLOSING:       (Phase.SETTLEMENT, Phase.CLOSED),
+    Phase.SETTLEMENT:    (Phase.CLOSED,),
+    Phase.UNLISTED:      (),
+    Phase.EXPIRED:       (),
+}
+# fmt: on
+
+# The same by number, as the kernel reads it. REFUSES_ENTRY[phase] is the Reason, or NONE; MAY_FOLLOW[phase, next] 1 or 0.
+REFUSES_ENTRY = np.array([PERMITS[phase][0] for phase in Phase], np.int64)
+REFUSES_CANCEL = np.array([PERMITS[phase][1] for phase in Phase], np.int64)
+MAY_FOLLOW = np.array([[after == phase or after in FOLLOWS[phase] for after in Phase] for phase in Phase], np.int64)
+
+# Going from phase to phase ------------------------------------------------------------------------
+
+
+@inlined
+def lock_side(book, number):
+    """The side whose orders alone stand at the daily limit, or 0. RULEBOOK 9.4."""
+    instrument = book.instruments[np.uint64(number)]
+    bids, asks = own(book, number, c.BUY), own(book, number, c.SELL)
+    if instrument.mechanism != c.ORDER_BOOK or is_empty(bids) == is_empty(asks):
+        return c.NONE
+    if is_empty(asks):
+        return c.BUY if price_of(bids, bids.best) == instrument.ceiling else c.NONE
+    return c.SELL if price_of(asks, asks.best) == instrument.floor else c.NONE
+
+
+@inlined
+def is_crossed(book, number):
+    """Does the best bid reach the best offer?"""
+    bids, asks = own(book, number, c.BUY), own(book, number, c.SELL)
+    return not is_empty(bids) and asks.best <= row_of(asks, price_of(bids, bids.best))
+
+
+@inlined
+def phase_refusal(book, number, phase):
+    """Why an instrument cannot take a phase: (reason, value, bound); reason 0: it can. RULEBOOK 8.2 and 9.4."""
+    before = np.int64(book.instruments[np.uint64(number)].phase)
+    if MAY_FOLLOW[np.uint64(before), np.uint64(phase)] == 0:
+        return c.PHASE_TRANSITION, before, np.int64(phase)
+    if phase == c.LIMIT_LOCKED and phase != before and lock_side(book, number) == 0:
+        return c.NOT_LIMIT_LOCKED, before, np.int64(phase)
+    return c.OK, c.NONE, c.NONE
+
+
+@inlined
+def check_phase(book, command):
+    """A way leads to the phase of a PHASE command. Of ALL those take it that can."""
+    if command.instrument == ALL:
+        return c.OK, c.NONE, c.NONE
+    return phase_refusal(book, np.int64(command.instrument), np.int64(command.order_type))
+
+
+@inlined
+def tell_phase(book, events, at, command, number, phase, reason):
+    """PHASE of an instrument, or of ALL."""
+    nameless(
+        tell(
+            book,
+            events,
+            at,
+            command,
+            command,
+            c.PHASE,
+            reason,
+            number,
+            c.NONE,
+            c.NONE,
+            c.NONE,
+            c.NONE,
+            c.NONE,
+            phase,
+            c.NONE,
+        )
+    )
+    return at + 1
+
+
+@outlined
+def change_phase(book, events, at, command, number, phase, reason):
+    """An instrument goes over into a phase that may follow its own, with all that belongs to that. RULEBOOK 8.2 to 8.8, 9.4.
+
+    number    of the instrument
+    phase     codes.Phase; the one that it has already changes nothing and is told
+    reason    codes.Reason that the PHASE event bears; 0 for an operator's command
+    Returns   the next free row of events
+    """
+    instrument = book.instruments[np.uint64(number)]
+    before = np.int64(instrument.phase)
+    if phase == before:
+        return tell_phase(book, events, at, command, number, phase, reason)
+    if phase in (c.BREAK, c.CLOSING, c.CLOSED):
+        at, _ = mass_cancel(book, events, at, command, number, c.EVERY, c.NONE, c.SESSION_ENDED, _SESSION_ORDERS)
+    trades = phase == c.AUCTION_MATCH or (
+        phase == c.CONTINUOUS and (before == c.CALL_AUCTION or is_crossed(book, number))
+    )
+    if instrument.mechanism == c.ORDER_BOOK:
+        if trades:
+            at = uncross(book, events, at, command, number)
+        elif phase == c.CONTINUOUS:
+            at, _ = mass_cancel(book, events, at, command, number, c.EVERY, c.NONE, c.AUCTION_ENDED, _OPENING_ORDERS)
+    elif instrument.mechanism == c.ONE_SIDED:
+        if trades:
+            at = close_one_sided(book, events, at, command, number)
+        elif phase not in (c.CALL_AUCTION, c.HALTED):
+            at = call_off(book, events, at, command, number)
+    if phase == c.CONTINUOUS:
+        forget_slices(instrument)
+    if phase == c.LIMIT_LOCKED:
+        instrument.locked = lock_side(book, number)
+    elif phase not in (c.CLOSING, c.SETTLEMENT, c.CLOSED):
+        instrument.locked = 0  # else SETTLE will ask whether it closed locked
+    instrument.phase = phase
+    at = tell_phase(book, events, at, command, number, phase, reason)
+    return fire(book, events, at, command, number)
+
+
+@outlined
+def release_lock(book, events, at, command, number):
+    """The last event of a command that leaves a LIMIT_LOCKED instrument no longer so: it trades on. RULEBOOK 9.4."""
+    instrument = book.instruments[np.uint64(number)]
+    if instrument.phase == c.LIMIT_LOCKED and lock_side(book, number) != instrument.locked:
+        return change_phase(book, events, at, command, number, c.CONTINUOUS, c.LIMIT_LOCK)
+    return at

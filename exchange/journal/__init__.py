@@ -1,0 +1,1 @@
+"""What is durable: the journal of commands, its segments and snapshots, and recovery from them."""

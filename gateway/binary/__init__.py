@@ -1,0 +1,1 @@
+"""The binary endpoint: COMMAND rows in, EVENT rows out."""

@@ -1,0 +1,1 @@
+"""Public market data: the channels, and how an instrument is described."""

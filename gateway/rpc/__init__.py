@@ -1,0 +1,1 @@
+"""The JSON-RPC API: sessions, their requests, and what they are answered."""

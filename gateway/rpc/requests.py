@@ -1,0 +1,482 @@
+"""The parameters of every method, as strict structs: what is not listed here is refused by name.
+
+Only the shape is checked here: what an instrument or an order is, the session knows. The structs of order methods have
+no default but UNSET (not given), so that messages.Reader can see cheaply that nothing was given twice.
+
+    METHODS["private/buy"].reader.read(request, frame).instrument_name
+"""
+
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, ValidationError, convert
+
+from gateway.text.messages import Reader, invalid
+
+Name = Annotated[str, Meta(max_length=64)]
+Text = Annotated[str, Meta(max_length=256)]
+Tag = Annotated[str, Meta(min_length=1, max_length=20, pattern=r"^[ -~]*\Z")]
+OrderId = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)] | Annotated[str, Meta(min_length=1, max_length=20)]
+Number = Raw  # a JSON number or a text, exact: messages.decimal
+Date = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")]
+AccountName = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)] | Name  # or its number
+Count = Annotated[int, Meta(ge=1, le=1000)]
+Milliseconds = Annotated[int, Meta(ge=0, le=1 << 52)]
+Channels = Annotated[list[Annotated[str, Meta(max_length=128)]], Meta(min_length=1, max_length=500)]
+Kind = Literal["any", "all", "future", "option", "spot", "future_combo", "option_combo", "combo"]
+KINDS = get_args(Kind)
+OpenType = Literal["all", "limit", "market", "trigger_all", "stop_all", "stop_limit", "stop_market"]
+OrderType = Literal["limit", "market", "stop_limit", "stop_market"]
+TimeInForce = Literal[
+    "good_til_cancelled",
+    "good_til_day",
+    "good_til_date",
+    "good_for_session",
+    "at_the_opening",
+    "immediate_or_cancel",
+    "fill_or_kill",
+]
+Sorting = Literal["asc", "desc", "default"]
+
+
+class Nothing(Struct, forbid_unknown_fields=True, gc=False):
+    pass
+
+
+class Auth(Struct, forbid_unknown_fields=True):
+    grant_type: Literal["client_credentials", "client_signature", "refresh_token"]
+    client_id: Name = ""
+    client_secret: Text = ""
+    refresh_token: Text = ""
+    timestamp: Milliseconds = 0
+    signature: Text = ""
+    nonce: Name = ""
+    data: Text = ""
+    state: Text = ""
+    scope: Text = ""
+
+
+class Test(Struct, forbid_unknown_fields=True):
+    expected_result: Literal["exception"] | UnsetType = UNSET
+
+
+class Hello(Struct, forbid_unknown_fields=True):
+    client_name: Name
+    client_version: Name
+
+
+class GetInstruments(Struct, forbid_unknown_fields=True):
+    currency: Name = "any"
+    kind: Kind = "any"
+    expired: bool = False
+    include_spots: bool = False
+
+
+class OneInstrument(Struct, forbid_unknown_fields=True):
+    instrument_name: Name
+
+
+class GetOrderBook(Struct, forbid_unknown_fields=True):
+    instrument_name: Name
+    depth: Count = 20
+
+
+class GetTrades(Struct, forbid_unknown_fields=True):
+    instrument_name: Name
+    count: Count = 10
+    start_seq: Milliseconds = 0
+    end_seq: Milliseconds = 1 << 52
+    start_timestamp: Milliseconds = 0
+    end_timestamp: Milliseconds = 1 << 52
+    include_old: bool = False
+    sorting: Sorting = "default"
+    historical: bool = False
+
+
+class SetHeartbeat(Struct, forbid_unknown_fields=True):
+    interval: Annotated[int, Meta(ge=1, le=3600)]
+
+
+class Subscribe(Struct, forbid_unknown_fields=True):
+    channels: Channels
+    label: Text = ""
+
+
+class Enter(Struct, forbid_unknown_fields=True, gc=False):
+    """buy and sell."""
+
+    instrument_name: Name
+    amount: Number
+    price: Number | UnsetType = UNSET
+    type: OrderType | UnsetType = UNSET
+    trigger_price: Number | UnsetType = UNSET
+    trigger: Literal["last_price"] | UnsetType = UNSET
+    time_in_force: TimeInForce | UnsetType = UNSET
+    expire_date: Date | UnsetType = UNSET
+    display_amount: Number | UnsetType = UNSET
+    minimum_amount: Number | UnsetType = UNSET
+    linked_order_id: OrderId | UnsetType = UNSET
+    offset: Literal["open", "close", "close_today"] | UnsetType = UNSET
+    counterparty: AccountName | UnsetType = UNSET
+    client_order_id: Tag | UnsetType = UNSET
+    label: Tag | UnsetType = UNSET
+    post_only: bool | UnsetType = UNSET
+    reject_post_only: bool | UnsetType = UNSET
+    reduce_only: bool | UnsetType = UNSET
+    self_match: Literal["cancel_incoming", "cancel_resting", "cancel_both"] | UnsetType = UNSET
+
+
+class Take(Struct, forbid_unknown_fields=True, gc=False):
+    """Trade with a posted offer."""
+
+    order_id: OrderId
+    amount: Number
+    client_order_id: Tag | UnsetType = UNSET
+    label: Tag | UnsetType = UNSET
+
+
+class Edit(Struct, forbid_unknown_fields=True, gc=False):
+    order_id: OrderId
+    amount: Number | UnsetType = UNSET
+    price: Number | UnsetType = UNSET
+    trigger_price: Number | UnsetType = UNSET
+    post_only: bool | UnsetType = UNSET
+    reject_post_only: bool | UnsetType = UNSET
+
+
+class EditByLabel(Struct, forbid_unknown_fields=True, gc=False):
+    label: Tag
+    instrument_name: Name
+    amount: Number | UnsetType = UNSET
+    price: Number | UnsetType = UNSET
+    trigger_price: Number | UnsetType = UNSET
+    post_only: bool | UnsetType = UNSET
+    reject_post_only: bool | UnsetType = UNSET
+
+
+class Cancel(Struct, forbid_unknown_fields=True, gc=False):
+    order_id: OrderId
+
+
+class OneOrder(Struct, forbid_unknown_fields=True):
+    order_id: OrderId
+
+
+class OrderTrades(Struct, forbid_unknown_fields=True):
+    order_id: OrderId
+    count: Count = 1000
+    sorting: Sorting = "default"
+    historical: bool = False
+
+
+class ByLabel(Struct, forbid_unknown_fields=True):
+    label: Tag
+    currency: Name = "any"
+
+
+class ByInstrument(Struct, forbid_unknown_fields=True):
+    """Orders of one instrument."""
+
+    instrument_name: Name
+    type: OpenType = "all"
+    kind: Kind = "any"
+    include_combos: bool = False
+    detailed: Literal[False] = False
+
+
+class ByCurrency(Struct, forbid_unknown_fields=True):
+    """Orders or positions of a currency or a product."""
+
+    currency: Name = "any"
+    kind: Kind = "any"
+    type: OpenType = "all"
+    detailed: Literal[False] = False
+
+
+class HistoryByInstrument(Struct, forbid_unknown_fields=True):
+    instrument_name: Name
+    count: Count = 20
+    offset: Annotated[int, Meta(ge=0, le=1 << 20)] = 0
+    include_old: bool = False
+    include_unfilled: bool = True
+
+
+class HistoryByCurrency(Struct, forbid_unknown_fields=True):
+    currency: Name = "any"
+    kind: Kind = "any"
+    count: Count = 20
+    offset: Annotated[int, Meta(ge=0, le=1 << 20)] = 0
+    include_old: bool = False
+    include_unfilled: bool = True
+
+
+class UserTradesByCurrency(Struct, forbid_unknown_fields=True):
+    currency: Name = "any"
+    kind: Kind = "any"
+    count: Count = 10
+    start_timestamp: Milliseconds = 0
+    end_timestamp: Milliseconds = 1 << 52
+    include_old: bool = False
+    sorting: Sorting = "default"
+    historical: bool = False
+
+
+class Summary(Struct, forbid_unknown_fields=True):
+    currency: Name = "any"
+    extended: bool = False
+
+
+class Scope(Struct, forbid_unknown_fields=True):
+    """Cancel on disconnect."""
+
+    scope: Literal["connection", "account"] = "connection"
+
+
+class Settlements(Struct, forbid_unknown_fields=True):
+    instrument_name: Name
+    type: Literal["settlement", "delivery", "bankruptcy"] | UnsetType = UNSET
+    count: Count = 20
+    continuation: Name = ""
+    search_start_timestamp: Milliseconds = 1 << 52
+
+
+class Statement(Struct, forbid_unknown_fields=True):
+    format: Literal["json", "csv", "html"] = "json"
+    date: Date | UnsetType = UNSET
+
+
+class OperatorStatement(Struct, forbid_unknown_fields=True):
+    """Of an account, or of the whole hub."""
+
+    account: AccountName = "any"
+    format: Literal["json", "csv", "html"] = "json"
+    date: Date | UnsetType = UNSET
+
+
+class SetProtection(Struct, forbid_unknown_fields=True):
+    """Market-maker protection, of the account."""
+
+    index_name: Literal["any"]
+    interval: Annotated[int, Meta(ge=0, le=86_400)]
+    frozen_time: Literal[0] = 0
+    quantity_limit: Annotated[int, Meta(ge=0, le=1 << 40)] = 0
+
+
+class Protection(Struct, forbid_unknown_fields=True):
+    index_name: Literal["any"] = "any"
+
+
+# Operators
+
+
+class SetPhase(Struct, forbid_unknown_fields=True):
+    instrument_name: Name
+    phase: Literal[
+        "closed",
+        "continuous",
+        "halted",
+        "call_auction",
+        "auction_match",
+        "break",
+        "limit_locked",
+        "closing",
+        "settlement",
+        "unlisted",
+        "expired",
+    ]
+
+
+class Halt(Struct, forbid_unknown_fields=True):
+    instrument_name: Name = "any"
+
+
+class Resume(Struct, forbid_unknown_fields=True):
+    instrument_name: Name = "any"
+    phase: Literal["continuous", "call_auction", "break"] = "continuous"
+
+
+class KillSwitch(Struct, forbid_unknown_fields=True):
+    scope: Literal["hub", "firm", "account", "instrument"]
+    on: bool
+    firm: Annotated[int, Meta(ge=0, le=(1 << 31) - 1)] | UnsetType = UNSET
+    account: AccountName | UnsetType = UNSET
+    instrument_name: Name | UnsetType = UNSET
+
+
+class SetLimit(Struct, forbid_unknown_fields=True):
+    limit: Name
+    value: Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+    account: AccountName | UnsetType = UNSET
+    instrument_name: Name | UnsetType = UNSET
+
+
+class Cash(Struct, forbid_unknown_fields=True):
+    account: AccountName
+    amount: Number
+
+
+class MassCancel(Struct, forbid_unknown_fields=True):
+    account: AccountName = "any"
+    instrument_name: Name = "any"
+    direction: Literal["buy", "sell"] | UnsetType = UNSET
+
+
+class BeginDay(Struct, forbid_unknown_fields=True):
+    date: Date
+
+
+class ListInstrument(Struct, forbid_unknown_fields=True):
+    instrument_name: Name
+    reference_price: Number
+
+
+class Settle(Struct, forbid_unknown_fields=True):
+    instrument_name: Name
+    rule: Literal["day_vwap", "window_vwap", "given"] = "day_vwap"
+    price: Number | UnsetType = UNSET
+
+
+class Liquidate(Struct, forbid_unknown_fields=True):
+    account: AccountName
+    instrument_name: Name
+
+
+class ForAccount(Struct, forbid_unknown_fields=True):
+    account: AccountName = "any"
+
+
+class Logout(Struct, forbid_unknown_fields=True):
+    invalidate_token: bool = True
+
+
+class Method(NamedTuple):
+    """A method and what it needs."""
+
+    reader: Reader
+    scope: str = ""  # "": public
+    websocket_only: bool = False  # a connection that stays
+    engine: bool = False  # reads the engine, which may be ahead of what is durable: then it waits
+
+
+_READ, _TRADE, _ACCOUNT, _OPERATOR = "trade:read", "trade:read_write", "account:read", "operator"
+_READERS: dict[type[Struct], Reader] = {}
+
+
+def _method(struct_: type[Struct], scope: str = "", websocket_only: bool = False, engine: bool = False) -> Method:
+    return Method(_READERS.setdefault(struct_, Reader(struct_)), scope, websocket_only, engine)
+
+
+METHODS: dict[str, Method] = {
+    "public/auth": _method(Auth),
+    "public/get_time": _method(Nothing),
+    "public/test": _method(Test),
+    "public/hello": _method(Hello),
+    "public/status": _method(Nothing),
+    "public/get_currencies": _method(Nothing),
+    "public/get_instruments": _method(GetInstruments),
+    "public/get_instrument": _method(OneInstrument),
+    "public/get_order_book": _method(GetOrderBook, engine=True),
+    "public/ticker": _method(OneInstrument, engine=True),
+    "public/get_last_trades_by_instrument": _method(GetTrades),
+    "public/get_last_trades_by_instrument_and_time": _method(GetTrades),
+    "public/get_last_settlements_by_instrument": _method(Settlements),
+    "public/set_heartbeat": _method(SetHeartbeat, websocket_only=True),
+    "public/disable_heartbeat": _method(Nothing, websocket_only=True),
+    "public/subscribe": _method(Subscribe, websocket_only=True),
+    "public/unsubscribe": _method(Subscribe, websocket_only=True),
+    "public/unsubscribe_all": _method(Nothing, websocket_only=True),
+    "private/buy": _method(Enter, _TRADE),
+    "private/sell": _method(Enter, _TRADE),
+    "private/edit": _method(Edit, _TRADE),
+    "private/edit_by_label": _method(EditByLabel, _TRADE),
+    "private/take": _method(Take, _TRADE),
+    "private/cancel": _method(Cancel, _TRADE),
+    "private/cancel_by_label": _method(ByLabel, _TRADE),
+    "private/cancel_all": _method(Nothing, _TRADE),
+    "private/cancel_all_by_instrument": _method(ByInstrument, _TRADE),
+    "private/cancel_all_by_currency": _method(ByCurrency, _TRADE),
+    "private/cancel_all_by_kind_or_type": _method(ByCurrency, _TRADE),
+    "private/get_open_orders": _method(ByCurrency, _READ),
+    "private/get_open_orders_by_instrument": _method(ByInstrument, _READ),
+    "private/get_open_orders_by_currency": _method(ByCurrency, _READ),
+    "private/get_open_orders_by_label": _method(ByLabel, _READ),
+    "private/get_order_state": _method(OneOrder, _READ),
+    "private/get_order_state_by_label": _method(ByLabel, _READ),
+    "private/get_order_history_by_instrument": _method(HistoryByInstrument, _READ),
+    "private/get_order_history_by_currency": _method(HistoryByCurrency, _READ),
+    "private/get_user_trades_by_instrument": _method(GetTrades, _READ),
+    "private/get_user_trades_by_instrument_and_time": _method(GetTrades, _READ),
+    "private/get_user_trades_by_currency": _method(UserTradesByCurrency, _READ),
+    "private/get_user_trades_by_currency_and_time": _method(UserTradesByCurrency, _READ),
+    "private/get_user_trades_by_order": _method(OrderTrades, _READ),
+    "private/get_positions": _method(ByCurrency, _READ, engine=True),
+    "private/get_position": _method(OneInstrument, _READ, engine=True),
+    "private/get_account_summary": _method(Summary, _ACCOUNT, engine=True),
+    "private/get_account_summaries": _method(Summary, _ACCOUNT, engine=True),
+    "private/get_settlement_history_by_instrument": _method(Settlements, _READ),
+    "private/get_statement": _method(Statement, _ACCOUNT),
+    "private/set_mmp_config": _method(SetProtection, _TRADE),
+    "private/get_offers": _method(OneInstrument, _READ, engine=True),
+    "private/get_mmp_config": _method(Protection, _READ, engine=True),
+    "private/reset_mmp": _method(Protection, _TRADE),
+    "private/enable_cancel_on_disconnect": _method(Scope, _TRADE, websocket_only=True),
+    "private/disable_cancel_on_disconnect": _method(Nothing, _TRADE, websocket_only=True),
+    "private/get_cancel_on_disconnect": _method(Nothing, _READ, websocket_only=True),
+    "private/subscribe": _method(Subscribe, _READ, websocket_only=True),
+    "private/unsubscribe": _method(Subscribe, _READ, websocket_only=True),
+    "private/unsubscribe_all": _method(Nothing, _READ, websocket_only=True),
+    "private/logout": _method(Logout, _READ, websocket_only=True),
+    "operator/set_phase": _method(SetPhase, _OPERATOR),
+    "operator/halt": _method(Halt, _OPERATOR),
+    "operator/resume": _method(Resume, _OPERATOR),
+    "operator/kill_switch": _method(KillSwitch, _OPERATOR),
+    "operator/set_limit": _method(SetLimit, _OPERATOR),
+    "operator/cash": _method(Cash, _OPERATOR),
+    "operator/mass_cancel": _method(MassCancel, _OPERATOR),
+    "operator/begin_day": _method(BeginDay, _OPERATOR),
+    "operator/end_day": _method(Nothing, _OPERATOR),
+    "operator/list": _method(ListInstrument, _OPERATOR),
+    "operator/begin_window": _method(Halt, _OPERATOR),
+    "operator/settle": _method(Settle, _OPERATOR),
+    "operator/expire": _method(OneInstrument, _OPERATOR),
+    "operator/liquidate": _method(Liquidate, _OPERATOR),
+    "operator/next_step": _method(Nothing, _OPERATOR),
+    "operator/get_schedule": _method(Nothing, _OPERATOR),
+    "operator/get_surveillance": _method(ForAccount, _OPERATOR),
+    "operator/get_accounts": _method(ForAccount, _OPERATOR, engine=True),
+    "operator/get_statement": _method(OperatorStatement, _OPERATOR),
+    "operator/logout": _method(Logout, _OPERATOR, websocket_only=True),
+}
+
+
+def order_number(order_id: int | str, field: str = "order_id") -> int:
+    """The number in an order id. Errors: Refused naming the field."""
+    if isinstance(order_id, int):
+        return order_id
+    if not (order_id.isascii() and order_id.isdigit() and len(order_id) < 19):
+        raise invalid(field, f"{field}: {order_id} is not the id of an order", value=order_id)
+    return int(order_id)
+
+
+def from_query(struct_: type[Struct], pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    """The parameters of a query string, whose values are all texts, as the JSON values that the struct expects.
+
+    Errors    Refused -32602 naming a field given twice; what cannot be read stays text and is refused by the struct
+    """
+    types = get_type_hints(struct_, include_extras=True)
+    values: dict[str, Any] = {}
+    for name, text in pairs:
+        if name in values:
+            raise invalid(name, f"{name} is given twice", reason="duplicate_field")
+        values[name] = (
+            text
+            if name not in types or Number in get_args(types[name]) or types[name] is Number
+            else (_value(types[name], text))
+        )
+    return values
+
+
+def _value(expected: Any, text: str) -> Any:
+    try:
+        return convert(text, expected, strict=False)
+    except ValidationError:
+        return text

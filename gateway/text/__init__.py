@@ -1,0 +1,1 @@
+"""Text on one side, rows on the other: decimals, codes, refusals and answers."""

@@ -1,0 +1,1 @@
+"""Bytes in, bytes out: HTTP and websocket, and what protects the hub from either."""
