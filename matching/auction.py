@@ -17,7 +17,7 @@ from matching import codes as c
 from matching.book import forget, lots_at, next_row, own, price_of, row_of, unlink
 from matching.codes import RESTING_OFFSET, TimeInForce
 from matching.jit import code, inlined, kernel, outlined
-from matching.kernel import nameless, tell, tell_order
+from matching.kernel import emit, emit_order, nameless
 from matching.records import AUCTION_IMBALANCE, AUCTION_REFERENCE, NOBODY, TIME_IN_FORCE
 from matching.terms import cancel_linked, conceal, leave, mass_cancel, offset_flags, reveal
 
@@ -125,7 +125,7 @@ def match(book, events, at, command, number, buy_slot, sell_slot, price, bidder)
         order.leaves_quantity -= traded
         book.levels[order.level].quantity -= traded
     book.state[0].trade_id += 1
-    event = tell_order(book, events, at, command, buy, c.TRADED, c.OK, flags, price, traded, buy.leaves_quantity)
+    event = emit_order(book, events, at, command, buy, c.TRADED, c.OK, flags, price, traded, buy.leaves_quantity)
     event.trade_id = book.state[0].trade_id
     event.resting_order_id = sell.order_id
     event.resting_account = sell.account
@@ -152,7 +152,7 @@ def trade_all(book, events, at, command, number, price, bidder):
         slot = book.levels[np.uint64(bids.best)].head
         buy = book.orders[slot]
         at = reveal(book, events, at, command, slot)
-        tell_order(
+        emit_order(
             book,
             events,
             at,
@@ -187,9 +187,9 @@ def trade_all(book, events, at, command, number, price, bidder):
 
 
 @inlined
-def tell_auction(book, events, at, command, number, price, volume, surplus):
+def emit_auction(book, events, at, command, number, price, volume, surplus):
     """AUCTION: what an auction has come to."""
-    event = tell(
+    event = emit(
         book,
         events,
         at,
@@ -224,4 +224,4 @@ def uncross(book, events, at, command, number):
     if volume != 0:
         at = trade_all(book, events, at, command, number, price, c.NONE)
     at, _ = mass_cancel(book, events, at, command, number, c.EVERY, c.NONE, c.AUCTION_ENDED, _OPENING_ORDERS)
-    return tell_auction(book, events, at, command, number, price, volume, surplus)
+    return emit_auction(book, events, at, command, number, price, volume, surplus)

@@ -7,7 +7,7 @@ import numpy as np
 
 from matching import codes as c
 from matching.jit import inlined
-from matching.kernel import crosses, nameless, tell
+from matching.kernel import crosses, emit, nameless
 
 
 @inlined
@@ -79,7 +79,7 @@ def interrupt(book, events, at, command, number, reason):
     instrument = book.instruments[np.uint64(number)]
     instrument.phase = c.CALL_AUCTION
     instrument.locked = 0  # 9.4: it will not have closed locked
-    tell(
+    emit(
         book,
         events,
         at,

@@ -309,6 +309,21 @@ class Reason(IntEnum):
 
 # The members as constants -------------------------------------------------------------------------
 
+_ENUMS: tuple[type[IntEnum | IntFlag], ...] = (
+    Side,
+    OrderType,
+    TimeInForce,
+    Flag,
+    SelfMatch,
+    CommandKind,
+    EventKind,
+    Phase,
+    Mechanism,
+    SettlementRule,
+    Scope,
+    Limit,
+    Reason,
+)
 # Constants that are not called as their member is, since another enum has a member of that name.
 _PUBLISHED: dict[tuple[type, str], str] = {
     (Reason, "NONE"): "OK",  # of a check: the command passes
@@ -325,25 +340,11 @@ _PUBLISHED: dict[tuple[type, str], str] = {
 def _constants() -> dict[str, np.int64]:
     """Every member of every enum by its constant's name. Errors: ValueError if a name would mean two numbers."""
     constants: dict[str, np.int64] = {}
-    for enum in (
-        Side,
-        OrderType,
-        TimeInForce,
-        Flag,
-        SelfMatch,
-        CommandKind,
-        EventKind,
-        Phase,
-        Mechanism,
-        SettlementRule,
-        Scope,
-        Limit,
-        Reason,
-    ):
-        for member in enum:
-            name = _PUBLISHED.get((enum, member.name), member.name)
+    for enum in _ENUMS:
+        for member_name, member in enum.__members__.items():
+            name = _PUBLISHED.get((enum, member_name), member_name)
             if constants.setdefault(name, np.int64(member)) != member:
-                raise ValueError(f"{enum.__name__}.{member.name}: {name} is {constants[name]} already")
+                raise ValueError(f"{enum.__name__}.{member_name}: {name} is {constants[name]} already")
     return constants
 
 

@@ -35,14 +35,14 @@ _NAME_END = code((1 << 48) - 1)  # of ORDER.name_end: client_2 and instrument
 
 
 @inlined
-def tell(
+def emit(
     book, events, at, command, owner, kind, reason, instrument, account, side, flags, order_id, price, quantity, leaves
 ):
     """Write an event row; what only trades, amendments and rejects fill is zero. Returns the row.
 
     command   its cause; owner: the row whose client order id it bears, the ENTER command or the ORDER
     """
-    return tell_named(
+    return emit_named(
         book,
         events,
         at,
@@ -62,10 +62,10 @@ def tell(
 
 
 @inlined
-def tell_named(
+def emit_named(
     book, events, at, command, owner, name_end, kind, reason, account, side, flags, order_id, price, quantity, leaves
 ):
-    """tell, for the two that have the end of the name and the instrument side by side as an event has them.
+    """emit, for the two that have the end of the name and the instrument side by side as an event has them.
 
     STATE.event_id is the last event of the batch before: it moves on once a batch (exchange/engine/lanes.py).
     Neighbours are written together, see EVENT_WORDS.
@@ -86,9 +86,9 @@ def tell_named(
 
 
 @inlined
-def tell_order(book, events, at, command, order, kind, reason, flags, price, quantity, leaves):
+def emit_order(book, events, at, command, order, kind, reason, flags, price, quantity, leaves):
     """The event of an order of the pool. Returns the row."""
-    return tell_named(
+    return emit_named(
         book,
         events,
         at,
@@ -119,7 +119,7 @@ def nameless(event):
 def rejected(book, events, at, command, reason, value, bound, first_order):
     """Refuse a command. value and bound: see EVENT; first_order: the earlier holder of a client order id, or 0."""
     meant = command.order_id if command.kind in (c.AMEND, c.CANCEL, c.TAKE) else 0
-    event = tell(
+    event = emit(
         book,
         events,
         at,
@@ -147,7 +147,7 @@ def incoming_canceled(
     book, events, at, command, owner, number, account, order_id, side, limit, open_quantity, reason, flags
 ):
     """The open rest of the incoming order is canceled before it could rest. For the parameters see execute."""
-    tell(
+    emit(
         book,
         events,
         at,
@@ -178,7 +178,7 @@ def withdraw(book, events, at, command, slot, reason):
     open_quantity = order.leaves_quantity
     unlink(book, side, slot)
     price = price_of(side, np.int64(order.level))
-    tell_order(book, events, at, command, order, c.CANCELED, reason, c.NONE, price, open_quantity, c.NONE)
+    emit_order(book, events, at, command, order, c.CANCELED, reason, c.NONE, price, open_quantity, c.NONE)
     forget(book, slot)
     return at + 1
 
@@ -268,7 +268,7 @@ def trade(book, events, at, command, owner, number, account, order_id, side, lim
     level.quantity -= traded
     instrument.last_price = price
     state.trade_id += 1
-    event = tell(
+    event = emit(
         book,
         events,
         at,
@@ -379,7 +379,7 @@ def enter(book, events, at, command, limit):
     """
     number, account, side = np.int64(command.instrument), np.int64(command.account), np.int64(command.side)
     leaves = command.quantity
-    tell_named(
+    emit_named(
         book,
         events,
         at,
@@ -454,7 +454,7 @@ def amended(book, events, at, command, slot, ladder, leaves, price_before, keeps
         unlink(book, ladder, slot)
     order.quantity += leaves - open_before
     order.leaves_quantity = leaves
-    event = tell_order(book, events, at, command, order, c.AMENDED, c.OK, flags, command.price, order.quantity, leaves)
+    event = emit_order(book, events, at, command, order, c.AMENDED, c.OK, flags, command.price, order.quantity, leaves)
     event.resting_leaves_quantity = open_before
     event.resting_price = price_before
     return at + 1

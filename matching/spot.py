@@ -14,13 +14,13 @@ Checks return (reason, value, bound); reason 0: the command passes.
 import numpy as np
 
 from matching import codes as c
-from matching.auction import depart, tell_auction, trade_all
+from matching.auction import depart, emit_auction, trade_all
 from matching.book import find, is_empty, next_row, opposite, own, price_of, row_of
 from matching.codes import (
     RESTING_OFFSET,
 )
 from matching.jit import code, inlined, outlined
-from matching.kernel import tell, tell_order
+from matching.kernel import emit, emit_order
 from matching.records import MARKED, NOBODY
 from matching.terms import EVERY_TIME, mass_cancel, offset_flags
 
@@ -158,7 +158,7 @@ def take(book, events, at, command, slot):
     ladder = own(book, number, np.int64(offer.side))
     price, side, account = price_of(ladder, np.int64(offer.level)), 3 - np.int64(offer.side), np.int64(command.account)
     flags = np.int64(command.flag_bits)
-    tell(
+    emit(
         book, events, at, command, command, c.ACCEPTED, c.OK, number, account, side, flags, order_id, price, lots, lots
     )
     offer.leaves_quantity -= lots
@@ -166,7 +166,7 @@ def take(book, events, at, command, slot):
     book.instruments[np.uint64(number)].last_price = price
     book.state[0].trade_id += 1
     flags = flags & c.OFFSET_FLAGS | np.int64(offset_flags(book, slot)) << RESTING_OFFSET
-    event = tell(
+    event = emit(
         book,
         events,
         at + 1,
@@ -232,7 +232,7 @@ def note_offer(book, events, at, command):
     if now == bids.end or (before != bids.end and row >= before):
         return at
     instrument.deadline = command.time + COUNTDOWN
-    tell_order(
+    emit_order(
         book,
         events,
         at,
@@ -287,4 +287,4 @@ def close_one_sided(book, events, at, command, number):
         at = trade_all(book, events, at, command, number, limit, 3 - side)
         price = instrument.last_price
     at = call_off(book, events, at, command, number)
-    return tell_auction(book, events, at, command, number, price, volume, surplus)
+    return emit_auction(book, events, at, command, number, price, volume, surplus)

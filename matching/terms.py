@@ -31,14 +31,14 @@ from matching.codes import (
 from matching.jit import code, inlined, outlined
 from matching.kernel import (
     amended,
+    emit,
+    emit_order,
     incoming_canceled,
     is_self_match,
     keep,
     middle,
     open_after_amend,
     self_match_mode,
-    tell,
-    tell_order,
     trade,
 )
 from matching.records import ICEBERG, ICEBERG_ROWS, LINKED, MARKED, NOBODY, PARKED, PARKED_ROWS, TIME_IN_FORCE
@@ -69,7 +69,7 @@ def displayed(book, events, at, command, slot, price, shown):
     """DISPLAYED: an iceberg shows `shown` lots from now on. RULEBOOK 2.11."""
     order, extra = book.orders[slot], book.extras[slot]
     before = extra.shown
-    event = tell_order(book, events, at, command, order, c.DISPLAYED, c.OK, c.NONE, price, shown, order.leaves_quantity)
+    event = emit_order(book, events, at, command, order, c.DISPLAYED, c.OK, c.NONE, price, shown, order.leaves_quantity)
     event.resting_leaves_quantity = before
     extra.shown = shown
     return at + 1
@@ -191,7 +191,7 @@ def withdraw_any(book, events, at, command, slot, reason):
         flags |= c.PARKED
         price = book.extras[slot].price
         book.instruments[np.uint64(order.instrument)].stops -= 1
-    tell_order(book, events, at, command, order, c.CANCELED, reason, flags, price, open_quantity, c.NONE)
+    emit_order(book, events, at, command, order, c.CANCELED, reason, flags, price, open_quantity, c.NONE)
     leave(book, slot)
     return at + 1
 
@@ -453,7 +453,7 @@ def keep_any(book, command, leaves, limit):
 def park(book, events, at, command, limit):
     """A STOP or STOP_LIMIT begins to wait. RULEBOOK 2.9."""
     number, side = np.int64(command.instrument), np.int64(command.side)
-    event = tell(
+    event = emit(
         book,
         events,
         at,
@@ -488,7 +488,7 @@ def enter_any(book, events, at, command, limit):
     if is_parked_type(command.order_type):
         return park(book, events, at, command, limit)
     leaves, flags = command.quantity, np.int64(command.flag_bits & c.OFFSET_FLAGS)
-    tell(
+    emit(
         book,
         events,
         at,

@@ -10,7 +10,7 @@ from matching import codes as c
 from matching.book import own, parked, price_of, rest, row_of, unlink
 from matching.breaker import goes_on, interrupt, matches, reach_of
 from matching.jit import inlined, outlined
-from matching.kernel import incoming_canceled, limit_price, self_match_mode, tell
+from matching.kernel import emit, incoming_canceled, limit_price, self_match_mode
 from matching.records import NOBODY, PARKED
 from matching.terms import cancel_linked, conceal, execute_any, leave, offset_flags
 
@@ -41,7 +41,7 @@ def trigger(book, events, at, command, slot):
     # the collar does not bind it: a stop must get out, within protection and the band
     limit = limit_price(book, number, c.MARKET if stop else c.LIMIT, side, extra.price, 0)
     flags = np.int64(offset_flags(book, slot))
-    tell(
+    emit(
         book,
         events,
         at,

@@ -13,7 +13,7 @@ from matching import codes as c
 from matching.book import is_empty, next_row, own, price_of
 from matching.breaker import goes_on, reach_of
 from matching.jit import code, inlined, outlined
-from matching.kernel import incoming_canceled, nameless, tell
+from matching.kernel import emit, incoming_canceled, nameless
 from matching.records import NOBODY, PARKED
 from matching.terms import EVERY_TIME, execute_any, mass_cancel, withdraw_any
 from matching.triggers import fire
@@ -45,10 +45,10 @@ def share_up(amount, rate, whole):
 
 
 @outlined
-def told(book, events, at, command, kind, number, account, price, quantity, leaves):
+def emit_notice(book, events, at, command, kind, number, account, price, quantity, leaves):
     """Write an event that is about no order. Returns the next free row of events. Compiled once for all."""
     nameless(
-        tell(
+        emit(
             book,
             events,
             at,
@@ -172,7 +172,7 @@ def list_instrument(book, ledger, events, at, command):
     limit.settlement = price
     set_band(instrument, price, instrument.daily_limit)
     set_margin(ledger, number, margin_after(limit, price, c.NONE, c.NONE))
-    return told(book, events, at, command, c.LISTED, number, c.NONE, price, c.NONE, c.NONE)
+    return emit_notice(book, events, at, command, c.LISTED, number, c.NONE, price, c.NONE, c.NONE)
 
 
 # The settlement price (RULEBOOK 11.2) -------------------------------------------------------------
@@ -392,7 +392,7 @@ def balance(book, ledger, events, at, command, number, account, price, margin):
     exposure = exposure_of(ledger, account, number)
     has_legs = limit.special & _LEGS != 0
     result, fees = result_of(exposure, limit, price), fees_of(exposure, limit)
-    end = told(book, events, at, command, c.BALANCE, number, account, price, result, fees)
+    end = emit_notice(book, events, at, command, c.BALANCE, number, account, price, result, fees)
     event = events[np.uint64(at)]
     event.resting_leaves_quantity = 0 if has_legs else exposure.position
     event.resting_order_id = exposure.volume
@@ -437,7 +437,7 @@ def settle_instrument(book, ledger, risk, events, at, command):
             settle_legs(ledger, number, ledger.limits[np.uint64(limit.leg_near)].settlement)
         set_margin(ledger, number, margin)
     event = events[np.uint64(end)]
-    end = told(book, events, end, command, c.SETTLED, number, c.NONE, price, volume, abs(days))
+    end = emit_notice(book, events, end, command, c.SETTLED, number, c.NONE, price, volume, abs(days))
     event.resting_leaves_quantity = instrument.floor
     event.resting_price = instrument.ceiling
     return release_lock(book, events, end, command, number)
@@ -477,7 +477,7 @@ def deliver(book, ledger, events, at, command, number, price):
         due = exposure_of(ledger, buyer, number).position - received
         owed = -exposure_of(ledger, seller, number).position - delivered
         lots = min(due, owed)
-        at = told(book, events, at, command, c.DELIVERY, number, buyer, price, lots, c.NONE)
+        at = emit_notice(book, events, at, command, c.DELIVERY, number, buyer, price, lots, c.NONE)
         events[np.uint64(at - 1)].resting_account = seller
         received, delivered = received + lots, delivered + lots
         if due == lots:
@@ -514,7 +514,7 @@ def expire(book, ledger, risk, events, at, command):
             end = deliver(book, ledger, events, end, command, number, price)
         close_positions(ledger, number)
     instrument.phase = c.EXPIRED_PHASE
-    return told(book, events, end, command, c.EXPIRED, number, c.NONE, c.NONE, canceled, c.NONE)
+    return emit_notice(book, events, end, command, c.EXPIRED, number, c.NONE, c.NONE, canceled, c.NONE)
 
 
 # Margin calls (RULEBOOK 11.6) ---------------------------------------------------------------------
@@ -539,7 +539,9 @@ def call_margins(book, ledger, events, at, command):
         elif row.equity >= margin:
             row.called = 0
         if row.called:
-            at = told(book, events, at, command, c.MARGIN_CALL, c.NONE, account, c.NONE, margin - row.equity, c.NONE)
+            at = emit_notice(
+                book, events, at, command, c.MARGIN_CALL, c.NONE, account, c.NONE, margin - row.equity, c.NONE
+            )
     return at
 
 
@@ -583,7 +585,7 @@ def close_at_market(book, events, at, command, side, lots, flags):
         if book.members[np.uint64(account)].self_match == c.SELF_MATCH_ALLOWED
         else c.CANCEL_RESTING
     )
-    event = tell(
+    event = emit(
         book, events, at, command, command, c.ACCEPTED, c.OK, number, account, side, flags, order_id, limit, lots, lots
     )
     nameless(event)
@@ -612,7 +614,7 @@ def liquidate(book, ledger, risk, events, at, command):
         side, lots, flags = to_close(ledger, account, number)
         if lots != 0:
             end, closed = close_at_market(book, events, end, command, side, lots, flags)
-    end = told(book, events, end, command, c.LIQUIDATED, number, account, c.NONE, closed, c.NONE)
+    end = emit_notice(book, events, end, command, c.LIQUIDATED, number, account, c.NONE, closed, c.NONE)
     end = fire(book, events, end, command, number)
     end = release_lock(book, events, end, command, number)
     if risk:

@@ -29,7 +29,7 @@ from matching import codes as c
 from matching.breaker import forget_slices
 from matching.codes import ALL, Limit, Phase, TimeInForce
 from matching.jit import code, inlined, outlined
-from matching.kernel import tell
+from matching.kernel import emit
 from matching.terms import look_at, mass_cancel
 from risk.kernel import forget_client_orders
 from risk.limits import LARGEST_MARGIN, LIMIT_HIGH, LIMIT_LOW
@@ -49,7 +49,7 @@ _LARGEST_SUM = 1 << 61  # fen
 @outlined
 def done(book, events, at, command, kind, account, side, quantity):
     """The one event of an operator command, or the closing event of a mass cancel."""
-    event = tell(
+    event = emit(
         book,
         events,
         at,

@@ -12,7 +12,7 @@ from matching.book import is_empty, own, price_of, row_of
 from matching.breaker import forget_slices
 from matching.codes import ALL, Phase, Reason, TimeInForce
 from matching.jit import code, inlined, outlined
-from matching.kernel import nameless, tell
+from matching.kernel import emit, nameless
 from matching.spot import call_off, close_one_sided
 from matching.terms import mass_cancel
 from matching.triggers import fire
@@ -97,10 +97,10 @@ def check_phase(book, command):
 
 
 @inlined
-def tell_phase(book, events, at, command, number, phase, reason):
+def emit_phase(book, events, at, command, number, phase, reason):
     """PHASE of an instrument, or of ALL."""
     nameless(
-        tell(
+        emit(
             book,
             events,
             at,
@@ -133,7 +133,7 @@ def change_phase(book, events, at, command, number, phase, reason):
     instrument = book.instruments[np.uint64(number)]
     before = np.int64(instrument.phase)
     if phase == before:
-        return tell_phase(book, events, at, command, number, phase, reason)
+        return emit_phase(book, events, at, command, number, phase, reason)
     if phase in (c.BREAK, c.CLOSING, c.CLOSED):
         at, _ = mass_cancel(book, events, at, command, number, c.EVERY, c.NONE, c.SESSION_ENDED, _SESSION_ORDERS)
     trades = phase == c.AUCTION_MATCH or (
@@ -156,7 +156,7 @@ def change_phase(book, events, at, command, number, phase, reason):
     elif phase not in (c.CLOSING, c.SETTLEMENT, c.CLOSED):
         instrument.locked = 0  # else SETTLE will ask whether it closed locked
     instrument.phase = phase
-    at = tell_phase(book, events, at, command, number, phase, reason)
+    at = emit_phase(book, events, at, command, number, phase, reason)
     return fire(book, events, at, command, number)
 
 
