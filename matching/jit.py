@@ -14,6 +14,7 @@ import hashlib
 import os
 import pathlib
 import tempfile
+from typing import Any
 
 import numba
 import numpy as np
@@ -67,7 +68,7 @@ def _cache_folder() -> str:
 if not INTERPRETED:
     config.CACHE_DIR = _cache_folder()
 
-_kernels: list = []
+_kernels: list[Any] = []
 
 
 # A number that kernels are compiled with: a Python int would have each callee compiled anew for every value it is given.

@@ -10,6 +10,8 @@ import pathlib
 import shutil
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +48,7 @@ def step(number):
 """
 
 
-def checkout(root):
+def checkout(root: Path) -> Path:
     """A copy of the matching package with a small kernel in it."""
     shutil.copytree(ROOT / "matching", root / "matching", ignore=shutil.ignore_patterns("__pycache__"))
     (root / "matching" / "probe.py").write_text(PROBE)
@@ -54,7 +56,7 @@ def checkout(root):
     return root
 
 
-def run(root, cache, *arguments):
+def run(root: Path, cache: Path, *arguments: str) -> dict[str, Any]:
     """What PROGRAM says of the checkout in a new process."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *arguments],
@@ -67,7 +69,7 @@ def run(root, cache, *arguments):
     return json.loads(done.stdout)
 
 
-def test_a_second_process_takes_the_kernel_from_the_cache_and_compiles_nothing(tmp_path):
+def test_a_second_process_takes_the_kernel_from_the_cache_and_compiles_nothing(tmp_path: Path) -> None:
     root, cache = checkout(tmp_path / "first"), tmp_path / "cache"
     first, second = run(root, cache), run(root, cache)
     assert (first["cached"], first["answer"], first["compiled"], first["hits"]) == (False, 21, 1, 0)
@@ -75,7 +77,7 @@ def test_a_second_process_takes_the_kernel_from_the_cache_and_compiles_nothing(t
     assert first["folder"] == second["folder"]
 
 
-def test_kernels_are_not_called_cached_while_only_some_have_been_compiled(tmp_path):
+def test_kernels_are_not_called_cached_while_only_some_have_been_compiled(tmp_path: Path) -> None:
     """A replay or a benchmark compiles those that it needs; the first hub after it still has a minute's work to announce."""
     root, cache = checkout(tmp_path / "first"), tmp_path / "cache"
     first, second = run(root, cache, "some"), run(root, cache, "some")
@@ -83,7 +85,7 @@ def test_kernels_are_not_called_cached_while_only_some_have_been_compiled(tmp_pa
     assert (second["cached"], second["compiled"]) == (False, 0)
 
 
-def test_another_checkout_of_the_same_sources_is_not_cached_because_the_first_one_is(tmp_path):
+def test_another_checkout_of_the_same_sources_is_not_cached_because_the_first_one_is(tmp_path: Path) -> None:
     """Numba would not find the kernels of the first: it looks for the path of their file."""
     first, second = (run(checkout(tmp_path / name), tmp_path / "cache") for name in ("first", "second"))
     assert (first["cached"], first["compiled"]) == (False, 1)
@@ -92,7 +94,9 @@ def test_another_checkout_of_the_same_sources_is_not_cached_because_the_first_on
 
 
 @pytest.mark.parametrize("old, new, answer", [("number + 3", "number + 5", 27), ("FACTOR = 3", "FACTOR = 4", 28)])
-def test_an_edited_helper_or_constant_in_another_file_is_never_answered_from_the_old_cache(tmp_path, old, new, answer):
+def test_an_edited_helper_or_constant_in_another_file_is_never_answered_from_the_old_cache(
+    tmp_path: Path, old: str, new: str, answer: int
+) -> None:
     root, cache = checkout(tmp_path / "first"), tmp_path / "cache"
     before = run(root, cache)
     step = root / "matching" / "probe_step.py"
@@ -103,12 +107,12 @@ def test_an_edited_helper_or_constant_in_another_file_is_never_answered_from_the
     assert after["folder"] != before["folder"]
 
 
-def sources():
+def sources() -> set[Path]:
     """The files whose text the digest covers."""
     return {path for pattern in KERNEL_SOURCES for path in ROOT.glob(pattern)} - {ROOT / "matching" / "reference.py"}
 
 
-def test_the_digest_changes_with_every_kernel_source(tmp_path):
+def test_the_digest_changes_with_every_kernel_source(tmp_path: Path) -> None:
     for source in sources():
         copied = tmp_path / source.relative_to(ROOT)
         copied.parent.mkdir(parents=True, exist_ok=True)
@@ -123,14 +127,14 @@ def test_the_digest_changes_with_every_kernel_source(tmp_path):
     assert len(seen) == 1 + len(sources())
 
 
-def test_every_file_with_a_kernel_and_every_file_it_imports_from_is_a_kernel_source():
+def test_every_file_with_a_kernel_and_every_file_it_imports_from_is_a_kernel_source() -> None:
     """Constants are frozen into kernels, so what a kernel's file imports counts as much as the file."""
     for package in PACKAGES:
         for source in (ROOT / package).rglob("*.py"):
             imported = [
                 (node.module, {name.name for name in node.names})
                 for node in ast.walk(ast.parse(source.read_text()))
-                if isinstance(node, ast.ImportFrom)
+                if isinstance(node, ast.ImportFrom) and node.module is not None
             ]
             if not any(module == "matching.jit" and names & DECORATORS for module, names in imported):
                 continue
