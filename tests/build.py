@@ -8,7 +8,7 @@ Rows are dictionaries until `rows` stamps them, so a test changes one field with
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from matching.records import COMMAND
 from risk.limits import Account
 
 SECOND = 1_000_000_000
+T = TypeVar("T")
 
 
 def instrument(
@@ -89,6 +90,12 @@ def rows(*commands: dict[str, Any], start: int = 1, time: int = SECOND) -> np.nd
         for name, value in stamped.items():
             block[number][name] = value
     return block
+
+
+def existing(it: T | None) -> T:
+    """What was looked for, which must be there."""
+    assert it is not None
+    return it
 
 
 def fields(events: np.ndarray, *names: str) -> list[tuple[Any, ...]]:

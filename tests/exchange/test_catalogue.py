@@ -19,6 +19,7 @@ from exchange.catalogue.entries import GRADES
 from exchange.instruments import Instrument, InstrumentError, daily_limits, largest_order
 from matching.codes import Limit, Mechanism, Phase
 from matching.records import AUCTION_IMBALANCE, AUCTION_REFERENCE
+from tests.build import existing
 
 DATE = datetime.date
 FAMILIES = ("SC", "LU", "FU", "BU", "PG", "LN", "NG")
@@ -53,7 +54,7 @@ def test_every_instrument_of_the_open_hub_is_sane(terms: Instrument) -> None:
     assert 1 <= terms.max_order_quantity <= terms.max_position
     assert largest_order(terms) == terms.max_order_quantity
     assert terms.currency == "CNY" and terms.unit in ("bbl", "t", "1000m3") and terms.name.endswith(terms.symbol[2:])
-    assert terms.listed <= OPENS < terms.expiry
+    assert existing(terms.listed) <= OPENS < existing(terms.expiry)
 
 
 def test_crude_oil_becomes_ticks_lots_and_fen() -> None:
@@ -106,10 +107,13 @@ def test_a_contract_is_listed_before_it_ends_and_unlisted_until_then(contract: C
     if contract.kind == Kind.SPOT:
         assert contract.expiry is None and not contract.legs
     else:
-        assert contract.listed < contract.expiry and WHOLE.calendar.is_trading_day(contract.expiry)
+        assert contract.listed and contract.expiry and contract.listed < contract.expiry
+        assert WHOLE.calendar.is_trading_day(contract.expiry)
     if contract.kind in (Kind.TAS, Kind.SPREAD):
         legs = [BY_SYMBOL[leg] for leg in contract.legs]
-        assert contract.listed == max(leg.listed for leg in legs) and contract.expiry == min(leg.expiry for leg in legs)
+        assert contract.listed == max(leg.listed for leg in legs) and contract.expiry == min(
+            existing(leg.expiry) for leg in legs
+        )
         assert terms.price_floor < 0 < terms.price_ceiling and terms.margin == 0
 
 
@@ -125,7 +129,7 @@ def test_a_later_horizon_only_appends() -> None:
 
 
 def test_legs_stand_before_what_leans_on_them() -> None:
-    seen = set()
+    seen: set[Any] = set()
     for contract in WHOLE.contracts:
         assert set(contract.legs) <= seen
         seen.add(contract.symbol)
@@ -515,6 +519,7 @@ def test_the_rulebook_has_the_figures_of_the_files() -> None:
         ) -> str:
             return f"{figure(block[field])} ({sources[field]['grade']})"
 
+        figure: Callable[..., Any]
         for row, field, figure in (
             ("tick size", "tick_size", str),
             ("lot", "lot_size", str),

@@ -388,7 +388,7 @@ def test_a_price_at_which_a_result_could_not_be_counted_is_refused() -> None:
         ({"fee_rate": 1_000_000}, 5_213, 1, 5_213_000),
     ],
 )
-def test_fees_per_lot_and_on_value_are_rounded_down(terms: dict[str, int], price: int, lots: int, fee: int) -> None:
+def test_fees_per_lot_and_on_value_are_rounded_down(terms: dict[str, Any], price: int, lots: int, fee: int) -> None:
     """11.4: a tick on a lot is worth 1,000 fen"""
     book = venue(
         instrument(floor=4_000, ceiling=7_000, reference_price=5_000, tick_size=instrument().tick_size * 1000, **terms),
@@ -723,7 +723,7 @@ def test_liquidation_without_a_position_only_cancels() -> None:
 
 def test_self_match_prevention_does_not_stop_liquidation() -> None:
     """11.7: orders of the own group are canceled (704) and it goes on"""
-    group = {"group": 1, "self_match": SelfMatch.CANCEL_BOTH}
+    group: dict[str, Any] = {"group": 1, "self_match": SelfMatch.CANCEL_BOTH}
     book = venue(accounts=[account("A", **group), account("B"), account("C", **group)])
     book.do(*trade(100, 5), enter(2, BUY, 99, 2), enter(1, BUY, 98, 9))
     assert book.do(operator(Kind.LIQUIDATE, account=0)) == [
@@ -1066,8 +1066,10 @@ class Bookkeeper:
         self.paid_in = EQUITY * ACCOUNTS
         self.fees = 0
         self.previous = [terms.reference_price for terms in INSTRUMENTS]
-        self.held = defaultdict(int)  # (account, instrument): lots at the last settlement
-        self.traded = [[] for _ in INSTRUMENTS]  # since then: (buyer, seller, price, lots)
+        self.held: defaultdict[tuple[int, int], int] = defaultdict(
+            int
+        )  # (account, instrument): lots at the last settlement
+        self.traded: list[list[Any]] = [[] for _ in INSTRUMENTS]  # since then: (buyer, seller, price, lots)
 
     def settle(self, number: int, price: int) -> None:
         """Today's trades against the settlement price, plus yesterday's position times its change; then fees."""

@@ -44,7 +44,7 @@ def test_the_watch_over_the_disk_tells_the_hub_when_only_cancels_may_be_written(
     condition, heard, stop = Condition(), [], asyncio.Event()
     condition.listeners.append(lambda: heard.append(condition.disk_low))
     journal = SimpleNamespace(space=lambda: (next(levels), 1 << 20), sequence=0)
-    running = SimpleNamespace(
+    running: Any = SimpleNamespace(
         recovery=SimpleNamespace(journal=journal),
         hub=SimpleNamespace(condition=condition),
         snapshot_at=0,

@@ -192,8 +192,8 @@ def test_8_6_every_set_of_up_to_two_buys_and_two_sells_trades_lot_by_lot_in_orde
     assert short(events[-1]) == ("phase", ALL, "AUCTION_MATCH", "NONE")
     parts = np.split(events[:-1], np.flatnonzero(np.diff(events["instrument"][:-1])) + 1)
     assert [int(part["instrument"][0]) for part in parts] == list(range(len(books)))
-    for number, ((bids, asks), orders, part) in enumerate(zip(books, before, parts, strict=True)):
-        price, volume, surplus = auction_price(bids, asks, TICKS, BITS[number % len(BITS)], number % len(TICKS))
+    for at, ((bids, asks), orders, part) in enumerate(zip(books, before, parts, strict=True)):
+        price, volume, surplus = auction_price(bids, asks, TICKS, BITS[at % len(BITS)], at % len(TICKS))
         buys, sells = (
             [(int(o["order_id"]), int(o["price"]), int(o["leaves_quantity"])) for o in orders if o["side"] == side]
             for side in (BUY, SELL)
@@ -209,13 +209,13 @@ def test_8_6_every_set_of_up_to_two_buys_and_two_sells_trades_lot_by_lot_in_orde
         assert [short(event) for event in part] == [
             *expected,
             ("auction", price, volume, surplus),
-            ("phase", number, "AUCTION_MATCH", "NONE"),
+            ("phase", at, "AUCTION_MATCH", "NONE"),
         ], (bids, asks)
         left = {order: lots for order, _, lots in buys + sells}
         for buy, sell, lots in trades:
             left[buy] -= lots
             left[sell] -= lots
-        assert [(int(o["order_id"]), int(o["leaves_quantity"])) for o in exchange.orders(f"B{number}")] == [
+        assert [(int(o["order_id"]), int(o["leaves_quantity"])) for o in exchange.orders(f"B{at}")] == [
             (order, left[order]) for order, _, _ in buys + sells if left[order]
         ]
 
