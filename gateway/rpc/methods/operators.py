@@ -21,8 +21,6 @@ from gateway.rpc.methods.queries import kept
 from gateway.rpc.reports import Batch
 from gateway.text.messages import (
     PHASES,
-    Command,
-    Event,
     Refused,
     command_row,
     date_number,
@@ -34,6 +32,7 @@ from gateway.text.messages import (
     refused_by_rule,
 )
 from matching.codes import ALL, CommandKind, EventKind, Limit, Phase, Reason, Scope, SettlementRule, Side
+from matching.records import Command, Event
 
 if TYPE_CHECKING:
     from gateway.rpc.desk import Desk
