@@ -66,6 +66,11 @@ def lots_to_amount(instrument: Instrument, lots: int) -> Decimal:
     return int(lots) * instrument.lot_size
 
 
+def notional_to_money(instrument: Instrument, notional: int) -> Decimal:
+    """Ticks x lots -> currency, exact."""
+    return notional * instrument.tick_size * instrument.lot_size
+
+
 def fen_to_money(fen: int) -> Decimal:
     """Fen -> currency, exact."""
     return Decimal(int(fen)).scaleb(-2)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from exchange.engine.accounts import Funds
 from exchange.instruments import Instrument
 from exchange.projections import statement_report
 from exchange.projections.blotter import FILL, Blotter
@@ -96,9 +97,14 @@ class Statement:
         return sum(position.fees for position in self.positions)
 
     @property
+    def funds(self) -> Funds:
+        """At the close; margin is that of the positions."""
+        return Funds(self.opening_equity, self.paid_in, self.result, self.fees, self.margin)
+
+    @property
     def equity(self) -> int:
         """At the close."""
-        return self.opening_equity + self.paid_in + self.result - self.fees
+        return self.funds.equity
 
     @property
     def margin(self) -> int:
@@ -108,7 +114,7 @@ class Statement:
     @property
     def available(self) -> int:
         """Equity beyond margin; negative: missing."""
-        return self.equity - self.margin
+        return self.funds.available
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,7 +139,7 @@ def test_statements_say_what_the_ledger_has():
             row.fees,
             row.equity,
         )
-        assert said.margin == row.margin_used
+        assert said.margin == row.margin_used and said.funds == hub.exchange.summary(number).funds
         assert (said.margin_call != 0) == row.called
 
 
