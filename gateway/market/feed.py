@@ -70,7 +70,7 @@ from exchange.projections.marketdata import (
 )
 from gateway.market import describe as terms
 from gateway.text.messages import DIRECTION, PHASES, Scale, encode, notification
-from matching.codes import ALL, EventKind, Phase, Reason, Side
+from matching.codes import ALL, AUCTION_PHASES, EventKind, Phase, Reason, Side
 
 INTERVAL = 100_000_000  # ns, of the channels named 100ms
 TRY_AGAIN_LATER = 1013  # websocket close code
@@ -529,7 +529,7 @@ class Feed:
         assert self._exchange is not None
         if topic.kind == "ticker":
             return encode(terms.ticker(self._exchange, self.market, listing.scale, listing.index, now_ns))
-        if self.market.statistics(listing.index).phase != Phase.CALL_AUCTION:
+        if self.market.statistics(listing.index).phase not in AUCTION_PHASES:
             return None
         return self._auction(listing, *self._exchange.indicative(listing.symbol), now_ns, False)
 

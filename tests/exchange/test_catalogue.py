@@ -17,8 +17,7 @@ from exchange.catalogue import CATALOGUE, Kind, load_catalogue, read_catalogue
 from exchange.catalogue.contracts import Catalogue, Contract
 from exchange.catalogue.entries import GRADES
 from exchange.instruments import Instrument, InstrumentError, daily_limits, largest_order
-from matching.codes import Limit, Mechanism, Phase
-from matching.records import AUCTION_IMBALANCE, AUCTION_REFERENCE
+from matching.codes import AuctionStep, Limit, Mechanism, Phase
 from tests.build import existing
 
 DATE = datetime.date
@@ -232,10 +231,10 @@ def test_the_profiles_replace_fields_of_every_family() -> None:
     chinese = [terms for terms in CHINESE.instruments if terms.mechanism == Mechanism.ORDER_BOOK]
     international = [terms for terms in WHOLE.instruments if terms.mechanism == Mechanism.ORDER_BOOK]
     assert {(terms.price_rule, terms.offset, terms.auction, terms.velocity > 0) for terms in chinese} == {
-        ("median", True, AUCTION_REFERENCE, False)
+        ("median", True, AuctionStep.REFERENCE, False)
     }
     assert {(terms.price_rule, terms.offset, terms.auction) for terms in international} == {
-        ("resting", False, AUCTION_IMBALANCE | AUCTION_REFERENCE)
+        ("resting", False, AuctionStep.IMBALANCE | AuctionStep.REFERENCE)
     }
     assert all(terms.velocity > 0 for terms in international if not terms.legs)
     assert [terms.symbol for terms in chinese] == [terms.symbol for terms in international]

@@ -18,12 +18,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exchange import Exchange
+from exchange import Account, Exchange, Instrument
 from exchange.engine.phases import FOLLOWS, PERMITS
-from exchange.instruments import Instrument
 from matching.codes import (
     ALL,
     RESTING_OFFSET,
+    AuctionStep,
     CommandKind,
     EventKind,
     Flag,
@@ -36,8 +36,7 @@ from matching.codes import (
 )
 from matching.invariants import check_book
 from matching.jit import INTERPRETED
-from matching.records import AUCTION_IMBALANCE, AUCTION_REFERENCE, EVENT
-from risk.limits import Account
+from matching.records import EVENT
 from tests.build import account, amend, cancel, enter, instrument, operator, rows
 from tests.venue import tell
 
@@ -45,6 +44,7 @@ RULEBOOK = pathlib.Path(__file__).parents[2] / "docs" / "RULEBOOK.md"
 BUY, SELL = Side.BUY, Side.SELL
 DAY, OPENING, SESSION = TimeInForce.DAY, TimeInForce.OPENING, TimeInForce.SESSION
 CALL_AUCTION, AUCTION_MATCH, CONTINUOUS = Phase.CALL_AUCTION, Phase.AUCTION_MATCH, Phase.CONTINUOUS
+IMBALANCE, REFERENCE, MIDDLE = AuctionStep
 FIELDS = {
     EventKind.PHASE: ("instrument", "quantity", "reason"),
     EventKind.UNCROSSED: ("order_id", "price", "quantity"),
@@ -102,7 +102,7 @@ def stop(account: int, side: Side, trigger: int, lots: int, **fields: Any) -> di
 
 
 def auction_price(
-    bids: list[Any] | tuple[Any, ...], asks: list[Any] | tuple[Any, ...], ticks: range, bits: int, reference: int
+    bids: list[Any] | tuple[Any, ...], asks: list[Any] | tuple[Any, ...], ticks: range, steps: int, reference: int
 ) -> tuple[int, int, int]:
     """(price, volume, surplus) by 8.4 and 8.5. bids, asks: (price, lots); ticks: those of the band, lowest first."""
     demand = {tick: sum(lots for price, lots in bids if price >= tick) for tick in ticks}
@@ -117,12 +117,14 @@ def auction_price(
         and sum(lots for price, lots in bids if price > tick) <= volume
         and sum(lots for price, lots in asks if price < tick) <= volume
     ]
-    if bits & AUCTION_IMBALANCE:
+    if steps & IMBALANCE:
         least = min(abs(demand[tick] - supply[tick]) for tick in left)
         left = [tick for tick in left if abs(demand[tick] - supply[tick]) == least]
-    if bits & AUCTION_REFERENCE:
+    if steps & REFERENCE:
         nearest = min(abs(tick - reference) for tick in left)
         left = [tick for tick in left if abs(tick - reference) == nearest]
+    if steps & MIDDLE:
+        left = [left[len(left) // 2]]
     return min(left), volume, demand[min(left)] - supply[min(left)]
 
 
@@ -137,7 +139,7 @@ def lot_by_lot(bids: list[Any], asks: list[Any], volume: int) -> list[Any]:
 # Every small book ---------------------------------------------------------------------------------
 
 TICKS = range(4)
-BITS = (0, AUCTION_IMBALANCE, AUCTION_REFERENCE, AUCTION_IMBALANCE | AUCTION_REFERENCE)
+EVERY_CHOICE = [AuctionStep(sum(steps)) for count in range(4) for steps in itertools.combinations(AuctionStep, count)]
 STRIDE = 97 if INTERPRETED else 1  # of the books; all of them where it costs seconds
 
 
@@ -155,9 +157,9 @@ def small_market(books: list[Any], **terms: Any) -> Exchange:
     return exchange
 
 
-@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize("steps", EVERY_CHOICE)
 def test_8_4_and_8_5_every_book_of_four_ticks_with_up_to_two_lots_a_level_has_the_price_that_the_rules_say(
-    bits: int,
+    steps: int,
 ) -> None:
     """6,561 books, with the previous settlement on every tick and beyond both ends of the band."""
     levels = [
@@ -166,11 +168,11 @@ def test_8_4_and_8_5_every_book_of_four_ticks_with_up_to_two_lots_a_level_has_th
     ]
     books = list(itertools.product(levels, levels))[::STRIDE]
     exchange = small_market(books)
-    exchange.book.instruments["auction"] = bits
-    for reference in range(-1, len(TICKS) + 1) if bits & AUCTION_REFERENCE else (0,):
+    exchange.book.instruments["auction"] = steps
+    for reference in range(-1, len(TICKS) + 1) if steps & REFERENCE else (0,):
         exchange.book.instruments["previous_settlement"] = reference
         for number, (bids, asks) in enumerate(books):
-            assert exchange.indicative(f"B{number}") == auction_price(bids, asks, TICKS, bits, reference), (
+            assert exchange.indicative(f"B{number}") == auction_price(bids, asks, TICKS, steps, reference), (
                 bids,
                 asks,
                 reference,
@@ -184,7 +186,7 @@ def test_8_6_every_set_of_up_to_two_buys_and_two_sells_trades_lot_by_lot_in_orde
     books = list(itertools.product(entered, entered))[::STRIDE]
     exchange = small_market(books)
     number = np.arange(len(books))
-    exchange.book.instruments["auction"] = np.array(BITS)[number % len(BITS)]
+    exchange.book.instruments["auction"] = np.array(EVERY_CHOICE)[number % len(EVERY_CHOICE)]
     exchange.book.instruments["previous_settlement"] = number % len(TICKS)
     before = [exchange.orders(f"B{number}") for number in range(len(books))]
     events = exchange.apply(rows(phase(AUCTION_MATCH, ALL), start=exchange.sequence + 1))
@@ -193,7 +195,7 @@ def test_8_6_every_set_of_up_to_two_buys_and_two_sells_trades_lot_by_lot_in_orde
     parts = np.split(events[:-1], np.flatnonzero(np.diff(events["instrument"][:-1])) + 1)
     assert [int(part["instrument"][0]) for part in parts] == list(range(len(books)))
     for at, ((bids, asks), orders, part) in enumerate(zip(books, before, parts, strict=True)):
-        price, volume, surplus = auction_price(bids, asks, TICKS, BITS[at % len(BITS)], at % len(TICKS))
+        price, volume, surplus = auction_price(bids, asks, TICKS, EVERY_CHOICE[at % len(EVERY_CHOICE)], at % len(TICKS))
         buys, sells = (
             [(int(o["order_id"]), int(o["price"]), int(o["leaves_quantity"])) for o in orders if o["side"] == side]
             for side in (BUY, SELL)
@@ -225,7 +227,7 @@ def test_8_6_every_set_of_up_to_two_buys_and_two_sells_trades_lot_by_lot_in_orde
 
 @st.composite
 def auctions(draw: Callable[..., Any]) -> tuple[list[dict[str, Any]], int, int]:
-    """(commands that fill a book, tie-break bits, reference): plain orders, icebergs, OPENING ones, pairs with a stop."""
+    """(commands that fill a book, tie-break steps, reference): plain orders, icebergs, OPENING ones, pairs with a stop."""
     commands: list[dict[str, Any]] = []
     for number in range(1, draw(st.integers(2, 40)) + 1):
         side, price, lots = draw(st.sampled_from(Side)), draw(st.integers(92, 108)), draw(st.integers(1, 60))
@@ -254,7 +256,7 @@ def auctions(draw: Callable[..., Any]) -> tuple[list[dict[str, Any]], int, int]:
                 "time_in_force": DAY,
             }
         commands.append(order)
-    return commands, draw(st.sampled_from(BITS)), draw(st.integers(88, 112))
+    return commands, draw(st.sampled_from(EVERY_CHOICE)), draw(st.integers(88, 112))
 
 
 def depth_of(market: Market) -> dict[tuple[int, int], int]:
@@ -298,9 +300,9 @@ def levels_after(shown: dict[tuple[int, int], int], events: np.ndarray) -> dict[
 def test_8_4_to_8_6_an_auction_trades_most_lots_at_one_price_and_leaves_out_nobody_who_should_trade(
     auction: tuple[list[dict[str, Any]], int, int],
 ) -> None:
-    commands, bits, reference = auction
+    commands, steps, reference = auction
     members = [account(f"A{number}", group=number // 2, self_match=SelfMatch.CANCEL_BOTH) for number in range(4)]
-    market = Market([instrument(phase=CALL_AUCTION, auction=bits)], members, max_orders=10_000)
+    market = Market([instrument(phase=CALL_AUCTION, auction=steps)], members, max_orders=10_000)
     market.exchange.book.instruments["previous_settlement"] = reference
     assert set(market.events(*commands)["kind"].tolist()) <= {EventKind.ACCEPTED, EventKind.DISPLAYED}
     before = market.exchange.orders("SC2701")
@@ -317,7 +319,7 @@ def test_8_4_to_8_6_an_auction_trades_most_lots_at_one_price_and_leaves_out_nobo
         for side in Side
     )
     price, volume, surplus = auction_price(
-        [bid[1:] for bid in bids], [ask[1:] for ask in asks], range(90, 111), bits, reference
+        [bid[1:] for bid in bids], [ask[1:] for ask in asks], range(90, 111), steps, reference
     )
     assert market.exchange.indicative("SC2701") == (price, volume, surplus)
     last_price = market.exchange.last_price("SC2701")
@@ -363,27 +365,31 @@ def test_8_4_to_8_6_an_auction_trades_most_lots_at_one_price_and_leaves_out_nobo
 # 8.1 and 8.2: phases ------------------------------------------------------------------------------
 
 
-def rulebook_table() -> dict[Phase, tuple[Reason, Reason, set[Phase]]]:
-    """The table of 8.1 as {phase: (refuses ENTER, refuses CANCEL, phases that may follow)}."""
+def rulebook_table() -> dict[Phase, tuple[Reason, Reason, Reason, set[Phase]]]:
+    """The table of 8.1 as {phase: (refuses ENTER, refuses AMEND, refuses CANCEL, phases that may follow)}."""
     table = {}
     for line in RULEBOOK.read_text(encoding="utf-8").splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
-        if len(cells) == 4 and cells[0] in Phase.__members__:
-            entry, cancel = (Reason(0 if cell == "yes" else int(cell)) for cell in cells[1:3])
+        if len(cells) == 5 and cells[0] in Phase.__members__:
+            entry, amend, cancel = (Reason(0 if cell == "yes" else int(cell)) for cell in cells[1:4])
             table[Phase[cells[0]]] = (
                 entry,
+                amend,
                 cancel,
                 {
                     Phase[word]
-                    for word in re.findall("[A-Z_]{4,}", cells[3])
-                    if word in Phase.__members__ and "LIST only" not in cells[3]
+                    for word in re.findall("[A-Z_]{4,}", cells[4])
+                    if word in Phase.__members__ and "LIST only" not in cells[4]
                 },
             )
     return table
 
 
 def test_8_1_the_table_of_the_rulebook_is_that_of_the_code() -> None:
-    assert rulebook_table() == {phase: (*PERMITS[phase], set(FOLLOWS[phase])) for phase in Phase}
+    assert rulebook_table() == {
+        phase: (entry, entry or cancels, cancels, set(FOLLOWS[phase])) for phase, (entry, cancels) in PERMITS.items()
+    }
+    assert list(PERMITS) == list(Phase)
 
 
 @pytest.mark.parametrize("before", Phase)
@@ -491,22 +497,22 @@ def test_8_4_an_auction_where_no_bid_reaches_an_offer_makes_no_price(market: Mar
 
 
 @pytest.mark.parametrize(
-    "bits, reference, price, surplus",
+    "steps, reference, price, surplus",
     [
         (0, 100, 102, 3),
-        (AUCTION_REFERENCE, 100, 102, 3),
-        (AUCTION_REFERENCE, 110, 104, 0),
-        (AUCTION_REFERENCE, 103, 103, 0),
-        (AUCTION_IMBALANCE, 90, 103, 0),
-        (AUCTION_IMBALANCE | AUCTION_REFERENCE, 90, 103, 0),
-        (AUCTION_IMBALANCE | AUCTION_REFERENCE, 110, 104, 0),
+        (REFERENCE, 100, 102, 3),
+        (REFERENCE, 110, 104, 0),
+        (REFERENCE, 103, 103, 0),
+        (IMBALANCE, 90, 103, 0),
+        (IMBALANCE | REFERENCE, 90, 103, 0),
+        (IMBALANCE | REFERENCE, 110, 104, 0),
     ],
 )
 def test_8_5_what_the_steps_choose_where_most_lots_trade_from_98_to_104(
-    bits: int, reference: int, price: int, surplus: int
+    steps: int, reference: int, price: int, surplus: int
 ) -> None:
     """Below 102 a bid that is better than the price would be left out (8.4); up to 102 three lots bid are left."""
-    market = Market([instrument(phase=CALL_AUCTION, auction=bits)])
+    market = Market([instrument(phase=CALL_AUCTION, auction=steps)])
     market.exchange.book.instruments["previous_settlement"] = reference
     market.do(enter(0, BUY, 104, 5), enter(0, BUY, 102, 3), enter(1, SELL, 98, 5))
     assert market.exchange.indicative("SC2701") == (price, 5, surplus)
@@ -525,14 +531,14 @@ def test_8_5_what_the_steps_choose_where_most_lots_trade_from_98_to_104(
 def test_8_4_and_8_5_what_is_left_at_the_price_is_as_little_as_can_be(
     bids: list[tuple[int, int]], asks: list[tuple[int, int]], price: int, surplus: int
 ) -> None:
-    market = Market([instrument(phase=CALL_AUCTION, auction=AUCTION_IMBALANCE)])
+    market = Market([instrument(phase=CALL_AUCTION, auction=IMBALANCE)])
     market.do(*(enter(0, BUY, *bid) for bid in bids), *(enter(1, SELL, *ask) for ask in asks))
     assert market.exchange.indicative("SC2701") == (price, 5, surplus)
 
 
 def test_8_5_shfe_and_ine_take_the_price_nearest_to_the_previous_settlement() -> None:
     """The default of an instrument."""
-    assert instrument().auction == AUCTION_REFERENCE
+    assert instrument().auction == REFERENCE
 
 
 def test_8_6_buys_and_sells_meet_by_price_then_time_and_what_is_left_keeps_its_place(market: Market) -> None:

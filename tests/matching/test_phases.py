@@ -11,6 +11,7 @@ import pytest
 from exchange.engine.phases import FOLLOWS, PERMITS
 from matching.codes import (
     ALL,
+    AuctionStep,
     CommandKind,
     EventKind,
     Flag,
@@ -24,7 +25,6 @@ from matching.codes import (
     Side,
     TimeInForce,
 )
-from matching.records import AUCTION_IMBALANCE, AUCTION_REFERENCE
 from tests.build import account, amend, cancel, enter, instrument, operator
 from tests.venue import OpenVenue, Venue
 
@@ -32,9 +32,20 @@ BUY, SELL = Side.BUY, Side.SELL
 GTC, IOC, FOK, OPENING = TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK, TimeInForce.OPENING
 MARKET = {"order_type": OrderType.MARKET}
 STOP = {"order_type": OrderType.STOP}
-CLOSED, CONTINUOUS, HALTED, CALL_AUCTION, AUCTION_MATCH, BREAK, LIMIT_LOCKED, CLOSING, SETTLEMENT, UNLISTED, EXPIRED = (
-    Phase
-)
+(
+    CLOSED,
+    CONTINUOUS,
+    HALTED,
+    CALL_AUCTION,
+    AUCTION_MATCH,
+    BREAK,
+    LIMIT_LOCKED,
+    CLOSING,
+    SETTLEMENT,
+    UNLISTED,
+    EXPIRED,
+    AUCTION_ENTRY_ONLY,
+) = Phase
 MILLISECOND = 1_000_000
 
 
@@ -55,6 +66,7 @@ WAYS = {  # to each phase, from continuous trading; 1 is a bid at 91
     CLOSED: (phase(CLOSED),),
     HALTED: (phase(HALTED),),
     CALL_AUCTION: (phase(CALL_AUCTION),),
+    AUCTION_ENTRY_ONLY: (phase(AUCTION_ENTRY_ONLY),),
     AUCTION_MATCH: (phase(CALL_AUCTION), phase(AUCTION_MATCH)),
     BREAK: (phase(BREAK),),
     LIMIT_LOCKED: (enter(3, BUY, 110, 1), phase(LIMIT_LOCKED)),
@@ -80,7 +92,7 @@ def test_8_1_what_each_phase_refuses(venue: OpenVenue, now: Phase) -> None:
     book = in_phase(venue, now)
     for command, reason in (
         (enter(0, BUY, 91, 1), refuses_entry),
-        (amend(0, 1, 91, 4), refuses_entry),
+        (amend(0, 1, 91, 4), refuses_entry or refuses_cancel),
         (cancel(0, 1), refuses_cancel),
     ):
         told = book.do(command)
@@ -182,27 +194,27 @@ BOOKS = [  # bids, asks as (price, lots); steps; reference; price, lots, surplus
     ("apart", [(99, 5)], [(100, 5)], 0, 100, (0, 0, 0)),
     ("one price", [(100, 5)], [(100, 3)], 0, 90, (100, 3, 2)),
     ("the lowest of many", [(104, 5)], [(98, 5)], 0, 110, (98, 5, 0)),
-    ("nearest to the reference, within", [(104, 5)], [(98, 5)], AUCTION_REFERENCE, 101, (101, 5, 0)),
-    ("nearest to the reference, above", [(104, 5)], [(98, 5)], AUCTION_REFERENCE, 110, (104, 5, 0)),
-    ("nearest to the reference, below", [(104, 5)], [(98, 5)], AUCTION_REFERENCE, 90, (98, 5, 0)),
-    ("two as near: the lower", [(104, 2), (100, 2)], [(98, 2), (102, 2)], AUCTION_REFERENCE, 101, (101, 2, 0)),
-    ("most lots, not the nearest", [(105, 1), (100, 9)], [(100, 9), (95, 1)], AUCTION_REFERENCE, 105, (100, 10, 0)),
-    ("least imbalance", [(104, 5), (100, 3)], [(98, 5)], AUCTION_IMBALANCE, 98, (101, 5, 0)),
+    ("nearest to the reference, within", [(104, 5)], [(98, 5)], AuctionStep.REFERENCE, 101, (101, 5, 0)),
+    ("nearest to the reference, above", [(104, 5)], [(98, 5)], AuctionStep.REFERENCE, 110, (104, 5, 0)),
+    ("nearest to the reference, below", [(104, 5)], [(98, 5)], AuctionStep.REFERENCE, 90, (98, 5, 0)),
+    ("two as near: the lower", [(104, 2), (100, 2)], [(98, 2), (102, 2)], AuctionStep.REFERENCE, 101, (101, 2, 0)),
+    ("most lots, not the nearest", [(105, 1), (100, 9)], [(100, 9), (95, 1)], AuctionStep.REFERENCE, 105, (100, 10, 0)),
+    ("least imbalance", [(104, 5), (100, 3)], [(98, 5)], AuctionStep.IMBALANCE, 98, (101, 5, 0)),
     (
         "imbalance before reference",
         [(104, 5), (100, 3)],
         [(98, 5)],
-        AUCTION_IMBALANCE | AUCTION_REFERENCE,
+        AuctionStep.IMBALANCE | AuctionStep.REFERENCE,
         99,
         (101, 5, 0),
     ),
-    ("bids left: no bid above the price", [(104, 8)], [(98, 5)], AUCTION_REFERENCE, 90, (104, 5, 3)),
-    ("offers left: no offer below the price", [(104, 5)], [(98, 8)], AUCTION_REFERENCE, 110, (98, 5, -3)),
+    ("bids left: no bid above the price", [(104, 8)], [(98, 5)], AuctionStep.REFERENCE, 90, (104, 5, 3)),
+    ("offers left: no offer below the price", [(104, 5)], [(98, 8)], AuctionStep.REFERENCE, 110, (98, 5, -3)),
     (
         "neither a bid above nor an offer below",
         [(104, 5), (100, 3)],
         [(98, 5), (102, 3)],
-        AUCTION_REFERENCE,
+        AuctionStep.REFERENCE,
         110,
         (102, 5, -3),
     ),
@@ -210,11 +222,11 @@ BOOKS = [  # bids, asks as (price, lots); steps; reference; price, lots, surplus
         "both left at neighbours: the fewer",
         [(104, 5), (100, 3)],
         [(98, 5), (101, 2)],
-        AUCTION_IMBALANCE,
+        AuctionStep.IMBALANCE,
         90,
         (101, 5, -2),
     ),
-    ("ends of the band", [(110, 5)], [(90, 5)], AUCTION_REFERENCE, 110, (110, 5, 0)),
+    ("ends of the band", [(110, 5)], [(90, 5)], AuctionStep.REFERENCE, 110, (110, 5, 0)),
 ]
 
 

@@ -8,7 +8,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from exchange import Exchange
-from matching.codes import ALL, CommandKind, Flag, Limit, OrderType, Phase, SelfMatch, SettlementRule, Side, TimeInForce
+from matching.codes import (
+    ALL,
+    AUCTION_PHASES,
+    AuctionStep,
+    CommandKind,
+    Flag,
+    Limit,
+    OrderType,
+    Phase,
+    SelfMatch,
+    SettlementRule,
+    Side,
+    TimeInForce,
+)
 from matching.invariants import check_book
 from matching.reference import ReferenceBook
 from tests.build import account, amend, cancel, enter, instrument, operator, rows
@@ -28,10 +41,19 @@ class EngineBesideReference(RuleBasedStateMachine):
         self_match=st.sampled_from(list(SelfMatch)),
         rule=st.sampled_from(["resting", "median"]),
         protection=st.integers(0, 2),
+        auction=st.builds(AuctionStep, st.integers(0, sum(AuctionStep))),
         max_orders=st.sampled_from([2, 5, 50]),
     )
-    def open(self, groups: list[Any], self_match: SelfMatch, rule: str, protection: int, max_orders: int) -> None:
-        terms: dict[str, Any] = {"floor": -2, "ceiling": 3, "price_rule": rule, "protection": protection}
+    def open(
+        self, groups: list[Any], self_match: SelfMatch, rule: str, protection: int, auction: int, max_orders: int
+    ) -> None:
+        terms: dict[str, Any] = {
+            "floor": -2,
+            "ceiling": 3,
+            "price_rule": rule,
+            "protection": protection,
+            "auction": auction,
+        }
         markets = [
             instrument("A1", reference_price=0, **terms),
             instrument("B1", reference_price=3, velocity=2, velocity_window=4000, daily_limit=9000, **terms),
@@ -251,7 +273,7 @@ class EngineBesideReference(RuleBasedStateMachine):
         self.both(operator(CommandKind.SETTLE, SettlementRule.GIVEN, instrument=instrument, price=price))
 
     @rule(
-        phase=st.sampled_from([*Phase, Phase.CALL_AUCTION, Phase.CALL_AUCTION, Phase.LIMIT_LOCKED]),
+        phase=st.sampled_from([*Phase, *AUCTION_PHASES, Phase.CALL_AUCTION, Phase.LIMIT_LOCKED]),
         instrument=st.sampled_from([ALL, 0, 1]),
     )
     def phase(self, phase: Phase, instrument: int) -> None:
