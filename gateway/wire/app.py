@@ -27,6 +27,7 @@ from gateway.hub import Hub, Limits
 from gateway.rpc.desk import Desk
 from gateway.rpc.methods.orders import Ticket
 from gateway.rpc.session import Session
+from gateway.version import VERSION
 from gateway.wire.guard import Connection as Guarded
 from gateway.wire.guard import connection_of
 from gateway.wire.rest import router
@@ -211,7 +212,7 @@ def _told_if_failed(task: asyncio.Task[None]) -> None:
 def create_app(hub: Hub) -> FastAPI:
     """The ASGI application of a hub; it must be served by gateway.server."""
     gateway = Gateway(hub)
-    app = FastAPIOffline(title=hub.name, version="1.0", lifespan=gateway.lifespan, docs_url="/docs", redoc_url=None)
+    app = FastAPIOffline(title=hub.name, version=VERSION, lifespan=gateway.lifespan, docs_url="/docs", redoc_url=None)
     app.include_router(router(hub, gateway.desk))
 
     @app.websocket("/ws/api/v2")

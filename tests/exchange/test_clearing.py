@@ -36,6 +36,7 @@ from matching.codes import SettlementRule as Rule
 from matching.invariants import check_book
 from risk.limits import Account
 from tests.build import account, amend, enter, fields, instrument, operator, rows
+from tests.effort import examples
 from tests.venue import Venue
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -1193,7 +1194,7 @@ class Days:
         return events
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(days=DAYS, last=st.integers(0, 2))
 def test_whole_days_conserve_lots_and_fen_and_equal_plain_arithmetic(days: list[Any], last: int) -> None:
     """11.1 to 11.8"""
@@ -1213,7 +1214,7 @@ def test_whole_days_conserve_lots_and_fen_and_equal_plain_arithmetic(days: list[
         check_book(run.exchange.book)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(days=DAYS)
 def test_days_in_any_batches_and_over_a_restored_state_are_the_same(days: list[Any]) -> None:
     """1.1"""

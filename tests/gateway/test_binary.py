@@ -42,6 +42,7 @@ from matching import ALL, COMMAND, EVENT, CommandKind, EventKind, Flag, OrderTyp
 from matching.codes import RESTING_OFFSET, Limit, Scope
 from matching.invariants import check_book
 from tests.build import existing
+from tests.effort import examples
 from tests.gateway.running import running
 
 KEYS = [
@@ -325,7 +326,7 @@ def test_what_the_book_refuses_is_a_rejected_event_of_that_row_alone(hub: Any) -
     assert received["account"].tolist() == [0] * 5
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.binary(min_size=ROW, max_size=ROW * 8).map(lambda data: data[: len(data) // ROW * ROW]), st.booleans())
 def test_no_bytes_whatever_break_the_hub(data: Any, tame: Any) -> None:
     hub = Hub()

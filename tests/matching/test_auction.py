@@ -38,6 +38,7 @@ from matching.invariants import check_book
 from matching.jit import INTERPRETED
 from matching.records import EVENT
 from tests.build import account, amend, cancel, enter, instrument, operator, rows
+from tests.effort import examples
 from tests.venue import tell
 
 RULEBOOK = pathlib.Path(__file__).parents[2] / "docs" / "RULEBOOK.md"
@@ -290,7 +291,7 @@ def levels_after(shown: dict[tuple[int, int], int], events: np.ndarray) -> dict[
 
 
 @settings(
-    max_examples=15 if INTERPRETED else 400,
+    max_examples=examples(400),
     derandomize=True,
     deadline=None,
     database=None,

@@ -25,6 +25,7 @@ from matching.codes import (
 from matching.invariants import check_book
 from matching.reference import ReferenceBook
 from tests.build import account, amend, cancel, enter, instrument, operator, rows
+from tests.effort import examples
 
 accounts = st.integers(0, 2)
 instruments = st.integers(0, 1)
@@ -302,7 +303,7 @@ class EngineBesideReference(RuleBasedStateMachine):
 
 
 EngineBesideReference.TestCase.settings = settings(
-    max_examples=80,
+    max_examples=examples(80),
     stateful_step_count=40,
     derandomize=True,
     deadline=None,

@@ -20,6 +20,7 @@ from gateway.rpc.methods.orders import protection_text
 from gateway.rpc.reports import Order
 from gateway.rpc.requests import order_number
 from gateway.text.messages import DIRECTION, Refused, date_number, date_text, encode, invalid, layout, refusal
+from gateway.version import VERSION
 from matching.codes import EventKind, Mechanism, Phase, Reason
 from matching.records import EVENT, Event
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from gateway.hub import Hub
     from gateway.rpc.session import Session
 
-VERSION = "1.0"
 _FILL = layout(FILL)
 
 
