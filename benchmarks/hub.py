@@ -36,9 +36,9 @@ from exchange.runner import Runner
 from gateway.auth import Auth, Credential
 from gateway.binary import session as binary
 from gateway.hub import Hub, Limits
+from gateway.kernels import make_ready
 from gateway.market.feed import Feed
 from gateway.rpc import reports, session
-from gateway.serving import warm_up
 from gateway.wire import app, guard, server
 
 SYMBOL = "SC2701"
@@ -169,7 +169,7 @@ class _Waiting:
 
 
 async def main(folder: Path, durable: bool, clocks: Clocks | None, profile: cProfile.Profile | None) -> None:
-    warm_up((INSTRUMENT,), ACCOUNTS)
+    make_ready(print)
     exchange = Exchange([INSTRUMENT], ACCOUNTS, max_orders=MAX_ORDERS)
     journal, _ = Journal.open(str(folder), durable=durable)
     runner = Runner(exchange, journal, time.time_ns)
