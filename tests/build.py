@@ -1,4 +1,4 @@
-"""Small makers of instruments, accounts and command rows, with plain values where a test does not care.
+"""Short builders of instruments, accounts and command rows, with plain values for what a test does not set.
 
     commands = rows(enter(0, BUY, 100, 5), cancel(0, 1))         # stamped 1, 2 ...; account 0
     fields(events, "kind", "price", "quantity")                  # readable tuples
@@ -23,7 +23,7 @@ SECOND = 1_000_000_000
 def instrument(
     symbol: str = "SC2701", floor: int = 90, ceiling: int = 110, reference_price: int = 100, **terms: Any
 ) -> Instrument:
-    """An instrument with a narrow band; no collar, no limits of its own; a tick on a lot is worth one fen."""
+    """An instrument with a narrow band, without collar and limits. A tick on a lot is worth one fen."""
     return Instrument(
         **{
             "symbol": symbol,
@@ -43,12 +43,12 @@ def instrument(
 def account(
     name: str = "A", group: int | None = None, self_match: SelfMatch = SelfMatch.NONE, **limits: Any
 ) -> Account:
-    """An account with limits far away."""
+    """An account with limits that no test reaches."""
     return Account(name=name, group=group, self_match=self_match, **limits)
 
 
 def enter(account: int, side: int, price: int, quantity: int, **fields: Any) -> dict[str, Any]:
-    """A LIMIT DAY order, in instrument 0 unless told otherwise."""
+    """A LIMIT DAY order, in instrument 0 by default."""
     return {
         "kind": CommandKind.ENTER,
         "account": account,
@@ -77,12 +77,12 @@ def amend(account: int, order_id: int, price: int, quantity: int, **fields: Any)
 
 
 def operator(kind: CommandKind, code: int = 0, **fields: Any) -> dict[str, Any]:
-    """MASS_CANCEL and the operator commands; `code` is what they carry in order_type."""
+    """A MASS_CANCEL or an operator command; `code` is the value of order_type."""
     return {"kind": kind, "order_type": code, **fields}
 
 
 def rows(*commands: dict[str, Any], start: int = 1, time: int = SECOND) -> np.ndarray:
-    """COMMAND[n], stamped from `start`, one second apart unless a row brings its own time."""
+    """COMMAND[n], stamped from `start`, one second apart unless a row has its own time."""
     block = np.zeros(len(commands), COMMAND)
     for number, command in enumerate(commands):
         stamped = {"sequence": start + number, "time": (start + number) * time, **command}

@@ -1,6 +1,6 @@
-"""Compiled kernels on disk: never stale, and found by the next process.
+"""Compiled kernels on disk are never stale, and the next process finds them.
 
-The packages are copied and a helper in another file than the kernel's is edited: numba alone would not notice.
+The tests copy the packages and edit a helper in another file than the kernel's. Numba alone would not notice that.
 """
 
 import ast
@@ -55,7 +55,7 @@ def checkout(root):
 
 
 def run(root, cache, *arguments):
-    """What PROGRAM says of the checkout in a new process."""
+    """The output of PROGRAM for the checkout, in a new process."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *arguments],
         cwd=root,
@@ -76,7 +76,7 @@ def test_a_second_process_takes_the_kernel_from_the_cache_and_compiles_nothing(t
 
 
 def test_kernels_are_not_called_cached_while_only_some_have_been_compiled(tmp_path):
-    """A replay or a benchmark compiles those that it needs; the first hub after it still has a minute's work to announce."""
+    """A replay or a benchmark compiles only the kernels that it needs. The first hub after it still compiles."""
     root, cache = checkout(tmp_path / "first"), tmp_path / "cache"
     first, second = run(root, cache, "some"), run(root, cache, "some")
     assert (first["cached"], first["compiled"]) == (False, 1)
@@ -84,7 +84,7 @@ def test_kernels_are_not_called_cached_while_only_some_have_been_compiled(tmp_pa
 
 
 def test_another_checkout_of_the_same_sources_is_not_cached_because_the_first_one_is(tmp_path):
-    """Numba would not find the kernels of the first: it looks for the path of their file."""
+    """Numba would not find the kernels of the first, because it looks for the path of their file."""
     first, second = (run(checkout(tmp_path / name), tmp_path / "cache") for name in ("first", "second"))
     assert (first["cached"], first["compiled"]) == (False, 1)
     assert (second["cached"], second["compiled"]) == (False, 1)
@@ -104,7 +104,7 @@ def test_an_edited_helper_or_constant_in_another_file_is_never_answered_from_the
 
 
 def sources():
-    """The files whose text the digest covers."""
+    """The files that the digest covers."""
     return {path for pattern in KERNEL_SOURCES for path in ROOT.glob(pattern)} - {ROOT / "matching" / "reference.py"}
 
 
@@ -124,7 +124,7 @@ def test_the_digest_changes_with_every_kernel_source(tmp_path):
 
 
 def test_every_file_with_a_kernel_and_every_file_it_imports_from_is_a_kernel_source():
-    """Constants are frozen into kernels, so what a kernel's file imports counts as much as the file."""
+    """Constants are compiled into kernels, so the files that a kernel's file imports count too."""
     for package in PACKAGES:
         for source in (ROOT / package).rglob("*.py"):
             imported = [
