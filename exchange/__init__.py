@@ -2,6 +2,7 @@
 
 from exchange.engine.machine import Exchange
 from exchange.instruments import Instrument
+from matching.codes import AuctionStep
 from risk.limits import Account
 
-__all__ = ["Account", "Exchange", "Instrument"]
+__all__ = ["Account", "AuctionStep", "Exchange", "Instrument"]

@@ -91,7 +91,7 @@ def rows(*commands: dict[str, Any], start: int = 1, time: int = SECOND) -> np.nd
     return block
 
 
-def fields(events: np.ndarray, *names: str) -> list[tuple]:
+def fields(events: np.ndarray, *names: str) -> list[tuple[Any, ...]]:
     """The events as tuples of the fields named."""
     return [tuple(event[name].item() for name in names) for event in events]
 

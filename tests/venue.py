@@ -6,7 +6,7 @@
 Implementations: "reference" (ReferenceBook, or with risk RiskOracle) and "engine" (Exchange).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -42,13 +42,16 @@ OPERATOR = ("instrument", "account", "side", "quantity")
 COUNTERS = {"book_state": "event_id", "ledger_accounts": "message_arrival"}  # what a refused command may change
 
 
-def brief(event: np.void) -> tuple:
+def brief(event: np.void) -> tuple[Any, ...]:
     """An event in short form: what happened, to which order, and the figures that matter for its kind."""
     kind = EventKind(event["kind"])
     return (
         kind.name.lower(),
         *(Reason(event[name]).name if name == "reason" else int(event[name]) for name in TOLD.get(kind, OPERATOR)),
     )
+
+
+OpenVenue = Callable[..., "Venue"]  # what the fixtures named `venue` are: makes one of the implementation under test
 
 
 class Venue:
@@ -82,17 +85,18 @@ class Venue:
         self.sequence += len(commands)
         return self.machine.apply(block)
 
-    def do(self, *commands: dict[str, Any]) -> list[tuple]:
+    def do(self, *commands: dict[str, Any]) -> list[tuple[Any, ...]]:
         """All events of the commands."""
         return [brief(event) for event in self.events(*commands)]
 
-    def last(self, *commands: dict[str, Any]) -> list[tuple]:
+    def last(self, *commands: dict[str, Any]) -> list[tuple[Any, ...]]:
         """The events of the last command."""
         self.events(*commands[:-1])
         return self.do(commands[-1])
 
     def orders(self, number: int = 0) -> list[tuple[int, int, int]]:
         """Resting orders as (order_id, price, open lots): bids then asks, best first, oldest first."""
+        resting: Any
         if isinstance(self.machine, Exchange):
             resting = self.machine.orders(self.instruments[number].symbol)
         else:

@@ -133,7 +133,7 @@ class Exchange:
         self._book = self._new_book(max_orders)
         self._ledger = self._new_ledger(max_client_order_ids)
         self._buffers: list[tuple[np.ndarray, np.ndarray]] = []
-        self._lanes: dict[Any, Callable] = {}  # what each of the three is called by
+        self._lanes: dict[Any, Callable[..., Any]] = {}  # what each of the three is called by
 
     def _new_book(self, max_orders: int) -> Book:
         book = new_book(
