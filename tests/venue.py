@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from exchange import Account, Exchange, Instrument
+from exchange.commands import Command, Stamper
 from matching.codes import EventKind, Reason
 from matching.reference import ReferenceBook
-from tests.build import account, instrument, rows
+from tests.build import SECOND, account, instrument
 from tests.risk.oracle import RiskOracle
 
 TOLD = {  # kind of event: the figures that matter
@@ -78,18 +79,21 @@ class Venue:
             self.machine = RiskOracle(self.instruments, accounts, max_orders, max_client_order_ids)
         else:
             self.machine = ReferenceBook(self.instruments, accounts, max_orders)
-        self.sequence = 0
+        self.stamper = Stamper(interval=SECOND)
 
-    def events(self, *commands: dict[str, Any]) -> np.ndarray:
-        block = rows(*commands, start=self.sequence + 1)
-        self.sequence += len(commands)
-        return self.machine.apply(block)
+    @property
+    def sequence(self) -> int:
+        """Of the last command."""
+        return self.stamper.sequence
 
-    def do(self, *commands: dict[str, Any]) -> list[tuple[Any, ...]]:
+    def events(self, *commands: Command) -> np.ndarray:
+        return self.machine.apply(self.stamper.stamp(*commands))
+
+    def do(self, *commands: Command) -> list[tuple[Any, ...]]:
         """All events of the commands."""
         return [brief(event) for event in self.events(*commands)]
 
-    def last(self, *commands: dict[str, Any]) -> list[tuple[Any, ...]]:
+    def last(self, *commands: Command) -> list[tuple[Any, ...]]:
         """The events of the last command."""
         self.events(*commands[:-1])
         return self.do(commands[-1])
