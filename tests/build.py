@@ -1,4 +1,4 @@
-"""Instruments and accounts with plain values where a test does not care, and rows stamped one second apart.
+"""Instruments and accounts with plain values for what a test does not set, and rows stamped one second apart.
 
     commands = rows(enter(0, BUY, 100, 5), cancel(0, 1))         # sequences 1, 2 ...; account 0
     fields(events, "kind", "price", "quantity")                  # readable tuples
@@ -50,7 +50,7 @@ def account(
 
 
 def rows(*commands: Command, start: int = 1, time: int = SECOND) -> np.ndarray:
-    """COMMAND[n], stamped from `start`, one second apart unless a command brings its own time."""
+    """COMMAND[n], stamped from `start`, one second apart unless a command has its own time."""
     return stamped(commands, start - 1, (start - 1) * time, time)
 
 
