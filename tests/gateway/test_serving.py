@@ -1,4 +1,4 @@
-"""What a hub does around its loop: kernels made ready before anybody is served, the watch over the disk."""
+"""Around a hub's loop: kernels are compiled before anyone is served, and the disk is watched."""
 
 import asyncio
 import subprocess
@@ -26,7 +26,7 @@ for instruments in (load_catalogue(), read_catalogue().instruments):
     hub.apply(stamper.stamp(begin_day(2030_01_02), enter(0, Side.BUY, instruments[0].reference_price, 1000)))
 print(*(kernel.py_func.__name__ for kernel in jit._kernels if not kernel.signatures))
 """
-WITHOUT_RISK = "process_alone"  # no hub is without
+WITHOUT_RISK = "process_alone"  # every hub has it
 
 
 @pytest.mark.skipif(INTERPRETED, reason="nothing is compiled")
@@ -37,10 +37,10 @@ def test_no_kernel_is_left_to_be_compiled_while_members_wait() -> None:
     assert result.stdout.splitlines()[-1] == WITHOUT_RISK, "these are compiled only when they are first called"
 
 
-def test_the_watch_over_the_disk_tells_the_hub_when_only_cancels_may_be_written(
+def test_the_hub_accepts_only_cancels_while_the_disk_is_nearly_full(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The levels of exchange/journal/journal.py; a real disk of that size cannot be had in a test."""
+    """The levels of exchange/journal/journal.py, simulated, because a test has no real disk of that size."""
     monkeypatch.setattr(serving, "_SPACE_EVERY", 0.001)
     levels = iter([Space.PLENTY, Space.ALARM, Space.CANCEL_ONLY, Space.CANCEL_ONLY, Space.ALARM, Space.HALTED])
     condition, heard, stop = Condition(), [], asyncio.Event()
