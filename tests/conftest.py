@@ -24,6 +24,7 @@ KINDS = {
     "gateway/test_app.py": "process",
     "gateway/test_cli.py": "process",
     "gateway/test_client.py": "process",
+    "gateway/test_examples.py": "process",
     "gateway/test_guard.py": "process",
     "golden": "golden",
     "matching/test_cache.py": "process",
