@@ -19,7 +19,11 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, config, types
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.extending import intrinsic, overload
+from numba.core.ir import Arg, Assign, Const
+from numba.core.untyped_passes import IRProcessing
 from numba.cpython.unsafe import numbers
 
 INTERPRETED = bool(config.DISABLE_JIT)
@@ -81,18 +85,72 @@ def kernel(function):
     return compiled
 
 
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _FoldFlags(FunctionPass):
+    """Parameters that are given a literal True or False become that constant, so that numba drops the branch not taken.
+
+    Numba does so for None only. Without it both branches would be compiled, and what they call as well.
+    """
+
+    _name = "fold_literal_flags"
+
+    def __init__(self):
+        super().__init__()
+
+    def run_pass(self, state):
+        flags = {i: kind.literal_value for i, kind in enumerate(state.args) if isinstance(kind, types.BooleanLiteral)}
+        for block in state.func_ir.blocks.values():
+            for statement in block.body:
+                if (
+                    isinstance(statement, Assign)
+                    and isinstance(statement.value, Arg)
+                    and statement.value.index in flags
+                ):
+                    constant = Const(flags[statement.value.index], statement.loc)
+                    state.func_ir._definitions[statement.target.name] = [constant]
+                    statement.value = constant
+        return bool(flags)
+
+
+class _StepCompiler(CompilerBase):
+    """Numba's compiler with the pass above."""
+
+    def define_pipelines(self):
+        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes.add_pass_after(_FoldFlags, IRProcessing)
+        passes.finalize()
+        return [passes]
+
+
+class _TwoPathCompiler(_StepCompiler):
+    """See `step`."""
+
+    def compile_extra(self, function):
+        self.state.flags.forceinline = self.state.args[-1].literal_value
+        return super().compile_extra(function)
+
+
 # Steps are called by compiled code only: a door for Python or C in each would take a third of the compiler's time.
 _STEP = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def inlined(function):
     """Compile a step of a kernel into its caller."""
-    return numba.njit(forceinline=True, **_STEP)(function)
+    return numba.njit(forceinline=True, pipeline_class=_StepCompiler, **_STEP)(function)
 
 
 def outlined(function):
     """Compile a step that few commands take on its own, so that the path of the many stays short."""
-    return numba.njit(**_STEP)(function)
+    return numba.njit(pipeline_class=_StepCompiler, **_STEP)(function)
+
+
+def step(function):
+    """Compile a step that both paths take. Its last parameter, `plain`, is literal and says which path it is.
+
+    True, the fast path: compiled into its caller. False, the general path: compiled on its own. The branches of the other
+    path are dropped before types are looked at.
+    """
+    return numba.njit(pipeline_class=_TwoPathCompiler, **_STEP)(function)
 
 
 def direct(compiled, *arguments):
