@@ -16,7 +16,7 @@ import pytest
 from matching.jit import KERNEL_SOURCES, source_digest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-DECORATORS = {"kernel", "inlined", "outlined"}
+DECORATORS = {"kernel", "inlined", "outlined", "step"}
 PACKAGES = ("matching", "risk", "exchange", "gateway")
 PROGRAM = """
 import json, sys
