@@ -1,6 +1,6 @@
 """AMEND: a resting or parked order gets another price or quantity, and keeps its place if only the quantity falls. RULEBOOK 6.
 
-`plain` is the literal last parameter of `amend`: True on the fast path, see jit.step.
+`plain` is the literal last parameter of `amend`: True on the fast path, see jit.py.
 """
 
 import numpy as np

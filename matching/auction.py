@@ -22,7 +22,7 @@ from matching.extras import offset_flags, release
 from matching.iceberg import conceal, reveal
 from matching.jit import code, inlined, kernel, outlined
 from matching.oco import lots_at
-from matching.records import AUCTION_IMBALANCE, AUCTION_REFERENCE, NOBODY, TIME_IN_FORCE
+from matching.records import NOBODY, TIME_IN_FORCE
 
 _OPENING_ORDERS = 1 << code(TimeInForce.OPENING)
 
@@ -74,7 +74,7 @@ def equilibrium(book, number):
     bid_price = price_of(bids, bid) if bid < bids.end else lowest - 1
     ask_price = price_of(asks, ask) if ask < asks.end else highest + 1
     lowest, highest = max(lowest, bid_price), min(highest, ask_price)
-    if instrument.auction & AUCTION_IMBALANCE:
+    if instrument.auction & c.AUCTION_IMBALANCE:
         if max(lowest, bid_price + 1) <= min(highest, ask_price - 1):  # there nothing is left
             lowest, highest = max(lowest, bid_price + 1), min(highest, ask_price - 1)
         elif bid_left < ask_left:
@@ -82,8 +82,10 @@ def equilibrium(book, number):
         elif bid_left > ask_left:
             lowest = highest
     price = lowest
-    if instrument.auction & AUCTION_REFERENCE:
+    if instrument.auction & c.AUCTION_REFERENCE:
         price = max(lowest, min(highest, instrument.previous_settlement))
+    elif instrument.auction & c.AUCTION_MIDDLE:
+        price = (lowest + highest + 1) // 2
     surplus = c.NONE
     if price == bid_price:
         surplus = bid_left

@@ -1,6 +1,6 @@
 """Orders that leave the book without trading: one that is meant, the partner of an OCO, or many at once.
 
-`withdraw` is the step for one order. `plain` is its literal last parameter: True on the fast path, see jit.step.
+`withdraw` is the step for one order. `plain` is its literal last parameter: True on the fast path, see jit.py.
 """
 
 import numpy as np
@@ -11,14 +11,14 @@ from matching.codes import ALL
 from matching.events import emit_order
 from matching.extras import offset_flags, release
 from matching.iceberg import reveal
-from matching.jit import code, inlined, outlined, step
+from matching.jit import code, either, inlined, outlined
 from matching.oco import leave_oco
 from matching.records import NOBODY, PARKED, TIME_IN_FORCE
 
 EVERY_TIME = code(-1)  # mass_cancel: whatever the time in force
 
 
-@step
+@either
 def withdraw(book, events, at, command, slot, reason, plain):
     """Cancel an order of the book. An iceberg is revealed first; a parked order leaves the ladder where it waits."""
     order = book.orders[slot]
@@ -95,12 +95,12 @@ def mass_cancel(book, events, at, command, instrument, account, side, reason, ti
     for number in range(len(book.instruments)):
         if instrument != ALL and instrument != number:
             continue
-        if (
-            reason == c.MASS_CANCEL_REASON
-            and book.instruments[number].mechanism == c.ONE_SIDED
-            and not has_no_bid(book, number)
+        instrument_row = book.instruments[number]
+        if reason == c.MASS_CANCEL_REASON and (
+            instrument_row.phase == c.AUCTION_ENTRY_ONLY
+            or (instrument_row.mechanism == c.ONE_SIDED and not has_no_bid(book, number))
         ):
-            continue  # bids of a one-sided auction stay, and so does the offer once there is one (13.2)
+            continue  # 8.9; 13.2: bids of a one-sided auction stay, and so does the offer once there is one
         for place in range(4):
             row = 2 * number + (place & 1)
             if side == 0 or side == (place & 1) + 1:

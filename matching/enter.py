@@ -1,7 +1,7 @@
 """ENTER: an order is accepted, trades, and what is left rests, is parked or is canceled. RULEBOOK 2 and 3.
 
 The caller (exchange/engine/lanes.py) has checked the command and guarantees room for the events. `plain` is the literal
-last parameter of the steps: True on the fast path, for a plain order in a plain market; see jit.step.
+last parameter of the steps: True on the fast path, for a plain order in a plain market; see jit.py.
 """
 
 import numpy as np

@@ -17,7 +17,7 @@ from matching.codes import RESTING_OFFSET
 from matching.events import cancel_incoming, emit_incoming, number_trade
 from matching.extras import offset_flags, release
 from matching.iceberg import display
-from matching.jit import inlined, rarely, read_anew, step
+from matching.jit import either, inlined, rarely, read_anew
 from matching.oco import trades_first
 from matching.records import ICEBERG, NOBODY
 
@@ -82,7 +82,7 @@ def stops_incoming(book, level, mode, group):
 # Trades -------------------------------------------------------------------------------------------
 
 
-@step
+@either
 def can_fill(book, number, side, limit, reach, quantity, mode, group, plain):
     """Could an order trade so many lots at once? Hidden lots count, orders of its own group do not. RULEBOOK 2.5, 2.12, 4.3.
 
@@ -118,7 +118,7 @@ def can_fill(book, number, side, limit, reach, quantity, mode, group, plain):
     return quantity <= 0
 
 
-@step
+@either
 def trade(book, events, at, command, incoming, leaves, slot, plain):
     """Trade with the resting order in `slot`, which then leaves, stays or shows more of itself.
 
