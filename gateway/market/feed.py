@@ -68,9 +68,11 @@ from exchange.projections.marketdata import (
     MarketData,
     net_changes,
 )
-from gateway.market import describe as terms
-from gateway.text.messages import DIRECTION, PHASES, Scale, encode, notification
-from matching.codes import ALL, EventKind, Phase, Reason, Side
+from gateway.market import describe
+from gateway.text.answers import encode, notification
+from gateway.text.scale import Scale
+from gateway.text.words import DIRECTION, PHASE, REASON
+from matching.codes import ALL, EventKind, Phase, Side
 
 INTERVAL = 100_000_000  # ns, of the channels named 100ms
 TRY_AGAIN_LATER = 1013  # websocket close code
@@ -524,7 +526,7 @@ class Feed:
             return self._image(listing, topic)
         assert self._exchange is not None
         if topic.kind == "ticker":
-            return encode(terms.ticker(self._exchange, self.market, listing.scale, listing.index, now_ns))
+            return encode(describe.ticker(self._exchange, self.market, listing.scale, listing.index, now_ns))
         if self.market.statistics(listing.index).phase != Phase.CALL_AUCTION:
             return None
         return self._auction(listing, *self._exchange.indicative(listing.symbol), now_ns, False)
@@ -624,7 +626,7 @@ class Feed:
 def _phase_text(symbol: str, phase: int, time_ns: int, reason: int = 0, sequence: int = 0) -> str:
     """`sequence` 0: not told by a command, but as it is now."""
     text = (
-        f'{{"instrument_name":"{symbol}","phase":"{PHASES[phase]}","reason":"{Reason(reason).name.lower()}",'
+        f'{{"instrument_name":"{symbol}","phase":"{PHASE[phase]}","reason":"{REASON[reason]}",'
         f'"timestamp":{time_ns // 1_000_000}'
     )
     return f'{text},"seq":{sequence}}}' if sequence else text + "}"

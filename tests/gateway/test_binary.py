@@ -19,7 +19,7 @@ from websockets.sync.client import connect
 
 from exchange import Account, Exchange, Instrument
 from exchange.runner import Runner
-from gateway.auth import Auth, Credential
+from gateway.auth import Auth, Credential, LogOn
 from gateway.binary.rows import Dealer, stamp
 from gateway.binary.schema import schema
 from gateway.binary.session import (
@@ -33,8 +33,7 @@ from gateway.binary.session import (
     describe,
 )
 from gateway.client import BinaryClient, ConnectionLost, HubError
-from gateway.rpc.requests import Auth as AuthRequest
-from gateway.wire.guard import Bounds
+from gateway.wire.bounds import Bounds
 from matching import ALL, COMMAND, EVENT, CommandKind, EventKind, Flag, OrderType, Reason, Side, TimeInForce
 from matching.codes import RESTING_OFFSET, Limit, Scope
 from matching.invariants import check_book
@@ -89,7 +88,7 @@ class Member:
             AccountFeed.of(hub).watch(self.session.credential.account, self.deliver)
 
     def log_on(self, client_id, client_secret):
-        request = AuthRequest(grant_type="client_credentials", client_id=client_id, client_secret=client_secret)
+        request = LogOn(grant_type="client_credentials", client_id=client_id, client_secret=client_secret)
         return self.hub.auth.log_on(request, 0, "192.0.2.1").credential
 
     def deliver(self, events):
@@ -371,7 +370,7 @@ def test_on_a_full_disk_a_frame_with_an_order_is_refused_and_cancels_pass(hub):
     alice = Member(hub, "alice")
     alice.send(rows(buy(10, 1), buy(11, 1)))
     hub.run()
-    alice.session._condition.told(disk_low=True)
+    alice.session._condition.set_disk_low(True)
     for kind in (CommandKind.ENTER, CommandKind.AMEND, CommandKind.TAKE):
         error = error_of(alice.send(rows({"kind": CommandKind.CANCEL, "order_id": 1}, {"kind": kind})))
         assert (error["code"], error["data"]["reason"], error["data"]["row"], error["data"]["field"]) == (
@@ -383,7 +382,7 @@ def test_on_a_full_disk_a_frame_with_an_order_is_refused_and_cancels_pass(hub):
     assert hub.runner.step() == 0
     alice.send(rows({"kind": CommandKind.CANCEL, "order_id": 1}, {"kind": CommandKind.MASS_CANCEL, "instrument": ALL}))
     assert (hub.run()["kind"] == EventKind.CANCELED).sum() == 2
-    alice.session._condition.told(disk_low=False)
+    alice.session._condition.set_disk_low(False)
     assert isinstance(alice.send(rows(buy(10, 1)))[0], Submit)
 
 

@@ -241,7 +241,7 @@ def test_a_message_is_written_once_and_nothing_is_written_for_nobody(monkeypatch
     assert len(both[0].received) > 3
     assert all(one is other for one, other in zip(both[0].received[3:], both[2].received[3:], strict=True))
     written = []
-    monkeypatch.setattr("gateway.feed.notification", lambda channel, data: written.append(channel) or b"")
+    monkeypatch.setattr("gateway.market.feed.notification", lambda channel, data: written.append(channel) or b"")
     hub.do(enter(0, BUY, 100, 1, instrument=1), enter(1, SELL, 100, 1, instrument=1))
     for connection in both:
         hub.feed.drop(connection)
