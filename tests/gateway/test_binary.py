@@ -23,7 +23,6 @@ from gateway.auth import Auth, Credential, LogOn
 from gateway.binary.rows import Dealer, stamp
 from gateway.binary.schema import schema
 from gateway.binary.session import (
-    HUB_STOPS,
     MAX_ROWS,
     AccountFeed,
     BinaryLimits,
@@ -33,6 +32,7 @@ from gateway.binary.session import (
     describe,
 )
 from gateway.client import BinaryClient, ConnectionLost, HubError
+from gateway.hub import CLOSE_GOING_AWAY
 from gateway.wire.bounds import Bounds
 from matching import ALL, COMMAND, EVENT, CommandKind, EventKind, Flag, OrderType, Reason, Side, TimeInForce
 from matching.codes import RESTING_OFFSET, Limit, Scope
@@ -542,7 +542,7 @@ def event(**fields):
 
 def test_a_batch_that_concerns_nobody_who_watches_is_passed_over(hub):
     alice, bob = Member(hub, "alice"), Member(hub, "bob")
-    AccountFeed.of(hub).leave(0, alice.deliver)
+    AccountFeed.of(hub).unwatch(0, alice.deliver)
     alice.send(rows(buy(10, 1)))
     assert len(hub.run()) == 1
     assert alice.frames == bob.frames == []
@@ -552,11 +552,11 @@ def test_a_session_that_left_hears_nothing_and_its_account_is_no_longer_searched
     alice, again = Member(hub, "alice"), Member(hub, "alice")
     feed = AccountFeed.of(hub)
     assert hub.runner.listeners.count(feed) == 1
-    feed.leave(0, alice.deliver)
+    feed.unwatch(0, alice.deliver)
     again.send(rows(buy(10, 1)))
     hub.run()
     assert (len(alice.frames), len(again.frames)) == (0, 1)
-    feed.leave(0, again.deliver)
+    feed.unwatch(0, again.deliver)
     hub.runner.submit(rows(buy(10, 1)))
     hub.run()
     assert (len(alice.frames), len(again.frames)) == (0, 1)
@@ -621,7 +621,7 @@ def test_orders_stay_after(hub, how):
     hub.run()
     if how == "logged out":
         assert alice.session.receive('{"method":"logout"}') == [Close(1000, "logged out")]
-    assert alice.session.disconnected(HUB_STOPS[0] if how == "the hub stops" else 1000) == []
+    assert alice.session.disconnected(CLOSE_GOING_AWAY if how == "the hub stops" else 1000) == []
 
 
 # Over a socket, with a journal.
