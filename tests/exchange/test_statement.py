@@ -17,7 +17,8 @@ import pytest
 
 from exchange import Exchange
 from exchange.projections.blotter import Blotter
-from exchange.projections.statement import Delivery, Position, Settlement, Statements
+from exchange.projections.statement import Statements
+from exchange.projections.statement_figures import Delivery, PositionDay, Settlement
 from exchange.projections.statement_report import date_text, time_text
 from matching.codes import CommandKind as Kind
 from matching.codes import SettlementRule, Side
@@ -119,8 +120,8 @@ def test_a_statement_leads_from_opening_to_closing_equity():
     )
     assert said.equity == 600_000_00 + 840_000 - 11_057
     assert said.positions == (
-        Position(0, 0, 5_230, 5, 0, 100_00, 0),
-        Position(1, 7, 3_140, 7, 840_000, 1_057, 7 * 471_000),
+        PositionDay(0, 0, 5_230, 5, 0, 100_00, 0),
+        PositionDay(1, 7, 3_140, 7, 840_000, 1_057, 7 * 471_000),
     )
     assert (said.margin, said.available) == (3_297_000, said.equity - 3_297_000)
     assert said.deliveries == (Delivery(0, 0, 1, 3, 5_230), Delivery(0, 0, 2, 2, 5_230))
@@ -139,7 +140,7 @@ def test_statements_say_what_the_ledger_has():
             row.fees,
             row.equity,
         )
-        assert said.margin == row.margin_used
+        assert said.margin == row.margin_used and said.funds == hub.exchange.summary(number).funds
         assert (said.margin_call != 0) == row.called
 
 
@@ -168,7 +169,7 @@ def test_the_next_statement_opens_with_what_the_last_one_closed_with():
     hub.do(settle(1, 3_139), operator(Kind.END_DAY))
     said = hub.statements.account(0)
     assert (said.date, said.opening_equity, said.paid_in) == (2026_11_03, before.equity, 500)
-    assert said.positions == (Position(1, 7, 3_139, 0, -7_000, 0, 7 * 470_850),)
+    assert said.positions == (PositionDay(1, 7, 3_139, 0, -7_000, 0, 7 * 470_850),)
     assert (said.deliveries, len(said.trades)) == ((), 0)
 
 
@@ -177,7 +178,7 @@ def test_a_position_that_is_not_settled_stays_in_the_statement():
     hub = golden_hub()
     hub.do(operator(Kind.BEGIN_DAY, quantity=2026_11_03), operator(Kind.END_DAY))
     said = hub.statements.account(0)
-    assert said.positions == (Position(1, 7, 3_140, 0, 0, 0, 7 * 471_000),)
+    assert said.positions == (PositionDay(1, 7, 3_140, 0, 0, 0, 7 * 471_000),)
 
 
 def test_a_corrected_settlement_is_told_once():
@@ -191,7 +192,7 @@ def test_a_corrected_settlement_is_told_once():
         settle(0, 5_220),
         operator(Kind.END_DAY),
     )
-    assert hub.statements.account(0).positions == (Position(0, 1, 5_220, 1, -10 * 10_000, 20_00, 5_220_000),)
+    assert hub.statements.account(0).positions == (PositionDay(0, 1, 5_220, 1, -10 * 10_000, 20_00, 5_220_000),)
 
 
 def test_batches_of_one_give_the_same_statements():
