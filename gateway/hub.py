@@ -97,6 +97,6 @@ class Hub:
     @property
     def locked_by(self) -> str:
         """What keeps new orders out of every instrument: "operator", "disk_space", or "" for nothing."""
-        if self.exchange.ledger.hub[0].killed:
+        if self.exchange.killed:
             return "operator"
         return "disk_space" if self.condition.disk_low else ""

@@ -95,7 +95,8 @@ def takes_orders(phase: int) -> bool:
 
 def instrument(exchange: Exchange, market: MarketData, index: int) -> dict[str, Any]:
     """One entry of public/get_instruments."""
-    contract, limit = exchange.instruments[index], exchange.ledger.limits[index]
+    contract = exchange.instruments[index]
+    limit = exchange.limit(contract.symbol)
     scale, day = Scale(contract), market.statistics(index)
     price, amount = scale.decimal_price, scale.decimal_amount
     commission = Decimal(int(limit.fee_rate)) / 1_000_000
@@ -165,7 +166,7 @@ def ticker(exchange: Exchange, market: MarketData, scale: Scale, index: int, now
         "settlement_price": price(settlement_of(day)),
         "min_price": price(day.floor),
         "max_price": price(day.ceiling),
-        "open_interest": amount(open_interest(exchange, index)),
+        "open_interest": amount(exchange.open_interest(scale.instrument.symbol)),
         "stats": {
             "high": price(day.high_price) if traded else None,
             "low": price(day.low_price) if traded else None,
@@ -174,15 +175,6 @@ def ticker(exchange: Exchange, market: MarketData, scale: Scale, index: int, now
             "price_change": change,
         },
     }
-
-
-def open_interest(exchange: Exchange, index: int) -> int:
-    """Lots of all long positions."""
-    count = len(exchange.instruments)
-    if exchange.instruments[index].offset:
-        return int(exchange.ledger.gross["long"][index::count].sum())
-    positions = exchange.ledger.exposures["position"][index::count]
-    return int(positions[positions > 0].sum())
 
 
 def milliseconds(date: datetime.date | None, default: int) -> int:

@@ -59,7 +59,7 @@ class Desk:
         self.reports = Reports(self.orders)
         self.all_instruments = frozenset(range(len(hub.exchange.instruments)))
         self._accounts = {account.name: number for number, account in enumerate(hub.exchange.accounts)}
-        self.platform: set[Subscriber] = set()  # subscribers of platform_state
+        self.platform: dict[Subscriber, None] = {}  # subscribers of platform_state, in their order
         hub.condition.listeners.append(self.publish_platform)
         self._durable = hub.exchange.sequence  # of the last published command
         self._waiting: list[Callable[[], None]] = []  # requests

@@ -224,8 +224,6 @@ class Orders:
         self.exchange = exchange
         self.blotter = blotter
         self.scales = [Scale(instrument) for instrument in exchange.instruments]
-        limits = exchange.ledger.limits
-        self._fees = limits["fee_per_lot"], limits["fee_rate"], limits["fen_per_tick"]
         # A cancel looks its order up twice, when it is requested and when it is answered. The blotter takes longer.
         self._found: dict[int, Order] = {}
 
@@ -348,9 +346,6 @@ class Orders:
         )
 
     def fee(self, event: Event) -> str:
-        """The fee of a trade for either side at the present rates, in currency; charged at settlement."""
-        per_lot, rate, fen_per_tick = (int(column[event.instrument]) for column in self._fees)
-        if not per_lot and not rate:
-            return "0"
-        millionths = event.quantity * (per_lot * 1_000_000 + rate * abs(event.price) * fen_per_tick)
-        return plain(Decimal(millionths).scaleb(-8))
+        """The fee of a trade for either side, in currency."""
+        millionths = self.exchange.trade_fee(event.instrument, event.price, event.quantity)  # of a fen
+        return plain(Decimal(millionths).scaleb(-8)) if millionths else "0"

@@ -248,7 +248,7 @@ class Session:
         if not cancel:
             self.cancel_on_disconnect = None
         self.desk.reports.forget(self)
-        self.desk.platform.discard(self.peer)
+        self.desk.platform.pop(self.peer, None)
         self.hub.feed.drop(self.peer)
         self._cancel_on_disconnect(now)
 
@@ -309,7 +309,7 @@ class Session:
 
     def portfolio(self) -> str:
         """The data of user.portfolio."""
-        return encode(account.summary(self.hub.exchange, self.account, self.desk.orders.scales))
+        return encode(account.summary(self.hub.exchange, self.account))
 
     # Cancel on disconnect -------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from msgspec import Raw
 
 from exchange.catalogue.calendar import yyyymmdd
 from exchange.instruments import Instrument
-from exchange.units import TooLarge, amount_to_lots, lots_to_amount, price_to_ticks, ticks_to_price
+from exchange.units import TooLarge, amount_to_lots, lots_to_amount, notional_to_money, price_to_ticks, ticks_to_price
 from gateway.text.refusals import REASONS, Refused, invalid
 from matching.codes import Reason
 
@@ -99,7 +99,7 @@ class Scale:
 
     def money(self, notional: int) -> Decimal:
         """A notional (ticks x lots) in currency."""
-        return notional * self.instrument.tick_size * self.instrument.lot_size
+        return notional_to_money(self.instrument, notional)
 
 
 def _off_step(reason: Reason, error: ValueError, field: str, number: Decimal, step: Decimal) -> Refused:

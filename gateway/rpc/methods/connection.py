@@ -115,7 +115,7 @@ def send_first_messages(session: Session, params: requests.Subscribe, now: int) 
     """After the answer of subscribe: what each channel shows now. From then on it sends changes."""
     for name in params.channels:
         if name == _PLATFORM:
-            session.desk.platform.add(session.peer)
+            session.desk.platform[session.peer] = None
             session.peer.send(platform_state(session.hub, sorted(session.desk.all_instruments)))
         elif name in session.channels:
             if session.channels[name].kind == "portfolio":
@@ -148,7 +148,7 @@ def _leave(session: Session, name: str) -> bool:
         return True
     if name != _PLATFORM or session.peer not in session.desk.platform:
         return False
-    session.desk.platform.discard(session.peer)
+    del session.desk.platform[session.peer]
     return True
 
 

@@ -252,9 +252,9 @@ def surveillance(caller: Caller, params: requests.ForAccount, now: int) -> str:
 
 
 def accounts(caller: Caller, params: requests.ForAccount, now: int) -> str:
-    exchange, scales = caller.desk.hub.exchange, caller.desk.orders.scales
+    exchange = caller.desk.hub.exchange
     numbers = range(len(exchange.accounts)) if params.account == _ANY else [caller.desk.account(params.account)]
-    return encode([account.for_operator(exchange, number, scales) for number in numbers])
+    return encode([account.for_operator(exchange, number) for number in numbers])
 
 
 # Rows out, events back ----------------------------------------------------------------------------

@@ -188,7 +188,7 @@ def positions(caller: Caller, params: requests.ByCurrency, now: int) -> str:
 
 def position(caller: Caller, params: requests.OneInstrument, now: int) -> str:
     index = caller.desk.instrument(params.instrument_name)
-    return encode(account.position(caller.desk.hub.exchange, caller.account, caller.desk.orders.scales[index], index))
+    return encode(account.position(caller.desk.hub.exchange, caller.account, caller.desk.orders.scales[index]))
 
 
 def summary(caller: Caller, params: requests.Summary, now: int) -> str:
@@ -204,7 +204,7 @@ def _summary(caller: Caller, currency: str) -> dict[str, Any]:
     """An account has one equity. It is answered in the hub's currency, whichever known currency is asked for."""
     exchange = caller.desk.hub.exchange
     describe.selected(exchange, currency)  # Refused where it is unknown
-    return account.summary(exchange, caller.account, caller.desk.orders.scales)
+    return account.summary(exchange, caller.account)
 
 
 def get_protection(caller: Caller, params: requests.Protection, now: int) -> str:
