@@ -296,7 +296,7 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
-def _put(table: OrderedDict, key: object, value: object, memory: int) -> None:
+def _put(table: OrderedDict[Any, Any], key: object, value: object, memory: int) -> None:
     """Put an entry into a table of bounded size, whose oldest entries go first."""
     table.pop(key, None)
     table[key] = value

@@ -18,7 +18,7 @@ from matching.book import forget, lots_at, next_row, own, price_of, row_of, unli
 from matching.codes import RESTING_OFFSET, TimeInForce
 from matching.jit import code, inlined, kernel, outlined
 from matching.kernel import emit, emit_order, nameless
-from matching.records import AUCTION_IMBALANCE, AUCTION_REFERENCE, NOBODY, TIME_IN_FORCE
+from matching.records import NOBODY, TIME_IN_FORCE
 from matching.terms import cancel_linked, conceal, leave, mass_cancel, offset_flags, reveal
 
 _OPENING_ORDERS = 1 << code(TimeInForce.OPENING)
@@ -71,7 +71,7 @@ def equilibrium(book, number):
     bid_price = price_of(bids, bid) if bid < bids.end else lowest - 1
     ask_price = price_of(asks, ask) if ask < asks.end else highest + 1
     lowest, highest = max(lowest, bid_price), min(highest, ask_price)
-    if instrument.auction & AUCTION_IMBALANCE:
+    if instrument.auction & c.AUCTION_IMBALANCE:
         if max(lowest, bid_price + 1) <= min(highest, ask_price - 1):  # there nothing is left
             lowest, highest = max(lowest, bid_price + 1), min(highest, ask_price - 1)
         elif bid_left < ask_left:
@@ -79,8 +79,10 @@ def equilibrium(book, number):
         elif bid_left > ask_left:
             lowest = highest
     price = lowest
-    if instrument.auction & AUCTION_REFERENCE:
+    if instrument.auction & c.AUCTION_REFERENCE:
         price = max(lowest, min(highest, instrument.previous_settlement))
+    elif instrument.auction & c.AUCTION_MIDDLE:
+        price = (lowest + highest + 1) // 2
     surplus = c.NONE
     if price == bid_price:
         surplus = bid_left

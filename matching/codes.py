@@ -140,6 +140,19 @@ class Phase(IntEnum):
     SETTLEMENT = 8
     UNLISTED = 9               # not yet listed
     EXPIRED = 10
+    AUCTION_ENTRY_ONLY = 11    # a call auction that takes new orders, but neither cancels nor amendments
+
+
+# The phases in which a call auction collects orders. Nothing matches in them.
+AUCTION_PHASES = (Phase.CALL_AUCTION, Phase.AUCTION_ENTRY_ONLY)
+
+
+class AuctionStep(IntFlag):
+    """Bits of Instrument.auction: the tie-breaks of a call auction, applied in this order (RULEBOOK 8.5)."""
+
+    IMBALANCE = 1              # prices at which least is left unmatched
+    REFERENCE = 4              # the price nearest to the previous settlement price
+    MIDDLE = 8                 # the middle price, half a tick rounded up
 
 
 class Mechanism(IntEnum):
@@ -247,6 +260,7 @@ class Reason(IntEnum):
     NOT_LIMIT_LOCKED = 217
     WRONG_MECHANISM = 218      # the instrument does not trade in this way
     PROTECTION_TRIPPED = 219   # market-maker protection, until it is reset
+    ENTRY_ONLY = 220           # the call auction takes no more cancels and amendments
     # the order meant (CANCEL, AMEND)
     UNKNOWN_ORDER = 301
     ALREADY_LINKED = 302
@@ -318,6 +332,7 @@ _ENUMS: tuple[type[IntEnum | IntFlag], ...] = (
     CommandKind,
     EventKind,
     Phase,
+    AuctionStep,
     Mechanism,
     SettlementRule,
     Scope,
@@ -334,6 +349,7 @@ _PUBLISHED: dict[tuple[type, str], str] = {
     (CommandKind, "LIMIT"): "SET_LIMIT",
     (EventKind, "LIMIT"): "SET_LIMIT",
     **{(Limit, name): f"LIMIT_{name}" for name in Limit.__members__},
+    **{(AuctionStep, name): f"AUCTION_{name}" for name in AuctionStep.__members__},
 }
 
 

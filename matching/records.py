@@ -94,7 +94,7 @@ def new_rows(count: int, dtype: np.dtype) -> np.ndarray:
     return memory[begin : begin + count * dtype.itemsize].view(dtype)
 
 
-def _command(flags, *client):
+def _command(flags: str, *client: tuple[str, str]) -> np.dtype:
     return record(
         ("sequence", "<i8"),
         ("time", "<i8"),
@@ -118,7 +118,7 @@ def _command(flags, *client):
     )
 
 
-def _event(flags, *client):
+def _event(flags: str, *client: tuple[str, str]) -> np.dtype:
     return record(
         ("event_id", "<i8"),
         ("sequence", "<i8"),
@@ -278,7 +278,7 @@ INSTRUMENT = record(
     ("slice", "<i8"),                 # time / half a window, of the last trade
     ("low", "<i8"), ("high", "<i8"),                # ticks, of trades in that slice
     ("low_before", "<i8"), ("high_before", "<i8"),  # ticks, in the one before; low > high: none
-    ("auction", "<i8"),               # bits AUCTION_..., the tie-breaks of a call auction
+    ("auction", "<i8"),               # bits of codes.AuctionStep: the tie-breaks of a call auction
     ("reserve", "<i8"),               # ticks, ONE_SIDED: worst price a bid may have
     ("initiator", "<i8"),             # order_id, ONE_SIDED: the offer; 0: none yet
     ("deadline", "<i8"),              # ns, ONE_SIDED: end of the countdown; 0: not covered
@@ -304,7 +304,6 @@ STATE = record(
     ("used", "<i8"),                  # slots ever handed out; those beyond are untouched memory
     ("pairs", "<i8"))                 # pairs of linked orders that both rest in the book
 
-AUCTION_IMBALANCE, AUCTION_REFERENCE = 1, 4     # tie-breaks that INSTRUMENT.auction selects (8.5)
 ICEBERG_ROWS, PARKED_ROWS = 204, 8    # what such an order takes of the room for events
 SPARE_EXTRA_ROWS = 1024               # what the second allowance has beyond the capacity of orders (RULEBOOK 2.8)
 SPARE_ROWS = 16                       # events of a command beside those of its orders, accounts and instruments

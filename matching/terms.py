@@ -251,12 +251,12 @@ def mass_cancel(book, events, at, command, instrument, account, side, reason, ti
     for number in range(len(book.instruments)):
         if instrument != ALL and instrument != number:
             continue
-        if (
-            reason == c.MASS_CANCEL_REASON
-            and book.instruments[number].mechanism == c.ONE_SIDED
-            and not offer_is_alone(book, number)
+        instrument_row = book.instruments[number]
+        if reason == c.MASS_CANCEL_REASON and (
+            instrument_row.phase == c.AUCTION_ENTRY_ONLY
+            or (instrument_row.mechanism == c.ONE_SIDED and not offer_is_alone(book, number))
         ):
-            continue  # bids of a one-sided auction stay, and its offer once there is one (13.2)
+            continue  # 8.9; 13.2: bids of a one-sided auction stay, and its offer once there is one
         for place in range(4):
             row = 2 * number + (place & 1)
             if side == 0 or side == (place & 1) + 1:

@@ -555,7 +555,7 @@ def check_liquidate(book, command):
     phase = np.int64(instrument.phase)
     if REFUSES_ENTRY[np.uint64(phase)] != c.OK:
         return REFUSES_ENTRY[np.uint64(phase)], phase, 0
-    if phase == c.CALL_AUCTION:
+    if phase in c.AUCTION_PHASES:
         return c.NOT_IN_AUCTION, phase, 0
     if instrument.mechanism != c.ORDER_BOOK:
         return c.WRONG_MECHANISM, np.int64(instrument.mechanism), 0

@@ -144,7 +144,7 @@ class Exchange:
         limits = self._ledger.limits  # columns: a cell is read several times as fast as a field of a record
         self._fees = limits["fee_per_lot"], limits["fee_rate"], limits["fen_per_tick"]
         self._buffers: list[tuple[np.ndarray, np.ndarray]] = []
-        self._lanes: dict[Any, Callable] = {}  # what each of the three is called by
+        self._lanes: dict[Any, Callable[..., Any]] = {}  # what each of the three is called by
 
     def _new_book(self, max_orders: int) -> Book:
         book = new_book(

@@ -388,7 +388,7 @@ def limit_of(book, ledger, risk, command):
 def check_auction_entry(phase, command):
     """RULEBOOK 5.3: what a call auction takes, and what only it takes."""
     time_in_force = command.time_in_force
-    if phase == c.CALL_AUCTION:
+    if phase in c.AUCTION_PHASES:
         if (
             command.order_type == c.MARKET
             or time_in_force == c.IOC
@@ -490,7 +490,7 @@ def check_amend(book, ledger, risk, command):
     phase = np.int64(instrument.phase)
     if REFUSES_ENTRY[np.uint64(phase)] != c.OK:
         return REFUSES_ENTRY[np.uint64(phase)], phase, 0, nobody
-    if phase == c.CALL_AUCTION and command.flag_bits & c.POST_ONLY:
+    if phase in c.AUCTION_PHASES and command.flag_bits & c.POST_ONLY:
         return c.NOT_IN_AUCTION, phase, 0, nobody
     if instrument.mechanism != c.ORDER_BOOK:
         return c.WRONG_MECHANISM, np.int64(instrument.mechanism), 0, nobody
@@ -498,6 +498,8 @@ def check_amend(book, ledger, risk, command):
         reason, value, bound = check_protection(ledger.accounts[np.uint64(command.account)])
         if reason != c.OK:
             return reason, value, bound, nobody
+    if REFUSES_CANCEL[np.uint64(phase)] != c.OK:  # an amendment is a cancel and a new order
+        return REFUSES_CANCEL[np.uint64(phase)], phase, 0, nobody
     if slot == NOBODY:
         return c.UNKNOWN_ORDER, command.order_id, 0, nobody
     limits = ledger.limits[np.uint64(command.instrument)]

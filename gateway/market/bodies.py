@@ -7,6 +7,7 @@ Rows of market data are read as tuples, by position: ten times faster than field
 
 from collections.abc import Iterable
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,9 @@ def snapshot(market: MarketData, scale: Scale, index: int, change_id: int, resyn
     )
 
 
-def change(scale: Scale, rows: Iterable[tuple], previous_id: int, change_id: int, time_ns: int, checksum: int) -> str:
+def change(
+    scale: Scale, rows: Iterable[tuple[Any, ...]], previous_id: int, change_id: int, time_ns: int, checksum: int
+) -> str:
     """LEVEL_CHANGE rows."""
     bids: list[str] = []
     asks: list[str] = []
@@ -78,7 +81,7 @@ def image(market: MarketData, scale: Scale, index: int, depth: int, group: int) 
     )
 
 
-def quote(scale: Scale, book: tuple) -> str:
+def quote(scale: Scale, book: tuple[Any, ...]) -> str:
     """The best prices of a BOOK_CHANGE."""
     bid = scale.price(book[_BID_PRICE]) if book[_BID_QUANTITY] else "null"
     ask = scale.price(book[_ASK_PRICE]) if book[_ASK_QUANTITY] else "null"
@@ -89,7 +92,7 @@ def quote(scale: Scale, book: tuple) -> str:
     )
 
 
-def trade(scale: Scale, row: tuple) -> str:
+def trade(scale: Scale, row: tuple[Any, ...]) -> str:
     """A TRADE."""
     return (
         f'{{"trade_seq":{row[_TRADE["trade_sequence"]]},"trade_id":"{row[_TRADE["trade_id"]]}",'

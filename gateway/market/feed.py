@@ -49,7 +49,7 @@ ahead of what is durable.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -60,7 +60,7 @@ from gateway.market import bodies, describe
 from gateway.market.topics import READS_ENGINE, ChannelError, Topic, Topics
 from gateway.text.answers import encode, notification
 from gateway.text.scale import Scale
-from matching.codes import ALL, EventKind, Phase
+from matching.codes import ALL, AUCTION_PHASES, EventKind, Phase
 
 __all__ = ["ChannelError", "Feed", "INTERVAL", "Subscriber", "TRY_AGAIN_LATER"]
 
@@ -105,7 +105,7 @@ class _Channel:
     waiting: dict[Subscriber, _Wait] = field(default_factory=dict)
     change_id: int = 0  # book: of the last message
     last: str = ""  # image, ticker, auction: what the last message showed
-    trades: list[tuple] = field(default_factory=list)  # for the end of the interval
+    trades: list[tuple[Any, ...]] = field(default_factory=list)  # for the end of the interval
     snapshot: tuple[int, bytes] = (-1, b"")  # the last one made: change_id of the book, message
 
 
@@ -242,7 +242,7 @@ class Feed:
     def _send_instrument_events(self, events: np.ndarray) -> None:
         """Send what auctions have traded, and the phases that have changed."""
         phases: dict[str, list[str]] = {}  # by channel
-        for event in events[events["instrument"] != ALL]:
+        for event in events[(events["instrument"] != ALL) & (events["kind"] != EventKind.DAY_BEGUN)]:
             kind, listing = event["kind"], self._listings[event["instrument"]]
             if kind == EventKind.AUCTION:
                 channel = self._channels.get(f"auction.{listing.symbol}")
@@ -272,7 +272,9 @@ class Feed:
         for channel in [channel for channel in self._channels.values() if channel.waiting]:
             self._serve_waiting(channel, now_ns)
 
-    def _send_commands(self, books: list[tuple], levels: np.ndarray, trades: list[tuple], now_ns: int) -> None:
+    def _send_commands(
+        self, books: list[tuple[Any, ...]], levels: np.ndarray, trades: list[tuple[Any, ...]], now_ns: int
+    ) -> None:
         """Send what each command changed: first its trades, then the book that it left."""
         by_command = {key: list(rows) for key, rows in groupby(trades, key=bodies.command_of)}
         for book in books:
@@ -358,7 +360,7 @@ class Feed:
                 else:
                     subscriber.send(message)
 
-    def _send_trades(self, channel: _Channel, trades: list[tuple], now_ns: int) -> None:
+    def _send_trades(self, channel: _Channel, trades: list[tuple[Any, ...]], now_ns: int) -> None:
         """Send what nothing later replaces."""
         scale = self._listings[channel.topic.instrument].scale
         self._send_to_all(
@@ -388,7 +390,7 @@ class Feed:
                 self._close_slow(subscriber)
 
     def _between_messages(self, channel: _Channel) -> bool:
-        """Whether there are changes that the channel has not sent yet. A subscriber can only begin after its next message."""
+        """Whether the channel has yet to send some changes. A subscriber can begin only after it has."""
         topic = channel.topic
         if topic.kind in READS_ENGINE:
             return self._ahead()
@@ -432,7 +434,9 @@ class Feed:
         body = bodies.snapshot(self.market, listing.scale, listing.index, channel.change_id, resync)
         return notification(channel.topic.name, body)
 
-    def _change(self, channel: _Channel, rows: Iterable[tuple], change_id: int, time_ns: int, checksum: int) -> bytes:
+    def _change(
+        self, channel: _Channel, rows: Iterable[tuple[Any, ...]], change_id: int, time_ns: int, checksum: int
+    ) -> bytes:
         """The changes since the channel's last message."""
         scale = self._listings[channel.topic.instrument].scale
         previous_id, channel.change_id = channel.change_id, change_id
@@ -456,7 +460,7 @@ class Feed:
         assert self._exchange is not None
         if topic.kind == "ticker":
             return encode(describe.ticker(self._exchange, self.market, listing.scale, listing.index, now_ns))
-        if self.market.statistics(listing.index).phase != Phase.CALL_AUCTION:
+        if self.market.statistics(listing.index).phase not in AUCTION_PHASES:
             return None
         return bodies.auction(listing.scale, *self._exchange.indicative(listing.symbol), now_ns, False)
 

@@ -223,6 +223,13 @@ REASONS: dict[Reason, Wording] = {
         "market-maker protection was triggered by {value} lots, its limit is {bound}; private/reset_mmp ends it",
         "count",
     ),
+    Reason.ENTRY_ONLY: Wording(
+        14220,
+        "entry_only",
+        "instrument_name",
+        Fix(103, 99),
+        "the call auction takes new orders only; orders can be neither canceled nor amended until it has traded",
+    ),
     Reason.UNKNOWN_ORDER: Wording(10004, "order_not_found", "order_id", Fix(103, 5), "order {value} is not open", "id"),
     Reason.ALREADY_LINKED: Wording(
         14302,

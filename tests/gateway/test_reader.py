@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,22 +17,22 @@ from tests.build import instrument
 ORDER = '{"jsonrpc":"2.0","id":7,"method":"private/buy","params":{"instrument_name":"SC2701","amount":5,"price":1.05}}'
 
 
-def read(frame):
+def read(frame: str) -> Any:
     request = decode(frame)
     return METHODS[request.method].reader.read(request, frame)
 
 
-def refusal(frame):
+def refusal(frame: str) -> Refused:
     with pytest.raises(Refused) as refused:
         read(frame)
     return refused.value
 
 
-def order(params):
+def order(params: str) -> str:
     return '{"method":"private/buy","params":' + params + "}"
 
 
-def test_an_order_is_read():
+def test_an_order_is_read() -> None:
     parameters = read(ORDER)
     assert (
         parameters.instrument_name == "SC2701"
@@ -59,7 +60,7 @@ def test_an_order_is_read():
         ('{"instrument_name":"S:","amount":1,"price":1,"price":1}', "price", "duplicate_field"),
     ],
 )
-def test_a_wrong_parameter_is_refused_by_its_name(params, field, reason):
+def test_a_wrong_parameter_is_refused_by_its_name(params: str, field: str, reason: str) -> None:
     refused = refusal(order(params))
     assert (refused.code, refused.data["field"], refused.data["reason"]) == (-32602, field, reason)
     assert field in str(refused)
@@ -73,11 +74,11 @@ def test_a_wrong_parameter_is_refused_by_its_name(params, field, reason):
         '{"method":"public/test","params":{},"params":{}}',
     ],
 )
-def test_an_envelope_with_a_field_given_twice_is_refused(frame):
+def test_an_envelope_with_a_field_given_twice_is_refused(frame: str) -> None:
     assert refusal(frame).data["reason"] == "duplicate_field"
 
 
-def test_a_colon_in_a_text_is_no_field_given_twice():
+def test_a_colon_in_a_text_is_no_field_given_twice() -> None:
     assert read(order('{"instrument_name":"S","amount":1,"label":"a:b:c"}')).label == "a:b:c"
 
 
@@ -106,7 +107,7 @@ def test_a_colon_in_a_text_is_no_field_given_twice():
         ("[" * 50_000, -32600),
     ],
 )
-def test_what_is_no_request_is_refused(frame, code):
+def test_what_is_no_request_is_refused(frame: bytes | str, code: int) -> None:
     with pytest.raises(Refused) as refused:
         decode(frame)
     assert refused.value.code == code
@@ -115,7 +116,7 @@ def test_what_is_no_request_is_refused(frame, code):
 @pytest.mark.parametrize(
     "params", ["[]", "7", '"x"', "null", '{"instrument_name":"S","amount":' + "[" * 900 + "]" * 900 + "}"]
 )
-def test_parameters_that_are_no_flat_object_are_refused(params):
+def test_parameters_that_are_no_flat_object_are_refused(params: str) -> None:
     frame = order(params)
     refused = None
     try:
@@ -137,6 +138,6 @@ def test_parameters_that_are_no_flat_object_are_refused(params):
         ),
     )
 )
-def test_no_frame_whatever_raises_anything_but_a_refusal(frame):
+def test_no_frame_whatever_raises_anything_but_a_refusal(frame: Any) -> None:
     with contextlib.suppress(Refused, KeyError):  # KeyError: the method, which the session looks up
         read(frame)

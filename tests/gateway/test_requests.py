@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -23,17 +23,17 @@ from gateway.text.scale import decimal
 PROTOCOL = pathlib.Path(__file__).parents[2] / "docs" / "PROTOCOL.md"
 
 
-def read(frame):
+def read(frame: str) -> Any:
     request = decode(frame)
     return METHODS[request.method].reader.read(request, frame)
 
 
-def test_the_protocol_names_every_method():
+def test_the_protocol_names_every_method() -> None:
     text = PROTOCOL.read_text()
     assert [name for name in METHODS if f"`{name}`" not in text] == []
 
 
-def test_parameters_take_the_words_that_the_protocol_has_for_codes():
+def test_parameters_take_the_words_that_the_protocol_has_for_codes() -> None:
     assert set(get_args(requests.OrderType)) == set(words.ORDER_TYPE_CODE)
     assert set(get_args(requests.TimeInForce)) == set(words.TIME_IN_FORCE_CODE)
 
@@ -41,7 +41,7 @@ def test_parameters_take_the_words_that_the_protocol_has_for_codes():
 # Query strings ------------------------------------------------------------------------------------
 
 
-def test_texts_of_a_query_become_what_the_parameters_need():
+def test_texts_of_a_query_become_what_the_parameters_need() -> None:
     values = from_query(
         requests.Enter,
         [
@@ -73,7 +73,9 @@ def test_texts_of_a_query_become_what_the_parameters_need():
         (requests.GetInstruments, [("kind", "future"), ("kind", "option")], "kind"),
     ],
 )
-def test_a_wrong_value_in_a_query_is_refused_by_its_name(struct, pairs, field):
+def test_a_wrong_value_in_a_query_is_refused_by_its_name(
+    struct: type, pairs: list[tuple[str, str]], field: str
+) -> None:
     with pytest.raises(Refused) as refused:
         frame = encode({"method": "m", "params": from_query(struct, pairs)})
         Reader(struct).read(decode(frame), frame)
@@ -83,7 +85,7 @@ def test_a_wrong_value_in_a_query_is_refused_by_its_name(struct, pairs, field):
 # The documented models ----------------------------------------------------------------------------
 
 
-def taken_by_structs(method, params):
+def taken_by_structs(method: str, params: dict[str, Any]) -> bool:
     frame = json.dumps({"method": method, "params": params})
     try:
         parameters = read(frame)
@@ -95,7 +97,7 @@ def taken_by_structs(method, params):
     return True
 
 
-def taken_by_models(method, params):
+def taken_by_models(method: str, params: dict[str, Any]) -> bool:
     try:
         DOCUMENTED[method].model_validate_json(json.dumps(params))
     except (ModelError, ValidationError):
@@ -185,7 +187,7 @@ GOOD = {
 
 @pytest.mark.parametrize("method", FIELDS)
 @given(data=st.data())
-def test_structs_and_documented_models_take_and_refuse_the_same(method, data):
+def test_structs_and_documented_models_take_and_refuse_the_same(method: str, data: Any) -> None:
     fields = data.draw(st.lists(st.sampled_from(FIELDS[method]), unique=True, max_size=4))
     params = {name: value for name, value in GOOD.items() if name in FIELDS[method] and name in MUST[method]}
     for name in fields:

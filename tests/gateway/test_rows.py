@@ -8,7 +8,7 @@ from gateway.text.rows import command_row, commands_of, events_of
 from matching.records import COMMAND, EVENT
 
 
-def test_a_packed_row_is_the_dtypes_row():
+def test_a_packed_row_is_the_dtypes_row() -> None:
     row = np.frombuffer(
         command_row(
             1,
@@ -58,7 +58,7 @@ def test_a_packed_row_is_the_dtypes_row():
     st.binary(min_size=COMMAND.itemsize, max_size=COMMAND.itemsize),
     st.binary(min_size=EVENT.itemsize, max_size=EVENT.itemsize),
 )
-def test_reading_a_row_gives_what_the_dtype_gives(command, event):
+def test_reading_a_row_gives_what_the_dtype_gives(command: bytes, event: bytes) -> None:
     for raw, dtype, read_all in ((command, COMMAND, commands_of), (event, EVENT, events_of)):
         row = np.frombuffer(raw, dtype)
         values = next(read_all(row))

@@ -12,7 +12,7 @@ from tests.build import instrument
 
 
 @pytest.mark.parametrize("text", [b"520.5", b'"520.5"', b"520.50", b"5205e-1", b'"0520.500"'])
-def test_numbers_and_texts_mean_their_exact_decimal(text):
+def test_numbers_and_texts_mean_their_exact_decimal(text: bytes) -> None:
     assert decimal(text, "price") == Decimal("520.5")
 
 
@@ -42,13 +42,13 @@ def test_numbers_and_texts_mean_their_exact_decimal(text):
         b"0." + b"1" * 80,
     ],
 )
-def test_what_is_no_plain_number_is_refused_by_name(text):
+def test_what_is_no_plain_number_is_refused_by_name(text: bytes) -> None:
     with pytest.raises(Refused) as refused:
         decimal(text, "price")
     assert refused.value.data["field"] == "price"
 
 
-def test_every_price_and_amount_goes_out_and_comes_back_exactly():
+def test_every_price_and_amount_goes_out_and_comes_back_exactly() -> None:
     terms = instrument(floor=-2000, ceiling=2000, tick_size=Decimal("0.05"), lot_size=Decimal("0.00000001"))
     scale = Scale(terms)
     for ticks in range(-2000, 2001):
@@ -71,19 +71,21 @@ def test_every_price_and_amount_goes_out_and_comes_back_exactly():
         ("ticks", b"-900000000000000000000000", "price", "invalid_value"),
     ],
 )
-def test_what_is_no_whole_tick_or_lot_or_beyond_all_bounds_is_refused_and_never_rounded(method, value, field, reason):
+def test_what_is_no_whole_tick_or_lot_or_beyond_all_bounds_is_refused_and_never_rounded(
+    method: str, value: bytes, field: str, reason: str
+) -> None:
     with pytest.raises(Refused) as refused:
         getattr(Scale(instrument()), method)(Raw(value))
     assert (refused.value.data["field"], refused.value.data["reason"]) == (field, reason)
 
 
-def test_an_average_price_is_exact_where_it_can_be():
+def test_an_average_price_is_exact_where_it_can_be() -> None:
     scale = Scale(instrument())
     assert (scale.average(0, 0), scale.average(300, 3), scale.average(301, 2)) == ("0", "1", "1.505")
     assert scale.average(100, 3) == "0.333333333333"
 
 
-def test_what_a_scale_remembers_is_bounded():
+def test_what_a_scale_remembers_is_bounded() -> None:
     scale = Scale(instrument())
     for lots in range(1, 70_000):
         scale.amount(lots)

@@ -14,12 +14,15 @@ that cancel and amend can name orders entered a little earlier without asking an
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from exchange import Exchange, Instrument
 from matching.codes import (
     ALL,
+    AUCTION_PHASES,
+    AuctionStep,
     CommandKind,
     Flag,
     Limit,
@@ -93,6 +96,9 @@ EPISODES = (  # phases one after the other, and rows until the next
     ((Phase.CLOSING, 8), (Phase.SETTLEMENT, 6), (Phase.CLOSED, 4), (Phase.CALL_AUCTION, 15), (Phase.CONTINUOUS, 0)),
     ((Phase.HALTED, 6), (Phase.BREAK, 4), (Phase.CONTINUOUS, 0)),
     ((Phase.CLOSED, 6), (Phase.CONTINUOUS, 0)),
+    ((Phase.CALL_AUCTION, 15), (Phase.AUCTION_ENTRY_ONLY, 15), (Phase.AUCTION_MATCH, 4), (Phase.CONTINUOUS, 0)),
+    ((Phase.AUCTION_ENTRY_ONLY, 20), (Phase.CONTINUOUS, 0)),
+    ((Phase.AUCTION_ENTRY_ONLY, 10), (Phase.HALTED, 4), (Phase.AUCTION_ENTRY_ONLY, 8), (Phase.AUCTION_MATCH, 2)),
 )
 COUNTDOWN = 180_000_000_000  # ns
 AVALANCHE = 116  # stop orders that one trade reaches
@@ -170,7 +176,7 @@ def _instrument(rng: np.random.Generator, number: int, risk: bool) -> Instrument
         price_rule=str(rng.choice(("resting", "median"))),
         protection=int(rng.choice((0, 1, 3, 50))),
         **_protection(rng, floor, width),
-        auction=int(rng.integers(0, 8)),
+        auction=AuctionStep(int(rng.integers(0, 16))),
         mechanism=Mechanism(int(rng.integers(1, 4))) if number and rng.random() < 0.25 else Mechanism.ORDER_BOOK,
         phase=Phase.UNLISTED if number and rng.random() < 0.3 else Phase.CONTINUOUS,
         **(_instrument_limits(rng) if risk else {}),
@@ -229,7 +235,9 @@ def _account_limits(rng: np.random.Generator) -> dict[str, int]:
     }
 
 
-def _commands(rng: np.random.Generator, instruments: tuple, accounts: tuple, count: int, max_orders: int) -> np.ndarray:
+def _commands(
+    rng: np.random.Generator, instruments: tuple[Any, ...], accounts: tuple[Any, ...], count: int, max_orders: int
+) -> np.ndarray:
     commands = np.zeros(count, COMMAND)
     commands["sequence"] = np.arange(1, count + 1)
     commands["time"] = 1_800_000_000_000_000_000 + np.cumsum(rng.integers(0, 1_000_000, count))
@@ -328,7 +336,7 @@ def _flags(rng: np.random.Generator, commands: np.ndarray) -> None:
     commands["flags"] = flags
 
 
-def _prices(rng: np.random.Generator, commands: np.ndarray, instruments: tuple) -> None:
+def _prices(rng: np.random.Generator, commands: np.ndarray, instruments: tuple[Any, ...]) -> None:
     """Around a middle that wanders through the band, bids a little below and offers a little above it."""
     count = len(commands)
     floor = np.array([terms.price_floor for terms in instruments])[commands["instrument"]]
@@ -430,7 +438,7 @@ def _episode(rng: np.random.Generator, commands: np.ndarray, instruments: int) -
     for phase, lasts in EPISODES[rng.integers(len(EPISODES))]:
         _say(commands, np.array([row]), CommandKind.PHASE, phase, instrument)
         inside = commands[row + 1 : row + 1 + lasts]
-        if phase == Phase.CALL_AUCTION:
+        if phase in AUCTION_PHASES:
             enters = inside["kind"] == CommandKind.ENTER
             calm = enters & (rng.random(len(inside)) < 0.8)
             for field in ("flags", "minimum_quantity", "trigger_price", "order_id"):
@@ -506,7 +514,7 @@ def _one_sided(rng: np.random.Generator, commands: np.ndarray, number: int, term
     offer["side"] = Side.SELL if sell else Side.BUY
     offer["price"] = low + (high - low) // 4 if sell else high - (high - low) // 4
     offer["quantity"] = rng.integers(3, 15)
-    _say(block, np.array([0]), CommandKind.PHASE, Phase.CALL_AUCTION, number)
+    _say(block, np.array([0]), CommandKind.PHASE, AUCTION_PHASES[int(rng.random() < 0.3)], number)
     at = 2 + int(rng.integers(4, len(bids) - 4))
     chance = rng.random()
     if chance < 0.35:
@@ -554,7 +562,9 @@ def _lock(rng: np.random.Generator, commands: np.ndarray, instruments: int) -> N
         _say(commands, np.array([row + 3 + int(rng.integers(1, 6))]), CommandKind.PHASE, Phase.CLOSED, instrument)
 
 
-def _avalanche(rng: np.random.Generator, commands: np.ndarray, instruments: tuple, accounts: tuple) -> None:
+def _avalanche(
+    rng: np.random.Generator, commands: np.ndarray, instruments: tuple[Any, ...], accounts: tuple[Any, ...]
+) -> None:
     """More stop orders than one command may trigger, all to be reached by one trade at the ceiling."""
     plain = [
         number

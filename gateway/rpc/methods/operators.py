@@ -24,11 +24,22 @@ from gateway.text.refusals import Refused, invalid, refusal
 from gateway.text.rows import command_row
 from gateway.text.scale import date_number, date_text, decimal, fen
 from gateway.text.words import LIMIT_CODE, PHASE, PHASE_CODE, REASON
-from matching.codes import ALL, CommandKind, EventKind, Limit, Phase, Reason, Scope, SettlementRule, Side
+from matching.codes import (
+    ALL,
+    AUCTION_PHASES,
+    CommandKind,
+    EventKind,
+    Limit,
+    Phase,
+    Reason,
+    Scope,
+    SettlementRule,
+    Side,
+)
 from matching.records import Command, Event
 
 _ANY = "any"
-_IN_SESSION = (Phase.CALL_AUCTION, Phase.AUCTION_MATCH, Phase.CONTINUOUS, Phase.LIMIT_LOCKED, Phase.BREAK)
+_IN_SESSION = (*AUCTION_PHASES, Phase.AUCTION_MATCH, Phase.CONTINUOUS, Phase.LIMIT_LOCKED, Phase.BREAK)
 # Kinds of event that an answer lists: these, and all from BALANCE on.
 _LISTED = (EventKind.MASS_CANCELED, EventKind.AUCTION, EventKind.COUNTDOWN)
 
