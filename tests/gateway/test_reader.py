@@ -60,7 +60,7 @@ def test_an_order_is_read() -> None:
         ('{"instrument_name":"S:","amount":1,"price":1,"price":1}', "price", "duplicate_field"),
     ],
 )
-def test_a_wrong_parameter_is_refused_by_its_name(params: str, field: str, reason: str) -> None:
+def test_a_wrong_parameter_is_named(params: str, field: str, reason: str) -> None:
     refused = refusal(order(params))
     assert (refused.code, refused.data["field"], refused.data["reason"]) == (-32602, field, reason)
     assert field in str(refused)
@@ -138,6 +138,6 @@ def test_parameters_that_are_no_flat_object_are_refused(params: str) -> None:
         ),
     )
 )
-def test_no_frame_whatever_raises_anything_but_a_refusal(frame: Any) -> None:
+def test_any_frame_is_read_or_refused(frame: Any) -> None:
     with contextlib.suppress(Refused, KeyError):  # KeyError: the method, which the session looks up
         read(frame)

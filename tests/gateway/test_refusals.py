@@ -11,7 +11,7 @@ from matching.codes import Reason
 PROTOCOL = pathlib.Path(__file__).parents[2] / "docs" / "PROTOCOL.md"
 
 
-def test_every_reason_has_a_wording() -> None:
+def test_every_reason_has_a_refusal() -> None:
     assert set(REASONS) == set(Reason)
 
 

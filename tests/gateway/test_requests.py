@@ -73,9 +73,7 @@ def test_texts_of_a_query_become_what_the_parameters_need() -> None:
         (requests.GetInstruments, [("kind", "future"), ("kind", "option")], "kind"),
     ],
 )
-def test_a_wrong_value_in_a_query_is_refused_by_its_name(
-    struct: type, pairs: list[tuple[str, str]], field: str
-) -> None:
+def test_a_wrong_query_parameter_is_named(struct: type, pairs: list[tuple[str, str]], field: str) -> None:
     with pytest.raises(Refused) as refused:
         frame = encode({"method": "m", "params": from_query(struct, pairs)})
         Reader(struct).read(decode(frame), frame)
@@ -187,7 +185,7 @@ GOOD = {
 
 @pytest.mark.parametrize("method", FIELDS)
 @given(data=st.data())
-def test_structs_and_documented_models_take_and_refuse_the_same(method: str, data: Any) -> None:
+def test_structs_and_documented_models_accept_and_refuse_the_same(method: str, data: Any) -> None:
     fields = data.draw(st.lists(st.sampled_from(FIELDS[method]), unique=True, max_size=4))
     params = {name: value for name, value in GOOD.items() if name in FIELDS[method] and name in MUST[method]}
     for name in fields:
