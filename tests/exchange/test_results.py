@@ -34,7 +34,7 @@ def test_results_that_are_kept_stay_as_they_are(count: int) -> None:
 
 
 @pytest.mark.parametrize("held", [0, 1, 2])
-def test_memory_of_results_that_nobody_holds_is_used_again(held) -> None:
+def test_memory_of_results_that_nobody_holds_is_used_again(held: int) -> None:
     """As a caller does that drops each result, or holds the last one or two while the next is computed."""
     results, kept, places = Results(MOST), [], set()
     for number in range(50):

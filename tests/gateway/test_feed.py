@@ -249,7 +249,7 @@ def test_a_message_is_encoded_once_and_not_at_all_without_subscribers(monkeypatc
     assert len(both[0].received) > 3
     assert all(one is other for one, other in zip(both[0].received[3:], both[2].received[3:], strict=True))
     written = []
-    monkeypatch.setattr("gateway.feed.notification", lambda channel, data: written.append(channel) or b"")
+    monkeypatch.setattr("gateway.market.feed.notification", lambda channel, data: written.append(channel) or b"")
     hub.do(enter(0, BUY, 100, 1, instrument=1), enter(1, SELL, 100, 1, instrument=1))
     for connection in both:
         hub.feed.drop(connection)

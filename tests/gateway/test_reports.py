@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from exchange.projections.blotter import Blotter
-from gateway.rpc.reports import Channel, Orders, Reports
+from gateway.rpc.order import Orders
+from gateway.rpc.reports import Channel, Reports
 from matching.codes import EventKind
 from tests.matching.flow import engine, random_flow
 

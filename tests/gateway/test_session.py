@@ -526,7 +526,7 @@ def test_edits_sent_one_after_the_other_without_waiting_add_up(alice: Client) ->
         (Decimal("0.98"), 7),
         (Decimal("0.99"), 7),
     ]
-    assert alice.session.amending == {}
+    assert alice.session.edits == {}
 
 
 def test_mass_cancels_answer_the_number_of_orders(alice: Client, bob: Client) -> None:
