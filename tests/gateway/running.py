@@ -25,7 +25,7 @@ from gateway.binary.rows import warm_up
 from gateway.hub import Hub
 from gateway.market.feed import Feed
 from gateway.wire.app import create_app
-from gateway.wire.guard import Bounds
+from gateway.wire.bounds import Bounds
 from gateway.wire.server import Server, serve
 from matching import Side
 from tests.build import account, enter, instrument, rows

@@ -20,10 +20,11 @@ from exchange.projections.statement import Statements
 from exchange.projections.surveillance import Surveillance
 from exchange.runner import Runner
 from gateway.auth import Auth, Credential
+from gateway.hub import Hub, Limits
 from gateway.kernels import make_ready
 from gateway.market.feed import Feed
-from gateway.wire.app import Hub, Limits, create_app
-from gateway.wire.guard import Bounds
+from gateway.wire.app import create_app
+from gateway.wire.bounds import Bounds
 from gateway.wire.server import serve
 from matching.codes import ALL
 

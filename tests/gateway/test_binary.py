@@ -21,11 +21,10 @@ from websockets.sync.client import connect
 
 from exchange import Account, Exchange, Instrument
 from exchange.runner import Runner
-from gateway.auth import Auth, Credential
+from gateway.auth import Auth, Credential, LogOn
 from gateway.binary.rows import Dealer, stamp
 from gateway.binary.schema import schema
 from gateway.binary.session import (
-    HUB_STOPS,
     MAX_ROWS,
     AccountFeed,
     BinaryLimits,
@@ -36,8 +35,8 @@ from gateway.binary.session import (
     describe,
 )
 from gateway.client import BinaryClient, ConnectionLost, HubError
-from gateway.rpc.requests import Auth as AuthRequest
-from gateway.wire.guard import Bounds
+from gateway.hub import CLOSE_GOING_AWAY
+from gateway.wire.bounds import Bounds
 from matching import ALL, COMMAND, EVENT, CommandKind, EventKind, Flag, OrderType, Reason, Side, TimeInForce
 from matching.codes import RESTING_OFFSET, Limit, Scope
 from matching.invariants import check_book
@@ -94,7 +93,7 @@ class Member:
             AccountFeed.of(hub).watch(self.session.credential.account, self.deliver)
 
     def log_on(self, client_id: Any, client_secret: Any) -> Any:
-        request = AuthRequest(grant_type="client_credentials", client_id=client_id, client_secret=client_secret)
+        request = LogOn(grant_type="client_credentials", client_id=client_id, client_secret=client_secret)
         return self.hub.auth.log_on(request, 0, "192.0.2.1").credential
 
     def deliver(self, events: np.ndarray) -> None:
@@ -385,7 +384,7 @@ def test_on_a_full_disk_a_frame_with_an_order_is_refused_and_cancels_pass(hub: A
     alice = Member(hub, "alice")
     alice.send(rows(buy(10, 1), buy(11, 1)))
     hub.run()
-    alice.session._condition.told(disk_low=True)
+    alice.session._condition.set_disk_low(True)
     for kind in (CommandKind.ENTER, CommandKind.AMEND, CommandKind.TAKE):
         error = error_of(alice.send(rows({"kind": CommandKind.CANCEL, "order_id": 1}, {"kind": kind})))
         assert (error["code"], error["data"]["reason"], error["data"]["row"], error["data"]["field"]) == (
@@ -397,7 +396,7 @@ def test_on_a_full_disk_a_frame_with_an_order_is_refused_and_cancels_pass(hub: A
     assert hub.runner.step() == 0
     alice.send(rows({"kind": CommandKind.CANCEL, "order_id": 1}, {"kind": CommandKind.MASS_CANCEL, "instrument": ALL}))
     assert (hub.run()["kind"] == EventKind.CANCELED).sum() == 2
-    alice.session._condition.told(disk_low=False)
+    alice.session._condition.set_disk_low(False)
     assert isinstance(alice.send(rows(buy(10, 1)))[0], Submit)
 
 
@@ -558,7 +557,7 @@ def event(**fields: Any) -> Any:
 
 def test_a_batch_that_concerns_no_session_is_skipped(hub: Any) -> None:
     alice, bob = Member(hub, "alice"), Member(hub, "bob")
-    AccountFeed.of(hub).leave(0, alice.deliver)
+    AccountFeed.of(hub).unwatch(0, alice.deliver)
     alice.send(rows(buy(10, 1)))
     assert len(hub.run()) == 1
     assert alice.frames == bob.frames == []
@@ -568,11 +567,11 @@ def test_a_session_that_ended_gets_nothing_and_its_account_is_no_longer_searched
     alice, again = Member(hub, "alice"), Member(hub, "alice")
     feed = AccountFeed.of(hub)
     assert hub.runner.listeners.count(feed) == 1
-    feed.leave(0, alice.deliver)
+    feed.unwatch(0, alice.deliver)
     again.send(rows(buy(10, 1)))
     hub.run()
     assert (len(alice.frames), len(again.frames)) == (0, 1)
-    feed.leave(0, again.deliver)
+    feed.unwatch(0, again.deliver)
     hub.runner.submit(rows(buy(10, 1)))
     hub.run()
     assert (len(alice.frames), len(again.frames)) == (0, 1)
@@ -638,7 +637,7 @@ def test_orders_stay_after(hub: Any, how: Any) -> None:
     hub.run()
     if how == "logged out":
         assert alice.session.receive('{"method":"logout"}') == [Close(1000, "logged out")]
-    assert alice.session.disconnected(HUB_STOPS[0] if how == "the hub stops" else 1000) == []
+    assert alice.session.disconnected(CLOSE_GOING_AWAY if how == "the hub stops" else 1000) == []
 
 
 # Over a socket, with a journal.

@@ -23,7 +23,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from gateway.wire.guard import Bounds, Connection, Guard, connection_of, network_of
+from gateway.wire.bounds import Bounds
+from gateway.wire.guard import Connection, Guard, connection_of, network_of
 from gateway.wire.server import ServerError, serve
 from tests.build import existing
 

@@ -18,7 +18,7 @@ from exchange.catalogue.schedule import Schedule
 from exchange.runner import Runner
 from gateway.auth import Credential
 from gateway.day import TradingDay
-from gateway.rpc.requests import METHODS
+from gateway.rpc.methods.table import METHODS
 from matching.codes import ALL, CommandKind, Phase
 from tests.build import account, instrument, operator
 from tests.gateway.floor import Client, Floor

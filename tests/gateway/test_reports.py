@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from exchange.projections.blotter import Blotter
-from gateway.rpc.reports import Channel, Orders, Reports
+from gateway.rpc.order import Orders
+from gateway.rpc.reports import Channel, Reports
 from matching.codes import EventKind
 from tests.matching.flow import engine, random_flow
 

@@ -12,7 +12,7 @@ import pytest
 from gateway.hub import Limits
 from gateway.rpc.desk import Bucket
 from gateway.rpc.session import TRANSITIONS, State
-from gateway.text.messages import Refused
+from gateway.text.refusals import Refused
 from matching.codes import CommandKind, Phase, Scope
 from tests.build import account, enter, existing, instrument, operator, rows
 from tests.gateway.floor import Client, Floor
@@ -528,7 +528,7 @@ def test_edits_sent_one_after_the_other_without_waiting_add_up(alice: Client) ->
         (Decimal("0.98"), 7),
         (Decimal("0.99"), 7),
     ]
-    assert alice.session.amending == {}
+    assert alice.session.edits == {}
 
 
 def test_mass_cancels_answer_the_number_of_orders(alice: Client, bob: Client) -> None:
