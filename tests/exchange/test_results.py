@@ -1,6 +1,7 @@
 """The memory that events are written to: what a caller keeps stays as it is, and what nobody keeps is used again."""
 
 import gc
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_a_part_of_a_result_keeps_the_whole_of_it() -> None:
 def test_results_that_are_all_kept_lie_close_together() -> None:
     """So many results do not pin a worst case each."""
     results = Results(MOST)
-    kept = [written(results, number, 300) for number in range(200)]
+    kept: list[Any] = [written(results, number, 300) for number in range(200)]
     owners = {id(events.base.obj) for events in kept}
     assert len(owners) * 2 * MOST < 2 * 200 * 300
 
@@ -63,7 +64,7 @@ def test_results_that_are_all_kept_lie_close_together() -> None:
 def test_a_few_events_are_copied_and_hold_no_arena() -> None:
     results = Results(MOST)
     few = written(results, 7, 256)
-    assert few.base.nbytes == few.nbytes
+    assert few.base is not None and few.base.nbytes == few.nbytes
     written(results, 8, 256)
     assert set(few["event_id"].tolist()) == {7}
 

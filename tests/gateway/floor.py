@@ -60,9 +60,10 @@ class Floor:
             **settings,
         )
         market, blotter = MarketData(exchange.instruments), Blotter(4096)
+        no_runner: Any = None  # sessions submit to the floor
         self.hub = Hub(
             exchange,
-            None,
+            no_runner,
             blotter,
             market,
             Feed(exchange.instruments, market, exchange),
