@@ -44,10 +44,10 @@ from matching.records import (
     EVENT_WORDS,
     EXTRA,
     INSTRUMENT,
-    LINKED,
     MARKED,
     NIL,
     NOBODY,
+    OCO,
     ORDER,
     SPARE_EXTRA_ROWS,
     SPARE_ROWS,
@@ -444,7 +444,7 @@ class Exchange:
         marked = slots[book.orders["terms"][slots] & MARKED != 0]
         rows = np.array([book.extras[field][marked] for field in EXTRA.names or ()], np.int64)
         linked = (EXTRA.names or ()).index("linked")
-        paired = book.orders["terms"][marked] & LINKED != 0
+        paired = book.orders["terms"][marked] & OCO != 0
         rows[linked] = np.where(paired, book.orders["order_id"][book.extras["linked"][marked]], 0)
         return np.ascontiguousarray(rows.T)
 
