@@ -22,11 +22,6 @@ def written(results: Results, number: int, count: int) -> np.ndarray:
     return results.lend(count)
 
 
-def memory_of(events: np.ndarray) -> Any:
-    """What the rows are a view of."""
-    return events.base
-
-
 def address(events: np.ndarray) -> int:
     return events.__array_interface__["data"][0]
 
@@ -61,15 +56,15 @@ def test_a_part_of_a_result_keeps_the_whole_of_it() -> None:
 def test_results_that_are_all_kept_lie_close_together() -> None:
     """So many results do not pin a worst case each."""
     results = Results(MOST)
-    kept = [written(results, number, 300) for number in range(200)]
-    owners = {id(memory_of(events).obj) for events in kept}
+    kept: list[Any] = [written(results, number, 300) for number in range(200)]
+    owners = {id(events.base.obj) for events in kept}
     assert len(owners) * 2 * MOST < 2 * 200 * 300
 
 
 def test_a_few_events_are_copied_and_hold_no_arena() -> None:
     results = Results(MOST)
     few = written(results, 7, 256)
-    assert memory_of(few).nbytes == few.nbytes
+    assert few.base is not None and few.base.nbytes == few.nbytes
     written(results, 8, 256)
     assert set(few["event_id"].tolist()) == {7}
 
