@@ -9,6 +9,7 @@ docs/IN_PROCESS.md shows how to use it without a gateway.
 from exchange.commands import Stamper
 from exchange.engine.machine import Exchange
 from exchange.instruments import Instrument
+from matching.codes import AuctionStep
 from risk.limits import Account
 
-__all__ = ["Account", "Exchange", "Instrument", "Stamper"]
+__all__ = ["Account", "AuctionStep", "Exchange", "Instrument", "Stamper"]

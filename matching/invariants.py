@@ -1,21 +1,21 @@
-"""What must hold in a book at every moment. A broken invariant is our mistake and stops the hub.
+"""What must hold in a book at any time. A broken invariant is an error of this program.
 
     check_book(exchange.book)        # AssertionError with the book printed, or nothing
 
-Checked, of the books and of the ladders where parked orders wait: queues are linked both ways and hold every order once;
-level quantities are the sums of their orders; the bitmap marks just the levels that are not empty; `best` is the best of
-them; every order is found by its id; no slot is lost. Pairs know each other, an iceberg shows some of what it has, the second
-allowance is what orders take of it. While the instrument trades continuously its two sides do not cross and no parked
-order's trigger has been reached.
+Checked, for the sides of the book and the ladders of parked orders: queues are linked both ways and hold every order once;
+level quantities are the sums of their orders; the bitmap marks exactly the levels that are not empty; `best` is the best
+of them; every order is found by its id; no slot is lost. OCO partners point to each other, an iceberg shows a part of what
+it has, STATE.extra_rows is the sum over the orders. While an instrument trades continuously its sides do not cross and no
+trigger of a parked order has been reached.
 """
 
 import numpy as np
 
 from matching.bitmap import first_from
 from matching.book import Book, find, is_empty, price_of
-from matching.breaker import matches
+from matching.breaker import trades_continuously
 from matching.jit import inlined, kernel
-from matching.records import ICEBERG, LINKED, MARKED, NOBODY, PARKED
+from matching.records import ICEBERG, MARKED, NOBODY, OCO, PARKED
 from matching.triggers import first_reached
 
 BROKEN = (
@@ -44,11 +44,11 @@ BROKEN = (
 
 @inlined
 def terms_hold(book, slot, waits):
-    """Do the rarer terms of an order agree with each other and with where it stands?"""
+    """Do the traits of an order agree with its EXTRA and with the ladder it is in? waits: that of parked orders."""
     order, extra = book.orders[slot], book.extras[slot]
     if (order.terms & PARKED != 0) != waits:
         return False
-    if order.terms & (ICEBERG | LINKED | PARKED) and not order.terms & MARKED:
+    if order.terms & (ICEBERG | OCO | PARKED) and not order.terms & MARKED:
         return False
     if (
         order.terms & ICEBERG
@@ -56,11 +56,11 @@ def terms_hold(book, slot, waits):
         and not 0 < extra.shown <= min(extra.display_quantity, order.leaves_quantity)
     ):
         return False
-    if order.terms & LINKED:
+    if order.terms & OCO:
         other = np.uint32(extra.linked)
         partner = book.orders[other]
         return (
-            partner.terms & LINKED
+            partner.terms & OCO
             and book.extras[other].linked == slot
             and partner.account == order.account
             and partner.instrument == order.instrument
@@ -72,7 +72,7 @@ def terms_hold(book, slot, waits):
 
 @inlined
 def broken_side(book, side, number, waits):
-    """(number in BROKEN, row of levels or slot, orders, rows of the second allowance) of one SIDE. number: its row of sides."""
+    """(number in BROKEN, row of levels or slot, orders, sum of EXTRA.rows) of one SIDE. number: its row of sides."""
     count, best, marked, rows = 0, side.end, side.first - 1, 0
     counted = side.counted != 0
     for row in range(side.first, side.end):
@@ -129,7 +129,7 @@ def broken_side(book, side, number, waits):
 
 @kernel
 def broken_invariant(book):
-    """(number in BROKEN, row of sides, or behind them of stops, row of levels or slot); number 0: all is well."""
+    """(number in BROKEN, row of sides, or of stops after them, row of levels or slot); number 0: nothing is broken."""
     total, rows, sides = 0, 0, len(book.sides)
     for number in range(2 * sides):
         waits = number >= sides
@@ -156,7 +156,7 @@ def broken_invariant(book):
         buys, sells = book.stops[2 * number], book.stops[2 * number + 1]
         if instrument.stops != buys.orders + sells.orders:
             return 16, 2 * number, instrument.stops
-        if not matches(instrument):
+        if not trades_continuously(instrument):
             continue
         if not is_empty(bids) and not is_empty(asks) and price_of(bids, bids.best) >= price_of(asks, asks.best):
             return 14, 2 * number, bids.best
@@ -166,7 +166,7 @@ def broken_invariant(book):
 
 
 def check_book(book: Book) -> None:
-    """Raise AssertionError, with the book in the message, if anything that must hold does not."""
+    """Raise AssertionError, with the side of the book in the message, if an invariant is broken."""
     number, side, where = broken_invariant(book)
     if number:
         parked, row = divmod(int(side), len(book.sides))

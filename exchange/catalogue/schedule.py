@@ -28,7 +28,7 @@ from exchange.catalogue import Catalogue, Contract, Kind
 from exchange.catalogue.calendar import CalendarError, moment, yyyymmdd
 from exchange.engine.machine import Exchange
 from exchange.engine.phases import MAY_FOLLOW
-from matching.codes import ALL, CommandKind, EventKind, Limit, Phase, Reason, SettlementRule
+from matching.codes import ALL, AUCTION_PHASES, CommandKind, EventKind, Limit, Phase, Reason, SettlementRule
 from matching.records import COMMAND
 
 COMPRESSION = 288  # 24 hours in five minutes
@@ -36,7 +36,7 @@ IDLE_NS = 30 * 60 * 1_000_000_000  # of market time: what is left of hours in wh
 LOCKED_DAYS = 3  # in a row, after which an instrument is halted for a day (9.4)
 _MINUTE = 60 * 1_000_000_000
 _DAY = datetime.timedelta(days=1)
-_TRADING = (Phase.CALL_AUCTION, Phase.AUCTION_MATCH, Phase.CONTINUOUS, Phase.LIMIT_LOCKED)
+_TRADING = (*AUCTION_PHASES, Phase.AUCTION_MATCH, Phase.CONTINUOUS, Phase.LIMIT_LOCKED)
 _OVER = (Phase.CLOSED, Phase.UNLISTED, Phase.EXPIRED)
 # What takes effect with the SETTLE before; the rest when the day begins (14.4).
 _AT_SETTLEMENT = (Limit.INSTRUMENT_DAILY_LIMIT, Limit.INSTRUMENT_MARGIN_RATE)
@@ -361,12 +361,12 @@ class Driver:
         self._ended = {
             number
             for number, phase in self._wanted.items()
-            if phase == Phase.CALL_AUCTION and self._phases[number] == Phase.CLOSED
+            if phase in AUCTION_PHASES and self._phases[number] == Phase.CLOSED
         }
-        for number in np.flatnonzero(self._phases == Phase.CALL_AUCTION):
+        for number in np.flatnonzero(np.isin(self._phases, AUCTION_PHASES)):
             if instruments["deadline"][number]:
                 self._countdowns[int(number)] = self._market_of(int(instruments["deadline"][number]))
-            elif self._wanted.get(int(number)) != Phase.CALL_AUCTION:
+            elif self._wanted.get(int(number)) not in AUCTION_PHASES:
                 self._auctions[int(number)] = self._short_auction_end(self._real)
 
     # Time -----------------------------------------------------------------------------------------
@@ -468,7 +468,7 @@ class Driver:
 
     def _own_step(self, number: int, time: int, way: Sequence[Phase], told: str) -> Step:
         symbol = self._schedule.contracts[number].symbol
-        rows = [_phase(number, phase) for phase in way] if self._phases[number] == Phase.CALL_AUCTION else []
+        rows = [_phase(number, phase) for phase in way] if self._phases[number] in AUCTION_PHASES else []
         return Step(time, f"{told} {symbol}", _rows(rows), self._quiet)
 
     def _as_things_are(self, commands: np.ndarray) -> np.ndarray:
@@ -526,7 +526,7 @@ class Driver:
     def _phase_is(self, number: int, phase: Phase, reason: int, time: int) -> None:
         self._phases[number] = phase
         self._auctions.pop(number, None)
-        if phase != Phase.CALL_AUCTION:
+        if phase not in AUCTION_PHASES:
             self._countdowns.pop(number, None)
         if phase in _TRADING:
             self._suspended.discard(number)  # an operator has resumed it

@@ -16,13 +16,12 @@ from exchange.catalogue import entries
 from exchange.catalogue.calendar import Calendar, CalendarError
 from exchange.catalogue.entries import EntryError
 from exchange.catalogue.venue import Profile, Session
-from matching.codes import Mechanism
-from matching.records import AUCTION_IMBALANCE, AUCTION_REFERENCE
+from matching.codes import AuctionStep, Mechanism
 
 # Stages of a contract's life, by which margin and position limits step (14.4).
 STAGES = ("general", "month_before", "delivery_month", "last_days")
 LAST_DAYS = 2  # trading days before the last one, from which the stage last_days holds
-_AUCTIONS = {"imbalance": AUCTION_IMBALANCE, "reference": AUCTION_REFERENCE}
+_AUCTION_STEPS = {name.lower(): step for name, step in AuctionStep.__members__.items()}
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ class Family:
     ladder: tuple[Decimal, Decimal]  # lowest and highest price that fits, as shares of the reference price
     price_rule: str
     offset: bool
-    auction: int  # bits AUCTION_...
+    auction: AuctionStep  # tie-breaks of its call auctions (8.5)
     protection: int  # ticks
     collar: int  # ticks
     velocity: int  # ticks
@@ -287,7 +286,7 @@ def read_family(content: object, profile: Profile, sessions: Mapping[str, Sessio
             )
         },
         ladder=(ladder["floor"], ladder["ceiling"]),
-        auction=sum(_AUCTIONS[entries.choice(step, _AUCTIONS, f"{code}: auction")] for step in set(read["auction"])),
+        auction=_auction_steps(read["auction"], f"{code}: auction"),
         velocity=velocity["ticks"],
         velocity_window=velocity["window_ms"],
         delivery_places=delivery["places"],
@@ -305,6 +304,13 @@ def read_family(content: object, profile: Profile, sessions: Mapping[str, Sessio
         ),
         terms=_terms(read["terms"], code),
     )
+
+
+def _auction_steps(names: list[str], name: str) -> AuctionStep:
+    steps = AuctionStep(0)
+    for step in names:
+        steps |= _AUCTION_STEPS[entries.choice(step, _AUCTION_STEPS, name)]
+    return steps
 
 
 def _ticks(price: Decimal, tick_size: Decimal, name: str) -> int:

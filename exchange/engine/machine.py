@@ -43,10 +43,10 @@ from matching.records import (
     EVENT,
     EXTRA,
     INSTRUMENT,
-    LINKED,
     MARKED,
     NIL,
     NOBODY,
+    OCO,
     ORDER,
     SIDE,
     SPARE_EXTRA_ROWS,
@@ -140,7 +140,7 @@ class Exchange:
         self._book = self._new_book(max_orders)
         self._ledger = self._new_ledger(max_client_order_ids)
         self._results = Results(self._most_events() + _SPARE_EVENTS)
-        self._lanes: dict[Any, Callable] = {}  # what each of the three is called by
+        self._lanes: dict[Any, Callable[..., Any]] = {}  # what each of the three is called by
 
     def _new_book(self, max_orders: int) -> Book:
         book = new_book(
@@ -441,7 +441,7 @@ class Exchange:
         marked = slots[book.orders["terms"][slots] & MARKED != 0]
         rows = np.array([book.extras[field][marked] for field in EXTRA.names or ()], np.int64)
         linked = (EXTRA.names or ()).index("linked")
-        paired = book.orders["terms"][marked] & LINKED != 0
+        paired = book.orders["terms"][marked] & OCO != 0
         rows[linked] = np.where(paired, book.orders["order_id"][book.extras["linked"][marked]], 0)
         return np.ascontiguousarray(rows.T)
 

@@ -10,17 +10,20 @@ import numpy as np
 
 from exchange.engine.phases import REFUSES_CANCEL, REFUSES_ENTRY
 from matching import codes as c
-from matching.book import find, opposite, price_of
-from matching.breaker import matches
+from matching.amend import open_after_amend, resting_order
+from matching.book import crosses, find, home, opposite, price_of
+from matching.breaker import trades_continuously
 from matching.codes import ALL, Flag
+from matching.enter import is_parked_type, rows_of
+from matching.execute import limit_price
+from matching.extras import offset_flags
 from matching.jit import code, inlined, outlined, rarely
-from matching.kernel import crosses, limit_price, open_after_amend, resting_order
 from matching.records import (
     ICEBERG,
-    LINKED,
     MAX_QUANTITY,
     MOST_REFILLS,
     NOBODY,
+    OCO,
     PARKED,
     SPARE_EXTRA_ROWS,
 )
@@ -32,7 +35,6 @@ from matching.spot import (
     check_revocable,
     check_take,
 )
-from matching.terms import home, is_parked_type, offset_flags, rows_of
 from risk.kernel import (
     breaks_limits,
     check_exposure,
@@ -388,7 +390,7 @@ def limit_of(book, ledger, risk, command):
 def check_auction_entry(phase, command):
     """RULEBOOK 5.3: what a call auction takes, and what only it takes."""
     time_in_force = command.time_in_force
-    if phase == c.CALL_AUCTION:
+    if phase in c.AUCTION_PHASES:
         if (
             command.order_type == c.MARKET
             or time_in_force == c.IOC
@@ -413,7 +415,7 @@ def check_link(book, command):
         or (order.side != command.side)
     ):
         return c.UNKNOWN_ORDER, command.order_id, 0
-    if order.terms & LINKED:
+    if order.terms & OCO:
         return c.ALREADY_LINKED, command.order_id, 0
     return c.OK, 0, 0
 
@@ -455,7 +457,7 @@ def check_enter_any(book, ledger, risk, command):
         rows, allowance = rows_of(command), len(book.orders) + SPARE_EXTRA_ROWS - 1
         if book.state[0].extra_rows + rows > allowance and rows != 0:
             reason, value, bound = c.BOOK_FULL, book.state[0].extra_rows + rows, allowance
-    if reason == c.OK and matches(instrument):
+    if reason == c.OK and trades_continuously(instrument):
         reason, value, bound = check_post_only(book, command, command.side, price)
     return reason, value, bound, first, price
 
@@ -490,7 +492,7 @@ def check_amend(book, ledger, risk, command):
     phase = np.int64(instrument.phase)
     if REFUSES_ENTRY[np.uint64(phase)] != c.OK:
         return REFUSES_ENTRY[np.uint64(phase)], phase, 0, nobody
-    if phase == c.CALL_AUCTION and command.flag_bits & c.POST_ONLY:
+    if phase in c.AUCTION_PHASES and command.flag_bits & c.POST_ONLY:
         return c.NOT_IN_AUCTION, phase, 0, nobody
     if instrument.mechanism != c.ORDER_BOOK:
         return c.WRONG_MECHANISM, np.int64(instrument.mechanism), 0, nobody
@@ -498,6 +500,8 @@ def check_amend(book, ledger, risk, command):
         reason, value, bound = check_protection(ledger.accounts[np.uint64(command.account)])
         if reason != c.OK:
             return reason, value, bound, nobody
+    if REFUSES_CANCEL[np.uint64(phase)] != c.OK:  # an amendment is a cancel and a new order
+        return REFUSES_CANCEL[np.uint64(phase)], phase, 0, nobody
     if slot == NOBODY:
         return c.UNKNOWN_ORDER, command.order_id, 0, nobody
     limits = ledger.limits[np.uint64(command.instrument)]

@@ -26,7 +26,7 @@ from exchange.participants.member import Closable, Member, View
 from exchange.participants.momentum import Momentum
 from exchange.participants.noise_trader import NoiseTrader
 from exchange.participants.refiner import Refiner
-from matching.codes import ALL, EventKind, Mechanism, Phase, Reason, SelfMatch, Side
+from matching.codes import ALL, AUCTION_PHASES, EventKind, Mechanism, Phase, Reason, SelfMatch, Side
 from risk.limits import Account
 
 _SECOND = 1_000_000_000
@@ -49,13 +49,14 @@ _RACES = frozenset(
         Reason.INSTRUMENT_SETTLING,
         Reason.NOT_IN_AUCTION,
         Reason.ONLY_IN_AUCTION,
+        Reason.ENTRY_ONLY,
     )
 )
 # What says nothing about other instruments.
 _OF_INSTRUMENT = frozenset(
     (Reason.MAX_LONG, Reason.MAX_SHORT, Reason.OPENING_CAP, *(reason for reason in Reason if 400 < reason < 500))
 )
-_ACTIVE = (Phase.CONTINUOUS, Phase.LIMIT_LOCKED, Phase.CALL_AUCTION)
+_ACTIVE = (Phase.CONTINUOUS, Phase.LIMIT_LOCKED, *AUCTION_PHASES)
 _GONE = (Phase.UNLISTED, Phase.EXPIRED)
 _MAKERS = ("sim-maker-1", "sim-maker-2")
 _MEMBERS = (*_MAKERS, "sim-noise-1", "sim-noise-2", "sim-refiner", "sim-momentum")
@@ -193,7 +194,7 @@ class Scenario:
             largest=int(min(self._largest[instrument], self._largest_of_account[account])),
             orders=self._exchange.orders(instruments[instrument].symbol),
             position=position,
-            auction=bool(self._phase[instrument] == Phase.CALL_AUCTION),
+            auction=bool(self._phase[instrument] in AUCTION_PHASES),
             parked=int(self._stops[instrument]),
             limit=int(min(self._most_held[instrument], self._most_long[account], self._most_short[account])),
             long=int(gross.long) if offset else position,

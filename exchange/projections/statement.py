@@ -14,6 +14,7 @@ and each statement opens with what the one before closed with. RULEBOOK 11.10.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -290,6 +291,6 @@ def _figures(row: PositionDay | Settlement | Delivery) -> tuple[int, ...]:
     return tuple(getattr(row, name) for name in row.__dataclass_fields__)
 
 
-def _in_order(rows: dict) -> tuple:
+def _in_order(rows: dict[Any, Any]) -> tuple[Any, ...]:
     """The rows of a table by instrument."""
     return tuple(rows[number] for number in sorted(rows))

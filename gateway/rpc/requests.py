@@ -282,6 +282,7 @@ class SetPhase(Struct, forbid_unknown_fields=True):
         "settlement",
         "unlisted",
         "expired",
+        "auction_entry_only",
     ]
 
 
@@ -291,7 +292,7 @@ class Halt(Struct, forbid_unknown_fields=True):
 
 class Resume(Struct, forbid_unknown_fields=True):
     instrument_name: Name = "any"
-    phase: Literal["continuous", "call_auction", "break"] = "continuous"
+    phase: Literal["continuous", "call_auction", "auction_entry_only", "break"] = "continuous"
 
 
 class KillSwitch(Struct, forbid_unknown_fields=True):

@@ -214,6 +214,13 @@ REASONS: dict[Reason, Told] = {
         Fix(103, 0),
         "market-maker protection was triggered by {value} lots, its limit is {bound}; private/reset_mmp ends it",
     ),
+    Reason.ENTRY_ONLY: Told(
+        14220,
+        "entry_only",
+        "instrument_name",
+        Fix(103, 99),
+        "the call auction takes new orders only; orders can be neither canceled nor amended until it has traded",
+    ),
     Reason.UNKNOWN_ORDER: Told(10004, "order_not_found", "order_id", Fix(103, 5), "order {value} is not open"),
     Reason.ALREADY_LINKED: Told(
         14302, "already_linked", "linked_order_id", Fix(103, 99), "order {value} is linked with another one already"
@@ -809,7 +816,7 @@ def _off_step(reason: Reason, error: ValueError, field: str, number: Decimal, st
     )
 
 
-def _remember(memory: dict, key: Any, value: Any) -> Any:
+def _remember(memory: dict[Any, Any], key: Any, value: Any) -> Any:
     if len(memory) >= _REMEMBERED:
         memory.clear()
     memory[key] = value

@@ -1,6 +1,8 @@
 """What an account has: positions and summaries, read from the ledger (RULEBOOK 10 to 12)."""
 
+from collections.abc import Iterable
 from decimal import Decimal
+from typing import Any
 
 from exchange import Account, Exchange
 from matching.codes import CommandKind, Flag, Limit, Scope, SettlementRule, Side
@@ -12,19 +14,19 @@ NAMES = ("lots", "long", "short", "open_buy", "open_sell", "cost", "mark", "resu
 MARGINS = ("initial_margin", "position_margin", "order_margin", "maintenance_margin")
 
 
-def traded(*commands, terms=None, **options):
-    """An exchange of three accounts after these commands; a lot holds 10 fen of margin, a tick on it is worth one."""
+def traded(*commands: Any, terms: dict[str, Any] | None = None, **options: Any) -> Exchange:
+    """An exchange of three accounts after these commands. The margin of a lot is 10 fen; a tick on a lot is worth one fen."""
     accounts = [Account(name=name, equity=EQUITY) for name in "ABC"]
     exchange = Exchange([instrument(margin=10, **(terms or {}))], accounts, **options)
     exchange.apply(rows(*commands))
     return exchange
 
 
-def figures(value, names):
+def figures(value: object, names: Iterable[str]) -> tuple[Any, ...]:
     return tuple(getattr(value, name) for name in names)
 
 
-def test_a_position_has_its_cost_and_what_the_last_price_makes_of_it():
+def test_a_position_has_its_cost_and_its_value_at_the_last_price() -> None:
     exchange = traded(
         enter(0, SELL, 101, 5),
         enter(1, BUY, 101, 5),
@@ -37,13 +39,13 @@ def test_a_position_has_its_cost_and_what_the_last_price_makes_of_it():
     assert exchange.open_interest("SC2701") == 6
 
 
-def test_margin_of_a_position_and_of_its_orders_are_told_apart():
+def test_margin_of_a_position_and_of_its_orders_are_separate() -> None:
     """11.6: maintenance is 80 % of the position's own"""
     exchange = traded(enter(0, SELL, 101, 5), enter(1, BUY, 101, 5), enter(1, BUY, 90, 2), enter(1, SELL, 110, 3))
     assert figures(exchange.position(1, "SC2701"), MARGINS) == (70, 50, 20, 40)
 
 
-def test_long_and_short_that_are_kept_apart_need_the_larger_of_the_two():
+def test_long_and_short_that_are_kept_apart_need_the_larger_of_the_two() -> None:
     """10.5"""
     opening, terms = {"flags": Flag.OPEN}, {"offset": True}
     exchange = traded(
@@ -59,8 +61,8 @@ def test_long_and_short_that_are_kept_apart_need_the_larger_of_the_two():
     assert exchange.open_interest("SC2701") == 7
 
 
-def test_lots_traded_at_settlement_are_in_the_position_of_the_leg():
-    """12.1: they cost the settlement price to come and what they traded at; their own instrument shows no result"""
+def test_lots_traded_at_settlement_are_in_the_position_of_the_leg() -> None:
+    """12.1: they cost the coming settlement price plus their offset; their own instrument has no result"""
     terms = [instrument(margin=10), instrument("SC2701-TAS", -5, 5, 0, legs=("SC2701",), at_settlement=True)]
     exchange = Exchange(terms, [Account(name=name, equity=EQUITY) for name in "AB"])
     exchange.apply(rows(enter(0, SELL, 2, 4, instrument=1), enter(1, BUY, 2, 4, instrument=1)))
@@ -69,7 +71,7 @@ def test_lots_traded_at_settlement_are_in_the_position_of_the_leg():
     assert exchange.summary(1).unsettled == Decimal("-0.08")
 
 
-def test_a_summary_adds_up_what_the_account_has():
+def test_a_summary_adds_up_what_the_account_has() -> None:
     exchange = traded(
         enter(0, SELL, 101, 5), enter(1, BUY, 101, 5), enter(1, BUY, 90, 2),
         operator(CommandKind.CASH, account=1, quantity=1_00), enter(0, SELL, 102, 1), enter(2, BUY, 102, 1),
@@ -83,12 +85,12 @@ def test_a_summary_adds_up_what_the_account_has():
     assert (said.called, said.margin_call, said.enabled, said.killed, said.tripped) == (False, 0, True, False, False)
 
 
-def test_an_account_without_positions_has_its_equity_and_no_margin():
+def test_an_account_without_positions_has_its_equity_and_no_margin() -> None:
     said = traded(enter(0, BUY, 100, 1)).summary(2)
     assert said.funds == (EQUITY, 0, 0, 0, 0) and said.unsettled == 0 and said.position_margin == 0
 
 
-def test_a_summary_names_the_money_that_a_margin_call_lacks():
+def test_a_summary_has_the_amount_missing_of_a_margin_call() -> None:
     """11.6: 5 lots at 10 fen need 50, the account has 25 left; below 40 margin is called"""
     accounts = [Account(name="A", equity=75), Account(name="B", equity=EQUITY)]
     exchange = Exchange([instrument(margin=10)], accounts)
@@ -107,7 +109,7 @@ def test_a_summary_names_the_money_that_a_margin_call_lacks():
     assert (other.called, other.margin_call) == (False, 0)
 
 
-def test_terms_in_force_can_be_read_and_not_written():
+def test_terms_in_force_can_be_read_and_not_written() -> None:
     exchange = traded(operator(CommandKind.LIMIT, Limit.INSTRUMENT_MARGIN, instrument=0, quantity=25))
     limit = exchange.limit("SC2701")
     assert limit.margin == 25
@@ -115,7 +117,7 @@ def test_terms_in_force_can_be_read_and_not_written():
     assert exchange.limit("SC2701").margin == 25
 
 
-def test_the_kill_switch_of_the_hub_shows():
+def test_the_kill_switch_of_the_hub_shows() -> None:
     """7.2"""
     switch = operator(CommandKind.KILL_SWITCH, Scope.HUB, quantity=1)
     assert [traded(*commands).killed for commands in ((enter(0, BUY, 100, 1),), (switch,))] == [False, True]

@@ -1,4 +1,4 @@
-"""Commands as people write them in process: their fields, their stamps, and the ids of orders."""
+"""The builder of commands: their fields, their stamps, and the ids of orders."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ from tests.build import fields, instrument
 BUY, SELL = Side.BUY, Side.SELL
 
 
-def test_rows_follow_each_other_in_sequence_and_time():
+def test_rows_follow_each_other_in_sequence_and_time() -> None:
     stamper = Stamper(sequence=10, time=1_000, interval=5)
     rows = stamper.stamp(enter(0, BUY, 100, 1), cancel(0, 11))
     assert rows.dtype == COMMAND
@@ -40,27 +40,27 @@ def test_rows_follow_each_other_in_sequence_and_time():
     assert fields(stamper.stamp(end_day()), "sequence", "time") == [(13, 2_005)]
 
 
-def test_a_command_may_bring_its_own_time():
+def test_a_command_may_bring_its_own_time() -> None:
     rows = stamped([enter(0, BUY, 100, 1, time=50), cancel(0, 1)], interval=5)
     assert rows["time"].tolist() == [50, 55]
 
 
-def test_no_command_is_no_row():
+def test_no_command_is_no_row() -> None:
     assert len(stamped([])) == 0
 
 
-def test_fields_that_are_not_named_are_zero():
+def test_fields_that_are_not_named_are_zero() -> None:
     row = stamped([amend(3, 7, 101, 2, flags=Flag.OPEN_QUANTITY)])[0]
     named = {"sequence", "time", "kind", "account", "order_id", "price", "quantity", "flags"}
     assert {name for name in COMMAND.names if row[name]} == named
 
 
-def test_a_field_that_does_not_exist_is_refused():
+def test_a_field_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ValueError, match="quantitty"):
         stamped([enter(0, BUY, 100, 1, quantitty=2)])
 
 
-def test_an_order_is_found_by_the_id_that_its_owner_gave_it():
+def test_an_order_is_found_by_the_id_that_its_owner_gave_it() -> None:
     exchange, stamper = Exchange([instrument()], accounts=2), Stamper()
     exchange.apply(
         stamper.stamp(
@@ -76,7 +76,7 @@ def test_an_order_is_found_by_the_id_that_its_owner_gave_it():
         stamper.order_id(0, b"yours")
 
 
-def test_every_command_of_members_and_operators_is_accepted_by_an_exchange():
+def test_every_command_of_members_and_operators_is_accepted_by_an_exchange() -> None:
     terms = [
         instrument(),
         instrument("FU2701", phase=Phase.UNLISTED),
@@ -116,7 +116,7 @@ def test_every_command_of_members_and_operators_is_accepted_by_an_exchange():
     assert {command["kind"] for command in commands} == set(CommandKind)
 
 
-def test_codes_of_operators_stand_where_the_engine_reads_them():
+def test_codes_of_operators_are_in_the_fields_that_the_engine_reads() -> None:
     rows = stamped(
         [kill_switch(Scope.INSTRUMENT, 3), limit(Limit.MAX_LONG, 1, 500), phase(Phase.HALTED), mass_cancel()]
     )

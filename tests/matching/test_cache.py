@@ -1,6 +1,6 @@
-"""Compiled kernels on disk: found by the next process, and never stale.
+"""Compiled kernels on disk are never stale, and the next process finds them.
 
-The package is copied and a step in another file than the kernel's is edited: numba alone would not notice.
+The tests copy the package and edit a step in another file than the kernel's. Numba alone would not notice that.
 """
 
 import json
@@ -9,6 +9,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,7 @@ def not_reached(number):
 CODES = "NOTHING = 0\nUNUSED = 1\n"
 
 
-def checkout(root):
+def checkout(root: pathlib.Path) -> pathlib.Path:
     """A copy of the matching package with a small kernel in it."""
     shutil.copytree(ROOT / "matching", root / "matching", ignore=shutil.ignore_patterns("__pycache__"))
     (root / "matching" / "probe.py").write_text(PROBE)
@@ -62,8 +63,8 @@ def checkout(root):
     return root
 
 
-def run(root, cache, *arguments, program=PROGRAM):
-    """What a program says of the checkout in a new process."""
+def run(root: pathlib.Path, cache: pathlib.Path, *arguments: str, program: str = PROGRAM) -> Any:
+    """The output of a program for the checkout, in a new process."""
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments],
         cwd=root,
@@ -75,29 +76,29 @@ def run(root, cache, *arguments, program=PROGRAM):
     return json.loads(done.stdout)
 
 
-def edit(root, name, old, new):
+def edit(root: pathlib.Path, name: str, old: str, new: str) -> None:
     source = root / "matching" / name
     before = source.read_text()
     assert old in before
     source.write_text(before.replace(old, new))
 
 
-def test_a_second_process_takes_the_kernel_from_the_cache_and_compiles_nothing(tmp_path):
+def test_a_second_process_takes_the_kernel_from_the_cache_and_compiles_nothing(tmp_path: pathlib.Path) -> None:
     root, cache = checkout(tmp_path / "first"), tmp_path / "cache"
     first, second = run(root, cache), run(root, cache)
     assert first == {"cached": False, "answer": 21, "compiled": 1, "hits": 0}
     assert second == {"cached": True, "answer": 21, "compiled": 0, "hits": 1}
 
 
-def test_kernels_are_not_called_cached_while_only_some_have_been_compiled(tmp_path):
-    """A replay or a benchmark compiles those that it needs; the first hub after it still has others to compile."""
+def test_kernels_are_not_called_cached_while_only_some_have_been_compiled(tmp_path: pathlib.Path) -> None:
+    """A replay or a benchmark compiles only the kernels that it needs. The first hub after it compiles the others."""
     root, cache = checkout(tmp_path / "first"), tmp_path / "cache"
     first, second = run(root, cache, "some"), run(root, cache, "some")
     assert (first["cached"], first["compiled"]) == (False, 1)
     assert (second["cached"], second["compiled"]) == (False, 0)
 
 
-def test_another_checkout_of_the_same_sources_shares_the_kernels_of_the_first(tmp_path):
+def test_another_checkout_of_the_same_sources_shares_the_kernels_of_the_first(tmp_path: pathlib.Path) -> None:
     first, second = (run(checkout(tmp_path / name), tmp_path / "cache") for name in ("first", "second"))
     assert (first["cached"], first["compiled"]) == (False, 1)
     assert (second["cached"], second["compiled"], second["hits"]) == (True, 0, 1)
@@ -114,7 +115,9 @@ def test_another_checkout_of_the_same_sources_shares_the_kernels_of_the_first(tm
         ("probe.py", "* FACTOR", "- FACTOR", 4),
     ],
 )
-def test_an_edited_step_constant_or_table_is_never_answered_from_the_old_cache(tmp_path, name, old, new, answer):
+def test_an_edited_step_constant_or_table_is_never_answered_from_the_old_cache(
+    tmp_path: pathlib.Path, name: str, old: str, new: str, answer: int
+) -> None:
     root, cache = checkout(tmp_path / "first"), tmp_path / "cache"
     before = run(root, cache)
     edit(root, name, old, new)
@@ -134,14 +137,14 @@ def test_an_edited_step_constant_or_table_is_never_answered_from_the_old_cache(t
         ("probe.py", "@kernel", "# Asked by the test.\n@kernel"),
     ],
 )
-def test_an_edit_that_reaches_no_kernel_compiles_nothing(tmp_path, name, old, new):
+def test_an_edit_that_reaches_no_kernel_compiles_nothing(tmp_path: pathlib.Path, name: str, old: str, new: str) -> None:
     root, cache = checkout(tmp_path / "first"), tmp_path / "cache"
     run(root, cache)
     edit(root, name, old, new)
     assert run(root, cache) == {"cached": True, "answer": 21, "compiled": 0, "hits": 1}
 
 
-def test_a_step_called_from_python_is_an_error_and_no_crash(tmp_path):
+def test_a_step_called_from_python_is_an_error_and_no_crash(tmp_path: pathlib.Path) -> None:
     program = """
 import json
 from matching import probe_step

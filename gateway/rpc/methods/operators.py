@@ -21,8 +21,6 @@ from gateway.rpc.methods.queries import kept
 from gateway.rpc.reports import Batch
 from gateway.text.messages import (
     PHASES,
-    Command,
-    Event,
     Refused,
     command_row,
     date_number,
@@ -33,7 +31,19 @@ from gateway.text.messages import (
     refusal,
     refused_by_rule,
 )
-from matching.codes import ALL, CommandKind, EventKind, Limit, Phase, Reason, Scope, SettlementRule, Side
+from matching.codes import (
+    ALL,
+    AUCTION_PHASES,
+    CommandKind,
+    EventKind,
+    Limit,
+    Phase,
+    Reason,
+    Scope,
+    SettlementRule,
+    Side,
+)
+from matching.records import Command, Event
 
 if TYPE_CHECKING:
     from gateway.rpc.desk import Desk
@@ -42,7 +52,7 @@ if TYPE_CHECKING:
 _ANY = "any"
 _PHASE = {name: number for number, name in PHASES.items()}
 _LIMIT = {limit.name.lower(): int(limit) for limit in Limit}
-_IN_SESSION = (Phase.CALL_AUCTION, Phase.AUCTION_MATCH, Phase.CONTINUOUS, Phase.LIMIT_LOCKED, Phase.BREAK)
+_IN_SESSION = (*AUCTION_PHASES, Phase.AUCTION_MATCH, Phase.CONTINUOUS, Phase.LIMIT_LOCKED, Phase.BREAK)
 _ALSO_TOLD = (EventKind.MASS_CANCELED, EventKind.AUCTION, EventKind.COUNTDOWN)  # besides those from BALANCE on
 
 
