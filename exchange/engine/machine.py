@@ -140,6 +140,8 @@ class Exchange:
         self._book = self._new_book(max_orders)
         self._ledger = self._new_ledger(max_client_order_ids)
         self._results = Results(self._most_events() + _SPARE_EVENTS)
+        limits = self._ledger.limits  # columns: a cell is read several times as fast as a field of a record
+        self._fees = limits["fee_per_lot"], limits["fee_rate"], limits["fen_per_tick"]
         self._lanes: dict[Any, Callable[..., Any]] = {}  # what each of the three is called by
 
     def _new_book(self, max_orders: int) -> Book:
@@ -422,6 +424,14 @@ class Exchange:
         """A copy of an instrument's LIMIT row: margin, fees, limits. Errors: KeyError."""
         number = self._index[symbol]
         return self._ledger.limits[number : number + 1].copy()[0]
+
+    def trade_fee(self, instrument: int, price: int, quantity: int) -> int:
+        """Millionths of a fen that a trade costs either side at the present rates, exact. Charged at settlement.
+
+        instrument   index
+        """
+        per_lot, rate, fen_per_tick = (int(column[instrument]) for column in self._fees)
+        return quantity * (per_lot * 1_000_000 + rate * abs(price) * fen_per_tick)
 
     @property
     def killed(self) -> bool:

@@ -39,7 +39,7 @@ def flow_exchange(flow: Flow, risk: bool = True) -> Exchange:
     return Exchange(flow.instruments, flow.accounts, risk=risk, max_orders=flow.max_orders)
 
 
-def split(commands: np.ndarray, rng: Any) -> Iterator[np.ndarray | None]:
+def split(commands: np.ndarray, rng: Any) -> Iterator[np.ndarray]:
     """The rows cut into batches of random length."""
     begin = 0
     while begin < len(commands):
@@ -347,7 +347,8 @@ def test_rows_may_have_any_layout_in_memory(form: str) -> None:
     elif form == "backwards":
         given = commands[::-1].copy()[::-1]
     elif form == "plain rows":
-        given = commands.view(np.dtype(COMMAND.fields))
+        fields: Any = COMMAND.fields
+        given = commands.view(np.dtype(fields))
     else:
         wide = np.zeros(len(commands), np.dtype([("row", COMMAND), ("more", "<i8")]))
         wide["row"] = commands
@@ -392,9 +393,10 @@ def test_depth_without_a_bound_has_every_level() -> None:
     assert len(asks) == 0
 
 
-def walked(exchange: Exchange, symbol: str) -> list[list[tuple[int, int, int]]]:
+def walked(exchange: Exchange, symbol: str) -> list[list[tuple[int, ...]]]:
     """The depth of an instrument, order by order; of an iceberg what it shows."""
-    book, sides = exchange.book, []
+    book = exchange.book
+    sides: list[list[tuple[int, ...]]] = []
     for side in (BUY, SELL):
         levels: dict[int, list[int]] = {}
         for order in exchange.orders(symbol)[exchange.orders(symbol)["side"] == side]:
