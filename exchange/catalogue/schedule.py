@@ -32,7 +32,7 @@ from matching.codes import ALL, AUCTION_PHASES, CommandKind, EventKind, Limit, P
 from matching.records import COMMAND
 
 COMPRESSION = 288  # 24 hours in five minutes
-IDLE_NS = 30 * 60 * 1_000_000_000  # of market time: what is left of hours in which nobody trades
+IDLE_NS = 30 * 60 * 1_000_000_000  # of market time: how long hours without trading last
 LOCKED_DAYS = 3  # in a row, after which an instrument is halted for a day (9.4)
 _MINUTE = 60 * 1_000_000_000
 _DAY = datetime.timedelta(days=1)
@@ -58,7 +58,7 @@ class Step:
     time: int  # ns UTC
     description: str
     commands: np.ndarray  # COMMAND[n], not stamped
-    quiet: bool = False  # nobody trades until the next step
+    quiet: bool = False  # no trading until the next step
 
 
 def _rows(rows: Iterable[Row]) -> np.ndarray:
@@ -239,11 +239,11 @@ class Schedule:
         phases = self.initial_phases(date)
         steps = []
         for time in times:
-            told = [(description, rows) for at, description, rows in parts if at == time]
-            commands = _rows(row for _, rows in told for row in rows)
+            due = [(description, rows) for at, description, rows in parts if at == time]
+            commands = _rows(row for _, rows in due for row in rows)
             phases = follow(phases, commands)
             quiet = not np.isin(phases, _TRADING).any()
-            steps.append(Step(time, "; ".join(description for description, _ in told), commands, bool(quiet)))
+            steps.append(Step(time, "; ".join(description for description, _ in due), commands, bool(quiet)))
         return steps
 
     def initial_phases(self, date: datetime.date) -> np.ndarray:
@@ -273,7 +273,7 @@ def _changes(
 
 
 class Driver:
-    """Walks through the days of a schedule, as fast as it is told.
+    """Walks through the days of a schedule, at a chosen speed.
 
     schedule    Schedule
     date        trading day to begin with
@@ -281,9 +281,9 @@ class Driver:
     factor      market time passes so many times faster than the hub's
     market_ns   market time now; None: when the first step is due. With factor 1 and market_ns = start_ns the market lives in
                 the hub's own time
-    idle_ns     hours in which nobody trades are shortened to so much market time; None: not
+    idle_ns     hours without trading are shortened to this much market time; None: they are not
 
-    `due` and `next` give steps whose commands are to be submitted at once, each as one block; `heard` is to be given all events.
+    `due` and `next` give steps whose commands are to be submitted at once, each as one block; `heard` must be given all events.
     """
 
     def __init__(
@@ -314,7 +314,7 @@ class Driver:
         self._real = start_ns
         self._market = self._steps[0].time if market_ns is None else market_ns
         self._issued = self._market  # market time of the last step
-        self._by_hand: int | None = None  # market time of a step whose events will tell the hub's time
+        self._by_hand: int | None = None  # market time of a step; its events will give the hub's time
 
     @classmethod
     def resume(cls, schedule: Schedule, exchange: Exchange, start_ns: int, **options: Any) -> "Driver":
@@ -401,7 +401,7 @@ class Driver:
         self._wanted.clear()
 
     def _skip(self, now_ns: int) -> None:
-        """Shorten the hours until the next step, if nobody trades in them."""
+        """Shorten the hours until the next step if there is no trading in them."""
         if self._idle is None or not self._quiet or self._at >= len(self._steps) or self._auctions or self._countdowns:
             return
         self._market += max(0, self._steps[self._at].time - self.market_time(now_ns) - self._idle)
@@ -415,7 +415,7 @@ class Driver:
         return None if self._at >= len(self._steps) else (self._steps[self._at].time, self._steps[self._at].description)
 
     def due(self, now_ns: int) -> list[Step]:
-        """The steps whose time has come. At most one day's at a time, so that its events are heard before the next."""
+        """The steps whose time has come. At most those of one day, so that their events are heard before the next day."""
         self._next_day()
         self._skip(now_ns)
         steps = []
@@ -466,10 +466,10 @@ class Driver:
         self._ended.add(number)
         return self._own_step(number, time, (Phase.AUCTION_MATCH, Phase.CLOSED), "countdown ends")
 
-    def _own_step(self, number: int, time: int, way: Sequence[Phase], told: str) -> Step:
+    def _own_step(self, number: int, time: int, way: Sequence[Phase], description: str) -> Step:
         symbol = self._schedule.contracts[number].symbol
         rows = [_phase(number, phase) for phase in way] if self._phases[number] in AUCTION_PHASES else []
-        return Step(time, f"{told} {symbol}", _rows(rows), self._quiet)
+        return Step(time, f"{description} {symbol}", _rows(rows), self._quiet)
 
     def _as_things_are(self, commands: np.ndarray) -> np.ndarray:
         """The timetable's commands, without those for what is halted or waits for its countdown."""
@@ -503,7 +503,7 @@ class Driver:
     # Events ---------------------------------------------------------------------------------------
 
     def heard(self, events: np.ndarray) -> None:
-        """What came of commands, anybody's: EVENT[n]."""
+        """Take the events of all commands: EVENT[n]."""
         if self._by_hand is not None and len(events):
             self._real, self._market, self._by_hand = int(events["time"][0]), self._by_hand, None
         for event in events[_HEARD[events["kind"]]]:

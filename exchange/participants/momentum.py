@@ -1,4 +1,4 @@
-"""A trend follower: buys after a rise, sells after a fall, and goes home when the trend ends.
+"""A trend follower: buys after a rise, sells after a fall, and closes its position when the trend ends.
 
     Momentum(account=8, instruments=[0, 4], seed=1)
 

@@ -1,11 +1,11 @@
-"""A noise trader: small orders for no reason that the market could know, a little against its own position.
+"""A noise trader: small random orders, slightly more often against its own position.
 
     NoiseTrader(account=5, instruments=range(24), seed=1)
 
 When it looks at an instrument it mostly does nothing. Otherwise it takes what the other side offers, leaves an order
-near the touch, or one that waits for a trade further away; once it has left `patience` of them in an instrument, the
-oldest goes. In a call auction it wants to be sure of a trade and pays up to a few ticks more than the fair value for it:
-so bids meet offers, and there is an auction price.
+near the best price, or a stop order further away. Once it has `patience` of them in an instrument, it cancels the
+oldest. In a call auction it bids up to a few ticks more than the fair value, or offers as much below it, so that bids
+and offers cross and the auction finds a price.
 """
 
 from collections.abc import Sequence

@@ -1,15 +1,15 @@
-"""Who trades what at the hub when nobody else does: demo accounts, simulated members, and their turns.
+"""The hub's simulated market: demo accounts, simulated members, and when each of them acts.
 
     scenario = Scenario(exchange, demo_members(exchange, seed=1), seed=1)
     for rows in scenario.step(clock()):       # every 0.1 s or so
         runner.submit(rows, scenario.heard)
 
-A step moves the fair values and lets each member look at as many instruments as its interval allows; what they answer
-is handed to the hub like anybody's commands. Members see the phase of an instrument: they act where orders may be
-entered, and in call auctions with other orders than in continuous trading. Spreads, trading at settlement and the spot
-mechanisms are left to people. Within a step an instrument hears one member only, and no step asks for
-anything before the last answer has been heard, so what a member has seen is what its commands meet, unless a person
-was quicker. The same seed and the same steps on the same exchange give the same commands.
+A step moves the fair values and lets each member look at as many instruments as its interval allows. Their commands go
+to the hub like those of any account. Members see the phase of an instrument: they act where orders may be entered, and
+use other orders in call auctions than in continuous trading. They do not trade spreads, at settlement, or on the spot
+side. In one step only one member acts in an instrument, and the next step waits for the events of the last, so a member's
+commands meet the book that it saw, unless another account was quicker. The same seed and the same steps on the same
+exchange give the same commands.
 """
 
 from collections import Counter

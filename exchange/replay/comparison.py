@@ -1,4 +1,4 @@
-"""What the hub made of a recorded flow beside what the venue made of it: trades, refusals, and the book at the end.
+"""A recorded flow at the hub compared with the same flow at its venue: trades, refusals, and the book at the end.
 
     comparison = compare(flow, exchange, trades, refusals)
     comparison.identical, comparison.missing, comparison.extra

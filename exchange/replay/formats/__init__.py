@@ -1,8 +1,8 @@
 """Readers of recorded order flow, one file per format, and the Flow that each of them gives to exchange/replay/replay.py.
 
-A recording tells what a venue published: orders that appeared, changed and went. A Flow is what its members must have
-sent for that to happen, as COMMAND rows, and beside it what the venue made of it, to compare with. A reader knows one
-format and one venue's habits; it does not match, and never reads the venue's trades to rebuild an order.
+A recording holds what a venue published: orders that appeared, changed and disappeared. A Flow holds what the members
+must have sent for that to happen, as COMMAND rows, and the venue's results to compare with. A reader knows one format and
+the habits of one venue; it does not match, and never reads the venue's trades to reconstruct an order.
 
     flow = bitstamp.reconstruct(bitstamp.read_capture(bitstamp.sample_folder()))
     report = replay(flow, Exchange(flow.instruments, flow.accounts))
