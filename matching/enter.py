@@ -7,11 +7,11 @@ last parameter of the steps: True on the fast path, for a plain order in a plain
 import numpy as np
 
 from matching import codes as c
-from matching.book import crosses, find, index, new_slot, own, parked, rest, row_of
-from matching.breaker import interrupt, is_held_back, reach_of, trades_continuously
+from matching.book import find, index, new_slot, own, parked, rest, row_of
+from matching.breaker import interrupt, is_held_back, reach_of
 from matching.cancel import withdraw
 from matching.events import Incoming, cancel_incoming, emit, emit_named
-from matching.execute import can_fill, execute, self_match_mode
+from matching.execute import can_fill, execute, may_trade, self_match_mode
 from matching.extras import mark
 from matching.iceberg import conceal, is_iceberg
 from matching.jit import copy_fields, inlined, rarely
@@ -153,7 +153,7 @@ def enter(book, events, at, command, limit, plain):
     interrupted = False
     if not plain:
         other = partner_of(book, command)
-    if crosses(book, number, side, limit) if plain else trades_continuously(book.instruments[np.uint64(number)]):
+    if may_trade(book, number, side, limit, plain):
         mode = self_match_mode(book, account, np.int64(command.flag_bits))
         reach = limit if plain else reach_of(book, number, side, limit, command.time)
         least = c.NONE if plain else command.minimum_quantity
