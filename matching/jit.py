@@ -28,6 +28,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import binding as llvm
 from llvmlite import ir
 from numba import _dynfunc
 from numba.core import caching, cgutils, codegen, compiler, config, typed_passes, types, untyped_passes
@@ -57,6 +58,24 @@ class _StepLibrary(codegen.JITCodeLibrary):
             self._reload_init.update(library._reload_init)
             self._final_module.link_in(library._get_module_for_linking(), preserve=True)
         self._finalized = True
+
+
+class _KernelLibrary(codegen.JITCodeLibrary):
+    """The code of a kernel. The cache keeps its machine code, and of its LLVM code only the names: nothing links it."""
+
+    def _get_module_for_linking(self) -> Any:
+        raise RuntimeError(f"{self.name} is a kernel: only Python calls it")
+
+    def serialize_using_object_code(self) -> tuple[str, str, tuple[bytes, bytes]]:
+        self._ensure_finalized()
+        functions = (f'define void @"{found.name}"() {{ ret void }}' for found in self.get_defined_functions())
+        variables = (
+            f'@"{found.name}" = global i8 0'
+            for found in self._final_module.global_variables
+            if not found.is_declaration
+        )
+        names = llvm.parse_assembly("\n".join([*variables, *functions]))
+        return self.name, "object", (self._get_compiled_object(), names.as_bitcode())
 
 
 class _Step(CPUDispatcher):
@@ -94,6 +113,18 @@ class _StepLowering(typed_passes.NativeLowering):
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
+class _KernelLowering(typed_passes.NativeLowering):
+    """Lowers a kernel into a _KernelLibrary."""
+
+    _name = "kernel_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        state.library = _KernelLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        return bool(super().run_pass(state))
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
 class _FoldFlags(FunctionPass):
     """Makes a constant of each parameter that is given a literal True or False, so that numba prunes the branches on it.
 
@@ -119,17 +150,27 @@ class _FoldFlags(FunctionPass):
         return bool(flags)
 
 
-class _StepCompiler(compiler.CompilerBase):
-    """Numba's passes with _FoldFlags before the branches are pruned, and _StepLowering as the last."""
+class _Compiler(compiler.CompilerBase):
+    """Numba's passes with _FoldFlags before branches are pruned, and with another lowering."""
+
+    lowering: type[typed_passes.NativeLowering]
 
     def define_pipelines(self) -> list[Any]:
-        passes = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state, "step")
+        passes = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state, self.lowering._name)
         passes.passes = [
-            (_StepLowering if step is typed_passes.NativeLowering else step, text) for step, text in passes.passes
+            (self.lowering if step is typed_passes.NativeLowering else step, text) for step, text in passes.passes
         ]
         passes.add_pass_after(_FoldFlags, untyped_passes.IRProcessing)
         passes.finalize()
         return [passes]
+
+
+class _StepCompiler(_Compiler):
+    lowering = _StepLowering
+
+
+class _KernelCompiler(_Compiler):
+    lowering = _KernelLowering
 
 
 class _EitherCompiler(_StepCompiler):
@@ -167,7 +208,7 @@ def _step(compiled: Any) -> Any:
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function that Python calls. Releases the GIL; cached on disk."""
-    compiled = numba.njit(**_OPTIONS)(function)
+    compiled = numba.njit(pipeline_class=_KernelCompiler, **_OPTIONS)(function)
     if not INTERPRETED:
         compiled._cache = _KernelCache(function)
         _kernels.append(compiled)

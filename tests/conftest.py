@@ -1,4 +1,4 @@
-"""What the whole suite shares: kernels are compiled with bounds checks, also in server processes that tests start.
+"""Settings of the whole suite: kernels are compiled with bounds checks, also in server processes that tests start.
 
 matching/jit.py keeps such kernels in a cache folder of their own.
 """

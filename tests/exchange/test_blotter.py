@@ -38,7 +38,7 @@ LIVES = (OrderState.OPEN, OrderState.UNTRIGGERED)
 
 
 class Ledger:
-    """The same orders in plain dictionaries, none ever forgotten."""
+    """The same orders in plain dictionaries, without a bound."""
 
     def __init__(self) -> None:
         self.orders, self.finished, self.trades = {}, [], []
@@ -110,7 +110,7 @@ class Ledger:
                 self.change(order_id, event, price=int(event["price"]), state=OrderState.OPEN)
 
     def entering(self, command: np.record, event: np.record) -> dict[str, Any]:
-        """What an ENTER would have said: the hub makes orders of TAKE (13.1) and LIQUIDATE (11.7) too."""
+        """The terms that an ENTER would have: the hub makes orders of TAKE (13.1) and LIQUIDATE (11.7), too."""
         if command["kind"] == CommandKind.ENTER:
             return {name: command[name].item() for name in (*TERMS, "order_id")}
         took = command["kind"] == CommandKind.TAKE
@@ -176,7 +176,7 @@ def test_with_room_for_all_it_equals_a_plain_replay_of_the_events(seed: int) -> 
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_when_room_is_short_open_orders_stay_and_those_that_finished_first_are_gone(seed: int) -> None:
+def test_when_memory_is_full_open_orders_stay_and_the_first_finished_ones_are_dropped(seed: int) -> None:
     flow, exchange = play(seed)
     open_at_most, history = 700, 50
     blotter, ledger = Blotter(open_at_most, history), Ledger()
@@ -310,7 +310,7 @@ def test_trades_are_listed_newest_first_for_either_side_an_instrument_or_an_orde
 
 
 def test_a_stop_order_waits_and_is_followed_through_its_trigger() -> None:
-    """2.9, 2.10: price and trigger as the hub tells them, and its trade when it is the incoming order."""
+    """2.9, 2.10: price and trigger from the events, and its trade as the incoming order."""
     hub = Hub()
     stop = enter(0, BUY, 0, 5, order_type=OrderType.STOP, trigger_price=103, client_order_id=b"stop")
     hub.do(enter(1, SELL, 103, 2), enter(1, SELL, 104, 9), stop, amend(0, 3, 0, 4, trigger_price=102))
@@ -347,7 +347,7 @@ def test_a_parked_order_that_is_canceled_or_a_stop_limit_that_rests() -> None:
     assert (order.state, order.price, order.leaves_quantity) == (OrderState.OPEN, 97, 5)
 
 
-def test_what_an_order_shows_needs_and_lasts_is_kept() -> None:
+def test_display_quantity_minimum_quantity_and_date_of_an_order_are_kept() -> None:
     """2.11 to 2.13"""
     hub = Hub()
     hub.do(
@@ -361,7 +361,7 @@ def test_what_an_order_shows_needs_and_lasts_is_kept() -> None:
     assert (minimum.minimum_quantity, minimum.filled_quantity) == (7, 8)
 
 
-def test_a_pair_is_linked_both_ways_until_one_of_it_is_canceled() -> None:
+def test_an_oco_is_linked_both_ways_until_one_of_it_is_canceled() -> None:
     """2.14"""
     hub = Hub()
     hub.do(enter(0, BUY, 95, 5), enter(0, BUY, 96, 5, order_id=1))
@@ -381,7 +381,7 @@ def test_a_pair_is_linked_both_ways_until_one_of_it_is_canceled() -> None:
 
 
 def commands_for(*kinds: tuple[Any, ...]) -> np.ndarray:
-    """One command an event stream's command, of which the blotter reads the kind and the terms."""
+    """One command for each command of an event stream. The blotter reads its kind and terms."""
     return rows(*({"kind": kind, **terms} for kind, terms in kinds))
 
 
@@ -413,7 +413,7 @@ def test_in_an_auction_the_buy_orders_are_filled_one_by_one() -> None:
     assert [(fill.order_id, fill.resting_order_id) for fill in blotter.trades(account=3)] == [(2, 3), (1, 3)]
 
 
-def test_several_orders_triggered_by_one_command_are_told_apart() -> None:
+def test_several_orders_triggered_by_one_command_are_distinguished() -> None:
     """2.10"""
     blotter = Blotter(16)
     stop = {"order_type": OrderType.STOP, "trigger_price": 102}
@@ -443,7 +443,7 @@ def test_several_orders_triggered_by_one_command_are_told_apart() -> None:
 
 
 def test_orders_that_a_take_or_a_liquidation_makes_have_the_terms_that_the_rules_give_them() -> None:
-    """11.7, 13.1: what the command's row says of type and time in force means nothing."""
+    """11.7, 13.1: type and time in force of the command's row have no meaning."""
     blotter = Blotter(16)
     nonsense = {
         "order_type": 77,
@@ -489,7 +489,7 @@ def test_what_is_handed_out_does_not_change_later() -> None:
     assert (one.state, listed[0].state) == (OrderState.OPEN, OrderState.OPEN)
 
 
-def test_over_a_snapshot_it_goes_on_as_if_nothing_had_happened() -> None:
+def test_a_snapshot_restores_the_same_state() -> None:
     flow, exchange = play(3)
     room = {"max_orders": 700, "history": 50, "trades": 30}
     kept = Blotter(**room)

@@ -1,4 +1,4 @@
-"""exchange/catalogue: every contract can be traded, follows from the rules, and a bad entry is named. RULEBOOK 14."""
+"""exchange/catalogue: every contract can be traded and follows the rules, and a bad entry is named. RULEBOOK 14."""
 
 import datetime
 import json
@@ -38,7 +38,7 @@ def outrights(catalogue: Catalogue = WHOLE) -> list[Contract]:
 def test_the_open_hub_has_four_months_of_each_family_in_continuous_trading() -> None:
     assert [terms.symbol for terms in OPEN] == [f"{code}27{month:02d}" for code in FAMILIES for month in range(1, 5)]
     assert {terms.phase for terms in OPEN} == {Phase.CONTINUOUS} and len({terms.product for terms in OPEN}) == 7
-    assert {terms.velocity for terms in OPEN} == {0}  # nobody would end the short auction
+    assert {terms.velocity for terms in OPEN} == {0}  # without a schedule, no one would end the short auction
 
 
 @pytest.mark.parametrize("terms", OPEN, ids=lambda terms: terms.symbol)
@@ -123,7 +123,7 @@ def test_a_later_horizon_only_appends() -> None:
         before = symbols
 
 
-def test_legs_stand_before_what_leans_on_them() -> None:
+def test_legs_come_before_the_instruments_that_have_them() -> None:
     seen = set()
     for contract in WHOLE.contracts:
         assert set(contract.legs) <= seen
@@ -131,7 +131,7 @@ def test_legs_stand_before_what_leans_on_them() -> None:
 
 
 def test_at_least_four_months_of_each_family_trade_on_every_day_until_the_horizon() -> None:
-    """RULEBOOK 14.2: a month is listed on the trading day after one has made room."""
+    """RULEBOOK 14.2: a month is listed on the trading day after another has ended."""
     for day in WHOLE.calendar.trading_days(OPENS, WHOLE.until):
         months = Counter(contract.family.code for contract in outrights() if contract.is_listed(day))
         assert set(months) == set(FAMILIES) and min(months.values()) >= 4, day
@@ -200,7 +200,7 @@ def test_margin_and_positions_step_towards_delivery_and_terms_hold_from_their_da
 def test_the_daily_limit_is_wider_on_the_first_day_of_a_month() -> None:
     """RULEBOOK 14.4"""
     contract = BY_SYMBOL["SC2705"]
-    assert contract.instrument(OPENS).daily_limit == 1600  # what it will have when it is listed
+    assert contract.instrument(OPENS).daily_limit == 1600  # its terms when it is listed
     assert contract.limits(DATE(2027, 1, 5))[Limit.INSTRUMENT_DAILY_LIMIT] == 800
 
 
@@ -247,7 +247,7 @@ def test_an_unknown_profile_is_named() -> None:
         load_catalogue(profile="martian")
 
 
-# Honesty
+# Sources
 
 
 @pytest.mark.parametrize("code", FAMILIES)

@@ -1,4 +1,4 @@
-"""Commands as people write them in process: their fields, their stamps, and the ids of orders."""
+"""The builder of commands: their fields, their stamps, and the ids of orders."""
 
 import numpy as np
 import pytest
@@ -116,7 +116,7 @@ def test_every_command_of_members_and_operators_is_accepted_by_an_exchange() -> 
     assert {command["kind"] for command in commands} == set(CommandKind)
 
 
-def test_codes_of_operators_stand_where_the_engine_reads_them() -> None:
+def test_codes_of_operators_are_in_the_fields_that_the_engine_reads() -> None:
     rows = stamped(
         [kill_switch(Scope.INSTRUMENT, 3), limit(Limit.MAX_LONG, 1, 500), phase(Phase.HALTED), mass_cancel()]
     )

@@ -1,4 +1,4 @@
-"""exchange/projections/projections.py: whatever the hub does, its projections say what the engine holds, also over a snapshot."""
+"""exchange/projections/projections.py: projections always equal the engine's state, also after a snapshot."""
 
 from collections.abc import Iterator
 
@@ -27,7 +27,7 @@ def batches(flow: Flow, seed: int) -> Iterator[np.ndarray | None]:
 
 
 def agree(hub: Projections) -> int:
-    """The engine beside what its events told: levels, phases, and every order that rests or is parked."""
+    """Compare the engine with the projections: levels, phases, and every resting or parked order."""
     exchange = hub.exchange
     for number, terms in enumerate(exchange.instruments):
         for mine, theirs in zip(hub.market_data.book(number)[:2], exchange.depth(terms.symbol, 1 << 12), strict=True):
@@ -59,7 +59,7 @@ def test_projections_say_what_the_engine_holds_whatever_happens(seed: int, risk:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_over_a_snapshot_they_go_on_as_if_nothing_had_happened(seed: int) -> None:
+def test_a_snapshot_restores_the_same_projections(seed: int) -> None:
     flow = random_flow(seed, 900, True)
     kept, restored = projections(flow), projections(flow)
     kept.apply(flow.commands[:600])

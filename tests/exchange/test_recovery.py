@@ -1,4 +1,4 @@
-"""Recovery: snapshot and tail give what a full replay gives; what is deleted is never needed again."""
+"""Recovery: a snapshot and the commands after it give what a full replay gives, and no deleted file is needed."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ def make_exchange() -> Exchange:
 
 
 def flow(first: int, count: int, seed: int = 7) -> np.ndarray:
-    """Commands that trade, rest, cancel and are refused; a function of their sequences, however they are cut."""
+    """Commands that trade, rest, cancel and are refused; a function of their sequences, whatever the batches."""
     rows = np.zeros(count, COMMAND)
     for row, sequence in zip(rows, range(first, first + count), strict=True):
         generator = np.random.default_rng((seed, sequence))
@@ -54,7 +54,7 @@ def history() -> tuple[list[np.ndarray], list[str]]:
 
 
 def run(folder: Path, batches: list[np.ndarray], snapshots: tuple[int, ...] = (), prune_after: bool = False) -> Any:
-    """A hub's life: recover, apply, take a snapshot after the batches of these numbers; not closed when it returns."""
+    """One run of a hub: recover, apply, take a snapshot after the batches of these numbers. It is not closed at the end."""
     recovery = recover(folder, make_exchange, segment_bytes=20_000)
     exchange, journal = recovery.exchange, recovery.journal
     for batch in batches:
@@ -71,7 +71,7 @@ def run(folder: Path, batches: list[np.ndarray], snapshots: tuple[int, ...] = ()
 
 
 def copy(folder: Path, name: str) -> Any:
-    """The folder as it lies on disk while a hub has it open: what a killed one leaves."""
+    """A copy of the folder while a hub has it open: what a killed hub leaves."""
     return shutil.copytree(folder, folder.parent / name)
 
 
@@ -176,7 +176,7 @@ def test_a_snapshot_that_does_not_restore_to_its_digest_is_refused_and_the_lock_
 
 
 def test_replay_in_blocks_gives_what_the_batches_gave(tmp_path: Path, history: Any) -> None:
-    """The journal is read back in blocks of its own size, not in the batches in which it was written."""
+    """The journal is read in blocks of its own size, not in the batches that were written."""
     batches, digests = history
     run(tmp_path / "hub", batches).journal.close()
     exchange = make_exchange()

@@ -1,4 +1,4 @@
-"""Replay: a real venue's half hour through the journal and the machine, and hubs' journals applied again."""
+"""Replay: half an hour of a real venue through the journal and the machine, and journals of hubs applied again."""
 
 import io
 import json
@@ -99,12 +99,12 @@ def test_risk_is_on_and_ends_with_the_exposure_of_the_open_orders() -> None:
     replay(flow(), exchange)
     resting = exchange.orders("BTC_USD")
     exposure = exchange.positions(0)[0]
-    assert exposure.position == 0  # the one account is on both sides of every trade
+    assert exposure.position == 0  # the only account is on both sides of every trade
     for side, held in ((BID, exposure.open_buy), (ASK, exposure.open_sell)):
         assert held == resting["leaves_quantity"][resting["side"] == side].sum() > 0
 
 
-# What differs, and why ----------------------------------------------------------------------------
+# Differences and their causes ---------------------------------------------------------------------
 
 OPENING = (created(1, 0, BID, PRICE, 7), created(2, 0, BID, PRICE, 7))  # two bids, the first is older
 
@@ -130,7 +130,7 @@ def test_the_same_orders_with_another_quantity_are_missing_and_extra() -> None:
     )
 
 
-def test_a_taker_that_met_another_maker_is_told_with_that_maker() -> None:
+def test_a_taker_that_met_another_maker_is_reported_with_that_maker() -> None:
     assert difference(created(3, 10, ASK, PRICE, 5), tape=((3, 2, PRICE, 5),)) == (
         (3, 2, 5, "the taker traded with order 1 here"),
         (3, 1, 5, "the taker traded with order 2 at the venue"),
@@ -166,13 +166,13 @@ def test_a_trade_of_an_order_that_the_hub_refused_is_missing() -> None:
     )
 
 
-def test_identical_trades_in_another_order_are_told() -> None:
+def test_identical_trades_in_another_order_are_reported() -> None:
     rows = (*OPENING, created(3, 10, ASK, PRICE, 7), created(4, 11, ASK, PRICE, 7))
     swapped = quiet(rebuilt(*rows, tape=((4, 2, PRICE, 7), (3, 1, PRICE, 7)))).comparison
     assert (swapped.identical, swapped.in_order) == (2, False)
 
 
-def test_orders_open_on_one_side_only_or_with_another_quantity_are_told() -> None:
+def test_orders_open_on_one_side_only_or_with_another_quantity_are_reported() -> None:
     flow = rebuilt(
         *OPENING,
         created(3, 10, BID, PRICE - 1, 4),
@@ -196,7 +196,7 @@ def test_orders_open_on_one_side_only_or_with_another_quantity_are_told() -> Non
 
 
 class Clock:
-    """Time that passes only while somebody sleeps."""
+    """A clock that moves only during a sleep."""
 
     def __init__(self) -> None:
         self.now, self.slept = 1000.0, []
@@ -324,7 +324,7 @@ def shown(report: Report) -> str:
     return text.getvalue()
 
 
-def test_the_table_tells_trades_rejects_tape_rates_and_digest(report: Any) -> None:
+def test_the_table_has_trades_rejects_tape_rates_and_digest(report: Any) -> None:
     text = shown(report)
     for line in (
         "306,980",

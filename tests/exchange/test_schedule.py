@@ -1,4 +1,4 @@
-"""exchange/catalogue/schedule.py: each trading day as steps of commands, and the driver that walks through them. RULEBOOK 14."""
+"""exchange/catalogue/schedule.py: each trading day as steps of commands, and the driver that takes them. RULEBOOK 14."""
 
 import datetime
 from collections import Counter
@@ -157,7 +157,7 @@ def test_a_day_ends_before_the_next_begins_and_leaves_what_the_next_expects(date
     assert phases.tolist() == schedule.initial_phases(tomorrow).tolist()
 
 
-def test_outrights_settle_before_what_leans_on_them_and_expire_after_it() -> None:
+def test_outrights_settle_before_instruments_with_legs_and_expire_after_them() -> None:
     """RULEBOOK 12.1, 14.6"""
     steps = CHINESE.day(DATE(2026, 12, 31))
     kinds = [CHINESE.contracts[row["instrument"]].kind for row in commands_of(steps, CommandKind.SETTLE)]
@@ -183,7 +183,7 @@ def test_the_settlement_rule_is_the_profiles(profile: str, rule: SettlementRule)
     }
 
 
-def test_months_are_listed_with_a_price_as_far_from_the_month_before_as_the_files_have_it() -> None:
+def test_a_month_is_listed_at_the_price_of_the_month_before_plus_the_difference_in_the_files() -> None:
     """RULEBOOK 14.2"""
     settlements = CHINESE.references.copy()
     settlements[INDEX["SC2704"]] += 300
@@ -251,7 +251,7 @@ def test_terms_change_when_the_catalogue_says_so(date: date, symbol: str, limit:
     assert told == ([] if value is None else [value])
 
 
-def test_hours_in_which_nobody_trades_are_known() -> None:
+def test_hours_without_trading_are_known() -> None:
     quiet = [f"{beijing(step.time):%H:%M}" for step in CHINESE.day(FRIDAY) if step.quiet]
     assert quiet == ["20:50", "02:30", "11:30", "15:00", "15:10", "15:30"]
 
@@ -284,7 +284,7 @@ def event(
 
 
 def answer(step: Step) -> np.ndarray:
-    """The events of a step on a hub where nothing surprising happens."""
+    """The events of a step on a hub without other commands."""
     told = []
     for row in step.commands:
         if row["kind"] == CommandKind.PHASE and row["instrument"] != ALL:
@@ -293,7 +293,7 @@ def answer(step: Step) -> np.ndarray:
 
 
 def walk(driver: Driver, until: tuple[str, str]) -> Step:
-    """Steps by hand, heard by the driver, until one of a local time and description has been taken."""
+    """Take steps by hand, and give their events to the driver, until the step of a local time and description."""
     time, text = until
     for _ in range(100):
         step = driver.next()
@@ -313,7 +313,7 @@ def test_by_hand_the_days_follow_each_other() -> None:
             driver.heard(answer(step))
 
 
-def test_a_driver_is_finished_when_the_calendar_is() -> None:
+def test_a_driver_ends_with_the_calendar() -> None:
     last = CHINESE.calendar.trading_days(DATE(2027, 12, 1), DATE(2027, 12, 31))[-1]
     driver = Driver(CHINESE, last, start_ns=0)
     steps = [driver.next() for _ in CHINESE.day(last)]
@@ -340,7 +340,7 @@ def test_24_hours_pass_in_five_minutes_and_idle_hours_faster() -> None:
     assert max(at for at, _ in seen) < 5 * MINUTE
 
 
-def test_in_real_time_nothing_is_skipped_and_what_is_overdue_comes_at_once() -> None:
+def test_in_real_time_no_step_is_skipped_and_overdue_steps_come_at_once() -> None:
     steps = CHINESE.day(FRIDAY)
     noon = steps[11].time + MINUTE
     driver = Driver(CHINESE, FRIDAY, noon, factor=1, market_ns=noon, idle_ns=None)
@@ -374,7 +374,7 @@ def test_a_short_auction_lasts_two_minutes_of_market_time() -> None:
 def test_a_short_auction_trades_before_the_break_or_the_close(
     before: tuple[str, str], minutes: int, following: str, way: list[Phase]
 ) -> None:
-    """RULEBOOK 14.7: begun a minute before, it would end a minute after."""
+    """RULEBOOK 14.7: it begins a minute before the break and would end a minute after its start."""
     driver = Driver(CHINESE, FRIDAY, start_ns=0)
     walk(driver, before)
     due, _ = driver.upcoming
@@ -387,11 +387,11 @@ def test_a_short_auction_trades_before_the_break_or_the_close(
     for phase, after in zip([Phase.CALL_AUCTION, *way], way, strict=False):
         assert after in FOLLOWS[phase]
     driver.heard(answer(step))
-    assert driver.next().time >= due + 10 * MINUTE  # and does not end a second time
+    assert driver.next().time >= due + 10 * MINUTE  # and does not end again
 
 
-def test_an_auction_that_the_break_came_too_early_for_ends_in_the_break() -> None:
-    """RULEBOOK 14.7: the hub was quicker than the command, which it refused."""
+def test_an_auction_that_began_as_the_break_began_ends_in_the_break() -> None:
+    """RULEBOOK 14.7: the hub began the auction before the command came, so it refused the command."""
     driver = Driver(CHINESE, FRIDAY, start_ns=0)
     walk(driver, ("10:15", "break"))
     driver.heard(event(EventKind.PHASE, SC1, Phase.CALL_AUCTION, Reason.VELOCITY, time=0))
@@ -451,7 +451,7 @@ def test_after_three_locked_days_an_instrument_is_halted_for_a_day(days: int, ha
 
 @pytest.mark.parametrize("minutes", [(2, 5), (14, 17)])
 def test_a_countdown_ends_the_one_sided_auction_and_not_the_timetable(minutes: tuple[int, int]) -> None:
-    """RULEBOOK 13.2, 14.7: a better bid begins it anew; it may end before or after the auction would have."""
+    """RULEBOOK 13.2, 14.7: a better bid begins it again. It may end before or after the timetable's end."""
     driver = Driver(CHINESE, FRIDAY, start_ns=0)
     start = walk(driver, ("13:30", "call auction LN-AUCTION")).time
     for minute in minutes:
@@ -481,7 +481,7 @@ def test_months_are_listed_at_what_was_settled() -> None:
 
 
 def standing(schedule: Schedule, date: date, place: int) -> tuple[Any, ...]:
-    """An exchange as it is after a step of a day, told through its own memory."""
+    """An exchange in the state after a step of a day, written into its memory."""
     exchange = Exchange(schedule.catalogue.instruments, 1)
     phases = schedule.initial_phases(date)
     steps = schedule.day(date)
@@ -496,7 +496,7 @@ def standing(schedule: Schedule, date: date, place: int) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("profile", sorted(SCHEDULES))
 def test_after_a_restart_the_next_step_follows_and_no_trading_time_is_lost(profile: str) -> None:
-    """RULEBOOK 14.7: steps that look alike are told apart no better than that: the earliest of them counts as the last."""
+    """RULEBOOK 14.7: if several steps leave the same phases, the earliest counts as the last one taken."""
     schedule = SCHEDULES[profile]
     total = len(schedule.day(FRIDAY))
     for place in range(total - 1):

@@ -1,4 +1,4 @@
-"""Snapshots: what is written is read, whole or not at all; any damage makes the one before it the newest."""
+"""Snapshots are read as they were written, or not at all. A damaged one is ignored and the one before it is the newest."""
 
 import dataclasses
 import os
@@ -71,7 +71,7 @@ def test_every_flipped_byte_of_a_snapshot_falls_back_to_the_one_before(two: tupl
         assert snapshot.newest(folder).digest == "old", at
 
 
-def test_a_snapshot_under_another_ones_name_is_passed_over(two: tuple[Path, str, bytes]) -> None:
+def test_a_snapshot_under_the_name_of_another_is_ignored(two: tuple[Path, str, bytes]) -> None:
     folder, path, _ = two
     os.rename(path, os.path.join(folder, "000000000030.snapshot"))
     assert snapshot.newest(folder).digest == "old"

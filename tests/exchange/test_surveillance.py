@@ -1,4 +1,4 @@
-"""exchange/projections/surveillance.py: conduct of members as RULEBOOK 9.7 counts it, and what is reported of it."""
+"""exchange/projections/surveillance.py: what RULEBOOK 9.7 counts of members, and what is reported."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -76,8 +76,8 @@ def test_orders_amendments_cancels_and_trades_are_counted_for_their_account_and_
     assert [(row.account, row.instrument) for row in hub.surveillance.conduct()] == [(0, 0), (0, 1), (1, 0)]
 
 
-def test_what_the_hub_cancels_does_not_count() -> None:
-    """9.7: remainders, orders killed, self-match prevention, pairs, expiry, a mass cancel of all accounts"""
+def test_cancels_by_the_hub_do_not_count() -> None:
+    """9.7: remainders, killed FOK orders, self-match prevention, OCOs, expiry, a mass cancel of all accounts"""
     hub = Hub()
     hub.do(
         enter(0, SELL, 103, 1),
@@ -347,7 +347,7 @@ def test_it_equals_a_plain_replay_of_the_events(seed: int) -> None:
     assert surveillance.event_id == batches[-1][1][-1]["event_id"]
 
 
-def test_over_a_snapshot_it_goes_on_as_if_nothing_had_happened() -> None:
+def test_a_snapshot_restores_the_same_state() -> None:
     flow = random_flow(2, 1000)
     batches = list(pieces(flow, 2))
     kept = Surveillance(flow.instruments, flow.accounts, thresholds=LOW)

@@ -1,4 +1,4 @@
-"""A schedule on an exchange: weeks of days without a command refused, and terms as the catalogue has them. RULEBOOK 14."""
+"""A schedule on an exchange: weeks without a refused command, and terms as the catalogue has them. RULEBOOK 14."""
 
 import datetime
 from datetime import date
@@ -26,7 +26,7 @@ IN_LEDGER = {
 
 
 class Hub:
-    """An exchange, its schedule taken by hand, and what came of it."""
+    """An exchange, its schedule by hand, and the events."""
 
     def __init__(self, profile: str, date: date | None = None, accounts: int = 2) -> None:
         self.schedule = SCHEDULES[profile]
@@ -51,7 +51,7 @@ class Hub:
         return step, self.apply(step.commands, step.time)
 
     def until(self, text: str, date: date | None = None) -> np.ndarray:
-        """Steps until one that says so has been taken; returns its events."""
+        """Take steps until the one of this description; returns its events."""
         while True:
             step, events = self.step()
             if text in step.description and (date is None or self.driver.day == date):
@@ -125,7 +125,7 @@ def test_a_position_is_carried_through_the_days_and_delivered_on_the_last() -> N
     assert hub.exchange.phase("SC2701") == Phase.EXPIRED and not hub.exchange.positions(0)["position"].any()
 
 
-def test_at_settlement_orders_become_positions_of_the_leg() -> None:
+def test_lots_traded_at_settlement_become_positions_of_the_leg() -> None:
     """RULEBOOK 12.1, 14.6"""
     hub = Hub("international")
     hub.until("continuous SC")
@@ -167,7 +167,7 @@ def test_a_sweep_begins_a_short_auction_that_the_schedule_ends() -> None:
 
 
 def lock(hub: Hub, day: date) -> int:
-    """Nobody offers SC2702 at the close; somebody bids at its limit."""
+    """At the close there are no offers of SC2702, and a bid at its limit."""
     hub.until("continuous SC", day)
     ceiling = int(hub.exchange.book.instruments["ceiling"][hub.index["SC2702"]])
     hub.order(0, Side.BUY, ceiling, 1, symbol="SC2702", flags=Flag.OPEN)
@@ -175,7 +175,7 @@ def lock(hub: Hub, day: date) -> int:
     return hub.exchange.phase("SC2702")
 
 
-def test_what_closes_locked_for_three_days_is_halted_for_the_fourth() -> None:
+def test_an_instrument_that_closes_locked_for_three_days_is_halted_on_the_fourth() -> None:
     """RULEBOOK 9.4, 14.7"""
     hub = Hub("chinese", DATE(2026, 12, 8))
     for day, wider in ((DATE(2026, 12, 8), 1100), (DATE(2026, 12, 9), 1300), (DATE(2026, 12, 10), 1300)):

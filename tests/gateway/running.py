@@ -58,7 +58,7 @@ class Running:
 
 @contextlib.contextmanager
 def running(folder: os.PathLike[str], bounds: Bounds | None = None) -> Iterator[Running]:
-    """Start, give, and stop a hub with the keys of floor.py."""
+    """Start a hub with the keys of floor.py, yield it, and stop it."""
     started: list[Running | BaseException] = []
     ready = threading.Event()
     thread = threading.Thread(target=_run, args=(os.fspath(folder), bounds or Bounds(), started, ready), daemon=True)

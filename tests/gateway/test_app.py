@@ -1,5 +1,5 @@
-"""The application over real sockets, in a process of its own, with journal and fsync: websocket, HTTP, what a lost
-connection leaves behind. What requests mean is tested without sockets in test_session.py."""
+"""The application over real sockets, in a process of its own, with journal and fsync: websocket, HTTP, and the effects of a lost
+connection. test_session.py tests the meaning of requests without sockets."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ PRICE = {"alice": 521, "bob": 522, "carol": 523, "dave": 524}
 
 
 class Client:
-    """A websocket, requests by number, notifications kept."""
+    """A websocket that numbers its requests and keeps notifications."""
 
     def __init__(self, socket: Any) -> None:
         self.socket = socket
@@ -72,7 +72,7 @@ def order(instrument: str = "LU2701", amount: int = 10, price: int = 3964, **mor
 
 
 @run
-async def test_two_clients_trade_and_each_hears_of_it(served: str) -> None:
+async def test_two_clients_trade_and_each_gets_its_reports(served: str) -> None:
     async with client(served, "alice") as alice, client(served, "bob") as bob:
         await alice.ask(
             "private/subscribe", channels=["user.orders.any.any.raw", "user.trades.any.any.raw", "book.LU2701.raw"]
@@ -262,15 +262,15 @@ def test_a_body_that_is_not_the_parameters_is_refused(served: str, body: Any) ->
     assert answer.status_code == 400 and "error" in answer.json()
 
 
-def test_the_page_of_the_api_asks_no_foreign_server(served: str) -> None:
-    """A trading floor has no way out: what the page loads comes from the hub."""
+def test_the_page_of_the_api_loads_nothing_from_other_servers(served: str) -> None:
+    """A trading floor may have no way to the internet, so the page loads everything from the hub."""
     page = httpx.get(f"http://{served}/docs", timeout=20).text
     loaded = re.findall(r'(?:src|href)="([^"]+)"', page)
     assert len(loaded) >= 2 and all(path.startswith("/") for path in loaded)
     assert all(httpx.get(f"http://{served}{path}", timeout=20).status_code == 200 for path in loaded)
 
 
-def test_the_hub_tells_that_it_lives_and_is_ready(served: str) -> None:
+def test_the_hub_reports_that_it_is_alive_and_ready(served: str) -> None:
     assert httpx.get(f"http://{served}/healthz", timeout=20).json()["alive"] is True
     ready = httpx.get(f"http://{served}/readyz", timeout=20)
     assert ready.status_code == 200 and ready.json()["ready"] is True
@@ -304,7 +304,7 @@ async def test_a_stop_waits_and_is_triggered_over_the_socket(served: str) -> Non
 
 
 @run
-async def test_an_operator_halts_an_instrument_and_everybody_hears_of_it(served: str) -> None:
+async def test_an_operator_halts_an_instrument_and_the_phase_is_published(served: str) -> None:
     async with client(served, "alice") as alice, client(served, "operator") as chief:
         await alice.ask("public/subscribe", channels=["phase.FU2701", "ticker.FU2701.raw"])
         assert (await alice.next("phase.FU2701"))[0]["phase"] == "continuous"
@@ -372,7 +372,7 @@ def question(number: int, more: int = 0) -> bytes:
 
 
 def bare(served: str, *sent: bytes) -> bytes:
-    """What comes back on one connection that sends a handshake and these, read by read, then reads to the end."""
+    """The answer on one connection that sends a handshake and these, read by read, and then reads to the end."""
     host, _, port = served.partition(":")
     with socket.create_connection((host, int(port)), timeout=10) as wire:
         wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

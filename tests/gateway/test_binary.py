@@ -1,7 +1,7 @@
 """The binary endpoint: first the session without a socket, over a real exchange; then over a real socket with a journal.
 
-The expected events come from the exchange itself, run beside it on the same rows: what the session must do is hand
-over the right ones, to the right account, once, in order.
+The expected events come from another exchange that runs on the same rows. The session must send the right ones, to the
+right account, once, in order.
 """
 
 import json
@@ -61,7 +61,7 @@ def instruments() -> Any:
 
 
 class Hub:
-    """What sessions need of a hub: the exchange and its runner, stepped by hand and without a journal."""
+    """The parts of a hub that sessions need: the exchange and its runner, stepped by hand, without a journal."""
 
     def __init__(self) -> None:
         self.exchange = Exchange(instruments(), accounts=[Account(name=name) for name in ("alice", "bob", "carol")])
@@ -156,7 +156,7 @@ def hub() -> Any:
 # Logging on and off.
 
 
-def test_the_first_answer_tells_account_instruments_layouts_and_sequence(hub: Any) -> None:
+def test_the_first_answer_has_account_instruments_layouts_and_sequence(hub: Any) -> None:
     Member(hub, "bob").send(rows(buy(10, 1)))
     hub.run()
     (answer,) = Member(hub, "alice", number=9).answer
@@ -197,13 +197,13 @@ def test_rows_before_logging_on_close_the_connection(hub: Any) -> None:
         "[" * 3000,
     ],
 )
-def test_a_first_message_that_is_no_log_on_is_told_and_closes(hub: Any, text: str) -> None:
+def test_a_first_message_that_is_no_log_on_is_refused_and_closes(hub: Any, text: str) -> None:
     refusal, close = BinarySession(1, Member(hub, "alice").log_on, lambda who: {}).receive(text)
     assert json.loads(refusal.data)["error"]["code"] == -32600
     assert close == Close(1008, "authenticate first")
 
 
-def test_a_wrong_secret_closes_and_is_told_as_everywhere(hub: Any) -> None:
+def test_a_wrong_secret_closes_with_the_usual_answer(hub: Any) -> None:
     session = BinarySession(1, Member(hub, "alice").log_on, lambda who: {})
     refusal, close = session.receive('{"method":"auth","client_id":"alice","client_secret":"guess"}')
     assert json.loads(refusal.data)["error"]["code"] == 13004
@@ -256,7 +256,7 @@ def test_a_frame_that_is_not_so_many_whole_rows_closes(hub: Any, size: Any, code
     assert close.code == code and close.reason
 
 
-def test_the_largest_frame_is_taken(hub: Any) -> None:
+def test_the_largest_frame_is_accepted(hub: Any) -> None:
     alice = Member(hub, "alice")
     alice.send(np.repeat(rows(buy(10, 1)), MAX_ROWS))
     hub.run()
@@ -281,7 +281,7 @@ def test_the_largest_frame_is_taken(hub: Any) -> None:
         ("client_order_id", b"\x7f"),
     ],
 )
-def test_one_row_that_no_trader_can_mean_refuses_its_whole_frame_by_name(hub: Any, field: str, value: Any) -> None:
+def test_one_row_that_no_trader_may_send_refuses_its_whole_frame_by_name(hub: Any, field: str, value: Any) -> None:
     alice = Member(hub, "alice")
     bad = rows(*[buy(10, 1, client_order_id=b"fine")] * 5)
     bad[field][3] = value
@@ -324,7 +324,7 @@ def test_no_bytes_whatever_break_the_hub(data: Any, tame: Any) -> None:
     sent = np.frombuffer(data, COMMAND).copy()
     sent["kind"] = sent["kind"] % 5 + 1
     sent["client_order_id"] = b""
-    if tame:  # closer to orders, so that some get into the book
+    if tame:  # more like orders, so that some reach the book
         sent["instrument"] %= 2
         sent["side"] = sent["side"] % 2 + 1
         sent["order_type"] = OrderType.LIMIT
@@ -347,8 +347,8 @@ def test_no_bytes_whatever_break_the_hub(data: Any, tame: Any) -> None:
     assert alice.session.rows_in_flight == 0
 
 
-def test_conditional_rows_and_takes_reach_the_book_which_judges_them(hub: Any) -> None:
-    """RULEBOOK 2.9, 2.11: a parked order says so, an iceberg tells what it shows; no offer is there to take."""
+def test_conditional_rows_and_takes_reach_the_book_which_checks_them(hub: Any) -> None:
+    """RULEBOOK 2.9, 2.11: a parked order has its flag, an iceberg has DISPLAYED; there is no offer to take."""
     alice = Member(hub, "alice")
     alice.send(
         rows(
@@ -392,7 +392,7 @@ def test_on_a_full_disk_a_frame_with_an_order_is_refused_and_cancels_pass(hub: A
 # Events to their owners.
 
 
-def test_both_sides_of_a_trade_hear_of_it_and_neither_learns_who_the_other_is(hub: Any) -> None:
+def test_both_sides_of_a_trade_get_it_and_neither_learns_who_the_other_is(hub: Any) -> None:
     alice, bob, carol = (Member(hub, name) for name in ("alice", "bob", "carol"))
     alice.send(rows(sell(100, 5, client_order_id=b"ask")))
     hub.run()
@@ -423,7 +423,7 @@ def test_hiding_the_other_side_leaves_the_batch_of_everybody_else_as_it_was(hub:
         assert events["account"].tolist() == [0, 1, 1] and events["resting_account"][2] == 0
 
 
-def test_a_trade_with_oneself_is_told_once_and_whole(hub: Any) -> None:
+def test_a_trade_with_oneself_is_reported_once_and_whole(hub: Any) -> None:
     alice = Member(hub, "alice")
     alice.send(rows(sell(100, 5), buy(100, 2)))
     hub.run()
@@ -431,7 +431,7 @@ def test_a_trade_with_oneself_is_told_once_and_whole(hub: Any) -> None:
     assert (trade.kind, trade.account, trade.resting_account, trade.event_id) == (EventKind.TRADED, 0, 0, 3)
 
 
-def test_every_session_of_an_account_hears_everything_of_it(hub: Any) -> None:
+def test_every_session_of_an_account_gets_all_its_events(hub: Any) -> None:
     first, second = Member(hub, "alice", number=1), Member(hub, "alice", number=2)
     first.send(rows(buy(10, 1)))
     hub.run()
@@ -472,7 +472,7 @@ def test_any_flow_gives_each_account_exactly_its_events_in_order(hub: Any) -> No
             assert (told[field] == events[field][mine]).all()
 
 
-def test_events_of_no_account_are_nobodys() -> None:
+def test_events_of_no_account_reach_no_session() -> None:
     events = np.zeros(4, EVENT)
     events["account"] = [-1, 3, 2_000_000_000, 1]
     events["kind"] = [EventKind.PHASE, EventKind.REJECTED, EventKind.REJECTED, EventKind.ACCEPTED]
@@ -483,8 +483,8 @@ def test_events_of_no_account_are_nobodys() -> None:
     assert list(dealer.deal(events[:3])) == list(dealer.deal(events[:0])) == []
 
 
-def test_an_account_hears_what_operators_do_to_it_and_not_what_they_do_to_all() -> None:
-    """Account 0 is where the events of no account have a zero."""
+def test_an_account_gets_what_operators_do_to_it_and_not_what_they_do_to_all() -> None:
+    """Events of no account have 0 as account, which is also the index of an account."""
     told = {
         EventKind.PHASE: 0,
         EventKind.AUCTION: 0,
@@ -514,7 +514,7 @@ def test_an_account_hears_what_operators_do_to_it_and_not_what_they_do_to_all() 
         assert sum(len(found) for _, found in dealer.deal(event(kind=kind, side=code))) == heard, (kind, code)
 
 
-def test_a_delivery_is_told_to_both_sides_with_the_other_s_name() -> None:
+def test_a_delivery_is_reported_to_both_sides_with_the_name_of_the_other() -> None:
     dealer = Dealer(3)
     for account in range(3):
         dealer.watch(account)
@@ -543,7 +543,7 @@ def event(**fields: Any) -> Any:
     return row
 
 
-def test_a_batch_that_concerns_nobody_who_watches_is_passed_over(hub: Any) -> None:
+def test_a_batch_that_concerns_no_session_is_skipped(hub: Any) -> None:
     alice, bob = Member(hub, "alice"), Member(hub, "bob")
     AccountFeed.of(hub).leave(0, alice.deliver)
     alice.send(rows(buy(10, 1)))
@@ -551,7 +551,7 @@ def test_a_batch_that_concerns_nobody_who_watches_is_passed_over(hub: Any) -> No
     assert alice.frames == bob.frames == []
 
 
-def test_a_session_that_left_hears_nothing_and_its_account_is_no_longer_searched(hub: Any) -> None:
+def test_a_session_that_ended_gets_nothing_and_its_account_is_no_longer_searched(hub: Any) -> None:
     alice, again = Member(hub, "alice"), Member(hub, "alice")
     feed = AccountFeed.of(hub)
     assert hub.runner.listeners.count(feed) == 1
@@ -565,7 +565,7 @@ def test_a_session_that_left_hears_nothing_and_its_account_is_no_longer_searched
     assert (len(alice.frames), len(again.frames)) == (0, 1)
 
 
-# Pressure, and the end.
+# Back pressure, and the end.
 
 
 def test_reading_stops_beyond_the_rows_in_flight_and_goes_on_when_their_events_have_left(hub: Any) -> None:
@@ -575,7 +575,7 @@ def test_reading_stops_beyond_the_rows_in_flight_and_goes_on_when_their_events_h
     alice.send(rows(buy(10, 1)))
     assert not alice.session.may_read
     hub.run()
-    assert alice.session.rows_in_flight == 0 and not alice.session.may_read  # answered, but nothing has left yet
+    assert alice.session.rows_in_flight == 0 and not alice.session.may_read  # answered, but nothing has been sent yet
     alice.events()
     assert alice.session.may_read
 
@@ -651,7 +651,7 @@ def test_rows_go_through_a_real_hub_and_into_its_journal(hub_of_sockets: Any) ->
     assert (journaled["session"][:600] == alice.welcome.session).all() and alice.welcome.session != bob.welcome.session
 
 
-def test_a_refused_frame_is_an_error_over_the_socket_and_the_next_one_is_taken(hub_of_sockets: Any) -> None:
+def test_a_refused_frame_is_an_error_over_the_socket_and_the_next_one_is_accepted(hub_of_sockets: Any) -> None:
     with log_on(hub_of_sockets.url, "alice") as alice:
         alice.send(rows(buy(95, 1), {"kind": CommandKind.PHASE}))
         with pytest.raises(HubError, match="row 1: kind is 16, must be 1 ENTER") as refused:
@@ -700,7 +700,7 @@ def test_a_lost_connection_cancels_and_a_logout_does_not(hub_of_sockets: Any) ->
 
 
 def test_many_frames_at_once_are_all_answered_in_order(hub_of_sockets: Any) -> None:
-    """A hundred thousand rows before the first look at an event: the client reads while it sends, so nobody waits."""
+    """A hundred thousand rows before the test reads an event: the client reads while it sends, so neither side waits."""
     block = rows(*[buy(95, 1, time_in_force=TimeInForce.IOC)] * 4_096)
     with log_on(hub_of_sockets.url, "bob") as bob:
         for _ in range(25):
@@ -711,7 +711,7 @@ def test_many_frames_at_once_are_all_answered_in_order(hub_of_sockets: Any) -> N
 
 
 def test_a_client_that_sends_and_never_reads_is_stopped_from_sending_and_then_cut(hub_of_sockets: Any) -> None:
-    """Its frames wait in its own socket, not in the hub; and in the end its resting order is canceled."""
+    """Its frames wait in its own socket, not in the hub. In the end its resting order is canceled."""
     hub = hub_of_sockets
 
     def resting() -> Any:
@@ -744,12 +744,12 @@ def test_stopping_the_hub_leaves_the_orders_in_its_book_and_journal(tmp_path: Pa
 
 
 def log_on(url: str, name: str) -> Any:
-    """Without cancel on disconnect: the account's next session, which is the next test's, would hear of it."""
+    """Without cancel on disconnect, because the session of the next test would get its events."""
     return BinaryClient(url, name, f"{name}-secret", cancel_on_disconnect=False)
 
 
 def by_hand(url: str, name: str, cancel_on_disconnect: bool = False, **options: Any) -> Any:
-    """A bare websocket, logged on: a client that need not behave."""
+    """A bare websocket, logged on, for a client that breaks the protocol."""
     client = connect(url + "/ws/bin/v1", legacy=True, compression=None, **options)
     client.send(
         json.dumps(

@@ -1,4 +1,4 @@
-"""`qiee` as people run it: real processes, real signals, real folders. Each refusal is one line and its own exit code."""
+"""`qiee` as people run it: real processes, real signals, real folders. Each refusal is one line, with its own exit code."""
 
 import json
 import os
@@ -52,7 +52,7 @@ class Process:
         self.at = re.search(r"ws://([\d.:]+)/ws/api/v2", "".join(self.said)).group(1)
 
     def ask(self, method: str, key: str = "demo", **params: object) -> dict:
-        """One request over HTTP, as the greeting shows it. Errors come back as the answer."""
+        """One request over HTTP, as the greeting shows it. Errors are returned as the answer."""
         query = "&".join(f"{name}={value}" for name, value in params.items())
         request = urllib.request.Request(f"http://{self.at}/api/v2/{method}?{query}")
         request.add_header("Authorization", "Basic " + b64encode(f"{key}:{key}-secret".encode()).decode())
@@ -70,7 +70,7 @@ class Process:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Any]:
-    """Where a hub keeps its data. A hub that a failed test left behind ends with the test."""
+    """The data folder of a hub. A hub that a failed test left running ends with the test."""
     yield tmp_path / "data"
     while Process.running:
         process = Process.running.pop()
@@ -118,10 +118,10 @@ def test_ctrl_c_while_the_first_start_compiles_ends_the_hub_at_once_and_leaves_n
     )
     Process.running.append(hub)
     assert "compiling the kernels" in hub.stdout.readline()
-    for _ in range(2):  # the second one seconds later: the process beside it is compiling by then, too
-        assert "compiling the matching engine" in hub.stdout.readline()
+    for _ in range(2):  # the second one seconds later: both processes are compiling by then
+        assert "compiling ..." in hub.stdout.readline()
     os.killpg(hub.pid, signal.SIGINT)  # as a terminal does
-    said, _ = hub.communicate(timeout=5)  # ends when the last of them has closed its output
+    said, _ = hub.communicate(timeout=5)  # ends when the last process has closed its output
     assert hub.returncode == -signal.SIGINT and "Traceback" not in said
 
 
@@ -147,7 +147,7 @@ def test_after_any_end_the_next_start_finds_every_order_where_it_was(folder: Pat
         again.stop()
 
 
-def test_an_order_sent_as_soon_as_the_hub_greets_meets_a_market(folder: Path) -> None:
+def test_an_order_sent_at_the_greeting_meets_a_market(folder: Path) -> None:
     hub = Process(folder)
     try:
         answer = hub.ask("private/buy", instrument_name="SC2701", amount=1000, type="market")["result"]
@@ -156,7 +156,7 @@ def test_an_order_sent_as_soon_as_the_hub_greets_meets_a_market(folder: Path) ->
         hub.stop()
 
 
-def test_who_follows_the_hub_is_told_before_it_stops(folder: Path) -> None:
+def test_subscribers_are_informed_before_the_hub_stops(folder: Path) -> None:
     hub = Process(folder, "--no-members")
     with Client(f"ws://{hub.at}") as watcher:
         told = watcher.subscribe("platform_state")
@@ -167,7 +167,7 @@ def test_who_follows_the_hub_is_told_before_it_stops(folder: Path) -> None:
             next(told)
 
 
-def test_simulated_members_move_the_market_and_carry_on_after_a_restart(folder: Path) -> None:
+def test_simulated_members_move_the_market_and_continue_after_a_restart(folder: Path) -> None:
     for _ in range(2):
         hub = Process(folder)
         first = hub.ask("public/get_order_book", instrument_name="SC2701")["result"]["change_id"]
@@ -182,7 +182,7 @@ def test_simulated_members_move_the_market_and_carry_on_after_a_restart(folder: 
         assert exit_code == 0 and "ended" not in said
 
 
-def test_a_second_hub_on_the_same_folder_is_refused_and_told_who_holds_it(folder: Path) -> None:
+def test_a_second_hub_on_the_same_folder_is_refused_with_the_holder(folder: Path) -> None:
     hub = Process(folder, "--no-members")
     try:
         refused(run("serve", "--data", str(folder), "--port", "0"), 3, str(hub.process.pid))
@@ -231,7 +231,7 @@ def test_a_data_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 def test_a_journal_that_cannot_be_written_stops_the_hub_and_the_next_start_has_all_that_was_acknowledged(
     folder: Path,
 ) -> None:
-    Process(folder, "--no-members").stop()  # kernels are compiled now: only the journal still grows
+    Process(folder, "--no-members").stop()  # kernels are compiled now, so only the journal grows
     hub = Process(folder, "--no-members")
     resource.prlimit(hub.process.pid, resource.RLIMIT_FSIZE, (40_000, 40_000))
     acknowledged = []
@@ -251,7 +251,7 @@ def test_a_journal_that_cannot_be_written_stops_the_hub_and_the_next_start_has_a
         again.stop()
 
 
-def test_a_hub_that_nobody_listens_to_still_stops_in_order(folder: Path) -> None:
+def test_a_hub_whose_output_is_closed_stops_in_order(folder: Path) -> None:
     hub = Process(folder, "--no-members")
     hub.process.stdout.close()
     hub.process.send_signal(signal.SIGTERM)
@@ -296,13 +296,13 @@ def test_a_journal_is_replayed_under_the_configuration_of_its_hub_and_under_no_o
     for _ in range(150):
         if "by_hand" in options:
             hub.ask("operator/next_step", key="operator")
-        if not traded:  # a pair that crosses, whatever the members do in so short a day
+        if not traded:  # two orders that trade, whatever the members do in so short a day
             hub.ask("private/buy", **order)
             sold = hub.ask("private/sell", key="trader", **order)
             traded = bool(sold.get("result", {}).get("trades"))
         elif "--day" not in options or "result" in hub.ask("private/get_statement"):  # settled, too
             break
-        time.sleep(0.2)  # a connection a request: more would be too many from one address
+        time.sleep(0.2)  # one connection per request; more would be too many from one address
     else:
         pytest.fail(f"nothing was traded or settled: {sold}")
     assert hub.stop()[0] == 0
@@ -348,7 +348,7 @@ def test_an_operator_s_key_belongs_to_no_account(folder: Path) -> None:
 
 
 def test_a_day_by_hand_goes_on_where_it_was_after_a_restart(folder: Path) -> None:
-    """Operators step through it over HTTP; what the hub saw last decides which step is the next."""
+    """Operators take its steps over HTTP. The hub's last state decides which step is the next."""
     by_hand = ("--no-members", "--day", "by_hand", "--profile", "international")
     hub = Process(folder, *by_hand)
     try:

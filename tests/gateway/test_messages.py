@@ -1,4 +1,4 @@
-"""Reading strictly, refusing by name, exact decimals, the table of reasons, and rows that are the dtypes' bytes."""
+"""Strict reading, refusals by name, exact decimals, the table of reasons, and rows with the bytes of the dtypes."""
 
 import contextlib
 import json
@@ -57,7 +57,7 @@ def order(params: str) -> str:
 # Reasons ------------------------------------------------------------------------------------------
 
 
-def test_every_reason_is_told() -> None:
+def test_every_reason_has_a_refusal() -> None:
     assert set(REASONS) == set(Reason)
 
 
@@ -138,7 +138,7 @@ def test_an_order_is_read() -> None:
         ('{"instrument_name":"S:","amount":1,"price":1,"price":1}', "price", "duplicate_field"),
     ],
 )
-def test_what_is_wrong_with_a_parameter_is_told_by_its_name(params: str, field: str, reason: str) -> None:
+def test_a_wrong_parameter_is_named(params: str, field: str, reason: str) -> None:
     refused = refusal(order(params))
     assert (refused.code, refused.data["field"], refused.data["reason"]) == (-32602, field, reason)
     assert field in str(refused)
@@ -216,7 +216,7 @@ def test_parameters_that_are_no_flat_object_are_refused(params: str) -> None:
         ),
     )
 )
-def test_no_frame_whatever_raises_anything_but_a_refusal(frame: Any) -> None:
+def test_any_frame_is_read_or_refused(frame: Any) -> None:
     with contextlib.suppress(Refused, KeyError):  # KeyError: the method, which the session looks up
         read(frame)
 
@@ -403,7 +403,7 @@ def test_texts_of_a_query_become_what_the_parameters_need() -> None:
         (requests.GetInstruments, [("kind", "future"), ("kind", "option")], "kind"),
     ],
 )
-def test_what_is_wrong_in_a_query_is_told_by_its_name(struct: type, pairs: list[tuple[str, str]], field: str) -> None:
+def test_a_wrong_query_parameter_is_named(struct: type, pairs: list[tuple[str, str]], field: str) -> None:
     with pytest.raises(Refused) as refused:
         frame = encode({"method": "m", "params": from_query(struct, pairs)})
         Reader(struct).read(decode(frame), frame)
@@ -515,7 +515,7 @@ GOOD = {
 
 @pytest.mark.parametrize("method", FIELDS)
 @given(data=st.data())
-def test_structs_and_documented_models_take_and_refuse_the_same(method: str, data: Any) -> None:
+def test_structs_and_documented_models_accept_and_refuse_the_same(method: str, data: Any) -> None:
     fields = data.draw(st.lists(st.sampled_from(FIELDS[method]), unique=True, max_size=4))
     params = {name: value for name, value in GOOD.items() if name in FIELDS[method] and name in MUST[method]}
     for name in fields:

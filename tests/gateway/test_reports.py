@@ -1,5 +1,5 @@
-"""What owners are told of their orders, on random flows of everything the rulebook has: stops, icebergs, pairs, auctions,
-phases, settlements. The blotter, which folds the same events its own way, is the judge.
+"""Reports to owners of orders, on random flows with everything the rulebook has: stops, icebergs, OCOs, auctions, phases,
+settlements. They are compared with the blotter, which reads the same events independently.
 """
 
 import json
@@ -12,12 +12,12 @@ from gateway.rpc.reports import Channel, Orders, Reports
 from matching.codes import EventKind
 from tests.matching.flow import engine, random_flow
 
-# What the last notification of an order may tell otherwise than the blotter, which keeps less of an order's past.
+# Fields of the last notification that may differ from the blotter, which keeps less of an order's past.
 PASSING = ("linked_order_id",)
 
 
 class Watcher:
-    """One account's owner, subscribed to everything."""
+    """The owner of one account, subscribed to everything."""
 
     def __init__(self, account: int, instruments: frozenset[int]) -> None:
         self.account, self.messages = account, []
@@ -39,7 +39,7 @@ def lasting(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def follow(seed: int) -> tuple[set[int], int, int]:
-    """Run a flow, check every notification, and return (kinds of events, changes told, trades told)."""
+    """Run a flow, check every notification, and return (kinds of events, changes reported, trades reported)."""
     flow = random_flow(seed, 700, risk=seed % 2 == 1)
     exchange, blotter = engine(flow), Blotter(flow.max_orders)
     orders = Orders(exchange, blotter)
@@ -65,7 +65,7 @@ def follow(seed: int) -> tuple[set[int], int, int]:
 
 
 def compare(watcher: Watcher, orders: Orders, first: int, events: np.ndarray) -> tuple[int, int]:
-    """What one owner was told of a batch, against the blotter. Returns how many orders and trades."""
+    """Compare the reports of a batch to one owner with the blotter. Returns how many orders and trades."""
     last, own_trades = {}, []
     for message in watcher.told():
         if message["channel"] == "orders":
@@ -76,7 +76,7 @@ def compare(watcher: Watcher, orders: Orders, first: int, events: np.ndarray) ->
     assert {str(number) for number in changed["order_id"][changed["sequence"] >= first]} <= last.keys()
     for number in last:
         order = orders.find(int(number))
-        if order is not None:  # else it has made room for others already
+        if order is not None:  # otherwise the blotter has dropped it already
             assert lasting(last[number]) == lasting(json.loads(orders.text(order)))
     assert [int(trade["trade_id"]) for trade in own_trades] == [
         int(event["trade_id"])
@@ -87,7 +87,7 @@ def compare(watcher: Watcher, orders: Orders, first: int, events: np.ndarray) ->
     return len(last), len(own_trades)
 
 
-def test_every_change_of_an_order_is_told_to_its_owner_as_the_blotter_has_it() -> None:
+def test_every_change_of_an_order_is_reported_to_its_owner_as_the_blotter_has_it() -> None:
     kinds, changes, trades = set(), 0, 0
     for seed in range(10):
         seen, told, traded = follow(seed)

@@ -1,10 +1,10 @@
-"""Call auctions and the ways from phase to phase, against the words of RULEBOOK 8 and 9.4.
+"""Call auctions, and the changes of phase, against RULEBOOK 8 and 9.4.
 
-Three proofs of the price: every small book there is, against `auction_price`, which reads 8.4 and 8.5 off every tick of the band;
-every small set of orders, traded in one PHASE command, against `lot_by_lot`, which pairs single lots; larger books with all
-that an order may bear, whose auctions must have the properties that one wants of an auction. Then situations, one a test.
+The price is proved in three ways. Every small book is compared with `auction_price`, which applies 8.4 and 8.5 to every tick of
+the band. Every small set of orders, traded by one PHASE command, is compared with `lot_by_lot`, which matches single lots. Larger
+books, with every kind of order, must have the properties of an auction. After that come situations, one per test.
 
-Each small book is an instrument of its own, so that thousands of them are one call.
+Each small book is an instrument of its own, so that one call tests thousands of them.
 """
 
 import itertools
@@ -38,7 +38,7 @@ from matching.invariants import check_book
 from matching.jit import INTERPRETED
 from matching.records import EVENT
 from tests.build import account, amend, cancel, enter, instrument, operator, rows
-from tests.venue import tell
+from tests.venue import brief
 
 RULEBOOK = pathlib.Path(__file__).parents[2] / "docs" / "RULEBOOK.md"
 BUY, SELL = Side.BUY, Side.SELL
@@ -55,18 +55,18 @@ FIELDS = {
 
 
 def short(event: np.record) -> tuple:
-    """An event in short; instruments, phases and reasons of a PHASE by number and name."""
+    """An event in short form; of a PHASE the instrument's number, the phase and the reason."""
     kind = EventKind(event["kind"])
     if kind not in FIELDS:
-        return tell(event)
-    told = [int(event[field]) for field in FIELDS[kind]]
+        return brief(event)
+    emitted = [int(event[field]) for field in FIELDS[kind]]
     if kind == EventKind.PHASE:
-        told[1:] = Phase(told[1]).name, Reason(told[2]).name
-    return (kind.name.lower(), *told)
+        emitted[1:] = Phase(emitted[1]).name, Reason(emitted[2]).name
+    return (kind.name.lower(), *emitted)
 
 
 class Market:
-    """An Exchange without risk whose events are told in short, and whose books are checked after every call."""
+    """An Exchange without risk. It gives events in short form and checks its books after every call."""
 
     def __init__(
         self, instruments: list[Instrument] | None = None, accounts: int | list[Account] = 4, max_orders: int = 100
@@ -140,11 +140,11 @@ def lot_by_lot(bids: list[Any], asks: list[Any], volume: int) -> list[Any]:
 
 TICKS = range(4)
 EVERY_CHOICE = [AuctionStep(sum(steps)) for count in range(4) for steps in itertools.combinations(AuctionStep, count)]
-STRIDE = 97 if INTERPRETED else 1  # of the books; all of them where it costs seconds
+STRIDE = 97 if INTERPRETED else 1  # share of the books; all of them if that takes seconds
 
 
 def small_market(books: list[Any], **terms: Any) -> Exchange:
-    """An Exchange with one instrument a book. books: (bids, asks) each of (price, lots), entered in this order."""
+    """An Exchange with one instrument per book. books: (bids, asks), each a list of (price, lots), entered in this order."""
     markets = [instrument(f"B{number}", 0, max(TICKS), 0, phase=CALL_AUCTION, **terms) for number in range(len(books))]
     exchange = Exchange(markets, 2, risk=False, max_orders=8 * len(books))
     orders = [
@@ -192,9 +192,9 @@ def test_8_6_every_set_of_up_to_two_buys_and_two_sells_trades_lot_by_lot_in_orde
     events = exchange.apply(rows(phase(AUCTION_MATCH, ALL), start=exchange.sequence + 1))
     check_book(exchange.book)
     assert short(events[-1]) == ("phase", ALL, "AUCTION_MATCH", "NONE")
-    told = np.split(events[:-1], np.flatnonzero(np.diff(events["instrument"][:-1])) + 1)
-    assert [int(part["instrument"][0]) for part in told] == list(range(len(books)))
-    for number, ((bids, asks), orders, part) in enumerate(zip(books, before, told, strict=True)):
+    emitted = np.split(events[:-1], np.flatnonzero(np.diff(events["instrument"][:-1])) + 1)
+    assert [int(part["instrument"][0]) for part in emitted] == list(range(len(books)))
+    for number, ((bids, asks), orders, part) in enumerate(zip(books, before, emitted, strict=True)):
         price, volume, surplus = auction_price(
             bids, asks, TICKS, EVERY_CHOICE[number % len(EVERY_CHOICE)], number % len(TICKS)
         )
@@ -229,7 +229,7 @@ def test_8_6_every_set_of_up_to_two_buys_and_two_sells_trades_lot_by_lot_in_orde
 
 @st.composite
 def auctions(draw: Callable[..., Any]) -> tuple[list[dict[str, Any]], int, int]:
-    """(commands that fill a book, tie-break steps, reference): plain orders, icebergs, OPENING ones, pairs with a stop."""
+    """(commands that fill a book, tie-break steps, reference): plain orders, icebergs, OPENING orders, OCOs with a stop."""
     commands = []
     for number in range(1, draw(st.integers(2, 40)) + 1):
         side, price, lots = draw(st.sampled_from(Side)), draw(st.integers(92, 108)), draw(st.integers(1, 60))
@@ -271,7 +271,7 @@ def depth_of(market: Market) -> dict[tuple[int, int], int]:
 
 
 def levels_after(shown: dict[tuple[int, int], int], events: np.ndarray) -> dict[tuple[int, int], int]:
-    """Lots shown at each price after the events of one auction, by what EventKind says of them. shown: before it."""
+    """Lots shown at each price after the events of one auction, as EventKind defines them. shown: before it."""
     shown = dict(shown)
     out = {}  # buy orders that have left their level to trade
     for event in events:
@@ -299,7 +299,7 @@ def levels_after(shown: dict[tuple[int, int], int], events: np.ndarray) -> dict[
     suppress_health_check=list(HealthCheck),
 )
 @given(auctions())
-def test_8_4_to_8_6_an_auction_trades_most_lots_at_one_price_and_leaves_out_nobody_who_should_trade(
+def test_8_4_to_8_6_an_auction_trades_most_lots_at_one_price_and_leaves_out_no_order_that_should_trade(
     auction: tuple[list[dict[str, Any]], int, int],
 ) -> None:
     commands, steps, reference = auction
@@ -345,7 +345,7 @@ def test_8_4_to_8_6_an_auction_trades_most_lots_at_one_price_and_leaves_out_nobo
     assert all(traded[order] == lots for order, limit, lots in asks if limit < price and volume)
     assert all(traded[order] == 0 for order, limit, _ in bids if limit < price)
     assert all(traded[order] == 0 for order, limit, _ in asks if limit > price or not volume)
-    # what is left keeps its place; OPENING orders go, and orders linked with one that traded
+    # what is left keeps its place; OPENING orders are canceled, and the other order of an OCO that traded
     canceled = {
         int(event["order_id"]): Reason(event["reason"]) for event in events if event["kind"] == EventKind.CANCELED
     }
@@ -393,17 +393,17 @@ def test_8_1_the_table_of_the_rulebook_is_that_of_the_code() -> None:
 
 
 @pytest.mark.parametrize("before", Phase)
-def test_8_2_a_phase_is_taken_from_where_a_way_leads_to_it_and_refused_from_elsewhere(before: Phase) -> None:
+def test_8_2_a_phase_is_accepted_where_the_table_permits_it_and_refused_elsewhere(before: Phase) -> None:
     for after in Phase:
         market = Market([instrument(phase=before)])
-        told = market.do(phase(after))
+        emitted = market.do(phase(after))
         if after == Phase.LIMIT_LOCKED and before == CONTINUOUS:
-            assert told == [("rejected", "NOT_LIMIT_LOCKED", CONTINUOUS, Phase.LIMIT_LOCKED)]
+            assert emitted == [("rejected", "NOT_LIMIT_LOCKED", CONTINUOUS, Phase.LIMIT_LOCKED)]
         elif after == before or after in FOLLOWS[before]:
-            assert told[-1] == ("phase", 0, after.name, "NONE")
+            assert emitted[-1] == ("phase", 0, after.name, "NONE")
             assert market.exchange.phase("SC2701") == after
         else:
-            assert told == [("rejected", "PHASE_TRANSITION", before, after)]
+            assert emitted == [("rejected", "PHASE_TRANSITION", before, after)]
             assert market.exchange.phase("SC2701") == before
 
 
@@ -471,9 +471,9 @@ def test_8_3_in_a_call_auction_orders_rest_and_nothing_matches(market: Market) -
 @pytest.mark.parametrize("way", [[AUCTION_MATCH], [CONTINUOUS], [Phase.HALTED, CONTINUOUS], [Phase.CLOSED, CONTINUOUS]])
 def test_8_3_a_crossed_book_trades_on_every_way_into_trading(market: Market, way: list[Phase]) -> None:
     market.do(enter(0, BUY, 105, 5), enter(1, SELL, 95, 3))
-    *before, told = [market.do(phase(step)) for step in way]
+    *before, emitted = [market.do(phase(step)) for step in way]
     assert [event[0] for events in before for event in events] == ["phase"] * len(before)
-    assert told == [
+    assert emitted == [
         ("uncrossed", 1, 105, 5),
         ("traded", 1, 2, 105, 3),
         ("auction", 105, 3, 2),
@@ -528,7 +528,7 @@ def test_8_5_what_the_steps_choose_where_most_lots_trade_from_98_to_104(
         ([(104, 5), (100, 2)], [(98, 5), (101, 2)], 100, 2),
     ],
 )
-def test_8_4_and_8_5_what_is_left_at_the_price_is_as_little_as_can_be(
+def test_8_4_and_8_5_the_surplus_at_the_price_is_the_least_possible(
     bids: list[tuple[int, int]], asks: list[tuple[int, int]], price: int, surplus: int
 ) -> None:
     market = Market([instrument(phase=CALL_AUCTION, auction=IMBALANCE)])
@@ -644,8 +644,8 @@ def test_8_6_an_iceberg_offer_is_revealed_once_for_all_its_trades(market: Market
     ]
 
 
-def test_8_6_and_2_14_what_is_linked_with_an_order_that_trades_goes(market: Market) -> None:
-    """The sell's directly behind its trade, the buy's behind its last; then what an iceberg shows again."""
+def test_8_6_and_2_14_the_other_order_of_an_oco_is_canceled_when_one_trades(market: Market) -> None:
+    """The sell's directly after its trade, the buy's after its last one; then what an iceberg shows again."""
     market.do(
         enter(0, BUY, 101, 9, display_quantity=3),
         stop(0, BUY, 106, 2, order_id=1),
@@ -669,7 +669,7 @@ def test_8_6_and_2_14_what_is_linked_with_an_order_that_trades_goes(market: Mark
     assert market.exchange.book.instruments["stops"].tolist() == [1]
 
 
-def test_8_4_and_2_14_of_two_linked_orders_only_the_better_placed_counts(market: Market) -> None:
+def test_8_4_and_2_14_of_an_oco_only_the_better_placed_order_counts(market: Market) -> None:
     """With both bids ten lots would trade at 104, and the bid at 102 would be left behind a price above it."""
     market.do(enter(0, BUY, 105, 5), enter(0, BUY, 104, 5, order_id=1), enter(1, BUY, 102, 5), enter(2, SELL, 100, 10))
     assert market.exchange.book.state[0].pairs == 1
@@ -687,10 +687,10 @@ def test_8_4_and_2_14_of_two_linked_orders_only_the_better_placed_counts(market:
 
 
 @pytest.mark.parametrize("moved, lots", [(False, 3), (True, 7)])
-def test_8_4_and_2_14_of_two_linked_orders_at_one_price_the_older_there_counts(
+def test_8_4_and_2_14_of_an_oco_at_one_price_the_first_in_the_queue_counts(
     market: Market, moved: bool, lots: int
 ) -> None:
-    """Order 1 amended away and back stands behind order 2, with which it is linked."""
+    """Order 1, amended away and back, is behind order 2, the other one of its OCO."""
     market.do(
         enter(0, SELL, 100, 3), enter(1, SELL, 100, 1), enter(0, SELL, 100, 7, order_id=1), enter(2, BUY, 100, 20)
     )
@@ -699,13 +699,13 @@ def test_8_4_and_2_14_of_two_linked_orders_at_one_price_the_older_there_counts(
     digest = market.exchange.digest()
     assert market.exchange.indicative("SC2701") == (100, lots + 1, 20 - lots - 1)
     assert market.exchange.digest() == digest
-    told = market.do(phase(AUCTION_MATCH))
-    assert ("auction", 100, lots + 1, 19 - lots) in told
+    emitted = market.do(phase(AUCTION_MATCH))
+    assert ("auction", 100, lots + 1, 19 - lots) in emitted
     assert market.orders() == [(4, 100, 19 - lots)]
 
 
 @pytest.mark.parametrize("end", [cancel(0, 2), cancel(0, 1), operator(CommandKind.END_DAY)])
-def test_2_14_a_pair_that_is_no_more_counts_like_any_order(market: Market, end: dict[str, Any]) -> None:
+def test_2_14_the_order_left_of_an_oco_counts_like_any_order(market: Market, end: dict[str, Any]) -> None:
     market.do(enter(0, BUY, 105, 5), enter(0, BUY, 104, 5, order_id=1))
     market.do(end)
     assert market.exchange.book.state[0].pairs == 0
@@ -723,7 +723,7 @@ def test_8_6_parked_orders_that_the_auction_price_reaches_are_triggered_in_conti
 
 
 def test_8_6_every_field_of_the_events_of_an_auction(market: Market) -> None:
-    """What is not named is 0; the client order id is the buy's own."""
+    """Fields that are not named are 0; the client order id is the buy's."""
     market.do(
         enter(1, BUY, 103, 5, client_order_id=b"bid", time_in_force=OPENING),
         enter(2, SELL, 101, 3, client_order_id=b"ask"),
@@ -755,7 +755,7 @@ def test_8_6_every_field_of_the_events_of_an_auction(market: Market) -> None:
     assert events.tobytes() == block.tobytes()
 
 
-def test_8_6_the_offset_flags_of_both_orders_are_told(market: Market) -> None:
+def test_8_6_a_trade_carries_the_offset_flags_of_both_orders(market: Market) -> None:
     exchange = market.exchange = Exchange([instrument(phase=CALL_AUCTION, offset=True)], 4, risk=False, max_orders=9)
     market.do(enter(0, BUY, 100, 1, flags=Flag.OPEN), enter(1, SELL, 100, 1, flags=Flag.CLOSE_TODAY))
     traded = market.events(phase(AUCTION_MATCH))[1]
@@ -820,7 +820,7 @@ RELEASED = ("phase", 0, "CONTINUOUS", "LIMIT_LOCK")
         [enter(0, BUY, 109, 1), enter(1, SELL, 110, 1)],
     ],
 )
-def test_9_4_limit_locked_is_refused_where_nobody_stands_alone_at_the_daily_limit(orders: list[Any]) -> None:
+def test_9_4_limit_locked_is_refused_unless_one_side_alone_stands_at_the_daily_limit(orders: list[Any]) -> None:
     market = Market()
     market.do(*orders)
     assert market.do(phase(Phase.LIMIT_LOCKED)) == [("rejected", "NOT_LIMIT_LOCKED", CONTINUOUS, Phase.LIMIT_LOCKED)]
@@ -863,8 +863,8 @@ def test_9_4_trading_goes_on_while_locked_and_the_lock_ends_with_the_command_tha
 def test_9_4_whatever_opens_the_lock_the_release_is_its_last_event(opens: dict[str, Any]) -> None:
     market = Market()
     market.do(enter(0, BUY, 110, 5), phase(Phase.LIMIT_LOCKED))
-    told = market.do(opens)
-    assert told[-1] == RELEASED and len(told) > 1
+    emitted = market.do(opens)
+    assert emitted[-1] == RELEASED and len(emitted) > 1
     assert market.do(enter(2, BUY, 100, 1)) == [("accepted", 4, 100, 1)]
 
 
@@ -879,7 +879,9 @@ def test_9_4_whatever_opens_the_lock_the_release_is_its_last_event(opens: dict[s
         (Phase.BREAK, 0),
     ],
 )
-def test_9_4_an_instrument_that_closes_locked_is_remembered_for_its_settlement(after: Phase, locked: int) -> None:
+def test_9_4_an_instrument_that_closes_locked_still_counts_as_locked_at_its_settlement(
+    after: Phase, locked: int
+) -> None:
     market = Market()
     market.do(enter(0, BUY, 110, 5), phase(Phase.LIMIT_LOCKED), phase(after))
     assert market.exchange.book.instruments["locked"].tolist() == [locked]
@@ -890,7 +892,7 @@ def test_9_4_an_instrument_that_closes_locked_is_remembered_for_its_settlement(a
         assert market.exchange.book.instruments["locked"].tolist() == [0]
 
 
-def test_9_3_continuous_trading_begins_with_slices_forgotten() -> None:
+def test_9_3_continuous_trading_begins_with_empty_slices() -> None:
     market = Market([instrument(velocity=3, velocity_window=1000)])
     row = market.exchange.book.instruments[0]
     row["low"], row["high"], row["low_before"], row["high_before"] = 95, 97, 94, 99

@@ -1,4 +1,4 @@
-"""Hypothesis drives the engine and the reference side by side, so that a difference comes out as its shortest story."""
+"""Hypothesis drives the engine and the reference side by side, and shrinks a difference to its shortest sequence."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ modes = st.sampled_from([0, Flag.SMP_CANCEL_INCOMING, Flag.SMP_CANCEL_RESTING, F
 
 
 class EngineBesideReference(RuleBasedStateMachine):
-    """The same commands to both; bytes are compared after each, invariants checked after each."""
+    """Both get the same commands. After each one, events are compared and invariants checked."""
 
     @initialize(
         groups=st.lists(st.sampled_from([None, 0, 1]), min_size=3, max_size=3),
