@@ -104,7 +104,7 @@ def amend(book, events, at, command, slot, plain):
         return at if plain else conceal(book, events, at, command, slot, shown)
     interrupted = False
     if may_trade(book, number, side, price, plain):
-        incoming = Incoming(order, number, account, order.order_id, side, price, offset)
+        incoming = Incoming(events[np.uint64(at - 1)], number, account, order.order_id, side, price, offset)
         mode = self_match_mode(book, account, np.int64(command.flag_bits))
         reach = price if plain else reach_of(book, number, side, price, command.time)
         trades = book.state[0].trade_id

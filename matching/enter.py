@@ -129,7 +129,7 @@ def enter(book, events, at, command, limit, plain):
     order_id, leaves = command.sequence, command.quantity
     if not plain and is_parked_type(command.order_type):
         return park(book, events, at, command, limit)
-    emit_named(
+    entry = emit_named(
         book,
         events,
         at,
@@ -148,7 +148,7 @@ def enter(book, events, at, command, limit, plain):
     )
     at += 1
     offset = c.NONE if plain else np.int64(command.flag_bits) & c.OFFSET_FLAGS
-    incoming = Incoming(command, number, account, order_id, side, limit, offset)
+    incoming = Incoming(entry, number, account, order_id, side, limit, offset)
     passing = command.time_in_force == c.IOC or command.time_in_force == c.FOK
     interrupted = False
     if not plain:
