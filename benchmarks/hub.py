@@ -39,7 +39,7 @@ from gateway.hub import Hub, Limits
 from gateway.kernels import make_ready
 from gateway.market.feed import Feed
 from gateway.rpc import reports, session
-from gateway.wire import app, guard, server
+from gateway.wire import app, server, websocket
 
 SYMBOL = "SC2701"
 TICK = Decimal("0.1")
@@ -73,7 +73,7 @@ LIMITS = Limits(requests_per_second=10_000_000, request_burst=10_000_000)
 
 # The steps of an order, in order: the name of the step, and the calls that do it.
 STEPS: tuple[tuple[str, Any, str], ...] = (
-    ("socket and frames in", guard.GuardedWebSocket, "data_received"),
+    ("socket and frames in", websocket.GuardedWebSocket, "data_received"),
     ("decode, check, row", session.Session, "receive"),
     ("decode, check, row", binary.BinarySession, "receive"),
     ("hand over", app.Connection, "_hand_over"),
@@ -85,7 +85,7 @@ STEPS: tuple[tuple[str, Any, str], ...] = (
     ("blotter", Blotter, "record"),
     ("market data and feed", Feed, "publish"),
     ("socket out", app.Connection, "write"),
-    ("socket out", guard.GuardedWebSocket, "send"),
+    ("socket out", websocket.GuardedWebSocket, "send"),
 )
 
 

@@ -41,9 +41,10 @@ from gateway.config import (
     write_keys,
 )
 from gateway.day import TradingDay
+from gateway.hub import Hub
 from gateway.kernels import make_ready, progress
 from gateway.market.feed import Feed
-from gateway.wire.app import Hub, create_app
+from gateway.wire.app import create_app
 from gateway.wire.server import Server, ServerError, serve
 from risk.limits import Account
 
@@ -241,7 +242,7 @@ async def _until_stopped(running: _Running, stop: asyncio.Event, greet: Callable
     for task in besides:
         task.cancel()
     await asyncio.gather(*besides, return_exceptions=True)
-    running.hub.condition.stop()
+    running.hub.condition.set_stopping()
     await asyncio.sleep(0)  # what that told the connections leaves before they are closed
     await running.server.stop()
     await running.runner.stop()
@@ -289,7 +290,7 @@ async def _watch(running: _Running, stop: asyncio.Event) -> None:
     while True:
         await asyncio.sleep(_SPACE_EVERY)
         level, free = journal.space()
-        running.hub.condition.told(disk_low=level >= Space.CANCEL_ONLY)
+        running.hub.condition.set_disk_low(level >= Space.CANCEL_ONLY)
         if level != told:
             say(f"disk: {free >> 20} MiB free, {level.name.lower().replace('_', ' ')}")
             told = level

@@ -27,7 +27,7 @@ from exchange.engine.rules import (
 )
 from matching import codes as c
 from matching.amend import amend, open_after_amend, resting_order
-from matching.book import bucket_of, find, home, next_row, own, price_of
+from matching.book import bucket_of, count, find, home, next_row, own, price_of
 from matching.cancel import EVERY_TIME, mass_cancel, withdraw
 from matching.codes import ALL
 from matching.enter import enter
@@ -428,25 +428,50 @@ def process_operators(commands, first, events, at, book, ledger):
 # Reading the books --------------------------------------------------------------------------------
 
 
-@kernel
-def list_depth(book, number, side, rows):
-    """Fill int64 rows (n, 3) with price, quantity shown and orders of a side's levels, best first. Returns how many."""
-    ladder = own(book, number, side)
+@inlined
+def shown_at(book, row):
+    """Lots that the orders of a level show."""
+    shown = np.int64(0)
+    slot = book.levels[row].head
+    while slot != NOBODY:
+        order = book.orders[slot]
+        shown += book.extras[slot].shown if order.terms & ICEBERG else order.leaves_quantity
+        slot = order.next
+    return shown
+
+
+@inlined
+def begin_counting(book, ladder):
+    """Count the orders of every level of a side; from here on `rest` and `unlink` keep the counts."""
     row = ladder.best
-    count = 0
-    while count < len(rows) and row != ladder.end:
-        rows[count, 0] = price_of(ladder, row)
-        rows[count, 1] = 0
-        rows[count, 2] = 0
+    while row != ladder.end:
         slot = book.levels[row].head
         while slot != NOBODY:
-            order = book.orders[slot]
-            rows[count, 1] += book.extras[slot].shown if order.terms & ICEBERG else order.leaves_quantity
-            rows[count, 2] += 1
-            slot = order.next
-        count += 1
+            count(book, slot, row, 1)
+            slot = book.orders[slot].next
         row = next_row(book, ladder, row + 1)
-    return count
+    ladder.counted = 1
+
+
+@kernel
+def list_depth(book, number, side, rows):
+    """Fill int64 rows (n, 3) with price, quantity shown and orders of a side's levels, best first. Returns how many.
+
+    Cost   O(levels listed), and the orders of those in which icebergs rest. The first call for a side counts its orders.
+    """
+    ladder = own(book, number, side)
+    if ladder.counted == 0:
+        begin_counting(book, ladder)
+    row = ladder.best
+    listed = 0
+    while listed < len(rows) and row != ladder.end:
+        counts = book.counts[row]
+        rows[listed, 0] = price_of(ladder, row)
+        rows[listed, 1] = book.levels[row].quantity if counts.icebergs == 0 else shown_at(book, row)
+        rows[listed, 2] = counts.orders
+        listed += 1
+        row = next_row(book, ladder, row + 1)
+    return listed
 
 
 @kernel

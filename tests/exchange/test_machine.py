@@ -37,7 +37,7 @@ def flow_exchange(flow: Flow, risk: bool = True) -> Exchange:
     return Exchange(flow.instruments, flow.accounts, risk=risk, max_orders=flow.max_orders)
 
 
-def split(commands: np.ndarray, rng: Any) -> Iterator[np.ndarray | None]:
+def split(commands: np.ndarray, rng: Any) -> Iterator[np.ndarray]:
     """The rows cut into batches of random length."""
     begin = 0
     while begin < len(commands):
@@ -321,7 +321,8 @@ def test_rows_may_have_any_layout_in_memory(form: str) -> None:
     elif form == "backwards":
         given = commands[::-1].copy()[::-1]
     elif form == "plain rows":
-        given = commands.view(np.dtype(COMMAND.fields))
+        fields: Any = COMMAND.fields
+        given = commands.view(np.dtype(fields))
     else:
         wide = np.zeros(len(commands), np.dtype([("row", COMMAND), ("more", "<i8")]))
         wide["row"] = commands

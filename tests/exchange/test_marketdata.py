@@ -62,7 +62,7 @@ def play(seed: int, count: int = 700) -> tuple[Any, ...]:
     return flow, played
 
 
-def split(items: list[Any], rng: Any) -> Iterator[list[Any] | None]:
+def split(items: list[Any], rng: Any) -> Iterator[list[Any]]:
     """Cut a list into pieces of random length."""
     while items:
         size = int(rng.choice((1, 2, 7, 60)))
@@ -74,7 +74,7 @@ class Client:
     """Follows one instrument by its change sets alone, and refuses a set that does not fit."""
 
     def __init__(self) -> None:
-        self.sides = {int(BUY): {}, int(SELL): {}}
+        self.sides: dict[int, dict[int, Any]] = {int(BUY): {}, int(SELL): {}}
         self.change_id = 0
 
     def apply(self, book: np.record, levels: np.ndarray) -> None:
@@ -474,7 +474,8 @@ def test_the_band_of_an_instrument_that_is_listed_follows_from_its_reference_pri
     listed = {"kind": EventKind.LISTED, "price": 80}
 
     def band() -> tuple[int, int]:
-        return tuple(int(market.statistics(0)[name]) for name in ("floor", "ceiling"))
+        statistics = market.statistics(0)
+        return int(statistics["floor"]), int(statistics["ceiling"])
 
     market.record(stream([listed]))
     assert band() == (72, 88)

@@ -34,7 +34,7 @@ SEQUENCES = list(itertools.accumulate(BLOCKS, initial=0))
 STRADDLING = HEAD + FRAME + 31 * ROW  # where a frame begins whose header lies in two sectors
 
 
-def judge(content: bytes | dict[str, bytes], snapshot_sequence: int = 0) -> Verdict:
+def judge(content: bytes | bytearray | dict[str, bytes], snapshot_sequence: int = 0) -> Verdict:
     segments = content if isinstance(content, dict) else {NAME: content}
     return examine("folder", in_memory(segments), snapshot_sequence).verdict
 

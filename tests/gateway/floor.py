@@ -24,8 +24,9 @@ from gateway.auth import Auth, Credential
 from gateway.hub import Hub, Limits
 from gateway.market.feed import Feed
 from gateway.rpc.desk import Desk
-from gateway.rpc.methods.orders import Ticket
+from gateway.rpc.methods.table import METHODS
 from gateway.rpc.session import Session
+from gateway.rpc.ticket import Ticket
 from matching.codes import ALL
 from matching.records import COMMAND
 from tests.build import account, instrument, rows
@@ -59,9 +60,10 @@ class Floor:
             **settings,
         )
         market, blotter = MarketData(exchange.instruments), Blotter(4096)
+        no_runner: Any = None  # sessions submit to the floor
         self.hub = Hub(
             exchange,
-            None,
+            no_runner,
             blotter,
             market,
             Feed(exchange.instruments, market, exchange),
@@ -133,7 +135,7 @@ class Client:
         self.messages: list[dict[str, Any]] = []
         self.closed: tuple[int, str] | None = None
         self.queued = 0
-        self.session = Session(floor.hub, floor.desk, self, number=number, address="127.0.0.1", **settings)
+        self.session = Session(floor.desk, self, METHODS, number=number, address="127.0.0.1", **settings)
 
     def send(self, message: bytes) -> None:
         self.messages.append(json.loads(message, parse_float=Decimal))

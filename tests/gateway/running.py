@@ -25,7 +25,7 @@ from gateway.binary.rows import warm_up
 from gateway.hub import Hub
 from gateway.market.feed import Feed
 from gateway.wire.app import create_app
-from gateway.wire.guard import Bounds
+from gateway.wire.bounds import Bounds
 from gateway.wire.server import Server, serve
 from matching import Side
 from tests.build import account, enter, instrument, rows
@@ -75,7 +75,7 @@ def running(folder: os.PathLike[str], bounds: Bounds | None = None) -> Iterator[
         assert not thread.is_alive()
 
 
-def _run(folder: str, bounds: Bounds, started: list, ready: threading.Event) -> None:
+def _run(folder: str, bounds: Bounds, started: list[Any], ready: threading.Event) -> None:
     async def main() -> None:
         exchange = Exchange(
             [instrument(), instrument("FU2701")],

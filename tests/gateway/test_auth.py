@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from gateway.auth import Auth, Credential
-from gateway.rpc.requests import Auth as Request
-from gateway.text.messages import Refused
+from gateway.auth import LogOn as Request
+from gateway.text.refusals import Refused
 
 MS, SECOND = 1_000_000, 1_000_000_000
 NOW = 1_795_399_483_000 * MS
@@ -33,7 +33,7 @@ def signed(
     key: str = KEY,
     secret: str = SECRET,
     signature: str | None = None,
-) -> Auth:
+) -> Request:
     return Request(
         grant_type="client_signature",
         client_id=key,
@@ -44,7 +44,7 @@ def signed(
     )
 
 
-def secret(value: str = SECRET, key: str = KEY, **more: Any) -> Auth:
+def secret(value: str = SECRET, key: str = KEY, **more: Any) -> Request:
     return Request(grant_type="client_credentials", client_id=key, client_secret=value, **more)
 
 
@@ -141,7 +141,7 @@ def test_a_signature_is_accepted_once(auth: Auth) -> None:
 def test_signatures_are_forgotten_when_the_clock_refuses_them_anyway(auth: Auth) -> None:
     for number in range(100):
         auth.log_on(signed(NOW // MS + number * 1000, f"n{number}"), NOW + number * SECOND, HERE)
-    assert len(auth._seen) <= 12
+    assert len(auth._used_signatures) <= 12
 
 
 def test_a_scope_may_be_narrowed_and_never_widened(auth: Auth) -> None:

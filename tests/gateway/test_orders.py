@@ -565,7 +565,7 @@ def test_on_a_full_disk_orders_are_refused_with_their_own_reason_and_cancels_pas
     """The operator's kill switch is another state, and does not change."""
     number = order(alice, "buy", 1, "1.00")["order"]["order_id"]
     alice.ask("public/subscribe", channels=["platform_state"])
-    floor.hub.condition.told(disk_low=True)
+    floor.hub.condition.set_disk_low(True)
     for answer in (
         order(alice, "buy", 1, "1.00"),
         alice.ask("private/edit", order_id=number, amount=2),
@@ -581,6 +581,6 @@ def test_on_a_full_disk_orders_are_refused_with_their_own_reason_and_cancels_pas
     )
     assert alice.ask("private/cancel", order_id=number)["order_state"] == "cancelled"
     assert not floor.hub.exchange.ledger.hub[0].killed
-    floor.hub.condition.told(disk_low=False)
+    floor.hub.condition.set_disk_low(False)
     assert order(alice, "buy", 1, "1.00")["order"]["order_state"] == "open"
     assert [seen["locked"] for seen in alice.notified("platform_state")] == [False, True, False]

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from exchange.projections.blotter import Blotter
-from gateway.rpc.reports import Channel, Orders, Reports
+from gateway.rpc.order import Orders
+from gateway.rpc.reports import Channel, Reports
 from matching.codes import EventKind
 from tests.matching.flow import engine, random_flow
 
@@ -20,7 +21,8 @@ class Watcher:
     """The owner of one account, subscribed to everything."""
 
     def __init__(self, account: int, instruments: frozenset[int]) -> None:
-        self.account, self.messages = account, []
+        self.account = account
+        self.messages: list[Any] = []
         self.channels = {"orders": Channel("orders", instruments), "trades": Channel("trades", instruments)}
 
     def notify(self, message: bytes) -> None:
@@ -44,7 +46,9 @@ def follow(seed: int) -> tuple[set[int], int, int]:
     exchange, blotter = engine(flow), Blotter(flow.max_orders)
     orders = Orders(exchange, blotter)
     reports = Reports(orders)
-    watchers = [Watcher(account, frozenset(range(len(flow.instruments)))) for account in range(len(flow.accounts))]
+    watchers: list[Any] = [
+        Watcher(account, frozenset(range(len(flow.instruments)))) for account in range(len(flow.accounts))
+    ]
     for watcher in watchers:
         reports.watch(watcher)
     rng = np.random.default_rng(seed)
@@ -88,7 +92,8 @@ def compare(watcher: Watcher, orders: Orders, first: int, events: np.ndarray) ->
 
 
 def test_every_change_of_an_order_is_reported_to_its_owner_as_the_blotter_has_it() -> None:
-    kinds, changes, trades = set(), 0, 0
+    kinds: set[Any] = set()
+    changes = trades = 0
     for seed in range(10):
         seen, told, traded = follow(seed)
         kinds, changes, trades = kinds | seen, changes + told, trades + traded
