@@ -178,6 +178,7 @@ def test_with_room_for_all_it_equals_a_plain_replay_of_the_events(seed: int) -> 
 
 
 @pytest.mark.parametrize("seed", range(10))
+@pytest.mark.compiled
 def test_when_memory_is_full_open_orders_stay_and_the_first_finished_ones_are_dropped(seed: int) -> None:
     flow, exchange = play(seed)
     open_at_most, history = 700, 50
@@ -280,6 +281,7 @@ def test_a_client_order_id_finds_its_accounts_newest_order_and_no_other() -> Non
     ] == [None] * 4
 
 
+@pytest.mark.compiled
 def test_thousands_of_orders_under_one_tag_come_and_go() -> None:
     hub = Hub(max_orders=10, history=500)
     for _ in range(30):

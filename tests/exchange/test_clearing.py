@@ -1194,6 +1194,7 @@ class Days:
         return events
 
 
+@pytest.mark.compiled
 @settings(max_examples=examples(60), deadline=None)
 @given(days=DAYS, last=st.integers(0, 2))
 def test_whole_days_conserve_lots_and_fen_and_equal_plain_arithmetic(days: list[Any], last: int) -> None:

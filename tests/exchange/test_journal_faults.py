@@ -158,6 +158,7 @@ def _write_until_killed(folder: str, acknowledge: int, seed: int) -> None:
         os.write(acknowledge, journal.sync().to_bytes(8, "little"))
 
 
+@pytest.mark.compiled
 def test_a_thousand_kills_lose_nothing_acknowledged_and_need_no_operator(tmp_path: Path) -> None:
     findings = dict.fromkeys(Finding, 0)
     for kill in range(1_000):
@@ -226,6 +227,7 @@ def test_a_disk_that_fills_up_is_an_orderly_stop(tmp_path: Path) -> None:
         journal.close()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("part", range(10))
 def test_a_power_cut_loses_nothing_acknowledged_and_invents_nothing(tmp_path: Path, part: int) -> None:
     """Any subset of unsynced sectors and names survives. An unclear end is SUSPECT, never CORRUPT, and repair is enough."""

@@ -57,6 +57,7 @@ def two_sided() -> tuple[Any, ...]:
 # Digest, state, restore
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("risk", [True, False], ids=["with risk", "without risk"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_same_rows_in_any_batches_give_the_same_events_and_digest(seed: int, risk: bool) -> None:
@@ -131,6 +132,7 @@ def test_the_digest_depends_on_the_meaning_of_the_state_and_not_on_its_place_in_
     assert one.digest() == other.digest()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("risk", [True, False], ids=["with risk", "without risk"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_restored_exchange_equals_the_first_and_goes_on_equally(seed: int, risk: bool) -> None:
@@ -145,6 +147,7 @@ def test_a_restored_exchange_equals_the_first_and_goes_on_equally(seed: int, ris
     check_book(second.book)
 
 
+@pytest.mark.compiled
 def test_restoring_replaces_whatever_was_there() -> None:
     flow = random_flow(1, COUNT)
     first, second = flow_exchange(flow), flow_exchange(flow)
@@ -208,6 +211,7 @@ def test_another_process_with_another_hash_seed_has_the_same_digest() -> None:
 # Results belong to the caller
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("size", [1, 100, 1000], ids=["copied", "copied", "lent"])
 def test_results_that_are_kept_do_not_change(size: int) -> None:
     exchange = Exchange([instrument()], [account("A")])
@@ -219,6 +223,7 @@ def test_results_that_are_kept_do_not_change(size: int) -> None:
     assert [events.tobytes() for events in kept] == copies
 
 
+@pytest.mark.compiled
 def test_a_part_of_a_result_keeps_it_alive() -> None:
     exchange = Exchange([instrument()], [account("A")])
     prices = exchange.apply(rows(*[enter(0, BUY, 99, 1)] * 1000))[500:]["price"]
@@ -228,6 +233,7 @@ def test_a_part_of_a_result_keeps_it_alive() -> None:
     assert prices.tolist() == [99] * 500
 
 
+@pytest.mark.compiled
 def test_buffers_of_results_that_were_dropped_are_used_again() -> None:
     exchange = Exchange([instrument()], [account("A")])
     places = set()
@@ -244,6 +250,7 @@ def test_a_result_may_be_written_by_its_owner() -> None:
     assert exchange.apply(rows(cancel(0, 3), start=4))["price"].tolist() == [98]
 
 
+@pytest.mark.compiled
 def test_a_batch_that_gives_more_events_than_a_buffer_holds_is_whole() -> None:
     exchange = Exchange([instrument()], [account("A"), account("B")], max_orders=1 << 12)
     exchange.apply(rows(*[enter(0, SELL, 101, 1)] * 4000))

@@ -99,6 +99,7 @@ class Client:
         return (sorted(self.sides[int(BUY)].items(), reverse=True), sorted(self.sides[int(SELL)].items()))
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_client_with_nothing_but_change_sets_has_the_engines_book_after_every_command(seed: int) -> None:
     flow, played = play(seed)
@@ -126,6 +127,7 @@ def test_a_client_with_nothing_but_change_sets_has_the_engines_book_after_every_
             assert market.checksum(number) == checksum_by_hand(*books[number])
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", SEEDS[:4])
 def test_any_split_of_the_events_gives_the_same_changes_tape_and_figures(seed: int) -> None:
     flow, played = play(seed)
@@ -142,6 +144,7 @@ def test_any_split_of_the_events_gives_the_same_changes_tape_and_figures(seed: i
     assert markets[0].trades().tolist() == markets[1].trades().tolist()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", SEEDS[:6])
 def test_phases_and_last_prices_are_the_engines(seed: int) -> None:
     """Also phases that the hub sets itself (8.8)."""
@@ -158,6 +161,7 @@ def test_phases_and_last_prices_are_the_engines(seed: int) -> None:
             assert figures.trades == 0 or figures.last_price == exchange.last_price(terms.symbol)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", SEEDS[:6])
 def test_top_is_flagged_exactly_when_the_best_price_or_its_quantity_differs(seed: int) -> None:
     flow, played = play(seed)

@@ -35,6 +35,8 @@ from matching.records import COMMAND
 from risk.records import GROSS
 from tests.build import account, enter, instrument, operator, rows
 
+pytestmark = pytest.mark.compiled
+
 BUY, SELL = Side.BUY, Side.SELL
 START = 1_795_000_000_000_000_000
 STEP = 100_000_000  # ns

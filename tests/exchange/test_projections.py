@@ -47,6 +47,7 @@ def agree(hub: Projections) -> int:
     return len(opened)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("risk", [False, True])
 @pytest.mark.parametrize("seed", range(10))
 def test_projections_say_what_the_engine_holds_whatever_happens(seed: int, risk: bool) -> None:
@@ -59,6 +60,7 @@ def test_projections_say_what_the_engine_holds_whatever_happens(seed: int, risk:
     assert {projection.event_id for projection in hub.all} == {hub.exchange.event_id}
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", range(3))
 def test_a_snapshot_restores_the_same_projections(seed: int) -> None:
     flow = random_flow(seed, 900, True)

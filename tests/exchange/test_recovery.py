@@ -81,6 +81,7 @@ def test_a_new_folder_gives_a_new_exchange(tmp_path: Path) -> None:
     recovery.journal.close()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("at", range(len(BATCHES)))
 def test_snapshot_and_tail_give_the_digest_of_a_full_replay(tmp_path: Path, history: Any, at: Any) -> None:
     batches, digests = history

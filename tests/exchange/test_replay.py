@@ -18,6 +18,8 @@ from matching.codes import Reason
 from tests.build import existing
 from tests.exchange.recorded import ASK, BID, PRICE, changed, closed, created, deleted, flow, id_of, rebuilt
 
+pytestmark = pytest.mark.compiled
+
 
 def machine(flow: Flow) -> Exchange:
     return Exchange(flow.instruments, flow.accounts)

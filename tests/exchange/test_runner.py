@@ -109,6 +109,7 @@ WAYS = pytest.mark.parametrize("way", ["step", "run"])
 # Whose rows, whose events
 
 
+@pytest.mark.compiled
 @WAYS
 @pytest.mark.parametrize("with_journal", [True, False], ids=["journal", "no journal"])
 @pytest.mark.parametrize("seed", range(3))
@@ -356,6 +357,7 @@ def test_a_reply_may_submit_the_next_command(with_journal: bool) -> None:
     assert sequences == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.compiled
 def test_a_batch_is_bounded_and_a_submission_is_never_cut() -> None:
     journal = Recording()
     answers: list[Any] = []

@@ -116,6 +116,7 @@ def test_every_length_of_a_journal_gives_the_decision_of_the_table(closed: bytes
         assert (verdict.finding, verdict.offset, verdict.sequence) == expected, length
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("mask", [0xFF, 0x01])
 def test_every_flipped_byte_is_noticed_and_nothing_acknowledged_is_dropped(killed: bytes, mask: int) -> None:
     content = bytearray(killed)

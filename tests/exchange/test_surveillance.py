@@ -333,6 +333,7 @@ def told(surveillance: Surveillance) -> Counter[Any]:
     )
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", range(8))
 def test_it_equals_a_plain_replay_of_the_events(seed: int) -> None:
     flow = random_flow(seed, 1000)

@@ -13,6 +13,8 @@ from exchange.catalogue.schedule import Driver, Schedule
 from matching.codes import CommandKind, EventKind, Flag, Limit, OrderType, Phase, Reason, Side, TimeInForce
 from tests.build import enter, existing, rows
 
+pytestmark = pytest.mark.compiled
+
 DATE = datetime.date
 SCHEDULES = {name: Schedule(read_catalogue(profile=name)) for name in ("chinese", "international")}
 IN_LEDGER = {

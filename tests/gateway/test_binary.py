@@ -265,6 +265,7 @@ def test_a_frame_that_is_not_so_many_whole_rows_closes(hub: Any, size: Any, code
     assert isinstance(close, Close) and close.code == code and close.reason
 
 
+@pytest.mark.compiled
 def test_the_largest_frame_is_accepted(hub: Any) -> None:
     alice = Member(hub, "alice")
     alice.send(np.repeat(rows(buy(10, 1)), MAX_ROWS))
@@ -325,6 +326,7 @@ def test_what_the_book_refuses_is_a_rejected_event_of_that_row_alone(hub: Any) -
     assert received["account"].tolist() == [0] * 5
 
 
+@pytest.mark.compiled
 @settings(max_examples=examples(150), deadline=None)
 @given(st.binary(min_size=ROW, max_size=ROW * 8).map(lambda data: data[: len(data) // ROW * ROW]), st.booleans())
 def test_no_bytes_whatever_break_the_hub(data: Any, tame: Any) -> None:
@@ -601,6 +603,7 @@ def test_a_client_that_never_reads_is_overrun_by_the_events_of_others(hub: Any) 
     assert alice.session.overrun
 
 
+@pytest.mark.compiled
 def test_frames_of_events_are_of_bounded_length(hub: Any) -> None:
     alice, bob = Member(hub, "alice"), Member(hub, "bob")
     for _ in range(2):
@@ -709,6 +712,7 @@ def test_a_lost_connection_cancels_and_a_logout_does_not(hub_of_sockets: Any) ->
     assert hub.inside(lambda: {order.account for order in hub.hub.exchange.orders("SC2701")}) <= {0, 1}
 
 
+@pytest.mark.compiled
 def test_many_frames_at_once_are_all_answered_in_order(hub_of_sockets: Any) -> None:
     """A hundred thousand rows before the test reads an event: the client reads while it sends, so neither side waits."""
     block = rows(*[buy(95, 1, time_in_force=TimeInForce.IOC)] * 4_096)
@@ -720,6 +724,7 @@ def test_many_frames_at_once_are_all_answered_in_order(hub_of_sockets: Any) -> N
     assert (events["kind"] == EventKind.ACCEPTED).sum() == (events["kind"] == EventKind.CANCELED).sum() == 25 * 4_096
 
 
+@pytest.mark.compiled
 def test_a_client_that_sends_and_never_reads_is_stopped_from_sending_and_then_cut(hub_of_sockets: Any) -> None:
     """Its frames wait in its own socket, not in the hub. In the end its resting order is canceled."""
     hub = hub_of_sockets

@@ -150,6 +150,7 @@ def busy(hub: Hub, count: int, size: int = 50) -> None:
 # Books --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", range(12))
 def test_a_book_rebuilt_from_json_is_the_engines_at_every_change_whoever_joined_when(seed: int) -> None:
     flow = random_flow(seed, 600)
@@ -172,6 +173,7 @@ def test_a_book_rebuilt_from_json_is_the_engines_at_every_change_whoever_joined_
             assert client.change_id == hub.feed.market.top(number).change_id
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", range(6))
 def test_a_conflated_channel_publishes_the_net_change_at_most_ten_times_a_second(seed: int) -> None:
     flow = random_flow(seed, 900)
@@ -347,6 +349,7 @@ def test_trades_come_command_by_command_or_once_an_interval_before_the_book_they
 # Slow subscribers ---------------------------------------------------------------------------------
 
 
+@pytest.mark.compiled
 def test_a_slow_subscriber_of_a_book_is_conflated_to_a_fresh_snapshot_and_the_others_miss_nothing() -> None:
     hub = Hub([instrument()], max_queue=20_000)
     channels = ("book.SC2701.raw", "book.SC2701.100ms", "quote.SC2701", "book.SC2701.none.10.raw")

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import numpy as np
+import pytest
 
 from exchange.projections.blotter import Blotter
 from gateway.rpc.order import Orders
@@ -91,6 +92,7 @@ def compare(watcher: Watcher, orders: Orders, first: int, events: np.ndarray) ->
     return len(last), len(own_trades)
 
 
+@pytest.mark.compiled
 def test_every_change_of_an_order_is_reported_to_its_owner_as_the_blotter_has_it() -> None:
     kinds: set[Any] = set()
     changes = trades = 0

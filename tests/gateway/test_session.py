@@ -1033,6 +1033,7 @@ def test_a_lost_session_is_forgotten_everywhere(floor: Floor, alice: Client) -> 
     assert alice.messages == [] and not floor.desk.platform and not floor.hub.feed.channels(alice)
 
 
+@pytest.mark.compiled
 def test_orders_remembered_for_a_lost_connection_are_bounded(floor: Floor, alice: Client) -> None:
     for _ in range(1500):
         buy(alice, 1, 1)
@@ -1051,6 +1052,7 @@ def test_commands_that_a_stopping_hub_did_not_accept_are_answered(floor: Floor, 
 # Everything together ------------------------------------------------------------------------------
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", range(4))
 def test_reports_to_owners_always_equal_the_blotter(seed: int) -> None:
     """Random orders in random batches: the last notification of every order is its state, and so is every answer."""
