@@ -34,7 +34,7 @@ class Closable:
     today: dict[int, int] = field(default_factory=dict)  # opened today
 
     def use(self, side: int, quantity: int) -> tuple[int, int]:
-        """(offset flag, lots) of an order of so many lots: fewer, where there is less to close."""
+        """(offset flag, lots) of an order for `quantity` lots: fewer where there is less to close."""
         for flag, lots in ((_CLOSE, self.before), (_CLOSE_TODAY, self.today)):
             if lots.get(side, 0) > 0:
                 quantity = min(quantity, lots[side])
@@ -143,7 +143,7 @@ def take(view: View, account: int, side: int, price: int, quantity: int) -> Comm
 
 
 def stop(view: View, account: int, side: int, trigger_price: int, quantity: int, price: int | None = None) -> Command:
-    """An order that waits for a trade at the trigger price; then it takes what there is, or with a price is a limit order."""
+    """A stop order: triggered by a trade at the trigger price. It becomes a market order, or with a price a limit order."""
     offset, quantity = _offset(view, side, min(quantity, view.largest))
     return (
         0,
@@ -173,7 +173,7 @@ def _offset(view: View, side: int, quantity: int) -> tuple[int, int]:
 
 
 def amend(view: View, order: np.record, price: int, open_quantity: int) -> Command:
-    """Move a resting order to a price, with so many lots open there."""
+    """Move a resting order to a price, with `open_quantity` lots open there."""
     return (
         0,
         0,

@@ -42,7 +42,7 @@ class Momentum:
         self._averages: dict[int, float] = {}
 
     def act(self, now_ns: int, view: View) -> np.ndarray:
-        """An order with the trend, or one that closes what the last trend left."""
+        """An order with the trend, or one that closes the position left by the last trend."""
         if view.auction:
             return rows([])
         average = self._averages.get(view.instrument, float(view.last))

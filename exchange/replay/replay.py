@@ -244,7 +244,7 @@ def _span(folder: StrPath, config_hash: bytes) -> tuple[int, int]:
 
 
 def _restore(exchange: Exchange, folder: StrPath, first: int) -> None:
-    """Begin at the oldest snapshot from which the journal goes on without gap. Errors: JournalCorrupt."""
+    """Begin at the oldest snapshot that the journal continues without a gap. Errors: JournalCorrupt."""
     usable = [snapshot for snapshot in snapshots.valid(folder) if snapshot.sequence >= first - 1]
     if not usable:
         raise JournalCorrupt(f"{folder}: the journal begins with sequence {first}; no snapshot covers what was before")
@@ -255,7 +255,7 @@ def _restore(exchange: Exchange, folder: StrPath, first: int) -> None:
 
 
 class _Tally:
-    """Applies batches, takes the time, and counts what came of them. Keeps trades and refusals, not the events.
+    """Applies batches, measures the time, and counts their events. Keeps trades and refusals, not the events.
 
     refusals  uint16[total]: for each command that was a refused ENTER its Reason, else 0
     """

@@ -16,7 +16,7 @@ from exchange.instruments import Instrument
 from matching.records import COMMAND
 from risk.limits import Account
 
-# One trade as the venue told it.
+# One trade as the venue published it.
 TAPE = np.dtype(
     (
         np.record,
@@ -51,7 +51,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Flow:
-    """What the members of a venue sent, and what the venue made of it.
+    """The commands of a venue's members, and the venue's results.
 
     commands   COMMAND[n], stamped 1, 2, 3 ... with the recorded time; client_order_id is the venue's id as text
     venue_ids  int64[n], the venue's id of the order that each command is about. As an engine's order id is the
