@@ -13,7 +13,7 @@ from exchange.catalogue import Kind, read_catalogue
 from exchange.catalogue.calendar import CalendarError, beijing
 from exchange.catalogue.schedule import Driver, Schedule, follow
 from exchange.engine.phases import FOLLOWS
-from matching.codes import ALL, CommandKind, EventKind, Limit, Phase, Reason, SettlementRule
+from matching.codes import ALL, AUCTION_PHASES, CommandKind, EventKind, Limit, Phase, Reason, SettlementRule
 from matching.records import COMMAND, EVENT
 
 DATE = datetime.date
@@ -382,6 +382,15 @@ def test_a_short_auction_trades_before_the_break_or_the_close(before, minutes, f
         assert after in FOLLOWS[phase]
     driver.heard(answer(step))
     assert driver.next().time >= due + 10 * MINUTE  # and does not end a second time
+
+
+@pytest.mark.parametrize("now", AUCTION_PHASES)
+def test_a_short_auction_ends_from_either_phase_of_a_call_auction(now):
+    """RULEBOOK 8.9, 14.7: an operator has ended its cancels meanwhile."""
+    exchange, _ = standing(INTERNATIONAL, FRIDAY, 3)
+    exchange.book.instruments["phase"][SC1] = now
+    step = Driver.resume(INTERNATIONAL, exchange, start_ns=0).next()
+    assert step.commands[["instrument", "order_type"]].tolist() == [(SC1, Phase.CONTINUOUS)]
 
 
 def test_an_auction_that_the_break_came_too_early_for_ends_in_the_break():

@@ -10,7 +10,7 @@ import pytest
 from exchange import Exchange
 from exchange.projections.marketdata import MarketData
 from gateway.market.feed import INTERVAL, TRY_AGAIN_LATER, ChannelError, Feed
-from matching.codes import ALL, CommandKind, Phase, Side, TimeInForce
+from matching.codes import ALL, AUCTION_PHASES, CommandKind, Phase, Side, TimeInForce
 from tests.build import cancel, enter, instrument, operator, rows
 from tests.matching.flow import random_flow
 
@@ -542,12 +542,13 @@ def test_a_settlement_and_a_new_day_are_told_in_the_ticker():
     )
 
 
-def test_a_call_auction_tells_what_it_would_trade_and_then_what_it_did():
+@pytest.mark.parametrize("now", AUCTION_PHASES)
+def test_a_call_auction_tells_what_it_would_trade_and_then_what_it_did(now):
     """RULEBOOK 8.4: price, lots, and what is left at that price."""
     hub = Hub([instrument(), instrument("FU2701")])
     auction = hub.join("auction.SC2701")
     assert auction.messages() == []  # there is none now
-    hub.do(phase(Phase.CALL_AUCTION))
+    hub.do(phase(now))
     hub.wait()
     (nothing,) = auction.messages()
     assert (nothing["price"], nothing["amount"], nothing["imbalance"], nothing["final"]) == (None, 0, 0, False)
