@@ -100,7 +100,7 @@ class Clocks:
     def install(self) -> None:
         for step, owner, name in STEPS:
             setattr(owner, name, self._timed(step, getattr(owner, name)))
-        Journal.sync = self._waited("fdatasync (its own thread)", Journal.sync)
+        Journal.sync = self._waited("fdatasync (its own thread)", Journal.sync)  # type: ignore[method-assign]
 
     def _add(self, step: str, nanoseconds: int) -> None:
         self.total[step] = self.total.get(step, 0) + nanoseconds

@@ -90,10 +90,8 @@ def measure_batches(flow: Flow, repeats: int) -> dict[str, Any]:
         rows = timed_rows(flow) // (10 if batch < SMALL_BATCHES else 1)
         return lambda: seconds_of(flow, batch=batch, rows=rows) / rows * 1e9
 
-    return {
-        str(batch): summary(nanoseconds)
-        for batch, nanoseconds in alternate({batch: program(batch) for batch in BATCHES}, repeats).items()
-    }
+    seconds = alternate({str(batch): program(batch) for batch in BATCHES}, repeats)
+    return {batch: summary(nanoseconds) for batch, nanoseconds in seconds.items()}
 
 
 def measure_hard(flows: Sequence[Flow], repeats: int) -> list[dict[str, Any]]:

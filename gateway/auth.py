@@ -280,7 +280,7 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
-def _put(table: OrderedDict, key: object, value: object, memory: int) -> None:
+def _put(table: OrderedDict[Any, Any], key: object, value: object, memory: int) -> None:
     """Bounded: the oldest entry goes first."""
     table.pop(key, None)
     table[key] = value

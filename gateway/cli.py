@@ -185,7 +185,7 @@ def keys_add(
     data: Folder = DATA,
 ) -> None:
     """Make a key. The secret is shown once, here."""
-    from gateway.serving import demo_accounts
+    from exchange.participants.scenario import demo_accounts
 
     key = config.new_key(account, scope)
     try:

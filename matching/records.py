@@ -94,7 +94,7 @@ def new_rows(count: int, dtype: np.dtype) -> np.ndarray:
     return memory[begin : begin + count * dtype.itemsize].view(dtype)
 
 
-def _command(flags, *client):
+def _command(flags: str, *client: tuple[str, str]) -> np.dtype:
     return record(
         ("sequence", "<i8"),
         ("time", "<i8"),
@@ -118,7 +118,7 @@ def _command(flags, *client):
     )
 
 
-def _event(flags, *client):
+def _event(flags: str, *client: tuple[str, str]) -> np.dtype:
     return record(
         ("event_id", "<i8"),
         ("sequence", "<i8"),

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 
 from exchange.catalogue import entries
 from exchange.instruments import InstrumentError
+from exchange.units import BEIJING
 
 CALENDAR = pathlib.Path(__file__).with_name("calendar.json")
-BEIJING = datetime.timezone(datetime.timedelta(hours=8))
 EVENING = 18  # o'clock: what comes after belongs to the next trading day
 _MINUTE = 60_000_000_000  # ns
 _DAY = datetime.timedelta(days=1)

@@ -14,6 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from exchange.engine.accounts import (
+    EXPOSED,
+    AccountSummary,
+    Position,
+    held_instruments,
+    open_interest_of,
+    position_of,
+    summary_of,
+)
 from exchange.engine.lanes import (
     list_depth,
     list_orders,
@@ -133,7 +142,7 @@ class Exchange:
         self._book = self._new_book(max_orders)
         self._ledger = self._new_ledger(max_client_order_ids)
         self._buffers: list[tuple[np.ndarray, np.ndarray]] = []
-        self._lanes: dict[Any, Callable] = {}  # what each of the three is called by
+        self._lanes: dict[Any, Callable[..., Any]] = {}  # what each of the three is called by
 
     def _new_book(self, max_orders: int) -> Book:
         book = new_book(
@@ -361,17 +370,41 @@ class Exchange:
         """A copy of an account's ACCOUNT row: equity, margin_used (fen), open_orders, limits."""
         return self._ledger.accounts[number : number + 1].copy()[0]
 
-    def positions(self, number: int) -> np.ndarray:
+    def position(self, account: int, symbol: str) -> Position:
+        """What an account holds in an instrument, valued at the last trade's price. Errors: KeyError."""
+        number = self._index[symbol]
+        return position_of(self._ledger, self.instruments, account, number, self.last_price(symbol))
+
+    def summary(self, account: int) -> AccountSummary:
+        """An account's money and margin over all instruments, and whether it may trade."""
+        held = held_instruments(self._ledger, len(self.instruments), account).tolist()
+        positions = [self.position(account, self.instruments[number].symbol) for number in held]
+        return summary_of(self._ledger, self.instruments, self.accounts, positions, account)
+
+    def positions(self, account: int) -> np.ndarray:
         """POSITION rows of an account: instruments in which it holds or has held anything."""
         count = len(self.instruments)
-        exposures = self._ledger.exposures[number * count : (number + 1) * count]
-        fields = ("position", "open_buy", "open_sell", "cost")
-        held = np.flatnonzero(np.any([exposures[field] != 0 for field in fields], axis=0))
+        held = held_instruments(self._ledger, count, account)
+        exposures = self._ledger.exposures[account * count + held]
         positions = np.zeros(len(held), POSITION)
         positions["instrument"] = held
-        for field in fields:
-            positions[field] = exposures[field][held]
+        for field in EXPOSED:
+            positions[field] = exposures[field]
         return positions
+
+    def open_interest(self, symbol: str) -> int:
+        """Lots of all long positions in an instrument. Errors: KeyError."""
+        return open_interest_of(self._ledger, self.instruments, self._index[symbol])
+
+    def limit(self, symbol: str) -> np.record:
+        """A copy of an instrument's LIMIT row: margin, fees, limits. Errors: KeyError."""
+        number = self._index[symbol]
+        return self._ledger.limits[number : number + 1].copy()[0]
+
+    @property
+    def killed(self) -> bool:
+        """Whether the operator's kill switch is on for the whole hub."""
+        return bool(self._ledger.hub[0].killed)
 
     # The whole state ------------------------------------------------------------------------------
 

@@ -450,7 +450,7 @@ def dump(folder: str, out: TextIO, first: int = 1, last: int | None = None, file
         begin = segments[0].first_sequence if segments and segments[0] else 1
         for block in read(folder, max(first, begin), last, files):
             for row in block:
-                fields = {name: row[name].item() for name in COMMAND.names}
+                fields = {name: row[name].item() for name in COMMAND.names or ()}
                 fields["client_order_id"] = fields["client_order_id"].decode("ascii", "backslashreplace")
                 fields["kind"] = _KIND_NAMES.get(fields["kind"], fields["kind"])
                 out.write(json.dumps(fields) + "\n")

@@ -11,7 +11,7 @@ where orders open or close (RULEBOOK 10) they close what there is to close befor
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -23,7 +23,7 @@ _OPEN_QUANTITY = int(Flag.OPEN_QUANTITY)
 _OPEN, _CLOSE, _CLOSE_TODAY = int(Flag.OPEN), int(Flag.CLOSE), int(Flag.CLOSE_TODAY)
 
 EVERY_MONTH = 1 << 30  # Member.months
-Command = tuple  # the fields of a COMMAND row, in their order
+Command = tuple[Any, ...]  # the fields of a COMMAND row, in their order
 
 
 @dataclass(slots=True)

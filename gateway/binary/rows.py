@@ -17,9 +17,9 @@ import numpy as np
 from matching import codes as c
 from matching.codes import ALL, RESTING_OFFSET, CommandKind, EventKind
 from matching.jit import inlined, kernel
-from matching.records import COMMAND, COMMAND_WORDS, EVENT, EVENT_WORDS, NIL
+from matching.records import COMMAND, COMMAND_WORDS, EVENT, EVENT_WORDS, NIL, offset_of
 
-_ID_AT = COMMAND.fields["client_order_id"][1]
+_ID_AT = offset_of(COMMAND, "client_order_id")
 _ID_END = _ID_AT + COMMAND["client_order_id"].itemsize
 
 

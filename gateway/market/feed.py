@@ -52,7 +52,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -133,7 +133,7 @@ class _Channel:
     waiting: dict[Subscriber, _Wait] = field(default_factory=dict)
     change_id: int = 0  # book: of the last message
     body: str = ""  # image, ticker, auction: what the last message told
-    trades: list[tuple] = field(default_factory=list)  # not sent yet
+    trades: list[tuple[Any, ...]] = field(default_factory=list)  # not sent yet
     snapshot: tuple[int, bytes] = (-1, b"")  # the last one written: change_id of the book, message
 
 
@@ -319,7 +319,9 @@ class Feed:
         for channel in [channel for channel in self._channels.values() if channel.waiting]:
             self._serve_waiting(channel, now_ns)
 
-    def _tell_commands(self, books: list[tuple], levels: np.ndarray, trades: list[tuple], now_ns: int) -> None:
+    def _tell_commands(
+        self, books: list[tuple[Any, ...]], levels: np.ndarray, trades: list[tuple[Any, ...]], now_ns: int
+    ) -> None:
         """Go through a batch command by command; what a command traded goes out before what it left."""
         by_command = {key: list(rows) for key, rows in groupby(trades, key=_INSTRUMENT_AND_SEQUENCE)}
         for book in books:
@@ -405,7 +407,7 @@ class Feed:
                 else:
                     subscriber.send(message)
 
-    def _send_trades(self, channel: _Channel, trades: list[tuple], now_ns: int) -> None:
+    def _send_trades(self, channel: _Channel, trades: list[tuple[Any, ...]], now_ns: int) -> None:
         """Send what nothing later makes up for."""
         scale = self._listings[channel.topic.instrument].scale
         self._send_to_all(
@@ -489,7 +491,9 @@ class Feed:
             ),
         )
 
-    def _change(self, channel: _Channel, rows: Iterable[tuple], change_id: int, time: int, checksum: int) -> bytes:
+    def _change(
+        self, channel: _Channel, rows: Iterable[tuple[Any, ...]], change_id: int, time: int, checksum: int
+    ) -> bytes:
         """A change set; moves the channel's chain on."""
         scale = self._listings[channel.topic.instrument].scale
         bids: list[str] = []
@@ -566,7 +570,7 @@ class Feed:
             f'"change_id":{change_id},"bids":[{sides[0]}],"asks":[{sides[1]}]}}'
         )
 
-    def _quote(self, listing: _Listing, book: tuple) -> bytes:
+    def _quote(self, listing: _Listing, book: tuple[Any, ...]) -> bytes:
         price, amount = listing.scale.price, listing.scale.amount
         bid = price(book[_BID_PRICE]) if book[_BID_QUANTITY] else "null"
         ask = price(book[_ASK_PRICE]) if book[_ASK_QUANTITY] else "null"
@@ -630,7 +634,7 @@ def _phase_text(symbol: str, phase: int, time_ns: int, reason: int = 0, sequence
     return f'{text},"seq":{sequence}}}' if sequence else text + "}"
 
 
-def _trade(scale: Scale, trade: tuple) -> str:
+def _trade(scale: Scale, trade: tuple[Any, ...]) -> str:
     return (
         f'{{"trade_seq":{trade[_TRADE["trade_sequence"]]},"trade_id":"{trade[_TRADE["trade_id"]]}",'
         f'"timestamp":{trade[_TRADE["time"]] // 1_000_000},"tick_direction":{trade[_TRADE["tick_direction"]]},'

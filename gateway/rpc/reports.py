@@ -25,8 +25,6 @@ from exchange.projections.blotter import ENTRY, Blotter, OrderState
 from gateway.text.messages import (
     DIRECTION,
     OFFSETS,
-    Command,
-    Event,
     Scale,
     commands_of,
     date_text,
@@ -38,6 +36,7 @@ from gateway.text.messages import (
     plain,
 )
 from matching.codes import CommandKind, EventKind, Flag, OrderType, Reason, TimeInForce
+from matching.records import Command, Event
 
 _EXPIRED = frozenset(
     int(reason)

@@ -816,7 +816,7 @@ def _off_step(reason: Reason, error: ValueError, field: str, number: Decimal, st
     )
 
 
-def _remember(memory: dict, key: Any, value: Any) -> Any:
+def _remember(memory: dict[Any, Any], key: Any, value: Any) -> Any:
     if len(memory) >= _REMEMBERED:
         memory.clear()
     memory[key] = value

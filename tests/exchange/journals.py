@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ def commands(first: int, count: int) -> np.ndarray:
     return rows
 
 
-def filled(folder, blocks: list[int], **options) -> Journal:
+def filled(folder: Path, blocks: list[int], **options: Any) -> Journal:
     """An open journal with blocks of so many rows, each synced."""
     journal, _ = Journal.open(folder, **options)
     for count in blocks:
@@ -32,12 +33,12 @@ def filled(folder, blocks: list[int], **options) -> Journal:
     return journal
 
 
-def everything(folder) -> np.ndarray:
+def everything(folder: Path | str) -> np.ndarray:
     """All the commands of a journal."""
     return np.concatenate([commands(1, 0), *read(folder)])
 
 
-def contents(folder) -> dict[str, bytes]:
+def contents(folder: Path) -> dict[str, bytes]:
     """The segments of a folder, by name."""
     names = sorted(name for name in os.listdir(folder) if name.endswith(".journal"))
     return {name: Path(folder, name).read_bytes() for name in names}
@@ -46,13 +47,13 @@ def contents(folder) -> dict[str, bytes]:
 def in_memory(segments: dict[str, bytes | np.ndarray]) -> Files:
     """Files that read these segments and nothing else."""
 
-    def content(path, most=None):
+    def content(path: str, most: Any = None) -> np.ndarray:
         return np.array(np.frombuffer(segments[os.path.basename(path)], np.uint8)[:most])
 
     return dataclasses.replace(FILES, names=lambda folder: list(segments), read=content)
 
 
-def put(folder, segments: dict[str, bytes]) -> None:
+def put(folder: Path, segments: dict[str, bytes]) -> None:
     """Write segments as the files of a folder that no process has open."""
     os.makedirs(folder, exist_ok=True)
     for name, content in segments.items():

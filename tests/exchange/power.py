@@ -10,6 +10,8 @@ a file and the sectors in it survive independently of each other, as metadata an
 
 import contextlib
 import os
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +64,7 @@ class Disk:
         self.calls += 1
         return self.calls >= self.die_at
 
-    def open(self, path, flags, mode=0o777):
+    def open(self, path: str, flags: int, mode: int = 0o777) -> int:
         fd = FILES.open(path, flags, mode)
         name = os.path.basename(path)
         if os.path.isdir(path):
@@ -76,7 +78,7 @@ class Disk:
         self.open_files[fd] = name, self.current[name]
         return fd
 
-    def write(self, fd, buffers):
+    def write(self, fd: int, buffers: list[Any]) -> int:
         data = b"".join(bytes(buffer) for buffer in buffers)
         inode = self.open_files[fd][1]
         assert inode is not None
@@ -85,7 +87,7 @@ class Disk:
             raise PowerCut
         return FILES.write(fd, buffers)
 
-    def sync(self, fd):
+    def sync(self, fd: int) -> None:
         if self.tick():
             raise PowerCut
         inode = self.open_files[fd][1]
@@ -96,11 +98,11 @@ class Disk:
         else:
             inode.synced = inode.written
 
-    def close(self, fd):
+    def close(self, fd: int) -> None:
         self.open_files.pop(fd)
         FILES.close(fd)
 
-    def rename(self, old, new):
+    def rename(self, old: str, new: str) -> None:
         if self.tick():
             raise PowerCut
         FILES.rename(old, new)
@@ -108,14 +110,14 @@ class Disk:
         self.current[os.path.basename(new)] = inode
         self.pending += [(os.path.basename(new), inode), (os.path.basename(old), None)]
 
-    def remove(self, path):
+    def remove(self, path: Path) -> None:
         if self.tick():
             raise PowerCut
         FILES.remove(path)
         self.current.pop(os.path.basename(path))
         self.pending.append((os.path.basename(path), None))
 
-    def after_the_cut(self, generator: np.random.Generator, folder) -> None:
+    def after_the_cut(self, generator: np.random.Generator, folder: Path) -> None:
         """The folder as it may be found: the synced names and some of the later changes, each file in some state."""
         names = dict(self.names)
         for name, target in self.pending:

@@ -1,5 +1,8 @@
 """exchange/projections/blotter.py: every open order and the latest finished ones, equal to a plain replay of the events."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -37,10 +40,10 @@ LIVES = (OrderState.OPEN, OrderState.UNTRIGGERED)
 class Ledger:
     """The same orders in plain dictionaries, none ever forgotten."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.orders, self.finished, self.trades = {}, [], []
 
-    def record(self, commands, events):
+    def record(self, commands: np.ndarray, events: np.ndarray) -> None:
         entered = {int(command["sequence"]): command for command in commands}
         for event in events:
             kind, order_id = event["kind"], int(event["order_id"])
@@ -106,7 +109,7 @@ class Ledger:
             elif kind == EventKind.TRIGGERED:
                 self.change(order_id, event, price=int(event["price"]), state=OrderState.OPEN)
 
-    def entering(self, command, event):
+    def entering(self, command: np.record, event: np.record) -> dict[str, Any]:
         """What an ENTER would have said: the hub makes orders of TAKE (13.1) and LIQUIDATE (11.7) too."""
         if command["kind"] == CommandKind.ENTER:
             return {name: command[name].item() for name in (*TERMS, "order_id")}
@@ -117,14 +120,14 @@ class Ledger:
             "time_in_force": TimeInForce.FOK if took else TimeInForce.IOC,
         }
 
-    def change(self, order_id, event, **fields):
+    def change(self, order_id: int, event: np.record, **fields: Any) -> None:
         self.orders[order_id].update(fields, updated=int(event["time"]), sequence=int(event["sequence"]))
 
-    def finish(self, order_id, state):
+    def finish(self, order_id: int, state: OrderState) -> None:
         self.orders[order_id]["state"] = state
         self.finished.append(order_id)
 
-    def of(self, account, instrument=None, only_open=False):
+    def of(self, account: int, instrument: int | None = None, only_open: bool = False) -> list[Any]:
         return [
             order
             for order in reversed(self.orders.values())
@@ -134,17 +137,17 @@ class Ledger:
         ]
 
 
-def plain(entry):
+def plain(entry: np.record) -> dict[str, Any]:
     return {name: entry[name].item() for name in FIELDS}
 
 
-def play(seed, count=1500):
+def play(seed: int, count: int = 1500) -> tuple[Any, ...]:
     flow = random_flow(seed, count)
     exchange = Exchange(flow.instruments, flow.accounts, risk=False, max_orders=2048)
     return flow, exchange
 
 
-def batches(commands, rng):
+def batches(commands: np.ndarray, rng: Any) -> Iterator[np.ndarray | None]:
     at = 0
     while at < len(commands):
         size = int(rng.choice((1, 3, 20, 200)))
@@ -153,7 +156,7 @@ def batches(commands, rng):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_with_room_for_all_it_equals_a_plain_replay_of_the_events(seed):
+def test_with_room_for_all_it_equals_a_plain_replay_of_the_events(seed: int) -> None:
     flow, exchange = play(seed)
     blotter, ledger = Blotter(max_orders=2048, history=2048), Ledger()
     for commands in batches(flow.commands, np.random.default_rng(seed)):
@@ -173,7 +176,7 @@ def test_with_room_for_all_it_equals_a_plain_replay_of_the_events(seed):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_when_room_is_short_open_orders_stay_and_those_that_finished_first_are_gone(seed):
+def test_when_room_is_short_open_orders_stay_and_those_that_finished_first_are_gone(seed: int) -> None:
     flow, exchange = play(seed)
     open_at_most, history = 700, 50
     blotter, ledger = Blotter(open_at_most, history), Ledger()
@@ -203,18 +206,18 @@ def test_when_room_is_short_open_orders_stay_and_those_that_finished_first_are_g
 
 
 class Hub:
-    def __init__(self, accounts=4, instruments=1, **room):
+    def __init__(self, accounts: int = 4, instruments: int = 1, **room: Any) -> None:
         self.exchange = Exchange([instrument(f"I{n}") for n in range(instruments)], accounts=accounts, risk=False)
         self.blotter = Blotter(**{"max_orders": 16, "history": 8, **room})
         self.last = 0
 
-    def do(self, *commands):
+    def do(self, *commands: dict[str, Any]) -> None:
         block = rows(*commands, start=self.last + 1)
         self.last += len(commands)
         self.blotter.record(block, self.exchange.apply(block))
 
 
-def test_an_order_is_followed_from_entry_over_fills_and_amends_to_its_end():
+def test_an_order_is_followed_from_entry_over_fills_and_amends_to_its_end() -> None:
     hub = Hub()
     hub.do(enter(0, BUY, 100, 5, client_order_id=b"a-91", flags=Flag.POST_ONLY, time_in_force=TimeInForce.GTC))
     order = hub.blotter.order(1)
@@ -231,7 +234,7 @@ def test_an_order_is_followed_from_entry_over_fills_and_amends_to_its_end():
     assert hub.blotter.order(2).state == OrderState.FILLED
 
 
-def test_the_reason_of_a_cancel_is_kept():
+def test_the_reason_of_a_cancel_is_kept() -> None:
     hub = Hub()
     hub.do(
         enter(0, BUY, 100, 5, time_in_force=TimeInForce.IOC),
@@ -241,13 +244,13 @@ def test_the_reason_of_a_cancel_is_kept():
     assert [entry.reason for entry in hub.blotter.orders(0)] == [Reason.MASS_CANCEL, Reason.IOC_REMAINDER]
 
 
-def test_a_refused_order_is_not_kept():
+def test_a_refused_order_is_not_kept() -> None:
     hub = Hub()
     hub.do(enter(0, BUY, 5000, 5, client_order_id=b"x"))
     assert hub.blotter.order(1) is None and hub.blotter.order_of(0, b"x") is None and len(hub.blotter.orders(0)) == 0
 
 
-def test_a_client_order_id_finds_its_accounts_newest_order_and_no_other():
+def test_a_client_order_id_finds_its_accounts_newest_order_and_no_other() -> None:
     hub = Hub()
     hub.do(
         enter(0, BUY, 100, 1, client_order_id=b"same"),
@@ -262,7 +265,7 @@ def test_a_client_order_id_finds_its_accounts_newest_order_and_no_other():
     assert [find(2, b"same"), find(0, b"sam"), find(0, b""), find(0, b"twenty characters ok!")] == [None] * 4
 
 
-def test_thousands_of_orders_under_one_tag_come_and_go():
+def test_thousands_of_orders_under_one_tag_come_and_go() -> None:
     hub = Hub(max_orders=10, history=500)
     for _ in range(30):
         hub.do(*(enter(0, BUY, 100, 1, client_order_id=b"mm", time_in_force=TimeInForce.IOC) for _ in range(100)))
@@ -271,7 +274,7 @@ def test_thousands_of_orders_under_one_tag_come_and_go():
     assert kept == list(range(3000, 3000 - len(kept), -1)) and len(kept) >= 500
 
 
-def test_an_open_order_outlives_any_number_of_finished_ones():
+def test_an_open_order_outlives_any_number_of_finished_ones() -> None:
     hub = Hub(max_orders=2, history=3)
     hub.do(enter(3, BUY, 91, 1, client_order_id=b"old"))
     for _ in range(40):
@@ -283,12 +286,12 @@ def test_an_open_order_outlives_any_number_of_finished_ones():
     assert hub.blotter.order(1) is None and hub.blotter.order_of(3, b"old") is None
 
 
-def test_trades_are_listed_newest_first_for_either_side_an_instrument_or_an_order():
+def test_trades_are_listed_newest_first_for_either_side_an_instrument_or_an_order() -> None:
     hub = Hub(instruments=2, trades=6)
     for number in range(8):
         hub.do(enter(number % 3, SELL, 100, 1, instrument=number % 2), enter(3, BUY, 100, 1, instrument=number % 2))
 
-    def ids(**query):
+    def ids(**query: Any) -> list[Any]:
         return hub.blotter.trades(**query)["trade_id"].tolist()
 
     assert ids() == [8, 7, 6, 5, 4, 3]
@@ -306,7 +309,7 @@ def test_trades_are_listed_newest_first_for_either_side_an_instrument_or_an_orde
 # The orders of a trading day
 
 
-def test_a_stop_order_waits_and_is_followed_through_its_trigger():
+def test_a_stop_order_waits_and_is_followed_through_its_trigger() -> None:
     """2.9, 2.10: price and trigger as the hub tells them, and its trade when it is the incoming order."""
     hub = Hub()
     stop = enter(0, BUY, 0, 5, order_type=OrderType.STOP, trigger_price=103, client_order_id=b"stop")
@@ -328,7 +331,7 @@ def test_a_stop_order_waits_and_is_followed_through_its_trigger():
     assert (order.sequence, order.updated, order.trigger_price) == (5, 5 * SECOND, 102)
 
 
-def test_a_parked_order_that_is_canceled_or_a_stop_limit_that_rests():
+def test_a_parked_order_that_is_canceled_or_a_stop_limit_that_rests() -> None:
     hub = Hub()
     hub.do(
         enter(0, SELL, 97, 5, order_type=OrderType.STOP_LIMIT, trigger_price=98),
@@ -344,7 +347,7 @@ def test_a_parked_order_that_is_canceled_or_a_stop_limit_that_rests():
     assert (order.state, order.price, order.leaves_quantity) == (OrderState.OPEN, 97, 5)
 
 
-def test_what_an_order_shows_needs_and_lasts_is_kept():
+def test_what_an_order_shows_needs_and_lasts_is_kept() -> None:
     """2.11 to 2.13"""
     hub = Hub()
     hub.do(
@@ -358,12 +361,12 @@ def test_what_an_order_shows_needs_and_lasts_is_kept():
     assert (minimum.minimum_quantity, minimum.filled_quantity) == (7, 8)
 
 
-def test_a_pair_is_linked_both_ways_until_one_of_it_is_canceled():
+def test_a_pair_is_linked_both_ways_until_one_of_it_is_canceled() -> None:
     """2.14"""
     hub = Hub()
     hub.do(enter(0, BUY, 95, 5), enter(0, BUY, 96, 5, order_id=1))
 
-    def linked():
+    def linked() -> list[int]:
         return [int(hub.blotter.order(number).linked_order_id) for number in (1, 2)]
 
     assert linked() == [2, 1]
@@ -377,12 +380,12 @@ def test_a_pair_is_linked_both_ways_until_one_of_it_is_canceled():
     ]
 
 
-def commands_for(*kinds):
+def commands_for(*kinds: tuple[Any, ...]) -> np.ndarray:
     """One command an event stream's command, of which the blotter reads the kind and the terms."""
     return rows(*({"kind": kind, **terms} for kind, terms in kinds))
 
 
-def test_in_an_auction_the_buy_orders_are_filled_one_by_one():
+def test_in_an_auction_the_buy_orders_are_filled_one_by_one() -> None:
     """8.6"""
     blotter = Blotter(16)
     limit = {"order_type": OrderType.LIMIT}
@@ -410,7 +413,7 @@ def test_in_an_auction_the_buy_orders_are_filled_one_by_one():
     assert [(fill.order_id, fill.resting_order_id) for fill in blotter.trades(account=3)] == [(2, 3), (1, 3)]
 
 
-def test_several_orders_triggered_by_one_command_are_told_apart():
+def test_several_orders_triggered_by_one_command_are_told_apart() -> None:
     """2.10"""
     blotter = Blotter(16)
     stop = {"order_type": OrderType.STOP, "trigger_price": 102}
@@ -439,7 +442,7 @@ def test_several_orders_triggered_by_one_command_are_told_apart():
     assert blotter.order(1).state == OrderState.FILLED
 
 
-def test_orders_that_a_take_or_a_liquidation_makes_have_the_terms_that_the_rules_give_them():
+def test_orders_that_a_take_or_a_liquidation_makes_have_the_terms_that_the_rules_give_them() -> None:
     """11.7, 13.1: what the command's row says of type and time in force means nothing."""
     blotter = Blotter(16)
     nonsense = {
@@ -478,7 +481,7 @@ def test_orders_that_a_take_or_a_liquidation_makes_have_the_terms_that_the_rules
     assert blotter.order(1).minimum_quantity == 2
 
 
-def test_what_is_handed_out_does_not_change_later():
+def test_what_is_handed_out_does_not_change_later() -> None:
     hub = Hub()
     hub.do(enter(0, BUY, 100, 5))
     one, listed = hub.blotter.order(1), hub.blotter.orders(0)
@@ -486,7 +489,7 @@ def test_what_is_handed_out_does_not_change_later():
     assert (one.state, listed[0].state) == (OrderState.OPEN, OrderState.OPEN)
 
 
-def test_over_a_snapshot_it_goes_on_as_if_nothing_had_happened():
+def test_over_a_snapshot_it_goes_on_as_if_nothing_had_happened() -> None:
     flow, exchange = play(3)
     room = {"max_orders": 700, "history": 50, "trades": 30}
     kept = Blotter(**room)
@@ -512,7 +515,7 @@ def test_over_a_snapshot_it_goes_on_as_if_nothing_had_happened():
         Blotter(max_orders=1).restore({})
 
 
-def test_a_batch_that_does_not_continue_is_refused():
+def test_a_batch_that_does_not_continue_is_refused() -> None:
     exchange = Exchange([instrument()], accounts=2, risk=False)
     commands = rows(*(enter(0, BUY, 100, 1) for _ in range(4)))
     events = exchange.apply(commands)

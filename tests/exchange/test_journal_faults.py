@@ -9,7 +9,9 @@ import select
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +30,7 @@ def failing(name: str, at: int, error: int | None) -> Files:
     """Files whose call `name` fails for the `at`-th time and ever after, but for close; None: it writes short."""
     real, count = getattr(FILES, name), 0
 
-    def call(*arguments):
+    def call(*arguments: Any) -> int | None:
         nonlocal count
         count += 1
         if count < at:
@@ -43,7 +45,7 @@ def failing(name: str, at: int, error: int | None) -> Files:
     return dataclasses.replace(FILES, **{name: call})
 
 
-def session(folder, files: Files) -> int:
+def session(folder: Path, files: Files) -> int:
     """Open, then twelve blocks over several segments, and close. Returns the last command acknowledged before the failure."""
     acknowledged = 0
     try:
@@ -68,11 +70,11 @@ def session(folder, files: Files) -> int:
     return acknowledged
 
 
-def calls_of_a_session(tmp_path) -> dict[str, int]:
+def calls_of_a_session(tmp_path: Path) -> dict[str, int]:
     counts = dict.fromkeys(CALLS, 0)
 
-    def counting(name):
-        def call(*arguments):
+    def counting(name: str) -> Callable[..., Any]:
+        def call(*arguments: Any) -> int | None:
             counts[name] += 1
             return getattr(FILES, name)(*arguments)
 
@@ -85,7 +87,7 @@ def calls_of_a_session(tmp_path) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC, None], ids=["EIO", "ENOSPC", "short write"])
-def test_a_call_that_fails_stops_acknowledgements_for_good_and_loses_none(tmp_path, error):
+def test_a_call_that_fails_stops_acknowledgements_for_good_and_loses_none(tmp_path: Path, error: int | None) -> None:
     runs = 0
     for name, count in calls_of_a_session(tmp_path).items():
         if error is None and name != "write":
@@ -103,7 +105,7 @@ def test_a_call_that_fails_stops_acknowledgements_for_good_and_loses_none(tmp_pa
     assert runs > 15
 
 
-def test_after_a_failed_sync_the_next_start_copies_what_it_can_read_and_syncs_that(tmp_path):
+def test_after_a_failed_sync_the_next_start_copies_what_it_can_read_and_syncs_that(tmp_path: Path) -> None:
     """The pages of a failed fsync may be in memory only and called clean: a sync of the old file would prove nothing."""
     journal = filled(tmp_path, [3], files=failing("sync_data", 2, errno.EIO))
     journal.append(commands(4, 2))
@@ -114,7 +116,7 @@ def test_after_a_failed_sync_the_next_start_copies_what_it_can_read_and_syncs_th
     old = path.stat().st_ino
     synced = []
 
-    def sync(fd):
+    def sync(fd: int) -> None:
         synced.append(os.fstat(fd).st_ino)
         FILES.sync(fd)
 
@@ -123,7 +125,7 @@ def test_after_a_failed_sync_the_next_start_copies_what_it_can_read_and_syncs_th
     assert np.array_equal(everything(tmp_path), commands(1, 5))
 
 
-def test_an_end_that_was_torn_is_kept_aside_and_the_journal_goes_on(tmp_path):
+def test_an_end_that_was_torn_is_kept_aside_and_the_journal_goes_on(tmp_path: Path) -> None:
     filled(tmp_path / "source", [3, 4, 5]).close()
     content = contents(tmp_path / "source")["00000001.journal"]
     for length in (len(content) - 33, len(content) - 300, len(content) - 32 - 5 * COMMAND.itemsize - 31):
@@ -140,7 +142,7 @@ def test_an_end_that_was_torn_is_kept_aside_and_the_journal_goes_on(tmp_path):
 def _write_until_killed(folder: str, acknowledge: int, seed: int) -> None:
     """A writer whose every frame is two writes, with room between for a kill; tells by a pipe what is durable."""
 
-    def write_twice(fd, buffers):
+    def write_twice(fd: Any, buffers: Any) -> Any:
         content = b"".join(bytes(buffer) for buffer in buffers)
         half = generator.randrange(len(content))
         written = os.write(fd, content[:half])
@@ -154,7 +156,7 @@ def _write_until_killed(folder: str, acknowledge: int, seed: int) -> None:
         os.write(acknowledge, journal.sync().to_bytes(8, "little"))
 
 
-def test_a_thousand_kills_lose_nothing_acknowledged_and_need_no_operator(tmp_path):
+def test_a_thousand_kills_lose_nothing_acknowledged_and_need_no_operator(tmp_path: Path) -> None:
     findings = dict.fromkeys(Finding, 0)
     for kill in range(1_000):
         folder = os.fspath(tmp_path / str(kill // 10))  # ten lives to a journal
@@ -190,7 +192,7 @@ def test_a_thousand_kills_lose_nothing_acknowledged_and_need_no_operator(tmp_pat
     assert findings[Finding.CUT_SHORT] > 20 and findings[Finding.KILLED] > 100, findings
 
 
-def test_a_disk_that_fills_up_is_an_orderly_stop(tmp_path):
+def test_a_disk_that_fills_up_is_an_orderly_stop(tmp_path: Path) -> None:
     """The real thing: the kernel refuses to let files of this process grow, at every length in steps of 512 bytes."""
     for limit in range(512, 16_384, 512):
         folder = tmp_path / str(limit)
@@ -223,7 +225,7 @@ def test_a_disk_that_fills_up_is_an_orderly_stop(tmp_path):
 
 
 @pytest.mark.parametrize("part", range(10))
-def test_a_power_cut_loses_nothing_acknowledged_and_invents_nothing(tmp_path, part):
+def test_a_power_cut_loses_nothing_acknowledged_and_invents_nothing(tmp_path: Path, part: int) -> None:
     """Any subset of unsynced sectors and names survives. What cannot be judged is SUSPECT, never CORRUPT; repair is enough."""
     decisions = dict.fromkeys(Decision, 0)
     for seed in range(part * 40, part * 40 + 40):

@@ -4,7 +4,9 @@ import gc
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +14,11 @@ import pytest
 from exchange import Account, Exchange
 from exchange.engine.machine import DEPTH, POSITION, RESTING
 from matching import COMMAND, EVENT
+from matching.codes import CommandKind, EventKind, Limit, Phase, Reason, Scope, Side, TimeInForce
 from matching.codes import CommandKind as Kind
-from matching.codes import EventKind, Limit, Phase, Reason, Scope, Side, TimeInForce
 from matching.invariants import check_book
 from tests.build import account, amend, as_rows, cancel, enter, fields, instrument, operator, rows
-from tests.matching.flow import random_flow
+from tests.matching.flow import Flow, random_flow
 
 BUY, SELL = Side.BUY, Side.SELL
 SEEDS = range(6)
@@ -31,11 +33,11 @@ NO_OTHER = {
 }
 
 
-def flow_exchange(flow, risk=True):
+def flow_exchange(flow: Flow, risk: bool = True) -> Exchange:
     return Exchange(flow.instruments, flow.accounts, risk=risk, max_orders=flow.max_orders)
 
 
-def split(commands, rng):
+def split(commands: np.ndarray, rng: Any) -> Iterator[np.ndarray | None]:
     """The rows cut into batches of random length."""
     begin = 0
     while begin < len(commands):
@@ -44,7 +46,7 @@ def split(commands, rng):
         begin = end
 
 
-def two_sided():
+def two_sided() -> tuple[Any, ...]:
     """An exchange with a bid and an offer from two accounts, and what came of them."""
     exchange = Exchange([instrument()], [account("A"), account("B")])
     return exchange, exchange.apply(rows(enter(0, BUY, 99, 5), enter(1, SELL, 101, 7)))
@@ -55,7 +57,7 @@ def two_sided():
 
 @pytest.mark.parametrize("risk", [True, False], ids=["with risk", "without risk"])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_same_rows_in_any_batches_give_the_same_events_and_digest(seed, risk):
+def test_the_same_rows_in_any_batches_give_the_same_events_and_digest(seed: int, risk: bool) -> None:
     flow = random_flow(seed, COUNT)
     whole, pieces = flow_exchange(flow, risk), flow_exchange(flow, risk)
     events = whole.apply(flow.commands)
@@ -92,7 +94,7 @@ ORDER = enter(0, BUY, 99, 5, client_order_id=b"a")
     ],
     ids=str,
 )
-def test_two_states_that_differ_in_one_thing_have_different_digests(one, other):
+def test_two_states_that_differ_in_one_thing_have_different_digests(one: dict[str, Any], other: dict[str, Any]) -> None:
     digests = set()
     for command in (one, other):
         exchange = Exchange([instrument(), instrument("FU2701")], [account(name, equity=1000) for name in "AB"])
@@ -101,7 +103,7 @@ def test_two_states_that_differ_in_one_thing_have_different_digests(one, other):
     assert len(digests) == 2
 
 
-def test_orders_that_changed_places_in_a_queue_change_the_digest():
+def test_orders_that_changed_places_in_a_queue_change_the_digest() -> None:
     digests = set()
     for older, younger in ((1, 2), (2, 1)):
         exchange = Exchange([instrument()], [account("A")])
@@ -112,7 +114,7 @@ def test_orders_that_changed_places_in_a_queue_change_the_digest():
     assert len(digests) == 2
 
 
-def test_the_digest_is_of_what_the_state_means_and_not_of_where_it_lies():
+def test_the_digest_is_of_what_the_state_means_and_not_of_where_it_lies() -> None:
     """Two pools whose free rows are handed out in another order hold the same two orders in other rows."""
     order = enter(0, BUY, 99, 1)
     begun = (
@@ -129,7 +131,7 @@ def test_the_digest_is_of_what_the_state_means_and_not_of_where_it_lies():
 
 @pytest.mark.parametrize("risk", [True, False], ids=["with risk", "without risk"])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_restored_exchange_equals_the_first_and_goes_on_equally(seed, risk):
+def test_a_restored_exchange_equals_the_first_and_goes_on_equally(seed: int, risk: bool) -> None:
     flow = random_flow(seed, COUNT)
     first, second = flow_exchange(flow, risk), flow_exchange(flow, risk)
     half = COUNT // 2
@@ -141,7 +143,7 @@ def test_a_restored_exchange_equals_the_first_and_goes_on_equally(seed, risk):
     check_book(second.book)
 
 
-def test_restoring_replaces_whatever_was_there():
+def test_restoring_replaces_whatever_was_there() -> None:
     flow = random_flow(1, COUNT)
     first, second = flow_exchange(flow), flow_exchange(flow)
     first.apply(flow.commands[:400])
@@ -151,7 +153,7 @@ def test_restoring_replaces_whatever_was_there():
     assert as_rows(second.apply(flow.commands[400:])) == as_rows(first.apply(flow.commands[400:]))
 
 
-def test_a_state_is_not_changed_by_later_commands():
+def test_a_state_is_not_changed_by_later_commands() -> None:
     exchange, _ = two_sided()
     state = exchange.state()
     before = {name: array.tobytes() for name, array in state.items()}
@@ -160,7 +162,7 @@ def test_a_state_is_not_changed_by_later_commands():
 
 
 @pytest.mark.parametrize("change", ["missing", "other width", "too many orders"])
-def test_a_state_that_does_not_fit_is_refused_and_nothing_changes(change):
+def test_a_state_that_does_not_fit_is_refused_and_nothing_changes(change: str) -> None:
     exchange, _ = two_sided()
     other = Exchange(
         [instrument(ceiling=120)] if change == "other width" else [instrument()],
@@ -178,7 +180,7 @@ def test_a_state_that_does_not_fit_is_refused_and_nothing_changes(change):
     assert other.digest() == before and other.sequence == 0
 
 
-def test_another_process_with_another_hash_seed_has_the_same_digest():
+def test_another_process_with_another_hash_seed_has_the_same_digest() -> None:
     program = (
         "from tests.exchange.test_machine import flow_exchange, random_flow\n"
         "flow = random_flow(3, 1500)\nexchange = flow_exchange(flow)\n"
@@ -205,7 +207,7 @@ def test_another_process_with_another_hash_seed_has_the_same_digest():
 
 
 @pytest.mark.parametrize("size", [1, 100, 1000], ids=["copied", "copied", "lent"])
-def test_results_that_are_kept_do_not_change(size):
+def test_results_that_are_kept_do_not_change(size: int) -> None:
     exchange = Exchange([instrument()], [account("A")])
     kept, copies = [], []
     for number in range(8):
@@ -215,7 +217,7 @@ def test_results_that_are_kept_do_not_change(size):
     assert [events.tobytes() for events in kept] == copies
 
 
-def test_a_part_of_a_result_keeps_it_alive():
+def test_a_part_of_a_result_keeps_it_alive() -> None:
     exchange = Exchange([instrument()], [account("A")])
     prices = exchange.apply(rows(*[enter(0, BUY, 99, 1)] * 1000))[500:]["price"]
     gc.collect()
@@ -224,7 +226,7 @@ def test_a_part_of_a_result_keeps_it_alive():
     assert prices.tolist() == [99] * 500
 
 
-def test_buffers_of_results_that_were_dropped_are_used_again():
+def test_buffers_of_results_that_were_dropped_are_used_again() -> None:
     exchange = Exchange([instrument()], [account("A")])
     places = set()
     for number in range(8):
@@ -234,13 +236,13 @@ def test_buffers_of_results_that_were_dropped_are_used_again():
     assert len(places) == 1
 
 
-def test_a_result_may_be_written_by_its_owner():
+def test_a_result_may_be_written_by_its_owner() -> None:
     exchange, _ = two_sided()
     exchange.apply(rows(enter(0, BUY, 98, 1), start=3))["price"] = 7
     assert exchange.apply(rows(cancel(0, 3), start=4))["price"].tolist() == [98]
 
 
-def test_a_batch_that_gives_more_events_than_a_buffer_holds_is_whole():
+def test_a_batch_that_gives_more_events_than_a_buffer_holds_is_whole() -> None:
     exchange = Exchange([instrument()], [account("A"), account("B")], max_orders=1 << 12)
     exchange.apply(rows(*[enter(0, SELL, 101, 1)] * 4000))
     sweep = [enter(1, BUY, 101, 4000), *[enter(0, SELL, 101, 1)] * 4000]
@@ -253,7 +255,7 @@ def test_a_batch_that_gives_more_events_than_a_buffer_holds_is_whole():
 # What is refused at the door
 
 
-def refused(exchange, commands, error, message):
+def refused(exchange: Exchange, commands: np.ndarray, error: type, message: str) -> None:
     before = exchange.digest()
     with pytest.raises(error, match=message):
         exchange.apply(commands)
@@ -265,13 +267,13 @@ def refused(exchange, commands, error, message):
     [np.int64, EVENT, np.dtype([("sequence", "<i8"), ("kind", "u1")])],
     ids=["integers", "events", "other fields"],
 )
-def test_rows_that_are_no_commands_are_refused(dtype):
+def test_rows_that_are_no_commands_are_refused(dtype: Any) -> None:
     exchange, _ = two_sided()
     refused(exchange, np.zeros(2, dtype), TypeError, "^commands: dtype .*, must be matching.COMMAND$")
 
 
 @pytest.mark.parametrize("start", [1, 2, 4, 0, -5, 1 << 30])
-def test_a_sequence_that_does_not_continue_is_refused(start):
+def test_a_sequence_that_does_not_continue_is_refused(start: int) -> None:
     exchange, _ = two_sided()
     refused(
         exchange,
@@ -282,7 +284,7 @@ def test_a_sequence_that_does_not_continue_is_refused(start):
 
 
 @pytest.mark.parametrize("sequence", [7, 3, 5])
-def test_a_gap_or_a_repeat_among_the_rows_is_refused(sequence):
+def test_a_gap_or_a_repeat_among_the_rows_is_refused(sequence: int) -> None:
     exchange, _ = two_sided()
     commands = rows(enter(0, BUY, 98, 1), enter(0, BUY, 97, 1), start=3)
     commands["sequence"][1] = sequence
@@ -290,7 +292,7 @@ def test_a_gap_or_a_repeat_among_the_rows_is_refused(sequence):
 
 
 @pytest.mark.parametrize("kind", [Kind.ENTER, Kind.TAKE, Kind.WINDOW], ids=["plain", "any", "operators"])
-def test_rows_behind_one_out_of_order_between_first_and_last_are_not_applied(kind):
+def test_rows_behind_one_out_of_order_between_first_and_last_are_not_applied(kind: CommandKind) -> None:
     exchange, _ = two_sided()
     commands = rows(*(enter(0, BUY, 98, 1) for _ in range(4)), start=3)
     commands["sequence"] = 3, 5, 4, 6
@@ -301,7 +303,7 @@ def test_rows_behind_one_out_of_order_between_first_and_last_are_not_applied(kin
     exchange.apply(rows(enter(0, BUY, 97, 1), start=4))
 
 
-def test_no_rows_give_no_events():
+def test_no_rows_give_no_events() -> None:
     exchange, _ = two_sided()
     before = exchange.digest()
     events = exchange.apply(np.empty(0, COMMAND))
@@ -309,7 +311,7 @@ def test_no_rows_give_no_events():
 
 
 @pytest.mark.parametrize("form", ["read-only", "strided", "backwards", "plain rows", "inside a wider row"])
-def test_rows_may_lie_in_memory_as_they_like(form):
+def test_rows_may_lie_in_memory_as_they_like(form: str) -> None:
     flow = random_flow(2, 400)
     commands = flow.commands
     if form == "read-only":
@@ -330,7 +332,7 @@ def test_rows_may_lie_in_memory_as_they_like(form):
     assert other.digest() == plain.digest() and given.tobytes() == as_given
 
 
-def test_an_exchange_needs_an_account():
+def test_an_exchange_needs_an_account() -> None:
     with pytest.raises(ValueError, match="^accounts: none given, at least 1 needed$"):
         Exchange([instrument()], [])
 
@@ -338,7 +340,7 @@ def test_an_exchange_needs_an_account():
 # Reading
 
 
-def test_depth_is_best_first_and_bounded():
+def test_depth_is_best_first_and_bounded() -> None:
     exchange = Exchange([instrument()], [account("A")])
     exchange.apply(
         rows(
@@ -356,7 +358,7 @@ def test_depth_is_best_first_and_bounded():
     assert [len(side) for side in exchange.depth("SC2701", levels=0)] == [0, 0]
 
 
-def test_orders_are_bids_then_offers_best_price_first_oldest_first():
+def test_orders_are_bids_then_offers_best_price_first_oldest_first() -> None:
     exchange = Exchange([instrument("FU2701"), instrument()], [account("A"), account("B")])
     crude = {"instrument": 1}
     exchange.apply(
@@ -383,14 +385,14 @@ def test_orders_are_bids_then_offers_best_price_first_oldest_first():
     assert orders["client_order_id"][0] == b"twenty-characters-ab" and set(orders["instrument"]) == {1}
 
 
-def test_an_order_is_found_while_it_rests():
+def test_an_order_is_found_while_it_rests() -> None:
     exchange, _ = two_sided()
     assert (exchange.order(2).side, exchange.order(2).price, exchange.order(2).leaves_quantity) == (SELL, 101, 7)
     exchange.apply(rows(enter(0, BUY, 101, 7), start=3))
     assert [exchange.order(number) for number in (0, 2, 3, 4, -1, 1 << 62)] == [None] * 6
 
 
-def test_positions_are_what_was_traded_and_what_is_open():
+def test_positions_are_what_was_traded_and_what_is_open() -> None:
     exchange, _ = two_sided()
     assert exchange.account(0).open_orders == 1
     exchange.apply(rows(enter(0, BUY, 101, 3), enter(0, BUY, 98, 2), start=3))
@@ -401,7 +403,7 @@ def test_positions_are_what_was_traded_and_what_is_open():
     assert exchange.account(0).open_orders == 2 and exchange.last_price("SC2701") == 101
 
 
-def test_an_instrument_that_does_not_exist_is_a_key_error():
+def test_an_instrument_that_does_not_exist_is_a_key_error() -> None:
     exchange, _ = two_sided()
     assert exchange.index("SC2701") == 0 and exchange.phase("SC2701") == Phase.CONTINUOUS
     for ask in (exchange.index, exchange.depth, exchange.orders, exchange.last_price, exchange.phase):
@@ -409,7 +411,7 @@ def test_an_instrument_that_does_not_exist_is_a_key_error():
             ask("SC2702")
 
 
-def test_without_risk_nothing_but_the_row_the_band_and_the_book_refuses():
+def test_without_risk_nothing_but_the_row_the_band_and_the_book_refuses() -> None:
     terms, poor = instrument(max_order_quantity=5, collar=1, margin=100), Account(name="A", equity=0)
     order = enter(0, BUY, 91, 50)
     checked, matching_alone = Exchange([terms], [poor]), Exchange([terms], [poor], risk=False)

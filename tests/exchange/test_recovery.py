@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,7 +53,7 @@ def history() -> tuple[list[np.ndarray], list[str]]:
     return batches, digests
 
 
-def run(folder, batches: list[np.ndarray], snapshots: tuple[int, ...] = (), prune_after: bool = False):
+def run(folder: Path, batches: list[np.ndarray], snapshots: tuple[int, ...] = (), prune_after: bool = False) -> Any:
     """A hub's life: recover, apply, take a snapshot after the batches of these numbers; not closed when it returns."""
     recovery = recover(folder, make_exchange, segment_bytes=20_000)
     exchange, journal = recovery.exchange, recovery.journal
@@ -68,19 +70,19 @@ def run(folder, batches: list[np.ndarray], snapshots: tuple[int, ...] = (), prun
     return recovery
 
 
-def copy(folder, name: str):
+def copy(folder: Path, name: str) -> Any:
     """The folder as it lies on disk while a hub has it open: what a killed one leaves."""
     return shutil.copytree(folder, folder.parent / name)
 
 
-def test_a_new_folder_gives_a_new_exchange(tmp_path):
+def test_a_new_folder_gives_a_new_exchange(tmp_path: Path) -> None:
     recovery = recover(tmp_path / "hub", make_exchange)
     assert (recovery.exchange.sequence, recovery.snapshot_sequence, recovery.replayed) == (0, 0, 0)
     recovery.journal.close()
 
 
 @pytest.mark.parametrize("at", range(len(BATCHES)))
-def test_snapshot_and_tail_give_the_digest_of_a_full_replay(tmp_path, history, at):
+def test_snapshot_and_tail_give_the_digest_of_a_full_replay(tmp_path: Path, history: Any, at: Any) -> None:
     batches, digests = history
     run(tmp_path / "hub", batches, snapshots=(at,)).journal.close()
     recovery = recover(tmp_path / "hub", make_exchange)
@@ -89,7 +91,7 @@ def test_snapshot_and_tail_give_the_digest_of_a_full_replay(tmp_path, history, a
     recovery.journal.close()
 
 
-def test_a_restart_after_every_batch_gives_the_digests_of_one_life(tmp_path, history):
+def test_a_restart_after_every_batch_gives_the_digests_of_one_life(tmp_path: Path, history: Any) -> None:
     batches, digests = history
     for number, digest in enumerate(digests):
         recovery = run(tmp_path / "hub", batches[: number + 1], snapshots=(number,) if number in (2, 6) else ())
@@ -97,7 +99,7 @@ def test_a_restart_after_every_batch_gives_the_digests_of_one_life(tmp_path, his
         recovery.journal.close()
 
 
-def test_a_damaged_snapshot_falls_back_to_the_one_before_and_a_longer_tail(tmp_path, history):
+def test_a_damaged_snapshot_falls_back_to_the_one_before_and_a_longer_tail(tmp_path: Path, history: Any) -> None:
     batches, digests = history
     run(tmp_path / "hub", batches, snapshots=(3, 7)).journal.close()
     newest = snapshot.newest(tmp_path / "hub").path
@@ -111,7 +113,7 @@ def test_a_damaged_snapshot_falls_back_to_the_one_before_and_a_longer_tail(tmp_p
         newest = older.path if older else newest
 
 
-def test_pruning_keeps_two_snapshots_and_every_segment_that_the_older_needs(tmp_path, history):
+def test_pruning_keeps_two_snapshots_and_every_segment_that_the_older_needs(tmp_path: Path, history: Any) -> None:
     batches, digests = history
     hub = run(tmp_path / "hub", batches, snapshots=(1, 3, 5, 8), prune_after=True)
     names = os.listdir(tmp_path / "hub")
@@ -136,7 +138,7 @@ def test_pruning_keeps_two_snapshots_and_every_segment_that_the_older_needs(tmp_
     hub.journal.close()
 
 
-def test_nothing_is_pruned_while_fewer_than_two_snapshots_are_valid(tmp_path, history):
+def test_nothing_is_pruned_while_fewer_than_two_snapshots_are_valid(tmp_path: Path, history: Any) -> None:
     hub = run(tmp_path / "hub", history[0], snapshots=(5, 8))
     (tmp_path / "hub" / "000000000450.snapshot").write_bytes(b"torn")
     assert prune(hub.journal) == []
@@ -145,7 +147,7 @@ def test_nothing_is_pruned_while_fewer_than_two_snapshots_are_valid(tmp_path, hi
     hub.journal.close()
 
 
-def test_a_journal_that_ends_before_its_snapshot_is_refused(tmp_path, history):
+def test_a_journal_that_ends_before_its_snapshot_is_refused(tmp_path: Path, history: Any) -> None:
     run(tmp_path / "hub", history[0][:6], snapshots=(5,)).journal.close()
     for name in os.listdir(tmp_path / "hub"):
         if name.endswith(".journal"):
@@ -154,7 +156,7 @@ def test_a_journal_that_ends_before_its_snapshot_is_refused(tmp_path, history):
         recover(tmp_path / "hub", make_exchange)
 
 
-def test_a_snapshot_of_another_journal_is_refused(tmp_path, history):
+def test_a_snapshot_of_another_journal_is_refused(tmp_path: Path, history: Any) -> None:
     for folder, seed in (("one", 1), ("other", 2)):
         run(tmp_path / folder, [flow(1, 50, seed), flow(51, 50, seed)], snapshots=(0,)).journal.close()
     shutil.copy(tmp_path / "other" / "000000000050.snapshot", tmp_path / "one")
@@ -162,7 +164,9 @@ def test_a_snapshot_of_another_journal_is_refused(tmp_path, history):
         recover(tmp_path / "one", make_exchange)
 
 
-def test_a_snapshot_that_does_not_restore_to_its_digest_is_refused_and_the_lock_is_free_again(tmp_path, history):
+def test_a_snapshot_that_does_not_restore_to_its_digest_is_refused_and_the_lock_is_free_again(
+    tmp_path: Path, history: Any
+) -> None:
     hub = run(tmp_path / "hub", history[0][:2])
     snapshot.write(tmp_path / "hub", hub.exchange.state(), hub.journal.sequence, hub.journal.chain, "another digest")
     hub.journal.close()
@@ -171,7 +175,7 @@ def test_a_snapshot_that_does_not_restore_to_its_digest_is_refused_and_the_lock_
             recover(tmp_path / "hub", make_exchange)
 
 
-def test_replay_in_blocks_gives_what_the_batches_gave(tmp_path, history):
+def test_replay_in_blocks_gives_what_the_batches_gave(tmp_path: Path, history: Any) -> None:
     """The journal is read back in blocks of its own size, not in the batches in which it was written."""
     batches, digests = history
     run(tmp_path / "hub", batches).journal.close()
@@ -182,6 +186,6 @@ def test_replay_in_blocks_gives_what_the_batches_gave(tmp_path, history):
     assert exchange.digest() == digests[-1]
 
 
-def test_every_refusal_has_an_exit_code_of_its_own():
+def test_every_refusal_has_an_exit_code_of_its_own() -> None:
     codes = [refusal.exit_code for refusal in JournalError.__subclasses__()]
     assert len(codes) == len(set(codes)) and not {0, 1, 2} & set(codes)

@@ -11,6 +11,7 @@ A day made up by hand proves the reader where there is no data.
 import os
 import pathlib
 import zipfile
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ import pytest
 from exchange import Exchange
 from matching import EventKind, Phase, Reason
 from matching.jit import INTERPRETED
-from tests.exchange.shanghai import FILES, read_days
+from tests.exchange.shanghai import FILES, Day, read_days
 
 FOLDER = pathlib.Path(os.environ.get("QIEE_SSE_DATA", ""))
 needs_data = pytest.mark.skipif(
@@ -49,14 +50,14 @@ MDDate,MDTime,TradeBuyNo,TradeSellNo,TradeBSFlag,TradePrice,TradeQty,ApplSeqNum,
 """
 
 
-def pack(folder, orders=ORDERS, trades=TRADES):
+def pack(folder: pathlib.Path, orders: str = ORDERS, trades: str = TRADES) -> pathlib.Path:
     for name, content in zip(FILES, (orders, trades), strict=True):
         with zipfile.ZipFile(folder / name, "w") as archive:
             archive.writestr(name.replace("zip", "csv"), content)
     return folder
 
 
-def replay(day):
+def replay(day: Day) -> tuple[Exchange, np.ndarray]:
     """(exchange, events) of a day; none of its commands is refused."""
     exchange = Exchange([day.instrument()], 2)
     events = np.array(exchange.apply(day.commands))
@@ -65,7 +66,7 @@ def replay(day):
     return exchange, events
 
 
-def check(day):
+def check(day: Day) -> Any:
     """Every trade, auction, cancel and remaining order of a day is that of the exchange."""
     exchange, events = replay(day)
     assert day.trades_of(events) == day.trades
@@ -76,7 +77,7 @@ def check(day):
     assert exchange.phase(day.symbol) == Phase.CLOSED
 
 
-def test_a_day_made_up_by_hand_is_read_and_replayed(tmp_path):
+def test_a_day_made_up_by_hand_is_read_and_replayed(tmp_path: pathlib.Path) -> None:
     """The opening auction trades at 10.00 to 10.03: the middle is 10.015, which rounds to 10.02. Order 16 takes two offers
     and leaves 100 shares at 10.06, which are canceled."""
     (day,) = read_days(pack(tmp_path))
@@ -86,7 +87,7 @@ def test_a_day_made_up_by_hand_is_read_and_replayed(tmp_path):
 
 
 @pytest.mark.parametrize("time", ["09:20:00.000", "14:57:00.000"])
-def test_a_cancel_in_the_phase_of_entry_only_would_be_refused(tmp_path, time):
+def test_a_cancel_in_the_phase_of_entry_only_would_be_refused(tmp_path: pathlib.Path, time: str) -> None:
     late = ORDERS.replace("09:19:59.990", time) if time < "12" else ORDERS.replace("14:56:59.000", time)
     (day,) = read_days(pack(tmp_path, late))
     with pytest.raises(AssertionError, match="ENTRY_ONLY"):
@@ -101,14 +102,14 @@ def test_a_cancel_in_the_phase_of_entry_only_would_be_refused(tmp_path, time):
         ("10.07,700,1", "10.075,700,1", "price 10.075 is no multiple of 0.01"),
     ],
 )
-def test_a_record_that_makes_no_sense_is_named(tmp_path, old, new, said):
+def test_a_record_that_makes_no_sense_is_named(tmp_path: pathlib.Path, old: str, new: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         read_days(pack(tmp_path, ORDERS.replace(old, new)))
 
 
 @needs_data
 @needs_compiled
-def test_every_trade_and_every_auction_price_of_real_shanghai_days_comes_out_as_it_did():
+def test_every_trade_and_every_auction_price_of_real_shanghai_days_comes_out_as_it_did() -> None:
     days = read_days(FOLDER)
     assert days
     for day in days:

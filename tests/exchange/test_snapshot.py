@@ -2,7 +2,9 @@
 
 import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +28,7 @@ ARRAYS = {
 }
 
 
-def test_arrays_come_back_as_they_were(tmp_path):
+def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
     path = snapshot.write(tmp_path, ARRAYS, 1234, 0xFFFFFFFF, "d1")
     read = snapshot.newest(tmp_path)
     assert (read.path, read.sequence, read.chain, read.digest) == (path, 1234, 0xFFFFFFFF, "d1")
@@ -38,7 +40,7 @@ def test_arrays_come_back_as_they_were(tmp_path):
     assert os.listdir(tmp_path) == ["000000001234.snapshot"]
 
 
-def test_the_newest_is_the_one_of_the_highest_sequence_and_none_without_any(tmp_path):
+def test_the_newest_is_the_one_of_the_highest_sequence_and_none_without_any(tmp_path: Path) -> None:
     assert snapshot.newest(tmp_path) is None and snapshot.newest(tmp_path / "nowhere") is None
     for sequence in (5, 100, 20):
         snapshot.write(tmp_path, {}, sequence, 0, "")
@@ -47,13 +49,13 @@ def test_the_newest_is_the_one_of_the_highest_sequence_and_none_without_any(tmp_
 
 
 @pytest.fixture
-def two(tmp_path):
+def two(tmp_path: Path) -> tuple[Path, str, bytes]:
     snapshot.write(tmp_path, {"rows": commands(1, 2)}, 10, 1, "old")
     path = snapshot.write(tmp_path, {"rows": commands(1, 3)}, 20, 2, "new")
     return tmp_path, path, Path(path).read_bytes()
 
 
-def test_every_length_of_a_snapshot_falls_back_to_the_one_before(two):
+def test_every_length_of_a_snapshot_falls_back_to_the_one_before(two: tuple[Path, str, bytes]) -> None:
     folder, path, content = two
     for length in range(len(content)):
         with open(path, "wb") as file:
@@ -61,7 +63,7 @@ def test_every_length_of_a_snapshot_falls_back_to_the_one_before(two):
         assert snapshot.newest(folder).digest == "old", length
 
 
-def test_every_flipped_byte_of_a_snapshot_falls_back_to_the_one_before(two):
+def test_every_flipped_byte_of_a_snapshot_falls_back_to_the_one_before(two: tuple[Path, str, bytes]) -> None:
     folder, path, content = two
     for at in range(len(content)):
         with open(path, "wb") as file:
@@ -69,13 +71,13 @@ def test_every_flipped_byte_of_a_snapshot_falls_back_to_the_one_before(two):
         assert snapshot.newest(folder).digest == "old", at
 
 
-def test_a_snapshot_under_another_ones_name_is_passed_over(two):
+def test_a_snapshot_under_another_ones_name_is_passed_over(two: tuple[Path, str, bytes]) -> None:
     folder, path, _ = two
     os.rename(path, os.path.join(folder, "000000000030.snapshot"))
     assert snapshot.newest(folder).digest == "old"
 
 
-def test_a_newer_format_is_refused_with_both_versions(two):
+def test_a_newer_format_is_refused_with_both_versions(two: tuple[Path, str, bytes]) -> None:
     _, path, content = two
     with open(path, "wb") as file:
         file.write(content[:8] + (7).to_bytes(4, "little") + content[12:])
@@ -97,7 +99,7 @@ def test_a_newer_format_is_refused_with_both_versions(two):
         b'{"arrays":[{"name":"a","dtype":[["x"]],"shape":[1],"at":0,"bytes":8,"record":true}]}',
     ],
 )
-def test_a_directory_that_makes_no_sense_is_invalid_even_with_a_good_checksum(tmp_path, directory):
+def test_a_directory_that_makes_no_sense_is_invalid_even_with_a_good_checksum(tmp_path: Path, directory: bytes) -> None:
     body = directory.ljust(200) + bytes(64)
     rest = HEADER.pack(snapshot.MAGIC, FORMAT_VERSION, 0, HEADER.size + len(body), 200, 0)[16:] + body
     header = HEADER.pack(snapshot.MAGIC, FORMAT_VERSION, snapshot.crc32c(rest), HEADER.size + len(body), 200, 0)
@@ -109,8 +111,8 @@ def test_a_directory_that_makes_no_sense_is_invalid_even_with_a_good_checksum(tm
 
 
 @pytest.mark.parametrize("name", ["open", "write", "sync", "rename"])
-def test_a_failed_write_leaves_the_older_ones_as_they_were(two, name):
-    def fail(*arguments):
+def test_a_failed_write_leaves_the_older_ones_as_they_were(two: tuple[Path, str, bytes], name: str) -> None:
+    def fail(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
     folder, path, content = two
@@ -120,11 +122,11 @@ def test_a_failed_write_leaves_the_older_ones_as_they_were(two, name):
     assert len(list(snapshot.valid(folder))) == 2 and not [name for name in os.listdir(folder) if name.endswith(".tmp")]
 
 
-def test_a_snapshot_is_synced_before_it_has_its_name_and_its_name_after(tmp_path):
+def test_a_snapshot_is_synced_before_it_has_its_name_and_its_name_after(tmp_path: Path) -> None:
     steps = []
 
-    def noting(name):
-        def call(*arguments):
+    def noting(name: str) -> Callable[..., Any]:
+        def call(*arguments: Any) -> int | None:
             steps.append(name)
             return getattr(FILES, name)(*arguments)
 

@@ -3,12 +3,14 @@
 import pathlib
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory):
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Address (host:port) of a hub in its own process."""
     folder = tmp_path_factory.mktemp("journal")
     process = subprocess.Popen(

@@ -7,8 +7,10 @@ over the right ones, to the right account, once, in order.
 import json
 import socket
 import time
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,7 +53,7 @@ DEFAULT = BinaryLimits()
 ROW = COMMAND.itemsize
 
 
-def instruments():
+def instruments() -> Any:
     return [
         Instrument(symbol=symbol, tick_size=Decimal("0.1"), lot_size=Decimal(1000), price_floor=0, price_ceiling=1000)
         for symbol in ("SC2701", "FU2701")
@@ -61,14 +63,14 @@ def instruments():
 class Hub:
     """What sessions need of a hub: the exchange and its runner, stepped by hand and without a journal."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.exchange = Exchange(instruments(), accounts=[Account(name=name) for name in ("alice", "bob", "carol")])
         self.runner = Runner(self.exchange, None, lambda: 0)
         self.auth = Auth(KEYS)
         self.batches = []
         self.runner.listeners.append(lambda commands, events: self.batches.append((commands, events)))
 
-    def run(self):
+    def run(self) -> Any:
         """One batch of all that was submitted. Returns its events."""
         assert self.runner.step()
         return self.batches[-1][1]
@@ -77,7 +79,7 @@ class Hub:
 class Member:
     """A client and its session, without the socket between them."""
 
-    def __init__(self, hub, key, number=7, limits=DEFAULT, **options):
+    def __init__(self, hub: Any, key: str, number: int = 7, limits: Any = DEFAULT, **options: Any) -> None:
         self.hub = hub
         self.session = BinarySession(number, self.log_on, lambda who: describe(hub.exchange, who), limits)
         self.frames = []
@@ -88,24 +90,24 @@ class Member:
         if self.session.credential:
             AccountFeed.of(hub).watch(self.session.credential.account, self.deliver)
 
-    def log_on(self, client_id, client_secret):
+    def log_on(self, client_id: Any, client_secret: Any) -> Any:
         request = AuthRequest(grant_type="client_credentials", client_id=client_id, client_secret=client_secret)
         return self.hub.auth.log_on(request, 0, "192.0.2.1").credential
 
-    def deliver(self, events):
+    def deliver(self, events: np.ndarray) -> None:
         self.frames += self.session.events(events)
 
-    def send(self, rows):
+    def send(self, rows: np.ndarray) -> Any:
         actions = self.session.receive(rows.tobytes())
         self.do(actions)
         return actions
 
-    def do(self, actions):
+    def do(self, actions: Any) -> None:
         for action in actions:
             if isinstance(action, Submit):
                 self.hub.runner.submit(action.commands, lambda commands, events: self.session.answered(len(commands)))
 
-    def events(self):
+    def events(self) -> Any:
         """Everything received since the last call."""
         frames, self.frames = self.frames, []
         for frame in frames:
@@ -113,7 +115,7 @@ class Member:
         return np.frombuffer(b"".join(frames), EVENT)
 
 
-def rows(*orders):
+def rows(*orders: Any) -> Any:
     """COMMAND rows of dicts."""
     commands = np.zeros(len(orders), COMMAND)
     for command, order in zip(commands, orders, strict=True):
@@ -122,7 +124,7 @@ def rows(*orders):
     return commands
 
 
-def enter(side, price, quantity, **more):
+def enter(side: int, price: int, quantity: int, **more: Any) -> Any:
     return {
         "kind": CommandKind.ENTER,
         "side": side,
@@ -133,28 +135,28 @@ def enter(side, price, quantity, **more):
     } | more
 
 
-def buy(price, quantity, **more):
+def buy(price: int, quantity: int, **more: Any) -> Any:
     return enter(Side.BUY, price, quantity, **more)
 
 
-def sell(price, quantity, **more):
+def sell(price: int, quantity: int, **more: Any) -> Any:
     return enter(Side.SELL, price, quantity, **more)
 
 
-def error_of(actions):
+def error_of(actions: Any) -> Any:
     (action,) = actions
     return json.loads(action.data)["error"]
 
 
 @pytest.fixture
-def hub():
+def hub() -> Any:
     return Hub()
 
 
 # Logging on and off.
 
 
-def test_the_first_answer_tells_account_instruments_layouts_and_sequence(hub):
+def test_the_first_answer_tells_account_instruments_layouts_and_sequence(hub: Any) -> None:
     Member(hub, "bob").send(rows(buy(10, 1)))
     hub.run()
     (answer,) = Member(hub, "alice", number=9).answer
@@ -175,7 +177,7 @@ def test_the_first_answer_tells_account_instruments_layouts_and_sequence(hub):
     assert told["cancel_on_disconnect"] is False
 
 
-def test_rows_before_logging_on_close_the_connection(hub):
+def test_rows_before_logging_on_close_the_connection(hub: Any) -> None:
     session = BinarySession(1, Member(hub, "alice").log_on, lambda who: {})
     assert session.receive(rows(buy(10, 1)).tobytes()) == [Close(1008, "authenticate first")]
 
@@ -195,13 +197,13 @@ def test_rows_before_logging_on_close_the_connection(hub):
         "[" * 3000,
     ],
 )
-def test_a_first_message_that_is_no_log_on_is_told_and_closes(hub, text):
+def test_a_first_message_that_is_no_log_on_is_told_and_closes(hub: Any, text: str) -> None:
     refusal, close = BinarySession(1, Member(hub, "alice").log_on, lambda who: {}).receive(text)
     assert json.loads(refusal.data)["error"]["code"] == -32600
     assert close == Close(1008, "authenticate first")
 
 
-def test_a_wrong_secret_closes_and_is_told_as_everywhere(hub):
+def test_a_wrong_secret_closes_and_is_told_as_everywhere(hub: Any) -> None:
     session = BinarySession(1, Member(hub, "alice").log_on, lambda who: {})
     refusal, close = session.receive('{"method":"auth","client_id":"alice","client_secret":"guess"}')
     assert json.loads(refusal.data)["error"]["code"] == 13004
@@ -209,7 +211,7 @@ def test_a_wrong_secret_closes_and_is_told_as_everywhere(hub):
     assert session.disconnected(1008) == []
 
 
-def test_a_key_that_may_not_see_trades_is_refused_and_one_that_may_only_read_cannot_send(hub):
+def test_a_key_that_may_not_see_trades_is_refused_and_one_that_may_only_read_cannot_send(hub: Any) -> None:
     refusal, close = Member(hub, "blind").answer
     assert json.loads(refusal.data)["error"]["code"] == 13021 and close.code == 1008
     reader, alice = Member(hub, "reader"), Member(hub, "alice")
@@ -220,7 +222,7 @@ def test_a_key_that_may_not_see_trades_is_refused_and_one_that_may_only_read_can
     assert reader.session.disconnected(1006) == []
 
 
-def test_logging_on_twice_and_other_texts_are_errors_that_keep_the_session(hub):
+def test_logging_on_twice_and_other_texts_are_errors_that_keep_the_session(hub: Any) -> None:
     alice = Member(hub, "alice")
     for text in ('{"method":"auth","client_id":"bob","client_secret":"b-secret"}', '{"method":"dance"}', "hello"):
         assert error_of(alice.session.receive(text))["code"] == -32600
@@ -231,7 +233,7 @@ def test_logging_on_twice_and_other_texts_are_errors_that_keep_the_session(hub):
 # Frames.
 
 
-def test_the_hub_writes_account_and_session_into_every_row_and_changes_nothing_else(hub):
+def test_the_hub_writes_account_and_session_into_every_row_and_changes_nothing_else(hub: Any) -> None:
     bob = Member(hub, "bob", number=42)
     sent = rows(
         buy(10, 1, account=2, session=9, sequence=77, time=5, client_order_id=b"a"),
@@ -249,12 +251,12 @@ def test_the_hub_writes_account_and_session_into_every_row_and_changes_nothing_e
     "size, code",
     [(0, 1003), (1, 1003), (111, 1003), (113, 1003), (112 * MAX_ROWS + 1, 1003), (112 * (MAX_ROWS + 1), 1009)],
 )
-def test_a_frame_that_is_not_so_many_whole_rows_closes(hub, size, code):
+def test_a_frame_that_is_not_so_many_whole_rows_closes(hub: Any, size: Any, code: Any) -> None:
     (close,) = Member(hub, "alice").session.receive(bytes(size))
     assert close.code == code and close.reason
 
 
-def test_the_largest_frame_is_taken(hub):
+def test_the_largest_frame_is_taken(hub: Any) -> None:
     alice = Member(hub, "alice")
     alice.send(np.repeat(rows(buy(10, 1)), MAX_ROWS))
     hub.run()
@@ -279,7 +281,7 @@ def test_the_largest_frame_is_taken(hub):
         ("client_order_id", b"\x7f"),
     ],
 )
-def test_one_row_that_no_trader_can_mean_refuses_its_whole_frame_by_name(hub, field, value):
+def test_one_row_that_no_trader_can_mean_refuses_its_whole_frame_by_name(hub: Any, field: str, value: Any) -> None:
     alice = Member(hub, "alice")
     bad = rows(*[buy(10, 1, client_order_id=b"fine")] * 5)
     bad[field][3] = value
@@ -295,12 +297,12 @@ def test_one_row_that_no_trader_can_mean_refuses_its_whole_frame_by_name(hub, fi
     assert len(hub.run()) == 1
 
 
-def test_client_order_ids_may_be_any_printable_text_up_to_twenty_characters():
+def test_client_order_ids_may_be_any_printable_text_up_to_twenty_characters() -> None:
     for text in (b"", b" ", b"~", b"twenty characters 20", b"a b", bytes(range(0x20, 0x34)), bytes(range(0x6B, 0x7F))):
         assert stamp(rows(buy(10, 1, client_order_id=text)), 0, 0) is None, text
 
 
-def test_what_the_book_refuses_is_a_rejected_event_of_that_row_alone(hub):
+def test_what_the_book_refuses_is_a_rejected_event_of_that_row_alone(hub: Any) -> None:
     alice = Member(hub, "alice")
     alice.send(rows(buy(10, 1), buy(2000, 1), buy(10, 0), buy(10, 1, instrument=9), buy(11, 1)))
     hub.run()
@@ -316,7 +318,7 @@ def test_what_the_book_refuses_is_a_rejected_event_of_that_row_alone(hub):
 
 @settings(max_examples=150, deadline=None)
 @given(st.binary(min_size=ROW, max_size=ROW * 8).map(lambda data: data[: len(data) // ROW * ROW]), st.booleans())
-def test_no_bytes_whatever_break_the_hub(data, tame):
+def test_no_bytes_whatever_break_the_hub(data: Any, tame: Any) -> None:
     hub = Hub()
     alice = Member(hub, "alice")
     sent = np.frombuffer(data, COMMAND).copy()
@@ -345,7 +347,7 @@ def test_no_bytes_whatever_break_the_hub(data, tame):
     assert alice.session.rows_in_flight == 0
 
 
-def test_conditional_rows_and_takes_reach_the_book_which_judges_them(hub):
+def test_conditional_rows_and_takes_reach_the_book_which_judges_them(hub: Any) -> None:
     """RULEBOOK 2.9, 2.11: a parked order says so, an iceberg tells what it shows; no offer is there to take."""
     alice = Member(hub, "alice")
     alice.send(
@@ -367,7 +369,7 @@ def test_conditional_rows_and_takes_reach_the_book_which_judges_them(hub):
     assert refused.kind == EventKind.REJECTED and refused.sequence == 3
 
 
-def test_on_a_full_disk_a_frame_with_an_order_is_refused_and_cancels_pass(hub):
+def test_on_a_full_disk_a_frame_with_an_order_is_refused_and_cancels_pass(hub: Any) -> None:
     alice = Member(hub, "alice")
     alice.send(rows(buy(10, 1), buy(11, 1)))
     hub.run()
@@ -390,7 +392,7 @@ def test_on_a_full_disk_a_frame_with_an_order_is_refused_and_cancels_pass(hub):
 # Events to their owners.
 
 
-def test_both_sides_of_a_trade_hear_of_it_and_neither_learns_who_the_other_is(hub):
+def test_both_sides_of_a_trade_hear_of_it_and_neither_learns_who_the_other_is(hub: Any) -> None:
     alice, bob, carol = (Member(hub, name) for name in ("alice", "bob", "carol"))
     alice.send(rows(sell(100, 5, client_order_id=b"ask")))
     hub.run()
@@ -409,7 +411,7 @@ def test_both_sides_of_a_trade_hear_of_it_and_neither_learns_who_the_other_is(hu
     assert len(carol.events()) == 0
 
 
-def test_hiding_the_other_side_leaves_the_batch_of_everybody_else_as_it_was(hub):
+def test_hiding_the_other_side_leaves_the_batch_of_everybody_else_as_it_was(hub: Any) -> None:
     alice, bob = Member(hub, "alice"), Member(hub, "bob")
     after = []
     hub.runner.listeners.append(lambda commands, events: after.append(events))
@@ -421,7 +423,7 @@ def test_hiding_the_other_side_leaves_the_batch_of_everybody_else_as_it_was(hub)
         assert events["account"].tolist() == [0, 1, 1] and events["resting_account"][2] == 0
 
 
-def test_a_trade_with_oneself_is_told_once_and_whole(hub):
+def test_a_trade_with_oneself_is_told_once_and_whole(hub: Any) -> None:
     alice = Member(hub, "alice")
     alice.send(rows(sell(100, 5), buy(100, 2)))
     hub.run()
@@ -429,14 +431,14 @@ def test_a_trade_with_oneself_is_told_once_and_whole(hub):
     assert (trade.kind, trade.account, trade.resting_account, trade.event_id) == (EventKind.TRADED, 0, 0, 3)
 
 
-def test_every_session_of_an_account_hears_everything_of_it(hub):
+def test_every_session_of_an_account_hears_everything_of_it(hub: Any) -> None:
     first, second = Member(hub, "alice", number=1), Member(hub, "alice", number=2)
     first.send(rows(buy(10, 1)))
     hub.run()
     assert first.events().tobytes() == second.events().tobytes() != b""
 
 
-def test_any_flow_gives_each_account_exactly_its_events_in_order(hub):
+def test_any_flow_gives_each_account_exactly_its_events_in_order(hub: Any) -> None:
     members = [Member(hub, name) for name in ("alice", "bob", "carol")]
     random = np.random.default_rng(20261123)
     everything, received = [], [[], [], []]
@@ -470,7 +472,7 @@ def test_any_flow_gives_each_account_exactly_its_events_in_order(hub):
             assert (told[field] == events[field][mine]).all()
 
 
-def test_events_of_no_account_are_nobodys():
+def test_events_of_no_account_are_nobodys() -> None:
     events = np.zeros(4, EVENT)
     events["account"] = [-1, 3, 2_000_000_000, 1]
     events["kind"] = [EventKind.PHASE, EventKind.REJECTED, EventKind.REJECTED, EventKind.ACCEPTED]
@@ -481,7 +483,7 @@ def test_events_of_no_account_are_nobodys():
     assert list(dealer.deal(events[:3])) == list(dealer.deal(events[:0])) == []
 
 
-def test_an_account_hears_what_operators_do_to_it_and_not_what_they_do_to_all():
+def test_an_account_hears_what_operators_do_to_it_and_not_what_they_do_to_all() -> None:
     """Account 0 is where the events of no account have a zero."""
     told = {
         EventKind.PHASE: 0,
@@ -512,7 +514,7 @@ def test_an_account_hears_what_operators_do_to_it_and_not_what_they_do_to_all():
         assert sum(len(found) for _, found in dealer.deal(event(kind=kind, side=code))) == heard, (kind, code)
 
 
-def test_a_delivery_is_told_to_both_sides_with_the_other_s_name():
+def test_a_delivery_is_told_to_both_sides_with_the_other_s_name() -> None:
     dealer = Dealer(3)
     for account in range(3):
         dealer.watch(account)
@@ -521,7 +523,7 @@ def test_a_delivery_is_told_to_both_sides_with_the_other_s_name():
     assert {(int(rows["account"][0]), int(rows["resting_account"][0])) for rows in dealt.values()} == {(2, 1)}
 
 
-def test_each_side_of_a_trade_sees_its_own_offset_flags():
+def test_each_side_of_a_trade_sees_its_own_offset_flags() -> None:
     flags = Flag.CLOSE | Flag.OPEN << RESTING_OFFSET
     dealer = Dealer(2)
     dealer.watch(0)
@@ -533,7 +535,7 @@ def test_each_side_of_a_trade_sees_its_own_offset_flags():
     assert dealt == {0: Flag.CLOSE, 1: Flag.OPEN << RESTING_OFFSET}
 
 
-def event(**fields):
+def event(**fields: Any) -> Any:
     """One EVENT row."""
     row = np.zeros(1, EVENT)
     for name, value in fields.items():
@@ -541,7 +543,7 @@ def event(**fields):
     return row
 
 
-def test_a_batch_that_concerns_nobody_who_watches_is_passed_over(hub):
+def test_a_batch_that_concerns_nobody_who_watches_is_passed_over(hub: Any) -> None:
     alice, bob = Member(hub, "alice"), Member(hub, "bob")
     AccountFeed.of(hub).leave(0, alice.deliver)
     alice.send(rows(buy(10, 1)))
@@ -549,7 +551,7 @@ def test_a_batch_that_concerns_nobody_who_watches_is_passed_over(hub):
     assert alice.frames == bob.frames == []
 
 
-def test_a_session_that_left_hears_nothing_and_its_account_is_no_longer_searched(hub):
+def test_a_session_that_left_hears_nothing_and_its_account_is_no_longer_searched(hub: Any) -> None:
     alice, again = Member(hub, "alice"), Member(hub, "alice")
     feed = AccountFeed.of(hub)
     assert hub.runner.listeners.count(feed) == 1
@@ -566,7 +568,7 @@ def test_a_session_that_left_hears_nothing_and_its_account_is_no_longer_searched
 # Pressure, and the end.
 
 
-def test_reading_stops_beyond_the_rows_in_flight_and_goes_on_when_their_events_have_left(hub):
+def test_reading_stops_beyond_the_rows_in_flight_and_goes_on_when_their_events_have_left(hub: Any) -> None:
     alice = Member(hub, "alice", limits=BinaryLimits(rows_in_flight=10))
     alice.send(rows(*[buy(10, 1)] * 10))
     assert alice.session.may_read
@@ -578,7 +580,7 @@ def test_reading_stops_beyond_the_rows_in_flight_and_goes_on_when_their_events_h
     assert alice.session.may_read
 
 
-def test_a_client_that_never_reads_is_overrun_by_the_events_of_others(hub):
+def test_a_client_that_never_reads_is_overrun_by_the_events_of_others(hub: Any) -> None:
     alice = Member(hub, "alice", limits=BinaryLimits(rows_queued=20))
     bob = Member(hub, "bob")
     alice.send(rows(*[sell(100, 1)] * 15))
@@ -589,7 +591,7 @@ def test_a_client_that_never_reads_is_overrun_by_the_events_of_others(hub):
     assert alice.session.overrun
 
 
-def test_frames_of_events_are_of_bounded_length(hub):
+def test_frames_of_events_are_of_bounded_length(hub: Any) -> None:
     alice, bob = Member(hub, "alice"), Member(hub, "bob")
     for _ in range(2):
         alice.send(np.repeat(rows(sell(100, 1)), MAX_ROWS))
@@ -599,7 +601,7 @@ def test_frames_of_events_are_of_bounded_length(hub):
     assert bob.events()["kind"].tolist() == [EventKind.ACCEPTED] + [EventKind.TRADED] * 5000
 
 
-def test_losing_the_connection_cancels_all_orders_of_the_account(hub):
+def test_losing_the_connection_cancels_all_orders_of_the_account(hub: Any) -> None:
     alice, bob = (
         Member(hub, "alice", number=5, cancel_on_disconnect=True),
         Member(hub, "bob", cancel_on_disconnect=True),
@@ -616,7 +618,7 @@ def test_losing_the_connection_cancels_all_orders_of_the_account(hub):
 
 
 @pytest.mark.parametrize("how", ["logged out", "not asked for", "the hub stops"])
-def test_orders_stay_after(hub, how):
+def test_orders_stay_after(hub: Any, how: Any) -> None:
     alice = Member(hub, "alice", **({} if how == "not asked for" else {"cancel_on_disconnect": True}))
     alice.send(rows(buy(10, 1)))
     hub.run()
@@ -628,7 +630,7 @@ def test_orders_stay_after(hub, how):
 # Over a socket, with a journal.
 
 
-def test_rows_go_through_a_real_hub_and_into_its_journal(hub_of_sockets):
+def test_rows_go_through_a_real_hub_and_into_its_journal(hub_of_sockets: Any) -> None:
     hub = hub_of_sockets
     with log_on(hub.url, "alice") as alice, log_on(hub.url, "bob") as bob:
         assert (alice.account, bob.account) == (0, 1)
@@ -649,7 +651,7 @@ def test_rows_go_through_a_real_hub_and_into_its_journal(hub_of_sockets):
     assert (journaled["session"][:600] == alice.welcome.session).all() and alice.welcome.session != bob.welcome.session
 
 
-def test_a_refused_frame_is_an_error_over_the_socket_and_the_next_one_is_taken(hub_of_sockets):
+def test_a_refused_frame_is_an_error_over_the_socket_and_the_next_one_is_taken(hub_of_sockets: Any) -> None:
     with log_on(hub_of_sockets.url, "alice") as alice:
         alice.send(rows(buy(95, 1), {"kind": CommandKind.PHASE}))
         with pytest.raises(HubError, match="row 1: kind is 16, must be 1 ENTER") as refused:
@@ -660,7 +662,7 @@ def test_a_refused_frame_is_an_error_over_the_socket_and_the_next_one_is_taken(h
 
 
 @pytest.mark.parametrize("frame, code", [(b"", 1003), (bytes(100), 1003), (bytes(ROW * 4097), 1009)])
-def test_a_frame_that_cannot_be_rows_is_closed_with_its_code(hub_of_sockets, frame, code):
+def test_a_frame_that_cannot_be_rows_is_closed_with_its_code(hub_of_sockets: Any, frame: Any, code: Any) -> None:
     with by_hand(hub_of_sockets.url, "alice") as alice:
         with pytest.raises(ConnectionClosed) as closed:
             alice.send(frame)
@@ -668,7 +670,7 @@ def test_a_frame_that_cannot_be_rows_is_closed_with_its_code(hub_of_sockets, fra
         assert closed.value.rcvd.code == code
 
 
-def test_a_wrong_key_and_silence_are_closed_with_1008(hub_of_sockets):
+def test_a_wrong_key_and_silence_are_closed_with_1008(hub_of_sockets: Any) -> None:
     with pytest.raises(HubError, match="13004"):
         BinaryClient(hub_of_sockets.url, "alice", "guess")
     with connect(hub_of_sockets.url + "/ws/bin/v1") as silent, pytest.raises(ConnectionClosed) as closed:
@@ -676,10 +678,10 @@ def test_a_wrong_key_and_silence_are_closed_with_1008(hub_of_sockets):
     assert closed.value.rcvd.code == 1008
 
 
-def test_a_lost_connection_cancels_and_a_logout_does_not(hub_of_sockets):
+def test_a_lost_connection_cancels_and_a_logout_does_not(hub_of_sockets: Any) -> None:
     hub = hub_of_sockets
 
-    def resting():
+    def resting() -> Any:
         return len(hub.hub.exchange.orders("SC2701"))
 
     with BinaryClient(hub.url, "carol", "carol-secret") as carol:
@@ -697,7 +699,7 @@ def test_a_lost_connection_cancels_and_a_logout_does_not(hub_of_sockets):
     assert hub.inside(lambda: {order.account for order in hub.hub.exchange.orders("SC2701")}) <= {0, 1}
 
 
-def test_many_frames_at_once_are_all_answered_in_order(hub_of_sockets):
+def test_many_frames_at_once_are_all_answered_in_order(hub_of_sockets: Any) -> None:
     """A hundred thousand rows before the first look at an event: the client reads while it sends, so nobody waits."""
     block = rows(*[buy(95, 1, time_in_force=TimeInForce.IOC)] * 4_096)
     with log_on(hub_of_sockets.url, "bob") as bob:
@@ -708,11 +710,11 @@ def test_many_frames_at_once_are_all_answered_in_order(hub_of_sockets):
     assert (events["kind"] == EventKind.ACCEPTED).sum() == (events["kind"] == EventKind.CANCELED).sum() == 25 * 4_096
 
 
-def test_a_client_that_sends_and_never_reads_is_stopped_from_sending_and_then_cut(hub_of_sockets):
+def test_a_client_that_sends_and_never_reads_is_stopped_from_sending_and_then_cut(hub_of_sockets: Any) -> None:
     """Its frames wait in its own socket, not in the hub; and in the end its resting order is canceled."""
     hub = hub_of_sockets
 
-    def resting():
+    def resting() -> Any:
         return len(hub.hub.exchange.orders("FU2701"))
 
     assert hub.inside(resting) == 0
@@ -730,7 +732,7 @@ def test_a_client_that_sends_and_never_reads_is_stopped_from_sending_and_then_cu
     assert hub.inside(lambda: hub.server.guard.metrics()["refused_write_stalled"]) == 1
 
 
-def test_stopping_the_hub_leaves_the_orders_in_its_book_and_journal(tmp_path):
+def test_stopping_the_hub_leaves_the_orders_in_its_book_and_journal(tmp_path: Path) -> None:
     with running(tmp_path) as hub:
         alice = log_on(hub.url, "alice")
         alice.send(rows(buy(95, 1)))
@@ -741,12 +743,12 @@ def test_stopping_the_hub_leaves_the_orders_in_its_book_and_journal(tmp_path):
     assert hub.hub.exchange.sequence == 1 and len(hub.hub.exchange.orders("SC2701")) == 1
 
 
-def log_on(url, name):
+def log_on(url: str, name: str) -> Any:
     """Without cancel on disconnect: the account's next session, which is the next test's, would hear of it."""
     return BinaryClient(url, name, f"{name}-secret", cancel_on_disconnect=False)
 
 
-def by_hand(url, name, cancel_on_disconnect=False, **options):
+def by_hand(url: str, name: str, cancel_on_disconnect: bool = False, **options: Any) -> Any:
     """A bare websocket, logged on: a client that need not behave."""
     client = connect(url + "/ws/bin/v1", legacy=True, compression=None, **options)
     client.send(
@@ -763,7 +765,7 @@ def by_hand(url, name, cancel_on_disconnect=False, **options):
     return client
 
 
-def receive(client, count):
+def receive(client: Any, count: Any) -> Any:
     """So many EVENT rows."""
     parts, got = [], 0
     while got < count:
@@ -774,7 +776,7 @@ def receive(client, count):
 
 
 @pytest.fixture(scope="module")
-def hub_of_sockets(tmp_path_factory):
+def hub_of_sockets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with running(tmp_path_factory.mktemp("journal"), Bounds(authentication_seconds=0.3, write_stall_seconds=2)) as hub:
         yield hub
 
@@ -782,11 +784,11 @@ def hub_of_sockets(tmp_path_factory):
 # The published layout.
 
 
-def test_the_published_schema_is_that_of_the_rows():
+def test_the_published_schema_is_that_of_the_rows() -> None:
     assert (Path(__file__).parents[2] / "docs/schema/binary.xml").read_text() == schema()
 
 
-def test_the_schema_lays_out_every_byte_once():
+def test_the_schema_lays_out_every_byte_once() -> None:
     from xml.etree import ElementTree
 
     width = {"int64": 8, "int32": 4, "uint32": 4, "uint16": 2, "uint8": 1, "ClientOrderId": 20}

@@ -12,7 +12,9 @@ import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,7 +69,7 @@ class Process:
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Iterator[Any]:
     """Where a hub keeps its data. A hub that a failed test left behind ends with the test."""
     yield tmp_path / "data"
     while Process.running:
@@ -91,7 +93,7 @@ def refused(result: subprocess.CompletedProcess, exit_code: int, *words: str) ->
 
 
 @pytest.mark.parametrize("profile", ["international", "chinese"])
-def test_the_greeting_shows_keys_and_an_order_that_works_when_pasted(folder, profile):
+def test_the_greeting_shows_keys_and_an_order_that_works_when_pasted(folder: Path, profile: Any) -> None:
     hub = Process(folder, "--no-members", "--profile", profile)
     try:
         said = "".join(hub.said)
@@ -103,7 +105,9 @@ def test_the_greeting_shows_keys_and_an_order_that_works_when_pasted(folder, pro
         assert hub.stop()[0] == 0
 
 
-def test_ctrl_c_while_the_first_start_compiles_ends_the_hub_at_once_and_leaves_nothing_running(folder, tmp_path):
+def test_ctrl_c_while_the_first_start_compiles_ends_the_hub_at_once_and_leaves_nothing_running(
+    folder: Path, tmp_path: Path
+) -> None:
     hub = subprocess.Popen(
         [*QIEE, "serve", "--data", str(folder), "--port", "0"],
         stdout=subprocess.PIPE,
@@ -122,7 +126,7 @@ def test_ctrl_c_while_the_first_start_compiles_ends_the_hub_at_once_and_leaves_n
 
 
 @pytest.mark.parametrize(("end", "exit_code"), [(signal.SIGINT, 0), (signal.SIGTERM, 0), (signal.SIGKILL, -9)])
-def test_after_any_end_the_next_start_finds_every_order_where_it_was(folder, end, exit_code):
+def test_after_any_end_the_next_start_finds_every_order_where_it_was(folder: Path, end: Any, exit_code: Any) -> None:
     hub = Process(folder, "--no-members")
     for price in (515, 516, 517):
         assert hub.ask("private/buy", instrument_name="SC2701", amount=1000, price=price)["result"]
@@ -143,7 +147,7 @@ def test_after_any_end_the_next_start_finds_every_order_where_it_was(folder, end
         again.stop()
 
 
-def test_an_order_sent_as_soon_as_the_hub_greets_meets_a_market(folder):
+def test_an_order_sent_as_soon_as_the_hub_greets_meets_a_market(folder: Path) -> None:
     hub = Process(folder)
     try:
         answer = hub.ask("private/buy", instrument_name="SC2701", amount=1000, type="market")["result"]
@@ -152,7 +156,7 @@ def test_an_order_sent_as_soon_as_the_hub_greets_meets_a_market(folder):
         hub.stop()
 
 
-def test_who_follows_the_hub_is_told_before_it_stops(folder):
+def test_who_follows_the_hub_is_told_before_it_stops(folder: Path) -> None:
     hub = Process(folder, "--no-members")
     with Client(f"ws://{hub.at}") as watcher:
         told = watcher.subscribe("platform_state")
@@ -163,7 +167,7 @@ def test_who_follows_the_hub_is_told_before_it_stops(folder):
             next(told)
 
 
-def test_simulated_members_move_the_market_and_carry_on_after_a_restart(folder):
+def test_simulated_members_move_the_market_and_carry_on_after_a_restart(folder: Path) -> None:
     for _ in range(2):
         hub = Process(folder)
         first = hub.ask("public/get_order_book", instrument_name="SC2701")["result"]["change_id"]
@@ -178,7 +182,7 @@ def test_simulated_members_move_the_market_and_carry_on_after_a_restart(folder):
         assert exit_code == 0 and "ended" not in said
 
 
-def test_a_second_hub_on_the_same_folder_is_refused_and_told_who_holds_it(folder):
+def test_a_second_hub_on_the_same_folder_is_refused_and_told_who_holds_it(folder: Path) -> None:
     hub = Process(folder, "--no-members")
     try:
         refused(run("serve", "--data", str(folder), "--port", "0"), 3, str(hub.process.pid))
@@ -186,7 +190,7 @@ def test_a_second_hub_on_the_same_folder_is_refused_and_told_who_holds_it(folder
         hub.stop()
 
 
-def test_a_busy_port_is_refused(folder):
+def test_a_busy_port_is_refused(folder: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -203,28 +207,30 @@ def test_a_busy_port_is_refused(folder):
         ("durable = 'perhaps'", ("durable", "perhaps")),
     ],
 )
-def test_a_bad_configuration_is_refused_with_the_setting_named(tmp_path, text, words):
+def test_a_bad_configuration_is_refused_with_the_setting_named(tmp_path: Path, text: str, words: Any) -> None:
     path = tmp_path / "bad.toml"
     path.write_text(text)
     refused(run("serve", "--config", str(path), "--data", str(tmp_path / "data")), 2, *words)
 
 
-def test_a_missing_configuration_or_catalogue_is_refused(tmp_path):
+def test_a_missing_configuration_or_catalogue_is_refused(tmp_path: Path) -> None:
     refused(run("serve", "--config", str(tmp_path / "none.toml")), 2, "none.toml")
     refused(run("serve", "--catalogue", str(tmp_path / "none.json"), "--data", str(tmp_path / "data")), 12, "none.json")
 
 
-def test_a_journal_of_another_configuration_is_refused(folder):
+def test_a_journal_of_another_configuration_is_refused(folder: Path) -> None:
     Process(folder, "--no-members").stop()
     refused(run("serve", "--data", str(folder), "--port", "0", QIEE_MAX_ORDERS="1000"), 8)
 
 
-def test_a_data_folder_that_cannot_be_made_is_refused(tmp_path):
+def test_a_data_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     refused(run("serve", "--data", str(tmp_path / "file" / "data"), "--port", "0"), 2, "file")
 
 
-def test_a_journal_that_cannot_be_written_stops_the_hub_and_the_next_start_has_all_that_was_acknowledged(folder):
+def test_a_journal_that_cannot_be_written_stops_the_hub_and_the_next_start_has_all_that_was_acknowledged(
+    folder: Path,
+) -> None:
     Process(folder, "--no-members").stop()  # kernels are compiled now: only the journal still grows
     hub = Process(folder, "--no-members")
     resource.prlimit(hub.process.pid, resource.RLIMIT_FSIZE, (40_000, 40_000))
@@ -245,14 +251,14 @@ def test_a_journal_that_cannot_be_written_stops_the_hub_and_the_next_start_has_a
         again.stop()
 
 
-def test_a_hub_that_nobody_listens_to_still_stops_in_order(folder):
+def test_a_hub_that_nobody_listens_to_still_stops_in_order(folder: Path) -> None:
     hub = Process(folder, "--no-members")
     hub.process.stdout.close()
     hub.process.send_signal(signal.SIGTERM)
     assert hub.process.wait(timeout=30) == 0
 
 
-def test_the_journal_can_be_verified_and_dumped(folder):
+def test_the_journal_can_be_verified_and_dumped(folder: Path) -> None:
     hub = Process(folder, "--no-members")
     hub.ask("private/buy", instrument_name="SC2701", amount=1000, price=515, client_order_id="mine")
     hub.stop()
@@ -279,7 +285,9 @@ def test_the_journal_can_be_verified_and_dumped(folder):
         ((), (), ("--day", "by_hand")),
     ],
 )
-def test_a_journal_is_replayed_under_the_configuration_of_its_hub_and_under_no_other(folder, options, replayed, wrong):
+def test_a_journal_is_replayed_under_the_configuration_of_its_hub_and_under_no_other(
+    folder: Path, options: Any, replayed: Any, wrong: Any
+) -> None:
     hub = Process(folder, *options)
     (gas,) = [each for each in hub.ask("public/get_instruments")["result"] if each["instrument_name"] == "NG2702"]
     order = {"instrument_name": "NG2702", "amount": gas["contract_size"], "price": gas["settlement_price"]}
@@ -305,7 +313,7 @@ def test_a_journal_is_replayed_under_the_configuration_of_its_hub_and_under_no_o
     refused(run("replay", "--journal", str(folder), *wrong), 8, "written under configuration", "profile")
 
 
-def test_a_replay_s_wrong_option_is_refused_by_name(folder):
+def test_a_replay_s_wrong_option_is_refused_by_name(folder: Path) -> None:
     journal = ("replay", "--journal", str(folder))
     refused(run(*journal, "--profile", "lunar"), 12, "lunar")
     refused(run(*journal, "--day", "sometimes"), 2, "sometimes")
@@ -313,7 +321,7 @@ def test_a_replay_s_wrong_option_is_refused_by_name(folder):
     refused(run("replay", "--profile", "chinese"), 2, "profile is chinese", "--journal")
 
 
-def test_keys_are_made_listed_and_removed_and_the_secret_is_shown_once(folder):
+def test_keys_are_made_listed_and_removed_and_the_secret_is_shown_once(folder: Path) -> None:
     made = run("keys", "add", "refinery", "--data", str(folder)).stdout.split()
     client_id, secret = made[1], made[3]
     listed = run("keys", "list", "--data", str(folder)).stdout
@@ -325,7 +333,7 @@ def test_keys_are_made_listed_and_removed_and_the_secret_is_shown_once(folder):
     refused(run("keys", "add", "nobody", "--data", str(folder)), 2, "nobody", "refinery")
 
 
-def test_an_operator_s_key_belongs_to_no_account(folder):
+def test_an_operator_s_key_belongs_to_no_account(folder: Path) -> None:
     made = run("keys", "add", "operator", "--scope", "operator", "--data", str(folder))
     assert made.returncode == 0 and made.stdout.split()[1] in run("keys", "list", "--data", str(folder)).stdout
     refused(
@@ -339,7 +347,7 @@ def test_an_operator_s_key_belongs_to_no_account(folder):
     )
 
 
-def test_a_day_by_hand_goes_on_where_it_was_after_a_restart(folder):
+def test_a_day_by_hand_goes_on_where_it_was_after_a_restart(folder: Path) -> None:
     """Operators step through it over HTTP; what the hub saw last decides which step is the next."""
     by_hand = ("--no-members", "--day", "by_hand", "--profile", "international")
     hub = Process(folder, *by_hand)
@@ -366,7 +374,7 @@ def test_a_day_by_hand_goes_on_where_it_was_after_a_restart(folder):
         again.stop()
 
 
-def test_a_compressed_day_settles_by_itself_and_its_statement_is_read(folder):
+def test_a_compressed_day_settles_by_itself_and_its_statement_is_read(folder: Path) -> None:
     hub = Process(folder, "--no-members", "--day", "compressed", "--day-minutes", "0.05")
     try:
         for _ in range(400):
@@ -384,11 +392,11 @@ def test_a_compressed_day_settles_by_itself_and_its_statement_is_read(folder):
 @pytest.mark.parametrize(
     ("option", "value", "exit_code"), [("--day", "sometimes", 2), ("--day-minutes", "0", 2), ("--profile", "lunar", 12)]
 )
-def test_a_day_that_does_not_exist_is_refused_by_setting(folder, option, value, exit_code):
+def test_a_day_that_does_not_exist_is_refused_by_setting(folder: Path, option: Any, value: Any, exit_code: Any) -> None:
     refused(run("serve", "--data", str(folder), "--port", "0", option, value), exit_code, value)
 
 
-def test_later_sources_of_a_setting_win(tmp_path, monkeypatch):
+def test_later_sources_of_a_setting_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "hub.toml"
     path.write_text("port = 1\nhost = '127.0.0.2'\nseed = 3\n")
     monkeypatch.setenv("QIEE_PORT", "2")
@@ -397,13 +405,13 @@ def test_later_sources_of_a_setting_win(tmp_path, monkeypatch):
     assert load(path, port=5).port == 5
 
 
-def test_the_configuration_hash_changes_with_accounts_and_capacity():
+def test_the_configuration_hash_changes_with_accounts_and_capacity() -> None:
     one, other = [Account(name="a")], [Account(name="a", max_long=3)]
     hashes = {configuration_hash((), accounts, capacity) for accounts in (one, other) for capacity in (10, 11)}
     assert len(hashes) == 4 and all(len(value) == 32 for value in hashes)
 
 
-def test_a_key_file_that_makes_no_sense_is_refused_with_the_entry_named(tmp_path):
+def test_a_key_file_that_makes_no_sense_is_refused_with_the_entry_named(tmp_path: Path) -> None:
     write_keys(tmp_path, [new_key("a")])
     assert len(read_keys(tmp_path)) == 1
     (tmp_path / "keys.json").write_text('[{"client_id": "x", "client_secret": "y", "account": 7}]')

@@ -3,7 +3,9 @@
 import contextlib
 import json
 import pathlib
+from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,42 +39,42 @@ PROTOCOL = pathlib.Path(__file__).parents[2] / "docs" / "PROTOCOL.md"
 ORDER = '{"jsonrpc":"2.0","id":7,"method":"private/buy","params":{"instrument_name":"SC2701","amount":5,"price":1.05}}'
 
 
-def read(frame):
+def read(frame: str) -> Any:
     request = decode(frame)
     return METHODS[request.method].reader.read(request, frame)
 
 
-def refusal(frame):
+def refusal(frame: str) -> Refused:
     with pytest.raises(Refused) as refused:
         read(frame)
     return refused.value
 
 
-def order(params):
+def order(params: str) -> str:
     return '{"method":"private/buy","params":' + params + "}"
 
 
 # Reasons ------------------------------------------------------------------------------------------
 
 
-def test_every_reason_is_told():
+def test_every_reason_is_told() -> None:
     assert set(REASONS) == set(Reason)
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_a_reason_has_a_message_in_snake_case_a_fix_code_and_a_text(reason):
+def test_a_reason_has_a_message_in_snake_case_a_fix_code_and_a_text(reason: Reason) -> None:
     told = REASONS[reason]
     assert told.message.replace("_", "").isalnum() and told.message == told.message.lower()
     assert told.fix.tag in (103, 378, 380)
     assert told.text.format(value=1, bound=2)
 
 
-def test_two_rules_with_the_same_code_have_the_same_message():
+def test_two_rules_with_the_same_code_have_the_same_message() -> None:
     messages = {told.code: told.message for told in REASONS.values()}
     assert all(messages[told.code] == told.message for told in REASONS.values())
 
 
-def reason_lines():
+def reason_lines() -> Iterator[str]:
     """The table of PROTOCOL.md 9."""
     for reason, told in REASONS.items():
         if reason is not Reason.NONE:
@@ -82,22 +84,22 @@ def reason_lines():
             )
 
 
-def test_the_protocol_lists_every_reason_as_the_code_has_it():
+def test_the_protocol_lists_every_reason_as_the_code_has_it() -> None:
     text = PROTOCOL.read_text()
     table = text.split("<!-- reasons: begin -->")[1].split("<!-- reasons: end -->")[0]
     assert table.strip().splitlines()[2:] == list(reason_lines())
 
 
-def test_the_protocol_names_every_method():
+def test_the_protocol_names_every_method() -> None:
     text = PROTOCOL.read_text()
     assert [name for name in METHODS if f"`{name}`" not in text] == []
 
 
-def test_every_method_has_a_handler_and_every_handler_a_method():
+def test_every_method_has_a_handler_and_every_handler_a_method() -> None:
     assert set(METHODS) == set(HANDLERS)
 
 
-def test_numbers_of_a_refusal_are_in_the_units_of_the_field():
+def test_numbers_of_a_refusal_are_in_the_units_of_the_field() -> None:
     event = Event(1, 9, 0, 0, 0, 0, 0, 0, 0, 123, 110, b"", 0, 0, 0, 2, 1, int(Reason.PRICE_ABOVE_BAND), 0)
     refused = refused_by_rule(event, Scale(instrument()))
     assert (refused.code, refused.message, refused.data["seq"]) == (10007, "price_too_high", 9)
@@ -108,7 +110,7 @@ def test_numbers_of_a_refusal_are_in_the_units_of_the_field():
 # Reading ------------------------------------------------------------------------------------------
 
 
-def test_an_order_is_read():
+def test_an_order_is_read() -> None:
     parameters = read(ORDER)
     assert (
         parameters.instrument_name == "SC2701"
@@ -136,7 +138,7 @@ def test_an_order_is_read():
         ('{"instrument_name":"S:","amount":1,"price":1,"price":1}', "price", "duplicate_field"),
     ],
 )
-def test_what_is_wrong_with_a_parameter_is_told_by_its_name(params, field, reason):
+def test_what_is_wrong_with_a_parameter_is_told_by_its_name(params: str, field: str, reason: str) -> None:
     refused = refusal(order(params))
     assert (refused.code, refused.data["field"], refused.data["reason"]) == (-32602, field, reason)
     assert field in str(refused)
@@ -150,11 +152,11 @@ def test_what_is_wrong_with_a_parameter_is_told_by_its_name(params, field, reaso
         '{"method":"public/test","params":{},"params":{}}',
     ],
 )
-def test_an_envelope_with_a_field_given_twice_is_refused(frame):
+def test_an_envelope_with_a_field_given_twice_is_refused(frame: str) -> None:
     assert refusal(frame).data["reason"] == "duplicate_field"
 
 
-def test_a_colon_in_a_text_is_no_field_given_twice():
+def test_a_colon_in_a_text_is_no_field_given_twice() -> None:
     assert read(order('{"instrument_name":"S","amount":1,"label":"a:b:c"}')).label == "a:b:c"
 
 
@@ -183,7 +185,7 @@ def test_a_colon_in_a_text_is_no_field_given_twice():
         ("[" * 50_000, -32600),
     ],
 )
-def test_what_is_no_request_is_refused(frame, code):
+def test_what_is_no_request_is_refused(frame: bytes | str, code: int) -> None:
     with pytest.raises(Refused) as refused:
         decode(frame)
     assert refused.value.code == code
@@ -192,7 +194,7 @@ def test_what_is_no_request_is_refused(frame, code):
 @pytest.mark.parametrize(
     "params", ["[]", "7", '"x"', "null", '{"instrument_name":"S","amount":' + "[" * 900 + "]" * 900 + "}"]
 )
-def test_parameters_that_are_no_flat_object_are_refused(params):
+def test_parameters_that_are_no_flat_object_are_refused(params: str) -> None:
     frame = order(params)
     refused = None
     try:
@@ -214,7 +216,7 @@ def test_parameters_that_are_no_flat_object_are_refused(params):
         ),
     )
 )
-def test_no_frame_whatever_raises_anything_but_a_refusal(frame):
+def test_no_frame_whatever_raises_anything_but_a_refusal(frame: Any) -> None:
     with contextlib.suppress(Refused, KeyError):  # KeyError: the method, which the session looks up
         read(frame)
 
@@ -223,7 +225,7 @@ def test_no_frame_whatever_raises_anything_but_a_refusal(frame):
 
 
 @pytest.mark.parametrize("text", [b"520.5", b'"520.5"', b"520.50", b"5205e-1", b'"0520.500"'])
-def test_numbers_and_texts_mean_their_exact_decimal(text):
+def test_numbers_and_texts_mean_their_exact_decimal(text: bytes) -> None:
     assert decimal(text, "price") == Decimal("520.5")
 
 
@@ -253,13 +255,13 @@ def test_numbers_and_texts_mean_their_exact_decimal(text):
         b"0." + b"1" * 80,
     ],
 )
-def test_what_is_no_plain_number_is_refused_by_name(text):
+def test_what_is_no_plain_number_is_refused_by_name(text: bytes) -> None:
     with pytest.raises(Refused) as refused:
         decimal(text, "price")
     assert refused.value.data["field"] == "price"
 
 
-def test_every_price_and_amount_goes_out_and_comes_back_exactly():
+def test_every_price_and_amount_goes_out_and_comes_back_exactly() -> None:
     terms = instrument(floor=-2000, ceiling=2000, tick_size=Decimal("0.05"), lot_size=Decimal("0.00000001"))
     scale = Scale(terms)
     for ticks in range(-2000, 2001):
@@ -282,19 +284,21 @@ def test_every_price_and_amount_goes_out_and_comes_back_exactly():
         ("ticks", b"-900000000000000000000000", "price", "invalid_value"),
     ],
 )
-def test_what_is_no_whole_tick_or_lot_or_beyond_all_bounds_is_refused_and_never_rounded(method, value, field, reason):
+def test_what_is_no_whole_tick_or_lot_or_beyond_all_bounds_is_refused_and_never_rounded(
+    method: str, value: bytes, field: str, reason: str
+) -> None:
     with pytest.raises(Refused) as refused:
         getattr(Scale(instrument()), method)(Raw(value))
     assert (refused.value.data["field"], refused.value.data["reason"]) == (field, reason)
 
 
-def test_an_average_price_is_exact_where_it_can_be():
+def test_an_average_price_is_exact_where_it_can_be() -> None:
     scale = Scale(instrument())
     assert (scale.average(0, 0), scale.average(300, 3), scale.average(301, 2)) == ("0", "1", "1.505")
     assert scale.average(100, 3) == "0.333333333333"
 
 
-def test_what_a_scale_remembers_is_bounded():
+def test_what_a_scale_remembers_is_bounded() -> None:
     scale = Scale(instrument())
     for lots in range(1, 70_000):
         scale.amount(lots)
@@ -305,7 +309,7 @@ def test_what_a_scale_remembers_is_bounded():
 # Rows ---------------------------------------------------------------------------------------------
 
 
-def test_a_packed_row_is_the_dtypes_row():
+def test_a_packed_row_is_the_dtypes_row() -> None:
     row = np.frombuffer(
         command_row(
             1,
@@ -355,7 +359,7 @@ def test_a_packed_row_is_the_dtypes_row():
     st.binary(min_size=COMMAND.itemsize, max_size=COMMAND.itemsize),
     st.binary(min_size=EVENT.itemsize, max_size=EVENT.itemsize),
 )
-def test_reading_a_row_gives_what_the_dtype_gives(command, event):
+def test_reading_a_row_gives_what_the_dtype_gives(command: bytes, event: bytes) -> None:
     for raw, dtype, read_all in ((command, COMMAND, commands_of), (event, EVENT, events_of)):
         row = np.frombuffer(raw, dtype)
         values = next(read_all(row))
@@ -367,7 +371,7 @@ def test_reading_a_row_gives_what_the_dtype_gives(command, event):
 # Query strings ------------------------------------------------------------------------------------
 
 
-def test_texts_of_a_query_become_what_the_parameters_need():
+def test_texts_of_a_query_become_what_the_parameters_need() -> None:
     values = from_query(
         requests.Enter,
         [
@@ -399,7 +403,7 @@ def test_texts_of_a_query_become_what_the_parameters_need():
         (requests.GetInstruments, [("kind", "future"), ("kind", "option")], "kind"),
     ],
 )
-def test_what_is_wrong_in_a_query_is_told_by_its_name(struct, pairs, field):
+def test_what_is_wrong_in_a_query_is_told_by_its_name(struct: type, pairs: list[tuple[str, str]], field: str) -> None:
     with pytest.raises(Refused) as refused:
         frame = encode({"method": "m", "params": from_query(struct, pairs)})
         Reader(struct).read(decode(frame), frame)
@@ -409,7 +413,7 @@ def test_what_is_wrong_in_a_query_is_told_by_its_name(struct, pairs, field):
 # The documented models say the same ---------------------------------------------------------------
 
 
-def taken_by_structs(method, params):
+def taken_by_structs(method: str, params: dict[str, Any]) -> bool:
     frame = json.dumps({"method": method, "params": params})
     try:
         parameters = read(frame)
@@ -421,7 +425,7 @@ def taken_by_structs(method, params):
     return True
 
 
-def taken_by_models(method, params):
+def taken_by_models(method: str, params: dict[str, Any]) -> bool:
     try:
         DOCUMENTED[method].model_validate_json(json.dumps(params))
     except (ModelError, ValidationError):
@@ -511,7 +515,7 @@ GOOD = {
 
 @pytest.mark.parametrize("method", FIELDS)
 @given(data=st.data())
-def test_structs_and_documented_models_take_and_refuse_the_same(method, data):
+def test_structs_and_documented_models_take_and_refuse_the_same(method: str, data: Any) -> None:
     fields = data.draw(st.lists(st.sampled_from(FIELDS[method]), unique=True, max_size=4))
     params = {name: value for name, value in GOOD.items() if name in FIELDS[method] and name in MUST[method]}
     for name in fields:

@@ -3,6 +3,7 @@ phases, settlements. The blotter, which folds the same events its own way, is th
 """
 
 import json
+from typing import Any
 
 import numpy as np
 
@@ -18,26 +19,26 @@ PASSING = ("linked_order_id",)
 class Watcher:
     """One account's owner, subscribed to everything."""
 
-    def __init__(self, account, instruments):
+    def __init__(self, account: int, instruments: frozenset[int]) -> None:
         self.account, self.messages = account, []
         self.channels = {"orders": Channel("orders", instruments), "trades": Channel("trades", instruments)}
 
-    def notify(self, message):
+    def notify(self, message: bytes) -> None:
         self.messages.append(json.loads(message)["params"])
 
-    def portfolio(self):
+    def portfolio(self) -> Any:
         return "{}"
 
-    def told(self):
+    def told(self) -> list[Any]:
         messages, self.messages = self.messages, []
         return messages
 
 
-def lasting(order):
+def lasting(order: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in order.items() if name not in PASSING}
 
 
-def follow(seed):
+def follow(seed: int) -> tuple[set[int], int, int]:
     """Run a flow, check every notification, and return (kinds of events, changes told, trades told)."""
     flow = random_flow(seed, 700, risk=seed % 2 == 1)
     exchange, blotter = engine(flow), Blotter(flow.max_orders)
@@ -63,7 +64,7 @@ def follow(seed):
     return kinds, changes, trades
 
 
-def compare(watcher, orders, first, events):
+def compare(watcher: Watcher, orders: Orders, first: int, events: np.ndarray) -> tuple[int, int]:
     """What one owner was told of a batch, against the blotter. Returns how many orders and trades."""
     last, own_trades = {}, []
     for message in watcher.told():
@@ -86,7 +87,7 @@ def compare(watcher, orders, first, events):
     return len(last), len(own_trades)
 
 
-def test_every_change_of_an_order_is_told_to_its_owner_as_the_blotter_has_it():
+def test_every_change_of_an_order_is_told_to_its_owner_as_the_blotter_has_it() -> None:
     kinds, changes, trades = set(), 0, 0
     for seed in range(10):
         seen, told, traded = follow(seed)

@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ WITHOUT_RISK = "process_alone"  # no hub is without
 
 @pytest.mark.skipif(INTERPRETED, reason="nothing is compiled")
 @pytest.mark.parametrize("instruments", ["load_catalogue()", "read_catalogue().instruments"])
-def test_no_kernel_is_left_to_be_compiled_while_members_wait(instruments):
+def test_no_kernel_is_left_to_be_compiled_while_members_wait(instruments: Any) -> None:
     """With instruments that trade, and with a schedule whose instruments are closed when the hub starts."""
     result = subprocess.run(
         [sys.executable, "-c", ALL_KERNELS.format(instruments=instruments)], capture_output=True, text=True, timeout=600
@@ -34,7 +35,9 @@ def test_no_kernel_is_left_to_be_compiled_while_members_wait(instruments):
     assert result.stdout.splitlines()[-1] == WITHOUT_RISK, "these are compiled only when they are first called"
 
 
-def test_the_watch_over_the_disk_tells_the_hub_when_only_cancels_may_be_written(monkeypatch):
+def test_the_watch_over_the_disk_tells_the_hub_when_only_cancels_may_be_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The levels of exchange/journal/journal.py; a real disk of that size cannot be had in a test."""
     monkeypatch.setattr(serving, "_SPACE_EVERY", 0.001)
     levels = iter([Space.PLENTY, Space.ALARM, Space.CANCEL_ONLY, Space.CANCEL_ONLY, Space.ALARM, Space.HALTED])
@@ -48,7 +51,7 @@ def test_the_watch_over_the_disk_tells_the_hub_when_only_cancels_may_be_written(
         settings=SimpleNamespace(snapshot_every=1000),
     )
 
-    async def watch():
+    async def watch() -> None:
         watching = asyncio.create_task(serving._watch(running, stop))
         async with asyncio.timeout(20):
             await stop.wait()

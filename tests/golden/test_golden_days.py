@@ -4,6 +4,8 @@ After a change that is meant to change them: python -m tests.golden.story --writ
 """
 
 import functools
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,12 +20,12 @@ from tests.golden.story import GOLDEN, PROFILES, RULEBOOK, Story, catalogue, dig
 
 
 @functools.cache
-def performed(profile):
+def performed(profile: str) -> Any:
     return perform(Story.load(profile))
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_the_day_happens_as_the_rulebook_tells_it(profile):
+def test_the_day_happens_as_the_rulebook_tells_it(profile: str) -> None:
     """RULEBOOK 15: every row, the schedule's among them"""
     text = RULEBOOK.read_text()
     told = rewritten(text, Story.load(profile, text), performed(profile).tables)
@@ -31,7 +33,7 @@ def test_the_day_happens_as_the_rulebook_tells_it(profile):
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_events_state_and_reports_are_the_stored_ones(profile):
+def test_events_state_and_reports_are_the_stored_ones(profile: str) -> None:
     """RULEBOOK 1.1, 11.10"""
     stored = {path.name: path.read_text() for path in (GOLDEN / profile).iterdir()}
     assert performed(profile).files() == stored
@@ -39,7 +41,7 @@ def test_events_state_and_reports_are_the_stored_ones(profile):
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("rows", [7, 1 << 20])
-def test_batches_of_any_size_give_the_same_day(profile, rows):
+def test_batches_of_any_size_give_the_same_day(profile: str, rows: int) -> None:
     """RULEBOOK 1.1"""
     golden, hub = performed(profile), new_hub(catalogue(profile))
     events = [hub.apply(golden.commands[at : at + rows]) for at in range(0, len(golden.commands), rows)]
@@ -50,7 +52,7 @@ def test_batches_of_any_size_give_the_same_day(profile, rows):
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_a_journal_of_the_day_recovers_to_the_same_state_and_reports(profile, tmp_path):
+def test_a_journal_of_the_day_recovers_to_the_same_state_and_reports(profile: str, tmp_path: Path) -> None:
     """RULEBOOK 1.1"""
     golden = performed(profile)
     journal, _ = Journal.open(tmp_path)
@@ -66,7 +68,7 @@ def test_a_journal_of_the_day_recovers_to_the_same_state_and_reports(profile, tm
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_nothing_is_won_that_nobody_lost(profile):
+def test_nothing_is_won_that_nobody_lost(profile: str) -> None:
     """RULEBOOK 11.3, 11.4: equity and fees are what was paid in, positions sum to zero"""
     golden = performed(profile)
     events, exchange = golden.events, golden.hub.exchange
@@ -97,7 +99,7 @@ def test_nothing_is_won_that_nobody_lost(profile):
         ("operator", "set patience of trader to 3", "'PATIENCE' is not a limit"),
     ],
 )
-def test_a_row_that_cannot_be_read_is_named(who, clause, told):
+def test_a_row_that_cannot_be_read_is_named(who: str, clause: str, told: str) -> None:
     """RULEBOOK 15.2"""
     grammar = Grammar(catalogue("chinese").instruments, [account.name for account in story.ACCOUNTS])
     grammar.name(grammar.read("buy 1 SC2702 at 519.8, named old", "refinery")[0], 1)
@@ -105,7 +107,7 @@ def test_a_row_that_cannot_be_read_is_named(who, clause, told):
         grammar.read(clause, who)
 
 
-def test_a_mistake_in_the_story_names_its_row():
+def test_a_mistake_in_the_story_names_its_row() -> None:
     """RULEBOOK 15.2"""
     text = RULEBOOK.read_text().replace("buy 20 SC2702 at 519.8, open", "by 20 SC2702 at 519.8, open")
     with pytest.raises(StoryError, match="chinese 2026-12-31 20:56 refinery: 'by 20 SC2702"):

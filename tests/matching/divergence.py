@@ -67,7 +67,7 @@ def _parts(flow: Flow, commands: np.ndarray) -> bool:
 
 
 def _told(row: np.void) -> str:
-    return " ".join(f"{name}={row[name].item()}" for name in row.dtype.names if row[name] not in (0, b""))
+    return " ".join(f"{name}={row[name].item()}" for name in row.dtype.names or () if row[name] not in (0, b""))
 
 
 def main(seed: int, count: int, risk: bool) -> None:

@@ -14,6 +14,7 @@ that cancel and amend can name orders entered a little earlier without asking an
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -234,7 +235,9 @@ def _account_limits(rng: np.random.Generator) -> dict[str, int]:
     }
 
 
-def _commands(rng: np.random.Generator, instruments: tuple, accounts: tuple, count: int, max_orders: int) -> np.ndarray:
+def _commands(
+    rng: np.random.Generator, instruments: tuple[Any, ...], accounts: tuple[Any, ...], count: int, max_orders: int
+) -> np.ndarray:
     commands = np.zeros(count, COMMAND)
     commands["sequence"] = np.arange(1, count + 1)
     commands["time"] = 1_800_000_000_000_000_000 + np.cumsum(rng.integers(0, 1_000_000, count))
@@ -333,7 +336,7 @@ def _flags(rng: np.random.Generator, commands: np.ndarray) -> None:
     commands["flags"] = flags
 
 
-def _prices(rng: np.random.Generator, commands: np.ndarray, instruments: tuple) -> None:
+def _prices(rng: np.random.Generator, commands: np.ndarray, instruments: tuple[Any, ...]) -> None:
     """Around a middle that wanders through the band, bids a little below and offers a little above it."""
     count = len(commands)
     floor = np.array([terms.price_floor for terms in instruments])[commands["instrument"]]
@@ -559,7 +562,9 @@ def _lock(rng: np.random.Generator, commands: np.ndarray, instruments: int) -> N
         _say(commands, np.array([row + 3 + int(rng.integers(1, 6))]), CommandKind.PHASE, Phase.CLOSED, instrument)
 
 
-def _avalanche(rng: np.random.Generator, commands: np.ndarray, instruments: tuple, accounts: tuple) -> None:
+def _avalanche(
+    rng: np.random.Generator, commands: np.ndarray, instruments: tuple[Any, ...], accounts: tuple[Any, ...]
+) -> None:
     """More stop orders than one command may trigger, all to be reached by one trade at the ceiling."""
     plain = [
         number

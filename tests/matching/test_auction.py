@@ -10,13 +10,15 @@ Each small book is an instrument of its own, so that thousands of them are one c
 import itertools
 import pathlib
 import re
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exchange import Exchange
+from exchange import Account, Exchange, Instrument
 from exchange.engine.phases import FOLLOWS, PERMITS
 from matching.codes import (
     ALL,
@@ -52,7 +54,7 @@ FIELDS = {
 }
 
 
-def short(event) -> tuple:
+def short(event: np.record) -> tuple:
     """An event in short; instruments, phases and reasons of a PHASE by number and name."""
     kind = EventKind(event["kind"])
     if kind not in FIELDS:
@@ -66,29 +68,31 @@ def short(event) -> tuple:
 class Market:
     """An Exchange without risk whose events are told in short, and whose books are checked after every call."""
 
-    def __init__(self, instruments=None, accounts=4, max_orders=100):
+    def __init__(
+        self, instruments: list[Instrument] | None = None, accounts: int | list[Account] = 4, max_orders: int = 100
+    ) -> None:
         instruments = [instrument()] if instruments is None else instruments
         self.exchange = Exchange(instruments, accounts, risk=False, max_orders=max_orders)
 
-    def events(self, *commands):
+    def events(self, *commands: dict[str, Any]) -> np.ndarray:
         events = self.exchange.apply(rows(*commands, start=self.exchange.sequence + 1))
         check_book(self.exchange.book)
         return events
 
-    def do(self, *commands):
+    def do(self, *commands: dict[str, Any]) -> list[Any]:
         return [short(event) for event in self.events(*commands)]
 
-    def orders(self, number=0):
+    def orders(self, number: int = 0) -> list[tuple[int, int, int]]:
         """(order_id, price, open lots): bids then asks, best first, oldest first."""
         orders = self.exchange.orders(self.exchange.instruments[number].symbol)
         return [(int(order["order_id"]), int(order["price"]), int(order["leaves_quantity"])) for order in orders]
 
 
-def phase(to, number=0):
+def phase(to: int, number: int = 0) -> dict[str, Any]:
     return operator(CommandKind.PHASE, to, instrument=number)
 
 
-def stop(account, side, trigger, lots, **fields):
+def stop(account: int, side: Side, trigger: int, lots: int, **fields: Any) -> dict[str, Any]:
     return enter(
         account, side, 0, lots, order_type=OrderType.STOP, trigger_price=trigger, **{"time_in_force": DAY, **fields}
     )
@@ -97,7 +101,9 @@ def stop(account, side, trigger, lots, **fields):
 # What the rules say, tick by tick and lot by lot --------------------------------------------------
 
 
-def auction_price(bids, asks, ticks, steps, reference):
+def auction_price(
+    bids: list[Any] | tuple[Any, ...], asks: list[Any] | tuple[Any, ...], ticks: range, steps: int, reference: int
+) -> tuple[int, int, int]:
     """(price, volume, surplus) by 8.4 and 8.5. bids, asks: (price, lots); ticks: those of the band, lowest first."""
     demand = {tick: sum(lots for price, lots in bids if price >= tick) for tick in ticks}
     supply = {tick: sum(lots for price, lots in asks if price <= tick) for tick in ticks}
@@ -122,7 +128,7 @@ def auction_price(bids, asks, ticks, steps, reference):
     return min(left), volume, demand[min(left)] - supply[min(left)]
 
 
-def lot_by_lot(bids, asks, volume):
+def lot_by_lot(bids: list[Any], asks: list[Any], volume: int) -> list[Any]:
     """The trades of 8.6 as (buy, sell, lots). bids, asks: (order_id, price, lots), oldest first."""
     buys = [order for order, _, lots in sorted(bids, key=lambda bid: -bid[1]) for _ in range(lots)]
     sells = [order for order, _, lots in sorted(asks, key=lambda ask: ask[1]) for _ in range(lots)]
@@ -137,7 +143,7 @@ EVERY_CHOICE = [AuctionStep(sum(steps)) for count in range(4) for steps in itert
 STRIDE = 97 if INTERPRETED else 1  # of the books; all of them where it costs seconds
 
 
-def small_market(books, **terms):
+def small_market(books: list[Any], **terms: Any) -> Exchange:
     """An Exchange with one instrument a book. books: (bids, asks) each of (price, lots), entered in this order."""
     markets = [instrument(f"B{number}", 0, max(TICKS), 0, phase=CALL_AUCTION, **terms) for number in range(len(books))]
     exchange = Exchange(markets, 2, risk=False, max_orders=8 * len(books))
@@ -152,7 +158,9 @@ def small_market(books, **terms):
 
 
 @pytest.mark.parametrize("steps", EVERY_CHOICE)
-def test_8_4_and_8_5_every_book_of_four_ticks_with_up_to_two_lots_a_level_has_the_price_that_the_rules_say(steps):
+def test_8_4_and_8_5_every_book_of_four_ticks_with_up_to_two_lots_a_level_has_the_price_that_the_rules_say(
+    steps: int,
+) -> None:
     """6,561 books, with the previous settlement on every tick and beyond both ends of the band."""
     levels = [
         [(price, lots) for price, lots in zip(TICKS, ladder, strict=True) if lots]
@@ -171,7 +179,7 @@ def test_8_4_and_8_5_every_book_of_four_ticks_with_up_to_two_lots_a_level_has_th
             )
 
 
-def test_8_6_every_set_of_up_to_two_buys_and_two_sells_trades_lot_by_lot_in_order_of_priority():
+def test_8_6_every_set_of_up_to_two_buys_and_two_sells_trades_lot_by_lot_in_order_of_priority() -> None:
     """5,329 sets of orders, in every order of entry, uncrossed by one command; what is left keeps its place."""
     kinds = list(itertools.product(TICKS, (1, 2)))
     entered = [entry for count in range(3) for entry in itertools.product(kinds, repeat=count)]
@@ -220,7 +228,7 @@ def test_8_6_every_set_of_up_to_two_buys_and_two_sells_trades_lot_by_lot_in_orde
 
 
 @st.composite
-def auctions(draw):
+def auctions(draw: Callable[..., Any]) -> tuple[list[dict[str, Any]], int, int]:
     """(commands that fill a book, tie-break steps, reference): plain orders, icebergs, OPENING ones, pairs with a stop."""
     commands = []
     for number in range(1, draw(st.integers(2, 40)) + 1):
@@ -253,7 +261,7 @@ def auctions(draw):
     return commands, draw(st.sampled_from(EVERY_CHOICE)), draw(st.integers(88, 112))
 
 
-def depth_of(market):
+def depth_of(market: Market) -> dict[tuple[int, int], int]:
     """Lots shown by (side, price)."""
     return {
         (side, int(level["price"])): int(level["quantity"])
@@ -262,7 +270,7 @@ def depth_of(market):
     }
 
 
-def levels_after(shown, events):
+def levels_after(shown: dict[tuple[int, int], int], events: np.ndarray) -> dict[tuple[int, int], int]:
     """Lots shown at each price after the events of one auction, by what EventKind says of them. shown: before it."""
     shown = dict(shown)
     out = {}  # buy orders that have left their level to trade
@@ -291,7 +299,9 @@ def levels_after(shown, events):
     suppress_health_check=list(HealthCheck),
 )
 @given(auctions())
-def test_8_4_to_8_6_an_auction_trades_most_lots_at_one_price_and_leaves_out_nobody_who_should_trade(auction):
+def test_8_4_to_8_6_an_auction_trades_most_lots_at_one_price_and_leaves_out_nobody_who_should_trade(
+    auction: tuple[list[dict[str, Any]], int, int],
+) -> None:
     commands, steps, reference = auction
     members = [account(f"A{number}", group=number // 2, self_match=SelfMatch.CANCEL_BOTH) for number in range(4)]
     market = Market([instrument(phase=CALL_AUCTION, auction=steps)], members, max_orders=10_000)
@@ -357,7 +367,7 @@ def test_8_4_to_8_6_an_auction_trades_most_lots_at_one_price_and_leaves_out_nobo
 # 8.1 and 8.2: phases ------------------------------------------------------------------------------
 
 
-def rulebook_table():
+def rulebook_table() -> dict[Phase, tuple[Reason, Reason, Reason, set[Phase]]]:
     """The table of 8.1 as {phase: (refuses ENTER, refuses AMEND, refuses CANCEL, phases that may follow)}."""
     table = {}
     for line in RULEBOOK.read_text(encoding="utf-8").splitlines():
@@ -375,7 +385,7 @@ def rulebook_table():
     return table
 
 
-def test_8_1_the_table_of_the_rulebook_is_that_of_the_code():
+def test_8_1_the_table_of_the_rulebook_is_that_of_the_code() -> None:
     assert rulebook_table() == {
         phase: (entry, entry or cancels, cancels, set(FOLLOWS[phase])) for phase, (entry, cancels) in PERMITS.items()
     }
@@ -383,7 +393,7 @@ def test_8_1_the_table_of_the_rulebook_is_that_of_the_code():
 
 
 @pytest.mark.parametrize("before", Phase)
-def test_8_2_a_phase_is_taken_from_where_a_way_leads_to_it_and_refused_from_elsewhere(before):
+def test_8_2_a_phase_is_taken_from_where_a_way_leads_to_it_and_refused_from_elsewhere(before: Phase) -> None:
     for after in Phase:
         market = Market([instrument(phase=before)])
         told = market.do(phase(after))
@@ -397,14 +407,14 @@ def test_8_2_a_phase_is_taken_from_where_a_way_leads_to_it_and_refused_from_else
             assert market.exchange.phase("SC2701") == before
 
 
-def test_1_5_a_phase_that_does_not_exist_and_an_instrument_that_does_not_are_refused():
+def test_1_5_a_phase_that_does_not_exist_and_an_instrument_that_does_not_are_refused() -> None:
     market = Market()
     assert market.do(phase(len(Phase))) == [("rejected", "INVALID_VALUE", len(Phase), len(Phase) - 1)]
     assert market.do(phase(Phase.HALTED, 1)) == [("rejected", "UNKNOWN_INSTRUMENT", 1, 0)]
     assert market.do(phase(Phase.HALTED, -2)) == [("rejected", "UNKNOWN_INSTRUMENT", -2, 0)]
 
 
-def test_8_2_for_all_every_instrument_that_can_take_the_phase_does_and_the_others_stay():
+def test_8_2_for_all_every_instrument_that_can_take_the_phase_does_and_the_others_stay() -> None:
     phases = [CALL_AUCTION, Phase.CLOSED, CONTINUOUS, CALL_AUCTION, Phase.UNLISTED, AUCTION_MATCH]
     market = Market([instrument(f"I{number}", phase=before) for number, before in enumerate(phases)])
     assert market.do(phase(AUCTION_MATCH, ALL)) == [
@@ -425,7 +435,7 @@ def test_8_2_for_all_every_instrument_that_can_take_the_phase_does_and_the_other
     ]
 
 
-def test_8_1_a_phase_that_follows_itself_changes_nothing():
+def test_8_1_a_phase_that_follows_itself_changes_nothing() -> None:
     market = Market([instrument(phase=Phase.BREAK), instrument("B1", phase=CONTINUOUS)])
     market.exchange.book.instruments["phase"][0] = CONTINUOUS
     market.do(enter(0, BUY, 99, 5, time_in_force=SESSION))
@@ -443,12 +453,12 @@ def test_8_1_a_phase_that_follows_itself_changes_nothing():
 
 
 @pytest.fixture
-def market():
+def market() -> Market:
     """One instrument in a call auction; the previous settlement is 100."""
     return Market([instrument(phase=CALL_AUCTION)])
 
 
-def test_8_3_in_a_call_auction_orders_rest_and_nothing_matches(market):
+def test_8_3_in_a_call_auction_orders_rest_and_nothing_matches(market: Market) -> None:
     assert market.do(enter(0, BUY, 105, 5), enter(1, SELL, 95, 3), amend(1, 2, 94, 4), cancel(0, 1)) == [
         ("accepted", 1, 105, 5),
         ("accepted", 2, 95, 3),
@@ -459,7 +469,7 @@ def test_8_3_in_a_call_auction_orders_rest_and_nothing_matches(market):
 
 
 @pytest.mark.parametrize("way", [[AUCTION_MATCH], [CONTINUOUS], [Phase.HALTED, CONTINUOUS], [Phase.CLOSED, CONTINUOUS]])
-def test_8_3_a_crossed_book_trades_on_every_way_into_trading(market, way):
+def test_8_3_a_crossed_book_trades_on_every_way_into_trading(market: Market, way: list[Phase]) -> None:
     market.do(enter(0, BUY, 105, 5), enter(1, SELL, 95, 3))
     *before, told = [market.do(phase(step)) for step in way]
     assert [event[0] for events in before for event in events] == ["phase"] * len(before)
@@ -473,13 +483,13 @@ def test_8_3_a_crossed_book_trades_on_every_way_into_trading(market, way):
     assert market.exchange.last_price("SC2701") == 105
 
 
-def test_8_3_a_book_that_is_not_crossed_comes_back_from_a_break_without_an_auction():
+def test_8_3_a_book_that_is_not_crossed_comes_back_from_a_break_without_an_auction() -> None:
     market = Market()
     market.do(enter(0, BUY, 99, 5), enter(1, SELL, 101, 3), phase(Phase.BREAK))
     assert market.do(phase(CONTINUOUS)) == [("phase", 0, "CONTINUOUS", "NONE")]
 
 
-def test_8_4_an_auction_where_no_bid_reaches_an_offer_makes_no_price(market):
+def test_8_4_an_auction_where_no_bid_reaches_an_offer_makes_no_price(market: Market) -> None:
     market.do(enter(0, BUY, 99, 5), enter(1, SELL, 101, 3), enter(1, SELL, 105, 1))
     assert market.exchange.indicative("SC2701") == (0, 0, 0)
     assert market.do(phase(AUCTION_MATCH)) == [("auction", 0, 0, 0), ("phase", 0, "AUCTION_MATCH", "NONE")]
@@ -498,7 +508,9 @@ def test_8_4_an_auction_where_no_bid_reaches_an_offer_makes_no_price(market):
         (IMBALANCE | REFERENCE, 110, 104, 0),
     ],
 )
-def test_8_5_what_the_steps_choose_where_most_lots_trade_from_98_to_104(steps, reference, price, surplus):
+def test_8_5_what_the_steps_choose_where_most_lots_trade_from_98_to_104(
+    steps: int, reference: int, price: int, surplus: int
+) -> None:
     """Below 102 a bid that is better than the price would be left out (8.4); up to 102 three lots bid are left."""
     market = Market([instrument(phase=CALL_AUCTION, auction=steps)])
     market.exchange.book.instruments["previous_settlement"] = reference
@@ -516,18 +528,20 @@ def test_8_5_what_the_steps_choose_where_most_lots_trade_from_98_to_104(steps, r
         ([(104, 5), (100, 2)], [(98, 5), (101, 2)], 100, 2),
     ],
 )
-def test_8_4_and_8_5_what_is_left_at_the_price_is_as_little_as_can_be(bids, asks, price, surplus):
+def test_8_4_and_8_5_what_is_left_at_the_price_is_as_little_as_can_be(
+    bids: list[tuple[int, int]], asks: list[tuple[int, int]], price: int, surplus: int
+) -> None:
     market = Market([instrument(phase=CALL_AUCTION, auction=IMBALANCE)])
     market.do(*(enter(0, BUY, *bid) for bid in bids), *(enter(1, SELL, *ask) for ask in asks))
     assert market.exchange.indicative("SC2701") == (price, 5, surplus)
 
 
-def test_8_5_shfe_and_ine_take_the_price_nearest_to_the_previous_settlement():
+def test_8_5_shfe_and_ine_take_the_price_nearest_to_the_previous_settlement() -> None:
     """The default of an instrument."""
     assert instrument().auction == REFERENCE
 
 
-def test_8_6_buys_and_sells_meet_by_price_then_time_and_what_is_left_keeps_its_place(market):
+def test_8_6_buys_and_sells_meet_by_price_then_time_and_what_is_left_keeps_its_place(market: Market) -> None:
     market.do(
         enter(0, BUY, 101, 4),
         enter(1, BUY, 103, 2),
@@ -550,13 +564,13 @@ def test_8_6_buys_and_sells_meet_by_price_then_time_and_what_is_left_keeps_its_p
     assert market.orders() == [(3, 101, 3), (7, 102, 2)]
 
 
-def test_8_6_orders_of_one_group_trade_with_each_other():
+def test_8_6_orders_of_one_group_trade_with_each_other() -> None:
     market = Market([instrument(phase=CALL_AUCTION)], [account(self_match=SelfMatch.CANCEL_BOTH)])
     market.do(enter(0, BUY, 100, 4), enter(0, SELL, 100, 4, flags=Flag.SMP_CANCEL_INCOMING))
     assert market.do(phase(AUCTION_MATCH))[1] == ("traded", 1, 2, 100, 4)
 
 
-def test_8_6_and_2_13_opening_orders_are_canceled_bids_before_asks_when_the_auction_has_traded(market):
+def test_8_6_and_2_13_opening_orders_are_canceled_bids_before_asks_when_the_auction_has_traded(market: Market) -> None:
     market.do(
         enter(0, SELL, 104, 1, time_in_force=OPENING),
         enter(0, BUY, 101, 5, time_in_force=OPENING),
@@ -575,13 +589,15 @@ def test_8_6_and_2_13_opening_orders_are_canceled_bids_before_asks_when_the_auct
     ]
 
 
-def test_2_13_opening_orders_of_an_auction_that_was_broken_off_go_when_continuous_trading_begins(market):
+def test_2_13_opening_orders_of_an_auction_that_was_broken_off_go_when_continuous_trading_begins(
+    market: Market,
+) -> None:
     market.do(enter(0, BUY, 98, 2, time_in_force=OPENING), enter(1, BUY, 98, 2), phase(Phase.HALTED))
     assert market.orders() == [(1, 98, 2), (2, 98, 2)]
     assert market.do(phase(CONTINUOUS)) == [("canceled", 1, "AUCTION_ENDED", 2), ("phase", 0, "CONTINUOUS", "NONE")]
 
 
-def test_8_6_an_iceberg_takes_part_whole_in_its_place_and_hides_again(market):
+def test_8_6_an_iceberg_takes_part_whole_in_its_place_and_hides_again(market: Market) -> None:
     """Both sides: the buy is filled, of the sell three lots are left, of which it shows two."""
     market.do(
         enter(0, BUY, 102, 6, display_quantity=2), enter(1, SELL, 100, 9, display_quantity=2), enter(2, SELL, 100, 5)
@@ -598,7 +614,7 @@ def test_8_6_an_iceberg_takes_part_whole_in_its_place_and_hides_again(market):
     assert market.orders() == [(2, 100, 3), (3, 100, 5)]
 
 
-def test_8_6_an_iceberg_bid_of_which_lots_are_left_hides_again_behind_its_last_trade(market):
+def test_8_6_an_iceberg_bid_of_which_lots_are_left_hides_again_behind_its_last_trade(market: Market) -> None:
     market.do(
         enter(0, BUY, 102, 9, display_quantity=2), enter(1, SELL, 99, 2), enter(2, SELL, 100, 3), enter(3, BUY, 99, 1)
     )
@@ -614,7 +630,7 @@ def test_8_6_an_iceberg_bid_of_which_lots_are_left_hides_again_behind_its_last_t
     assert depth_of(market) == {(BUY, 102): 2, (BUY, 99): 1}
 
 
-def test_8_6_an_iceberg_offer_is_revealed_once_for_all_its_trades(market):
+def test_8_6_an_iceberg_offer_is_revealed_once_for_all_its_trades(market: Market) -> None:
     market.do(enter(0, BUY, 102, 1), enter(0, BUY, 101, 1), enter(1, SELL, 100, 9, display_quantity=4))
     assert market.do(phase(AUCTION_MATCH)) == [
         ("uncrossed", 1, 102, 1),
@@ -628,7 +644,7 @@ def test_8_6_an_iceberg_offer_is_revealed_once_for_all_its_trades(market):
     ]
 
 
-def test_8_6_and_2_14_what_is_linked_with_an_order_that_trades_goes(market):
+def test_8_6_and_2_14_what_is_linked_with_an_order_that_trades_goes(market: Market) -> None:
     """The sell's directly behind its trade, the buy's behind its last; then what an iceberg shows again."""
     market.do(
         enter(0, BUY, 101, 9, display_quantity=3),
@@ -653,7 +669,7 @@ def test_8_6_and_2_14_what_is_linked_with_an_order_that_trades_goes(market):
     assert market.exchange.book.instruments["stops"].tolist() == [1]
 
 
-def test_8_4_and_2_14_of_two_linked_orders_only_the_better_placed_counts(market):
+def test_8_4_and_2_14_of_two_linked_orders_only_the_better_placed_counts(market: Market) -> None:
     """With both bids ten lots would trade at 104, and the bid at 102 would be left behind a price above it."""
     market.do(enter(0, BUY, 105, 5), enter(0, BUY, 104, 5, order_id=1), enter(1, BUY, 102, 5), enter(2, SELL, 100, 10))
     assert market.exchange.book.state[0].pairs == 1
@@ -671,7 +687,9 @@ def test_8_4_and_2_14_of_two_linked_orders_only_the_better_placed_counts(market)
 
 
 @pytest.mark.parametrize("moved, lots", [(False, 3), (True, 7)])
-def test_8_4_and_2_14_of_two_linked_orders_at_one_price_the_older_there_counts(market, moved, lots):
+def test_8_4_and_2_14_of_two_linked_orders_at_one_price_the_older_there_counts(
+    market: Market, moved: bool, lots: int
+) -> None:
     """Order 1 amended away and back stands behind order 2, with which it is linked."""
     market.do(
         enter(0, SELL, 100, 3), enter(1, SELL, 100, 1), enter(0, SELL, 100, 7, order_id=1), enter(2, BUY, 100, 20)
@@ -687,13 +705,13 @@ def test_8_4_and_2_14_of_two_linked_orders_at_one_price_the_older_there_counts(m
 
 
 @pytest.mark.parametrize("end", [cancel(0, 2), cancel(0, 1), operator(CommandKind.END_DAY)])
-def test_2_14_a_pair_that_is_no_more_counts_like_any_order(market, end):
+def test_2_14_a_pair_that_is_no_more_counts_like_any_order(market: Market, end: dict[str, Any]) -> None:
     market.do(enter(0, BUY, 105, 5), enter(0, BUY, 104, 5, order_id=1))
     market.do(end)
     assert market.exchange.book.state[0].pairs == 0
 
 
-def test_8_6_parked_orders_that_the_auction_price_reaches_are_triggered_in_continuous_trading(market):
+def test_8_6_parked_orders_that_the_auction_price_reaches_are_triggered_in_continuous_trading(market: Market) -> None:
     fill = [enter(0, BUY, 104, 2), enter(1, SELL, 104, 2), enter(1, SELL, 106, 5), stop(2, BUY, 103, 1)]
     triggered = [("triggered", 4, 110, 1), ("traded", 4, 3, 106, 1)]
     market.do(*fill)
@@ -704,7 +722,7 @@ def test_8_6_parked_orders_that_the_auction_price_reaches_are_triggered_in_conti
     assert at_once.do(phase(CONTINUOUS))[-3:] == [("phase", 0, "CONTINUOUS", "NONE"), *triggered]
 
 
-def test_8_6_every_field_of_the_events_of_an_auction(market):
+def test_8_6_every_field_of_the_events_of_an_auction(market: Market) -> None:
     """What is not named is 0; the client order id is the buy's own."""
     market.do(
         enter(1, BUY, 103, 5, client_order_id=b"bid", time_in_force=OPENING),
@@ -737,7 +755,7 @@ def test_8_6_every_field_of_the_events_of_an_auction(market):
     assert events.tobytes() == block.tobytes()
 
 
-def test_8_6_the_offset_flags_of_both_orders_are_told(market):
+def test_8_6_the_offset_flags_of_both_orders_are_told(market: Market) -> None:
     exchange = market.exchange = Exchange([instrument(phase=CALL_AUCTION, offset=True)], 4, risk=False, max_orders=9)
     market.do(enter(0, BUY, 100, 1, flags=Flag.OPEN), enter(1, SELL, 100, 1, flags=Flag.CLOSE_TODAY))
     traded = market.events(phase(AUCTION_MATCH))[1]
@@ -746,7 +764,7 @@ def test_8_6_the_offset_flags_of_both_orders_are_told(market):
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_8_4_indicative_prices_are_there_at_any_time_and_change_nothing(market, reverse):
+def test_8_4_indicative_prices_are_there_at_any_time_and_change_nothing(market: Market, reverse: bool) -> None:
     orders = [enter(0, BUY, 104, 3), enter(1, SELL, 100, 1), enter(2, SELL, 103, 4)]
     for order in reversed(orders) if reverse else orders:
         market.do(order)
@@ -761,7 +779,7 @@ def test_8_4_indicative_prices_are_there_at_any_time_and_change_nothing(market, 
 
 
 @pytest.mark.parametrize("after", [Phase.BREAK, Phase.CLOSING, Phase.CLOSED])
-def test_8_7_session_orders_are_canceled_before_the_phase_event(after):
+def test_8_7_session_orders_are_canceled_before_the_phase_event(after: Phase) -> None:
     market = Market()
     market.do(
         enter(0, SELL, 104, 1, time_in_force=SESSION),
@@ -779,7 +797,7 @@ def test_8_7_session_orders_are_canceled_before_the_phase_event(after):
 
 
 @pytest.mark.parametrize("after", [Phase.HALTED, CALL_AUCTION])
-def test_8_7_session_orders_stay_in_a_halt_and_in_an_auction(after):
+def test_8_7_session_orders_stay_in_a_halt_and_in_an_auction(after: Phase) -> None:
     market = Market()
     market.do(enter(0, BUY, 98, 3, time_in_force=SESSION))
     assert market.do(phase(after)) == [("phase", 0, after.name, "NONE")]
@@ -802,7 +820,7 @@ RELEASED = ("phase", 0, "CONTINUOUS", "LIMIT_LOCK")
         [enter(0, BUY, 109, 1), enter(1, SELL, 110, 1)],
     ],
 )
-def test_9_4_limit_locked_is_refused_where_nobody_stands_alone_at_the_daily_limit(orders):
+def test_9_4_limit_locked_is_refused_where_nobody_stands_alone_at_the_daily_limit(orders: list[Any]) -> None:
     market = Market()
     market.do(*orders)
     assert market.do(phase(Phase.LIMIT_LOCKED)) == [("rejected", "NOT_LIMIT_LOCKED", CONTINUOUS, Phase.LIMIT_LOCKED)]
@@ -811,7 +829,9 @@ def test_9_4_limit_locked_is_refused_where_nobody_stands_alone_at_the_daily_limi
 
 
 @pytest.mark.parametrize("side, limit, within", [(BUY, 110, 109), (SELL, 90, 91)])
-def test_9_4_trading_goes_on_while_locked_and_the_lock_ends_with_the_command_that_opens_it(side, limit, within):
+def test_9_4_trading_goes_on_while_locked_and_the_lock_ends_with_the_command_that_opens_it(
+    side: Side, limit: int, within: int
+) -> None:
     other = Side(3 - side)
     market = Market()
     market.do(enter(0, side, limit, 5), enter(1, side, within, 1))
@@ -840,7 +860,7 @@ def test_9_4_trading_goes_on_while_locked_and_the_lock_ends_with_the_command_tha
         enter(1, SELL, 110, 5),
     ],
 )
-def test_9_4_whatever_opens_the_lock_the_release_is_its_last_event(opens):
+def test_9_4_whatever_opens_the_lock_the_release_is_its_last_event(opens: dict[str, Any]) -> None:
     market = Market()
     market.do(enter(0, BUY, 110, 5), phase(Phase.LIMIT_LOCKED))
     told = market.do(opens)
@@ -859,7 +879,7 @@ def test_9_4_whatever_opens_the_lock_the_release_is_its_last_event(opens):
         (Phase.BREAK, 0),
     ],
 )
-def test_9_4_an_instrument_that_closes_locked_is_remembered_for_its_settlement(after, locked):
+def test_9_4_an_instrument_that_closes_locked_is_remembered_for_its_settlement(after: Phase, locked: int) -> None:
     market = Market()
     market.do(enter(0, BUY, 110, 5), phase(Phase.LIMIT_LOCKED), phase(after))
     assert market.exchange.book.instruments["locked"].tolist() == [locked]
@@ -870,7 +890,7 @@ def test_9_4_an_instrument_that_closes_locked_is_remembered_for_its_settlement(a
         assert market.exchange.book.instruments["locked"].tolist() == [0]
 
 
-def test_9_3_continuous_trading_begins_with_slices_forgotten():
+def test_9_3_continuous_trading_begins_with_slices_forgotten() -> None:
     market = Market([instrument(velocity=3, velocity_window=1000)])
     row = market.exchange.book.instruments[0]
     row["low"], row["high"], row["low_before"], row["high_before"] = 95, 97, 94, 99

@@ -28,7 +28,7 @@ for seed in map(int, sys.argv[3:]):
 
 
 @pytest.mark.parametrize("risk", ["plain", "risk"])
-def test_interpreted_kernels_give_the_bytes_and_the_digest_of_compiled_ones(risk):
+def test_interpreted_kernels_give_the_bytes_and_the_digest_of_compiled_ones(risk: str) -> None:
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(LENGTH), risk, *map(str, SEEDS)],
         capture_output=True,

@@ -3,6 +3,8 @@
 Every test runs over the reference and over the engine (conftest.py). Events are told in short (tests/venue.py).
 """
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,7 @@ from matching.codes import (
     TimeInForce,
 )
 from tests.build import account, amend, cancel, enter, instrument, operator
+from tests.venue import OpenVenue, Venue
 
 BUY, SELL = Side.BUY, Side.SELL
 GTC, IOC, FOK, OPENING = TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK, TimeInForce.OPENING
@@ -48,15 +51,15 @@ STOP = {"order_type": OrderType.STOP}
 MILLISECOND = 1_000_000
 
 
-def phase(phase, instrument=0):
+def phase(phase: Phase, instrument: int = 0) -> dict[str, Any]:
     return operator(CommandKind.PHASE, phase, instrument=instrument)
 
 
-def settle(price, instrument=0):
+def settle(price: int, instrument: int = 0) -> dict[str, Any]:
     return operator(CommandKind.SETTLE, SettlementRule.GIVEN, price=price, instrument=instrument)
 
 
-def went(phase, reason="NONE", instrument=0):
+def went(phase: Phase, reason: str = "NONE", instrument: int = 0) -> tuple[str, int, int, str]:
     return "phase", instrument, phase, reason
 
 
@@ -75,7 +78,7 @@ WAYS = {  # to each phase, from continuous trading; 1 is a bid at 91
 }
 
 
-def in_phase(venue, wanted, instruments=None):
+def in_phase(venue: OpenVenue, wanted: Phase, instruments: Any = None) -> Venue:
     """A book in a phase; order 1 of account 0 bids 91 in it, except where expiry has canceled it."""
     book = venue(instruments)
     book.do(enter(0, BUY, 91, 5), *WAYS[wanted])
@@ -86,7 +89,7 @@ def in_phase(venue, wanted, instruments=None):
 
 
 @pytest.mark.parametrize("now", list(WAYS))
-def test_8_1_what_each_phase_refuses(venue, now):
+def test_8_1_what_each_phase_refuses(venue: OpenVenue, now: Phase) -> None:
     refuses_entry, refuses_cancel = PERMITS[now]
     book = in_phase(venue, now)
     for command, reason in (
@@ -101,7 +104,7 @@ def test_8_1_what_each_phase_refuses(venue, now):
             assert told == [("rejected", reason.name, now, 0)]
 
 
-def test_8_1_an_unlisted_instrument_takes_nothing_until_it_is_listed_with_a_reference_price(venue):
+def test_8_1_an_unlisted_instrument_takes_nothing_until_it_is_listed_with_a_reference_price(venue: OpenVenue) -> None:
     book = venue([instrument(phase=UNLISTED, daily_limit=500)])
     assert book.do(enter(0, BUY, 100, 1), cancel(0, 1)) == [("rejected", "INSTRUMENT_UNLISTED", UNLISTED, 0)] * 2
     assert book.do(phase(CLOSED)) == [("rejected", "PHASE_TRANSITION", UNLISTED, CLOSED)]
@@ -121,7 +124,7 @@ def test_8_1_an_unlisted_instrument_takes_nothing_until_it_is_listed_with_a_refe
 
 @pytest.mark.parametrize("after", list(Phase))
 @pytest.mark.parametrize("now", list(WAYS))
-def test_8_1_what_may_follow(venue, now, after):
+def test_8_1_what_may_follow(venue: OpenVenue, now: Phase, after: Phase) -> None:
     book = in_phase(venue, now)
     told = book.do(phase(after))
     if after == now or after in FOLLOWS[now] and after != LIMIT_LOCKED:
@@ -132,7 +135,7 @@ def test_8_1_what_may_follow(venue, now, after):
         assert told == [("rejected", "PHASE_TRANSITION", now, after)]
 
 
-def test_8_2_for_all_instruments_those_that_can_take_the_phase_do(venue):
+def test_8_2_for_all_instruments_those_that_can_take_the_phase_do(venue: OpenVenue) -> None:
     book = venue([instrument(name) for name in ("A1", "B1", "C1")])
     book.do(phase(CLOSING, instrument=1), phase(HALTED, instrument=2))
     assert book.do(phase(CALL_AUCTION, instrument=ALL)) == [
@@ -173,7 +176,9 @@ AUCTION_TAKES = [
 
 @pytest.mark.parametrize("now", AUCTION_PHASES)
 @pytest.mark.parametrize("command, reason", AUCTION_TAKES)
-def test_5_3_what_a_call_auction_takes(venue, command, reason, now):
+def test_5_3_what_a_call_auction_takes(
+    venue: OpenVenue, command: dict[str, Any], reason: str | None, now: Phase
+) -> None:
     if now == AUCTION_ENTRY_ONLY and command["kind"] != CommandKind.ENTER:
         reason = reason or "ENTRY_ONLY"
     told = in_phase(venue, now).do(command)
@@ -181,7 +186,7 @@ def test_5_3_what_a_call_auction_takes(venue, command, reason, now):
     assert (told[0][0] == "rejected") is (reason is not None)
 
 
-def test_8_3_in_a_call_auction_nothing_matches(venue):
+def test_8_3_in_a_call_auction_nothing_matches(venue: OpenVenue) -> None:
     book = in_phase(venue, CALL_AUCTION)
     assert book.do(enter(1, SELL, 91, 5), enter(1, BUY, 105, 2)) == [("accepted", 3, 91, 5), ("accepted", 4, 105, 2)]
     assert book.do(amend(1, 4, 106, 3)) == [("amended", 4, 106, 3, 3)]
@@ -263,7 +268,9 @@ BOOKS = [  # bids, asks as (price, lots); steps; reference; price, lots, surplus
 @pytest.mark.parametrize(
     "bids, asks, steps, reference, told", [case[1:] for case in BOOKS], ids=[case[0] for case in BOOKS]
 )
-def test_8_4_and_8_5_the_auction_price(venue, bids, asks, steps, reference, told):
+def test_8_4_and_8_5_the_auction_price(
+    venue: OpenVenue, bids: list[Any], asks: list[Any], steps: int, reference: int, told: tuple[int, int, int]
+) -> None:
     book = venue([instrument(auction=steps, reference_price=reference)])
     book.do(phase(CALL_AUCTION), *(enter(A, BUY, *bid) for bid in bids), *(enter(B, SELL, *ask) for ask in asks))
     events = book.do(phase(AUCTION_MATCH))
@@ -274,13 +281,13 @@ def test_8_4_and_8_5_the_auction_price(venue, bids, asks, steps, reference, told
 
 
 @pytest.mark.parametrize("bid, ask, price", [(-2, -5, -3), (0, -1, 0), (-1, -2, -1), (1, 0, 1), (2, -1, 1)])
-def test_8_5_the_middle_rounds_up_below_zero_too(venue, bid, ask, price):
+def test_8_5_the_middle_rounds_up_below_zero_too(venue: OpenVenue, bid: int, ask: int, price: int) -> None:
     book = venue([instrument(floor=-9, ceiling=9, reference_price=0, auction=AuctionStep.MIDDLE)])
     book.do(phase(CALL_AUCTION), enter(A, BUY, bid, 1), enter(B, SELL, ask, 1))
     assert book.do(phase(CONTINUOUS))[-2] == ("auction", price, 1, 0)
 
 
-def test_8_5_the_previous_settlement_is_the_reference_once_there_was_one(venue):
+def test_8_5_the_previous_settlement_is_the_reference_once_there_was_one(venue: OpenVenue) -> None:
     book = venue([instrument(reference_price=99)])
     book.do(settle(103), phase(CALL_AUCTION), enter(A, BUY, 104, 1), enter(B, SELL, 98, 1))
     assert book.do(phase(CONTINUOUS))[-2] == ("auction", 103, 1, 0)
@@ -289,7 +296,7 @@ def test_8_5_the_previous_settlement_is_the_reference_once_there_was_one(venue):
 # 8.6 The trades
 
 
-def test_8_6_buys_best_price_first_oldest_first_each_with_the_sells_likewise(venue):
+def test_8_6_buys_best_price_first_oldest_first_each_with_the_sells_likewise(venue: OpenVenue) -> None:
     book = venue([instrument(auction=0)])
     book.do(
         phase(CALL_AUCTION),
@@ -317,7 +324,7 @@ def test_8_6_buys_best_price_first_oldest_first_each_with_the_sells_likewise(ven
     assert book.orders() == [(6, 101, 3), (9, 97, 1), (8, 103, 1)]
 
 
-def test_8_6_what_an_auction_leaves_of_a_buy_keeps_its_place(venue):
+def test_8_6_what_an_auction_leaves_of_a_buy_keeps_its_place(venue: OpenVenue) -> None:
     book = venue()
     book.do(
         phase(CALL_AUCTION), enter(A, BUY, 100, 5), enter(B, BUY, 100, 5), enter(C, SELL, 100, 2), phase(AUCTION_MATCH)
@@ -325,13 +332,13 @@ def test_8_6_what_an_auction_leaves_of_a_buy_keeps_its_place(venue):
     assert book.orders() == [(2, 100, 3), (3, 100, 5)]
 
 
-def test_8_6_self_match_prevention_does_not_apply(venue):
+def test_8_6_self_match_prevention_does_not_apply(venue: OpenVenue) -> None:
     book = venue(accounts=[account("A", self_match=SelfMatch.CANCEL_BOTH)])
     book.do(phase(CALL_AUCTION), enter(A, BUY, 100, 5, flags=Flag.SMP_CANCEL_BOTH), enter(A, SELL, 100, 5))
     assert book.do(phase(CONTINUOUS))[1] == ("traded", 2, 3, 100, 5)
 
 
-def test_8_6_an_iceberg_takes_part_whole_in_its_place(venue):
+def test_8_6_an_iceberg_takes_part_whole_in_its_place(venue: OpenVenue) -> None:
     book = venue()
     book.do(
         phase(CALL_AUCTION),
@@ -353,7 +360,9 @@ def test_8_6_an_iceberg_takes_part_whole_in_its_place(venue):
 
 
 @pytest.mark.parametrize("bid, ask, last", [(9, 5, ("displayed", 2, 2, 4)), (5, 9, ("displayed", 3, 4, 4))])
-def test_8_6_what_is_left_of_an_iceberg_shows_its_display_quantity_again(venue, bid, ask, last):
+def test_8_6_what_is_left_of_an_iceberg_shows_its_display_quantity_again(
+    venue: OpenVenue, bid: int, ask: int, last: tuple[str, int, int, int]
+) -> None:
     book = venue([instrument(auction=0)])
     book.do(
         phase(CALL_AUCTION), enter(A, BUY, 100, bid, display_quantity=2), enter(B, SELL, 100, ask, display_quantity=4)
@@ -362,7 +371,7 @@ def test_8_6_what_is_left_of_an_iceberg_shows_its_display_quantity_again(venue, 
     assert [order[2] for order in book.orders()] == [4]
 
 
-def test_8_6_linked_orders_go_as_their_partners_trade_and_count_once(venue):
+def test_8_6_linked_orders_go_as_their_partners_trade_and_count_once(venue: OpenVenue) -> None:
     """The second offer of A would be supply if it counted: then 103 would trade no more lots than 100 does."""
     book = venue([instrument(auction=0)])
     book.do(
@@ -384,7 +393,7 @@ def test_8_6_linked_orders_go_as_their_partners_trade_and_count_once(venue):
     ]
 
 
-def test_8_6_what_the_auction_price_reaches_is_triggered_behind_the_phase(venue):
+def test_8_6_what_the_auction_price_reaches_is_triggered_behind_the_phase(venue: OpenVenue) -> None:
     book = venue()
     book.do(
         enter(A, BUY, 0, 2, trigger_price=103) | STOP,
@@ -398,7 +407,9 @@ def test_8_6_what_the_auction_price_reaches_is_triggered_behind_the_phase(venue)
 
 
 @pytest.mark.parametrize("between", [(HALTED,), (CLOSED,), (HALTED, BREAK)])
-def test_8_3_a_crossed_book_that_comes_to_continuous_trading_in_another_way_is_uncrossed(venue, between):
+def test_8_3_a_crossed_book_that_comes_to_continuous_trading_in_another_way_is_uncrossed(
+    venue: OpenVenue, between: tuple[Any, ...]
+) -> None:
     book = venue()
     book.do(phase(CALL_AUCTION), enter(A, BUY, 101, 5), enter(B, SELL, 99, 5), *map(phase, between))
     assert len(book.orders()) == 2
@@ -411,7 +422,7 @@ def test_8_3_a_crossed_book_that_comes_to_continuous_trading_in_another_way_is_u
     assert book.do(phase(HALTED), phase(CONTINUOUS)) == [went(HALTED), went(CONTINUOUS)]
 
 
-def test_8_6_every_field_of_the_events_of_an_auction(venue):
+def test_8_6_every_field_of_the_events_of_an_auction(venue: OpenVenue) -> None:
     book = venue([instrument("A1"), instrument("B1", auction=0)])
     at = {"instrument": 1}
     book.do(
@@ -420,7 +431,7 @@ def test_8_6_every_field_of_the_events_of_an_auction(venue):
         enter(B, SELL, 99, 3, client_order_id=b"offer", **at),
     )
     events = book.events(phase(AUCTION_MATCH, instrument=1) | {"client_order_id": b"match", "side": 2, "account": 3})
-    expected = [
+    expected: list[dict[str, Any]] = [
         {
             "kind": EventKind.UNCROSSED,
             "order_id": 2,
@@ -458,7 +469,7 @@ def test_8_6_every_field_of_the_events_of_an_auction(venue):
 # 8.9 Entry only
 
 
-def test_8_9_an_order_can_be_neither_canceled_nor_amended_until_the_auction_has_traded(venue):
+def test_8_9_an_order_can_be_neither_canceled_nor_amended_until_the_auction_has_traded(venue: OpenVenue) -> None:
     book = in_phase(venue, AUCTION_ENTRY_ONLY)
     book.do(enter(A, BUY, 0, 1, trigger_price=105) | STOP)
     refused = [("rejected", "ENTRY_ONLY", AUCTION_ENTRY_ONLY, 0)]
@@ -481,7 +492,7 @@ def test_8_9_an_order_can_be_neither_canceled_nor_amended_until_the_auction_has_
 
 
 @pytest.mark.parametrize("fields", [{"account": A}, {"account": ALL}, {"account": A, "side": BUY}])
-def test_8_9_a_mass_cancel_passes_its_orders_by_whoever_sends_it(venue, fields):
+def test_8_9_a_mass_cancel_passes_its_orders_by_whoever_sends_it(venue: OpenVenue, fields: dict[str, Any]) -> None:
     book = venue([instrument("A1"), instrument("B1")])
     book.do(*(enter(A, BUY, 91, 5, instrument=number) for number in (0, 1)))
     book.do(enter(A, BUY, 0, 1, trigger_price=105) | STOP, phase(AUCTION_ENTRY_ONLY))
@@ -494,7 +505,7 @@ def test_8_9_a_mass_cancel_passes_its_orders_by_whoever_sends_it(venue, fields):
     assert book.last(phase(CALL_AUCTION), operator(CommandKind.MASS_CANCEL, **fields))[-1] == ("mass_canceled", 2)
 
 
-def test_8_9_an_operator_halts_the_instrument_to_take_orders_out(venue):
+def test_8_9_an_operator_halts_the_instrument_to_take_orders_out(venue: OpenVenue) -> None:
     book = in_phase(venue, AUCTION_ENTRY_ONLY)
     book.do(enter(B, SELL, 90, 5), enter(C, BUY, 92, 5), phase(HALTED))
     assert book.do(operator(CommandKind.MASS_CANCEL, account=C)) == [
@@ -505,7 +516,7 @@ def test_8_9_an_operator_halts_the_instrument_to_take_orders_out(venue):
     assert book.last(phase(AUCTION_MATCH))[:2] == [("uncrossed", 1, 5), ("traded", 1, 3, 91, 5)]
 
 
-def test_8_9_what_the_hub_itself_cancels_it_cancels_in_entry_only_too(venue):
+def test_8_9_what_the_hub_itself_cancels_it_cancels_in_entry_only_too(venue: OpenVenue) -> None:
     book = venue([instrument(daily_limit=500)])
     book.do(phase(AUCTION_ENTRY_ONLY), enter(A, BUY, 96, 5), enter(A, BUY, 101, 5), enter(B, BUY, 100, 5))
     assert book.do(settle(103))[0] == ("canceled", 2, "OUTSIDE_DAILY_LIMITS", 5)
@@ -518,7 +529,7 @@ def test_8_9_what_the_hub_itself_cancels_it_cancels_in_entry_only_too(venue):
     assert book.do(operator(CommandKind.EXPIRE))[0] == ("canceled", 6, "INSTRUMENT_EXPIRY", 5)
 
 
-def test_8_9_a_kill_switch_refuses_new_orders_and_those_that_rest_stay(venue):
+def test_8_9_a_kill_switch_refuses_new_orders_and_those_that_rest_stay(venue: OpenVenue) -> None:
     book = venue(risk=True)
     book.do(enter(A, BUY, 100, 5), phase(AUCTION_ENTRY_ONLY))
     book.do(operator(CommandKind.KILL_SWITCH, Scope.ACCOUNT, account=A, quantity=1))
@@ -529,7 +540,7 @@ def test_8_9_a_kill_switch_refuses_new_orders_and_those_that_rest_stay(venue):
 
 @pytest.mark.parametrize("before", [CONTINUOUS, CALL_AUCTION, HALTED, BREAK, CLOSED])
 @pytest.mark.parametrize("after", [AUCTION_MATCH, CONTINUOUS])
-def test_8_9_the_auction_trades_when_entry_only_ends(venue, before, after):
+def test_8_9_the_auction_trades_when_entry_only_ends(venue: OpenVenue, before: Phase, after: Phase) -> None:
     book = in_phase(venue, before)
     book.do(phase(AUCTION_ENTRY_ONLY))
     ((_, buy, *_), (_, sell, *_)) = book.do(enter(B, BUY, 105, 1, time_in_force=OPENING), enter(C, SELL, 91, 4))
@@ -543,7 +554,7 @@ def test_8_9_the_auction_trades_when_entry_only_ends(venue, before, after):
     ]
 
 
-def test_8_9_the_end_of_entry_only_is_an_auction_even_where_nothing_trades(venue):
+def test_8_9_the_end_of_entry_only_is_an_auction_even_where_nothing_trades(venue: OpenVenue) -> None:
     book = in_phase(venue, AUCTION_ENTRY_ONLY)
     book.do(enter(B, BUY, 90, 1, time_in_force=OPENING))
     assert book.do(phase(CONTINUOUS)) == [
@@ -553,7 +564,7 @@ def test_8_9_the_end_of_entry_only_is_an_auction_even_where_nothing_trades(venue
     ]
 
 
-def test_8_9_a_closing_auction(venue):
+def test_8_9_a_closing_auction(venue: OpenVenue) -> None:
     """SSE: continuous trading, 14:57 entry only, 15:00 one price, closed."""
     book = venue([instrument(auction=AuctionStep.IMBALANCE | AuctionStep.MIDDLE)])
     book.do(enter(A, BUY, 99, 5), enter(B, SELL, 104, 5), phase(AUCTION_ENTRY_ONLY), enter(C, BUY, 104, 5))
@@ -571,7 +582,7 @@ def test_8_9_a_closing_auction(venue):
 # 9.1 Daily limits
 
 
-def test_9_1_the_settlement_price_makes_the_next_days_band_and_orders_outside_go(venue):
+def test_9_1_the_settlement_price_makes_the_next_days_band_and_orders_outside_go(venue: OpenVenue) -> None:
     """4 % of 105 are 4.2 ticks, so 101 to 109; 110 at the ladder's end is outside."""
     book = venue([instrument(daily_limit=400)])
     assert book.do(enter(A, BUY, 95, 1), enter(A, SELL, 105, 1)) == [
@@ -596,7 +607,9 @@ def test_9_1_the_settlement_price_makes_the_next_days_band_and_orders_outside_go
 
 
 @pytest.mark.parametrize("settlement, reason, bound", [(105, "PRICE_ABOVE_BAND", 104), (95, "PRICE_BELOW_BAND", 96)])
-def test_11_2_a_settlement_price_outside_the_band_of_its_day_is_refused(venue, settlement, reason, bound):
+def test_11_2_a_settlement_price_outside_the_band_of_its_day_is_refused(
+    venue: OpenVenue, settlement: int, reason: str, bound: int
+) -> None:
     book = venue([instrument(daily_limit=400)])
     assert book.do(settle(settlement)) == [("rejected", reason, settlement, bound)]
 
@@ -613,12 +626,14 @@ def test_11_2_a_settlement_price_outside_the_band_of_its_day_is_refused(venue, s
         (109, 900, (100, 110)),
     ],
 )
-def test_9_1_the_limit_is_rounded_towards_zero_at_least_a_tick_within_the_ladder(venue, settlement, limit, band):
+def test_9_1_the_limit_is_rounded_towards_zero_at_least_a_tick_within_the_ladder(
+    venue: OpenVenue, settlement: int, limit: int, band: tuple[int, int]
+) -> None:
     book = venue([instrument(daily_limit=limit)])
     assert book.do(settle(settlement)) == [("settled", 0, settlement, 0, *band)]
 
 
-def test_9_1_a_market_order_gets_the_edge_of_the_days_band(venue):
+def test_9_1_a_market_order_gets_the_edge_of_the_days_band(venue: OpenVenue) -> None:
     book = venue([instrument(daily_limit=400)])
     assert book.do(enter(A, BUY, 0, 1) | MARKET, enter(B, BUY, 0, 1, trigger_price=105) | STOP) == [
         ("accepted", 1, 104, 1),
@@ -628,20 +643,25 @@ def test_9_1_a_market_order_gets_the_edge_of_the_days_band(venue):
 
 # 9.3 Circuit breaker
 
-FAST = {"velocity": 3, "velocity_window": 2000}  # slices of a second; rows come a second apart, or as told
+FAST: dict[str, Any] = {
+    "velocity": 3,
+    "velocity_window": 2000,
+}  # slices of a second; rows come a second apart, or as told
 
 
-def at(command, milliseconds):
+def at(command: dict[str, Any], milliseconds: int) -> dict[str, Any]:
     return command | {"time": 10_000_000_000 + milliseconds * MILLISECOND}
 
 
-def offers(book, *prices):
+def offers(book: Venue, *prices: int) -> None:
     """One lot offered, or bid for, at each price."""
     book.do(*(at(enter(D, SELL if price > 100 else BUY, price, 1), 0) for price in prices))
 
 
 @pytest.mark.parametrize("side, sign", [(BUY, 1), (SELL, -1)])
-def test_9_3_an_order_that_would_go_on_rests_and_trading_goes_over_into_a_call_auction(venue, side, sign):
+def test_9_3_an_order_that_would_go_on_rests_and_trading_goes_over_into_a_call_auction(
+    venue: OpenVenue, side: Side, sign: int
+) -> None:
     book = venue([instrument(**FAST)])
     offers(book, 100 + sign * 2, 100 + sign * 3, 100 + sign * 4)
     limit = 100 + sign * 5
@@ -658,7 +678,7 @@ def test_9_3_an_order_that_would_go_on_rests_and_trading_goes_over_into_a_call_a
     ]
 
 
-def test_9_3_an_order_that_ends_where_the_range_ends_changes_nothing(venue):
+def test_9_3_an_order_that_ends_where_the_range_ends_changes_nothing(venue: OpenVenue) -> None:
     book = venue([instrument(**FAST)])
     offers(book, 102, 103, 104)
     assert book.do(at(enter(A, BUY, 103, 5), 0))[-1] == ("traded", 4, 2, 103, 1)
@@ -676,7 +696,9 @@ def test_9_3_an_order_that_ends_where_the_range_ends_changes_nothing(venue):
         ({"time_in_force": FOK, "quantity": 2}, [("traded", 4, 1, 102, 1), ("traded", 4, 2, 103, 1)]),
     ],
 )
-def test_9_3_orders_that_may_not_rest_are_canceled_and_the_market_stays_open(venue, fields, told):
+def test_9_3_orders_that_may_not_rest_are_canceled_and_the_market_stays_open(
+    venue: OpenVenue, fields: dict[str, Any], told: list[Any]
+) -> None:
     book = venue([instrument(**FAST)])
     offers(
         book,
@@ -688,7 +710,7 @@ def test_9_3_orders_that_may_not_rest_are_canceled_and_the_market_stays_open(ven
     assert book.do(at(enter(A, BUY, 91, 1), 0)) == [("accepted", 5, 91, 1)]
 
 
-def test_9_3_the_trades_of_the_present_and_the_previous_slice_count(venue):
+def test_9_3_the_trades_of_the_present_and_the_previous_slice_count(venue: OpenVenue) -> None:
     book = venue([instrument(**FAST)])
     offers(book, 102, 104, 106)
     book.do(at(enter(A, BUY, 102, 1), 500))
@@ -698,7 +720,7 @@ def test_9_3_the_trades_of_the_present_and_the_previous_slice_count(venue):
     assert book.do(at(enter(A, BUY, 106, 1, time_in_force=IOC), 2000))[1:] == [("traded", 7, 3, 106, 1)]
 
 
-def test_9_3_without_trades_in_them_the_last_price_counts(venue):
+def test_9_3_without_trades_in_them_the_last_price_counts(venue: OpenVenue) -> None:
     book = venue([instrument(**FAST)])
     offers(book, 102, 105, 106)
     book.do(at(enter(A, BUY, 102, 1), 500))
@@ -708,7 +730,7 @@ def test_9_3_without_trades_in_them_the_last_price_counts(venue):
     ]
 
 
-def test_9_3_the_order_s_own_trades_count(venue):
+def test_9_3_the_order_s_own_trades_count(venue: OpenVenue) -> None:
     """It buys at 95 what was offered far below the last price; 98 is as far as it may go in one move."""
     book = venue([instrument(**FAST)])
     book.do(at(enter(D, SELL, 95, 1), 0), at(enter(D, SELL, 98, 1), 0), at(enter(D, SELL, 99, 1), 0))
@@ -721,7 +743,7 @@ def test_9_3_the_order_s_own_trades_count(venue):
     assert book.do(at(enter(A, BUY, 105, 2, time_in_force=FOK), 2500))[1:] == [("canceled", 6, "FOK_NOT_FILLED", 2)]
 
 
-def test_9_3_a_phase_to_continuous_forgets_the_slices(venue):
+def test_9_3_a_phase_to_continuous_forgets_the_slices(venue: OpenVenue) -> None:
     book = venue([instrument(**FAST)])
     offers(book, 102, 105, 106)
     book.do(at(enter(A, BUY, 102, 1), 0), at(enter(B, BUY, 101, 1), 0), at(enter(B, SELL, 101, 1), 0))
@@ -735,7 +757,9 @@ def test_9_3_a_phase_to_continuous_forgets_the_slices(venue):
 @pytest.mark.parametrize(
     "which, value, later", [(Limit.INSTRUMENT_VELOCITY, 3, 0), (Limit.INSTRUMENT_VELOCITY_WINDOW, 4000, 10_000)]
 )
-def test_9_3_a_limit_of_velocity_or_its_window_forgets_the_slices(venue, which, value, later):
+def test_9_3_a_limit_of_velocity_or_its_window_forgets_the_slices(
+    venue: OpenVenue, which: Limit, value: int, later: int
+) -> None:
     """Second 10 is slice 10; with the longer window second 20 is."""
     book = venue([instrument(**FAST)], risk=True)
     offers(book, 102, 105, 106)
@@ -747,21 +771,21 @@ def test_9_3_a_limit_of_velocity_or_its_window_forgets_the_slices(venue, which, 
 
 
 @pytest.mark.parametrize("now", AUCTION_PHASES)
-def test_11_7_liquidation_waits_for_the_end_of_a_call_auction(venue, now):
+def test_11_7_liquidation_waits_for_the_end_of_a_call_auction(venue: OpenVenue, now: Phase) -> None:
     book = in_phase(venue, now)
     assert book.do(operator(CommandKind.LIQUIDATE, account=0)) == [("rejected", "NOT_IN_AUCTION", now, 0)]
     book.do(phase(CONTINUOUS))
     assert book.do(operator(CommandKind.LIQUIDATE, account=0))[0] == ("canceled", 1, "LIQUIDATION", 5)
 
 
-def test_9_3_an_amended_order_is_held_up_too(venue):
+def test_9_3_an_amended_order_is_held_up_too(venue: OpenVenue) -> None:
     book = venue([instrument(**FAST)])
     offers(book, 104, 106)
     book.do(at(enter(A, BUY, 99, 5), 0))
     assert book.do(at(amend(A, 3, 106, 5), 0)) == [("amended", 3, 106, 5, 5), went(CALL_AUCTION, "VELOCITY")]
 
 
-def test_9_3_triggered_orders_are_held_up_too_and_then_no_more_are_triggered(venue):
+def test_9_3_triggered_orders_are_held_up_too_and_then_no_more_are_triggered(venue: OpenVenue) -> None:
     book = venue([instrument(**FAST)])
     stop_limit = {"order_type": OrderType.STOP_LIMIT}
     offers(book, 102, 106)
@@ -793,7 +817,9 @@ LOCKED = {BUY: enter(A, BUY, 110, 5), SELL: enter(A, SELL, 90, 5)}
 
 
 @pytest.mark.parametrize("side", [BUY, SELL])
-def test_9_4_a_market_is_limit_locked_with_the_best_at_the_limit_and_nobody_on_the_other_side(venue, side):
+def test_9_4_a_market_is_limit_locked_with_the_best_at_the_limit_and_nobody_on_the_other_side(
+    venue: OpenVenue, side: Side
+) -> None:
     book = venue()
     refused = [("rejected", "NOT_LIMIT_LOCKED", CONTINUOUS, LIMIT_LOCKED)]
     assert book.do(phase(LIMIT_LOCKED)) == refused
@@ -804,7 +830,7 @@ def test_9_4_a_market_is_limit_locked_with_the_best_at_the_limit_and_nobody_on_t
     assert book.do(enter(A, side, 100, 5), phase(LIMIT_LOCKED)) == [("accepted", 6, 100, 5), went(LIMIT_LOCKED)]
 
 
-def test_9_4_an_offer_keeps_a_market_from_being_locked(venue):
+def test_9_4_an_offer_keeps_a_market_from_being_locked(venue: OpenVenue) -> None:
     book = venue()
     book.do(phase(CALL_AUCTION), LOCKED[BUY], enter(B, SELL, 110, 9), phase(CONTINUOUS))
     assert book.do(phase(LIMIT_LOCKED)) == [("rejected", "NOT_LIMIT_LOCKED", CONTINUOUS, LIMIT_LOCKED)]
@@ -820,13 +846,15 @@ def test_9_4_an_offer_keeps_a_market_from_being_locked(venue):
         operator(CommandKind.END_DAY),
     ],
 )
-def test_9_4_as_soon_as_it_is_no_longer_so_trading_is_continuous_again(venue, command):
+def test_9_4_as_soon_as_it_is_no_longer_so_trading_is_continuous_again(
+    venue: OpenVenue, command: dict[str, Any]
+) -> None:
     book = venue([instrument("A1"), instrument("B1")])
     book.do(LOCKED[BUY], phase(LIMIT_LOCKED))
     assert book.do(command)[-1] == went(CONTINUOUS, "LIMIT_LOCK")
 
 
-def test_9_4_a_settlement_that_moves_the_limit_away_ends_it_too(venue):
+def test_9_4_a_settlement_that_moves_the_limit_away_ends_it_too(venue: OpenVenue) -> None:
     book = venue([instrument(daily_limit=1000)])
     book.do(LOCKED[BUY], phase(LIMIT_LOCKED))
     assert book.do(settle(95)) == [
@@ -839,14 +867,14 @@ def test_9_4_a_settlement_that_moves_the_limit_away_ends_it_too(venue):
 @pytest.mark.parametrize(
     "command", [enter(B, SELL, 110, 4), enter(B, BUY, 110, 1), enter(B, SELL, 109, 2, time_in_force=IOC)]
 )
-def test_9_4_trading_goes_on_while_it_is_locked(venue, command):
+def test_9_4_trading_goes_on_while_it_is_locked(venue: OpenVenue, command: dict[str, Any]) -> None:
     book = venue()
     book.do(LOCKED[BUY], phase(LIMIT_LOCKED))
     assert all(event[0] in ("accepted", "traded") for event in book.do(command))
     assert book.do(phase(BREAK)) == [went(BREAK)]
 
 
-def test_9_4_a_market_that_swings_to_the_other_limit_is_no_longer_locked(venue):
+def test_9_4_a_market_that_swings_to_the_other_limit_is_no_longer_locked(venue: OpenVenue) -> None:
     book = venue()
     book.do(LOCKED[BUY], phase(LIMIT_LOCKED))
     assert book.do(enter(B, SELL, 90, 9)) == [
@@ -857,7 +885,7 @@ def test_9_4_a_market_that_swings_to_the_other_limit_is_no_longer_locked(venue):
     assert book.do(phase(LIMIT_LOCKED)) == [went(LIMIT_LOCKED)]
 
 
-def test_9_4_stops_are_triggered_while_it_is_locked_and_the_phase_is_the_last_event(venue):
+def test_9_4_stops_are_triggered_while_it_is_locked_and_the_phase_is_the_last_event(venue: OpenVenue) -> None:
     book = venue()
     book.do(enter(B, SELL, 0, 6, trigger_price=99) | STOP, LOCKED[BUY], enter(A, BUY, 98, 1), phase(LIMIT_LOCKED))
     assert book.do(enter(C, SELL, 98, 6)) == [
@@ -869,7 +897,7 @@ def test_9_4_stops_are_triggered_while_it_is_locked_and_the_phase_is_the_last_ev
     ]
 
 
-def closed_locked(date, side, price):
+def closed_locked(date: int, side: Side, price: int) -> tuple[Any, ...]:
     """A day that ends locked on a side, and settles at the limit there."""
     return (
         operator(CommandKind.BEGIN_DAY, quantity=date),
@@ -884,7 +912,7 @@ def closed_locked(date, side, price):
     )
 
 
-def days_locked(told):
+def days_locked(told: list[Any]) -> list[tuple[int, int, int, int]]:
     return [event[2:] for event in told if event[0] == "settled"]
 
 
@@ -895,7 +923,9 @@ def days_locked(told):
         (SELL, (960, 893, 813), ((893, 1027), (813, 973), (740, 886))),
     ],
 )
-def test_9_4_days_locked_in_a_row_widen_the_limit(venue, side, prices, bands):
+def test_9_4_days_locked_in_a_row_widen_the_limit(
+    venue: OpenVenue, side: Side, prices: tuple[int, int, int], bands: tuple[Any, ...]
+) -> None:
     """4 %, then 7 % behind the first and 9 % behind the second; a day that is not locked ends it."""
     book = venue([instrument(floor=0, ceiling=3000, reference_price=1000, daily_limit=400)])
     book.do(phase(CLOSED))
@@ -905,21 +935,21 @@ def test_9_4_days_locked_in_a_row_widen_the_limit(venue, side, prices, bands):
     assert days_locked(book.do(*calm))[0][1] == 0
 
 
-def test_9_4_a_day_locked_on_the_other_side_is_the_first(venue):
+def test_9_4_a_day_locked_on_the_other_side_is_the_first(venue: OpenVenue) -> None:
     book = venue([instrument(floor=0, ceiling=3000, reference_price=1000, daily_limit=400)])
     book.do(phase(CLOSED))
     assert days_locked(book.do(*closed_locked(2027_01_04, BUY, 1040)))[0][1] == 1
     assert days_locked(book.do(*closed_locked(2027_01_05, SELL, 968)))[0][1] == 1
 
 
-def test_9_4_a_locked_market_that_the_hub_turns_into_an_auction_has_not_closed_locked(venue):
+def test_9_4_a_locked_market_that_the_hub_turns_into_an_auction_has_not_closed_locked(venue: OpenVenue) -> None:
     book = venue([instrument(velocity=3, velocity_window=10_000)])
     book.do(enter(A, BUY, 110, 1), enter(A, BUY, 100, 1), phase(LIMIT_LOCKED))
     assert book.do(enter(B, SELL, 100, 2))[-1] == went(CALL_AUCTION, "VELOCITY")
     assert book.do(settle(100)) == [("settled", 0, 100, 0, 90, 110)]
 
 
-def test_11_3_a_second_settlement_of_the_day_corrects_the_price_and_counts_no_day(venue):
+def test_11_3_a_second_settlement_of_the_day_corrects_the_price_and_counts_no_day(venue: OpenVenue) -> None:
     book = venue([instrument(floor=0, ceiling=3000, reference_price=1000, daily_limit=400)])
     book.do(phase(CLOSED), *closed_locked(2027_01_04, BUY, 1040))
     assert book.do(settle(1000)) == [("settled", 0, 1000, 1, 930, 1070)]
@@ -929,7 +959,7 @@ def test_11_3_a_second_settlement_of_the_day_corrects_the_price_and_counts_no_da
 # 11.8
 
 
-def test_11_8_an_instrument_that_expires_loses_its_orders(venue):
+def test_11_8_an_instrument_that_expires_loses_its_orders(venue: OpenVenue) -> None:
     book = venue([instrument("A1"), instrument("B1")])
     book.do(
         enter(A, BUY, 99, 1),
@@ -955,7 +985,9 @@ def test_11_8_an_instrument_that_expires_loses_its_orders(venue):
 
 
 @pytest.mark.parametrize("side, sides, canceled", [(BUY, BUY, 1), (SELL, 0, 1), (SELL, BUY, 0)])
-def test_13_2_an_offer_that_nobody_has_bid_for_goes_with_a_mass_cancel(venue, side, sides, canceled):
+def test_13_2_an_offer_that_nobody_has_bid_for_goes_with_a_mass_cancel(
+    venue: OpenVenue, side: Side, sides: int, canceled: int
+) -> None:
     book = venue([instrument(mechanism=Mechanism.ONE_SIDED)])
     book.do(phase(CALL_AUCTION), enter(A, side, 100, 5))
     assert book.do(operator(CommandKind.MASS_CANCEL, side=sides, account=A))[-1] == ("mass_canceled", canceled)

@@ -1,5 +1,7 @@
 """Hypothesis drives the engine and the reference side by side, so that a difference comes out as its shortest story."""
 
+from typing import Any
+
 import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -42,7 +44,9 @@ class EngineBesideReference(RuleBasedStateMachine):
         auction=st.builds(AuctionStep, st.integers(0, sum(AuctionStep))),
         max_orders=st.sampled_from([2, 5, 50]),
     )
-    def open(self, groups, self_match, rule, protection, auction, max_orders):
+    def open(
+        self, groups: list[Any], self_match: SelfMatch, rule: str, protection: int, auction: int, max_orders: int
+    ) -> None:
         terms = {"floor": -2, "ceiling": 3, "price_rule": rule, "protection": protection, "auction": auction}
         markets = [
             instrument("A1", reference_price=0, **terms),
@@ -53,14 +57,14 @@ class EngineBesideReference(RuleBasedStateMachine):
         self.reference = ReferenceBook(markets, members, max_orders)
         self.sequence = 0
 
-    def both(self, command):
+    def both(self, command: dict[str, Any]) -> None:
         self.sequence += 1
         block = rows(command, start=self.sequence)
         events, expected = self.engine.apply(block), self.reference.apply(block)
         assert events.tolist() == expected.tolist()
         assert events.tobytes() == expected.tobytes()
 
-    def resting(self, choice):
+    def resting(self, choice: int) -> tuple[int, int, int]:
         """An order that rests, as (order_id, account, instrument)."""
         orders = list(self.reference.orders.values())
         order = orders[choice % len(orders)]
@@ -77,7 +81,18 @@ class EngineBesideReference(RuleBasedStateMachine):
         flags=modes,
         post=st.booleans(),
     )
-    def enter(self, account, side, price, quantity, instrument, order_type, time_in_force, flags, post):
+    def enter(
+        self,
+        account: int,
+        side: Side,
+        price: int,
+        quantity: int,
+        instrument: int,
+        order_type: OrderType,
+        time_in_force: TimeInForce,
+        flags: int,
+        post: bool,
+    ) -> None:
         self.both(
             enter(
                 account,
@@ -101,7 +116,17 @@ class EngineBesideReference(RuleBasedStateMachine):
         order_type=st.sampled_from([OrderType.STOP, OrderType.STOP_LIMIT]),
         flags=modes,
     )
-    def stop(self, account, side, price, trigger, quantity, instrument, order_type, flags):
+    def stop(
+        self,
+        account: int,
+        side: Side,
+        price: int,
+        trigger: int,
+        quantity: int,
+        instrument: int,
+        order_type: OrderType,
+        flags: int,
+    ) -> None:
         self.both(
             enter(
                 account,
@@ -124,7 +149,9 @@ class EngineBesideReference(RuleBasedStateMachine):
         instrument=instruments,
         flags=modes,
     )
-    def iceberg(self, account, side, price, quantity, shown, instrument, flags):
+    def iceberg(
+        self, account: int, side: Side, price: int, quantity: int, shown: int, instrument: int, flags: int
+    ) -> None:
         self.both(enter(account, side, price, quantity, display_quantity=shown, instrument=instrument, flags=flags))
 
     @rule(
@@ -136,7 +163,9 @@ class EngineBesideReference(RuleBasedStateMachine):
         instrument=instruments,
         flags=modes,
     )
-    def minimum(self, account, side, price, quantity, least, instrument, flags):
+    def minimum(
+        self, account: int, side: Side, price: int, quantity: int, least: int, instrument: int, flags: int
+    ) -> None:
         self.both(
             enter(
                 account,
@@ -152,7 +181,7 @@ class EngineBesideReference(RuleBasedStateMachine):
 
     @precondition(lambda self: self.reference.orders)
     @rule(choice=st.integers(0, 49), price=prices, quantity=quantities, flags=modes)
-    def link(self, choice, price, quantity, flags):
+    def link(self, choice: int, price: int, quantity: int, flags: int) -> None:
         order_id, owner, place = self.resting(choice)
         self.both(
             enter(
@@ -174,7 +203,7 @@ class EngineBesideReference(RuleBasedStateMachine):
         instrument=instruments,
         expire_date=st.integers(20270103, 20270106),
     )
-    def dated(self, account, side, price, quantity, instrument, expire_date):
+    def dated(self, account: int, side: Side, price: int, quantity: int, instrument: int, expire_date: int) -> None:
         self.both(
             enter(
                 account,
@@ -189,12 +218,12 @@ class EngineBesideReference(RuleBasedStateMachine):
 
     @precondition(lambda self: self.reference.orders)
     @rule(choice=st.integers(0, 49))
-    def cancel(self, choice):
+    def cancel(self, choice: int) -> None:
         order_id, owner, place = self.resting(choice)
         self.both(cancel(owner, order_id, instrument=place))
 
     @rule(account=accounts, order_id=st.integers(-1, 40), instrument=instruments)
-    def cancel_something(self, account, order_id, instrument):
+    def cancel_something(self, account: int, order_id: int, instrument: int) -> None:
         self.both(cancel(account, order_id, instrument=instrument))
 
     @precondition(lambda self: self.reference.orders)
@@ -207,7 +236,9 @@ class EngineBesideReference(RuleBasedStateMachine):
         is_open_quantity=st.booleans(),
         trigger=prices,
     )
-    def amend(self, choice, price, quantity, flags, post, is_open_quantity, trigger):
+    def amend(
+        self, choice: Any, price: int, quantity: int, flags: Any, post: Any, is_open_quantity: Any, trigger: int
+    ) -> None:
         order_id, owner, place = self.resting(choice)
         is_parked = self.reference.orders[order_id].parked
         self.both(
@@ -223,35 +254,35 @@ class EngineBesideReference(RuleBasedStateMachine):
         )
 
     @rule(account=st.sampled_from([ALL, 0, 1]), side=st.integers(0, 2), instrument=st.sampled_from([ALL, 0, 1]))
-    def mass_cancel(self, account, side, instrument):
+    def mass_cancel(self, account: int, side: int, instrument: int) -> None:
         self.both(operator(CommandKind.MASS_CANCEL, account=account, side=side, instrument=instrument))
 
     @rule(date=st.integers(20270104, 20270107))
-    def days(self, date):
+    def days(self, date: int) -> None:
         self.both(operator(CommandKind.END_DAY))
         self.both(operator(CommandKind.BEGIN_DAY, quantity=date))
 
     @rule(instrument=instruments, price=prices)
-    def settle(self, instrument, price):
+    def settle(self, instrument: int, price: int) -> None:
         self.both(operator(CommandKind.SETTLE, SettlementRule.GIVEN, instrument=instrument, price=price))
 
     @rule(
         phase=st.sampled_from([*Phase, *AUCTION_PHASES, Phase.CALL_AUCTION, Phase.LIMIT_LOCKED]),
         instrument=st.sampled_from([ALL, 0, 1]),
     )
-    def phase(self, phase, instrument):
+    def phase(self, phase: Phase, instrument: int) -> None:
         self.both(operator(CommandKind.PHASE, phase, instrument=instrument))
 
     @rule(instrument=st.sampled_from([ALL, 0, 1]))
-    def open_again(self, instrument):
+    def open_again(self, instrument: int) -> None:
         self.both(operator(CommandKind.PHASE, Phase.CONTINUOUS, instrument=instrument))
 
     @rule(account=accounts, limit=st.sampled_from([Limit.GROUP, Limit.SELF_MATCH]), value=st.integers(0, 3))
-    def limit(self, account, limit, value):
+    def limit(self, account: int, limit: Limit, value: int) -> None:
         self.both(operator(CommandKind.LIMIT, limit, account=account, quantity=value))
 
     @invariant()
-    def books_are_sound_and_equal(self):
+    def books_are_sound_and_equal(self) -> None:
         if not hasattr(self, "engine"):
             return
         check_book(self.engine.book)

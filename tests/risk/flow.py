@@ -6,6 +6,7 @@ protection, and days are settled and ended. For what the operators' commands of 
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -125,7 +126,7 @@ def _instruments(rng: np.random.Generator) -> tuple[Instrument, ...]:
     )
 
 
-def _prices(rng: np.random.Generator, commands: np.ndarray, instruments: tuple) -> None:
+def _prices(rng: np.random.Generator, commands: np.ndarray, instruments: tuple[Any, ...]) -> None:
     middle = np.array([terms.reference_price for terms in instruments])[commands["instrument"]]
     away = np.where(commands["side"] == Side.BUY, -1, 1) * rng.integers(-1, 3, len(commands))
     commands["price"] = middle + away
@@ -156,7 +157,7 @@ def _same_order(commands: np.ndarray) -> None:
                 commands[field][row] = commands[field][meant]
 
 
-def _flags(rng: np.random.Generator, commands: np.ndarray, instruments: tuple) -> None:
+def _flags(rng: np.random.Generator, commands: np.ndarray, instruments: tuple[Any, ...]) -> None:
     """Offset flags where the instrument has them; one in fifty is wrong."""
     count = len(commands)
     offset = rng.choice((OPEN, CLOSE, CLOSE_TODAY), count, p=(0.7, 0.15, 0.15))
@@ -206,6 +207,6 @@ def _operators(rng: np.random.Generator, commands: np.ndarray, instruments: int,
 
 def _write(row: np.void, fields: dict[str, int]) -> None:
     """An operator command in place of what stands there, at the same time."""
-    for name in row.dtype.names:
+    for name in row.dtype.names or ():
         if name not in ("sequence", "time"):
             row[name] = fields.get(name, b"" if name == "client_order_id" else 0)

@@ -230,7 +230,7 @@ class RiskOracle:
             if command.kind == CommandKind.TAKE and refusal is None:
                 # 1.3: lots that only the offer can judge are judged where it is known
                 refusal = min(
-                    filter(None, refusals),
+                    (broken for broken in refusals if broken),
                     default=None,
                     key=lambda broken: (
                         Reason.IRREVOCABLE

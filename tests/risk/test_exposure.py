@@ -5,15 +5,19 @@ orders and trades.
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
+from exchange.engine.machine import Exchange
 from matching.codes import CommandKind, EventKind, Flag, SelfMatch, Side
 from matching.records import COMMAND
 from tests.build import account, amend, enter
-from tests.matching.flow import engine, random_flow, reference
+from tests.matching.flow import Flow, engine, random_flow, reference
 from tests.risk.flow import special_flow
+from tests.risk.oracle import RiskOracle
 from tests.venue import Venue
 
 LENGTH = 1500
@@ -29,12 +33,13 @@ OPEN, CLOSE, CLOSE_TODAY = Flag.OPEN, Flag.CLOSE, Flag.CLOSE_TODAY
 
 
 @pytest.mark.parametrize("make, first", [(random_flow, 0), (random_flow, 10), (special_flow, 0), (special_flow, 10)])
-def test_5_14_exposures_equal_a_recomputation_and_what_is_won_is_lost(make, first):
+def test_5_14_exposures_equal_a_recomputation_and_what_is_won_is_lost(make: Callable[..., Any], first: int) -> None:
     """5.14, 10, 12, 11.3, 11.4: every figure of every account, and that positions, costs and money sum to what they must."""
     held = 0
     for seed in range(first, first + 10):
         flow = make(seed, LENGTH, risk=True)
         exchange, oracle = engine(flow), reference(flow)
+        assert isinstance(oracle, RiskOracle)
         paid_in = sum(account.equity for account in flow.accounts)
         for batch in np.array_split(flow.commands, 5):
             events = exchange.apply(batch)
@@ -62,7 +67,9 @@ def test_5_14_exposures_equal_a_recomputation_and_what_is_won_is_lost(make, firs
     "mode, buys, sells",
     [(SelfMatch.CANCEL_INCOMING, 0, 5), (SelfMatch.CANCEL_RESTING, 4, 0), (SelfMatch.CANCEL_BOTH, 0, 0)],
 )
-def test_5_14_an_amended_order_that_meets_its_own_kind_releases_what_goes(mode, buys, sells):
+def test_5_14_an_amended_order_that_meets_its_own_kind_releases_what_goes(
+    mode: SelfMatch, buys: int, sells: int
+) -> None:
     """4.3: whichever of the two it is."""
     book = Venue("engine", accounts=[account("A", self_match=mode), account("B")], risk=True)
     book.do(enter(0, Side.SELL, 101, 5), enter(0, Side.BUY, 99, 4))
@@ -72,7 +79,7 @@ def test_5_14_an_amended_order_that_meets_its_own_kind_releases_what_goes(mode, 
     assert book.machine.account(0).open_orders == (buys > 0) + (sells > 0)
 
 
-def figures(exchange, account, instrument):
+def figures(exchange: Exchange, account: int, instrument: int) -> dict[str, int]:
     """What the engine holds for an account in an instrument."""
     row = account * len(exchange.instruments) + instrument
     exposure, gross = exchange.ledger.exposures[row], exchange.ledger.gross[row]
@@ -101,7 +108,7 @@ def figures(exchange, account, instrument):
     }
 
 
-def expected_figures(oracle, account, instrument):
+def expected_figures(oracle: RiskOracle, account: int, instrument: int) -> dict[str, int]:
     """The same from positions and open orders."""
     held, apart = (
         oracle.held[account, instrument],
@@ -109,10 +116,10 @@ def expected_figures(oracle, account, instrument):
     )
     lots = oracle.open_lots(account, instrument)
 
-    def open_lots(side, *offsets):
+    def open_lots(side: Side, *offsets: Flag) -> int:
         return sum(lots for one, lots, offset in lots if one == side and (not offsets or offset in offsets))
 
-    def of_kind(side, offset):
+    def of_kind(side: Side, offset: Flag) -> int:
         return open_lots(side, offset) if apart else 0
 
     return {
@@ -138,7 +145,7 @@ def expected_figures(oracle, account, instrument):
     }
 
 
-def test_no_limit_is_ever_exceeded_while_limits_stay_as_they_are():
+def test_no_limit_is_ever_exceeded_while_limits_stay_as_they_are() -> None:
     """5.11 to 5.13, after every single command: fills, cancels and expiry only ever release."""
     near = 0
     for seed in range(200, 240):
@@ -166,7 +173,7 @@ def test_no_limit_is_ever_exceeded_while_limits_stay_as_they_are():
     assert near > 100  # limits were reached, not only never met
 
 
-def without_operators(flow):
+def without_operators(flow: Flow) -> Flow:
     """The flow with everything that changes limits, margin or equity, or heeds none, replaced by cancels of nothing."""
     commands = flow.commands.copy()
     for row in np.flatnonzero(np.isin(commands["kind"], MOVING)):

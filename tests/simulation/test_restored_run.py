@@ -12,7 +12,7 @@ LENGTH = 1500
 
 
 @pytest.mark.parametrize("risk", [False, True])
-def test_a_run_that_is_stopped_and_restored_at_random_rows_tells_the_same_story(risk):
+def test_a_run_that_is_stopped_and_restored_at_random_rows_tells_the_same_story(risk: bool) -> None:
     """1.1: memory that is put into a new machine decides everything that comes."""
     for seed in range(500, 520):
         flow = random_flow(seed, LENGTH, risk)
@@ -31,7 +31,7 @@ def test_a_run_that_is_stopped_and_restored_at_random_rows_tells_the_same_story(
         assert exchange.digest() == whole.digest()
 
 
-def test_states_of_equal_machines_are_equal_byte_for_byte():
+def test_states_of_equal_machines_are_equal_byte_for_byte() -> None:
     flow = random_flow(7, LENGTH, risk=True)
     one, other = engine(flow), engine(dataclasses.replace(flow, commands=flow.commands.copy()))
     one.apply(flow.commands)

@@ -21,8 +21,6 @@ from gateway.rpc.methods.queries import kept
 from gateway.rpc.reports import Batch
 from gateway.text.messages import (
     PHASES,
-    Command,
-    Event,
     Refused,
     command_row,
     date_number,
@@ -45,6 +43,7 @@ from matching.codes import (
     SettlementRule,
     Side,
 )
+from matching.records import Command, Event
 
 if TYPE_CHECKING:
     from gateway.rpc.desk import Desk

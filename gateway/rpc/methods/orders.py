@@ -18,8 +18,6 @@ from gateway.rpc.reports import TIME_IN_FORCE, Batch, Order, entered
 from gateway.rpc.requests import order_number
 from gateway.text.messages import (
     OFFSETS,
-    Command,
-    Event,
     Scale,
     date_number,
     encode,
@@ -28,6 +26,7 @@ from gateway.text.messages import (
     refused_by_rule,
 )
 from matching.codes import ALL, CommandKind, EventKind, Flag, Limit, OrderType, Reason, Side, TimeInForce
+from matching.records import Command, Event
 
 if TYPE_CHECKING:
     from gateway.rpc.session import Session
