@@ -1,10 +1,12 @@
-"""Call auctions and the ways from phase to phase, against the words of RULEBOOK 8 and 9.4.
+"""Call auctions and changes of phase. RULEBOOK 8 and 9.4.
 
-Three proofs of the price: every small book there is, against `auction_price`, which reads 8.4 and 8.5 off every tick of the band;
-every small set of orders, traded in one PHASE command, against `lot_by_lot`, which pairs single lots; larger books with all
-that an order may bear, whose auctions must have the properties that one wants of an auction. Then situations, one a test.
+The price and the trades of an auction are proved in three ways:
+  - every small book, against `auction_price`, which applies 8.4 and 8.5 to each tick of the band;
+  - every small set of orders, traded by one PHASE command, against `lot_by_lot`, which pairs single lots;
+  - random larger books with all kinds of orders, whose auctions must have the properties that 8.4 to 8.6 promise.
+Situations follow, one in each test.
 
-Each small book is an instrument of its own, so that thousands of them are one call.
+In the first two each book is an instrument of its own, so thousands of them take one call.
 """
 
 import itertools
@@ -55,7 +57,7 @@ FIELDS = {
 
 
 def short(event: np.record) -> tuple:
-    """An event in short; instruments, phases and reasons of a PHASE by number and name."""
+    """An event as a tuple of its kind and main figures; phase and reason of a PHASE by name."""
     kind = EventKind(event["kind"])
     if kind not in FIELDS:
         return tell(event)
@@ -66,7 +68,7 @@ def short(event: np.record) -> tuple:
 
 
 class Market:
-    """An Exchange without risk whose events are told in short, and whose books are checked after every call."""
+    """An Exchange without risk. `do` returns events in short; the invariants of the book are checked after every call."""
 
     def __init__(
         self, instruments: list[Instrument] | None = None, accounts: int | list[Account] = 4, max_orders: int = 100
@@ -104,7 +106,7 @@ def stop(account: int, side: Side, trigger: int, lots: int, **fields: Any) -> di
 def auction_price(
     bids: list[Any] | tuple[Any, ...], asks: list[Any] | tuple[Any, ...], ticks: range, steps: int, reference: int
 ) -> tuple[int, int, int]:
-    """(price, volume, surplus) by 8.4 and 8.5. bids, asks: (price, lots); ticks: those of the band, lowest first."""
+    """(price, volume, surplus) by 8.4 and 8.5. bids, asks: (price, lots). ticks: all of the band, lowest first."""
     demand = {tick: sum(lots for price, lots in bids if price >= tick) for tick in ticks}
     supply = {tick: sum(lots for price, lots in asks if price <= tick) for tick in ticks}
     volume = max(min(demand[tick], supply[tick]) for tick in ticks)
@@ -140,11 +142,11 @@ def lot_by_lot(bids: list[Any], asks: list[Any], volume: int) -> list[Any]:
 
 TICKS = range(4)
 EVERY_CHOICE = [AuctionStep(sum(steps)) for count in range(4) for steps in itertools.combinations(AuctionStep, count)]
-STRIDE = 97 if INTERPRETED else 1  # of the books; all of them where it costs seconds
+STRIDE = 97 if INTERPRETED else 1  # interpreted, one book in so many
 
 
 def small_market(books: list[Any], **terms: Any) -> Exchange:
-    """An Exchange with one instrument a book. books: (bids, asks) each of (price, lots), entered in this order."""
+    """An Exchange with one instrument for each book. books: (bids, asks), each of (price, lots) in the order of entry."""
     markets = [instrument(f"B{number}", 0, max(TICKS), 0, phase=CALL_AUCTION, **terms) for number in range(len(books))]
     exchange = Exchange(markets, 2, risk=False, max_orders=8 * len(books))
     orders = [
@@ -161,7 +163,7 @@ def small_market(books: list[Any], **terms: Any) -> Exchange:
 def test_8_4_and_8_5_every_book_of_four_ticks_with_up_to_two_lots_a_level_has_the_price_that_the_rules_say(
     steps: int,
 ) -> None:
-    """6,561 books, with the previous settlement on every tick and beyond both ends of the band."""
+    """6,561 books, the previous settlement price at every tick and beyond both ends of the band."""
     levels = [
         [(price, lots) for price, lots in zip(TICKS, ladder, strict=True) if lots]
         for ladder in itertools.product(range(3), repeat=len(TICKS))
@@ -180,7 +182,7 @@ def test_8_4_and_8_5_every_book_of_four_ticks_with_up_to_two_lots_a_level_has_th
 
 
 def test_8_6_every_set_of_up_to_two_buys_and_two_sells_trades_lot_by_lot_in_order_of_priority() -> None:
-    """5,329 sets of orders, in every order of entry, uncrossed by one command; what is left keeps its place."""
+    """5,329 sets of orders in every order of entry, traded by one command. What is left keeps its place."""
     kinds = list(itertools.product(TICKS, (1, 2)))
     entered = [entry for count in range(3) for entry in itertools.product(kinds, repeat=count)]
     books = list(itertools.product(entered, entered))[::STRIDE]
@@ -229,7 +231,7 @@ def test_8_6_every_set_of_up_to_two_buys_and_two_sells_trades_lot_by_lot_in_orde
 
 @st.composite
 def auctions(draw: Callable[..., Any]) -> tuple[list[dict[str, Any]], int, int]:
-    """(commands that fill a book, tie-break steps, reference): plain orders, icebergs, OPENING ones, pairs with a stop."""
+    """(commands that fill a book, tie-break steps, reference): plain orders, icebergs, OPENING orders, OCO pairs with a stop."""
     commands = []
     for number in range(1, draw(st.integers(2, 40)) + 1):
         side, price, lots = draw(st.sampled_from(Side)), draw(st.integers(92, 108)), draw(st.integers(1, 60))
@@ -271,9 +273,9 @@ def depth_of(market: Market) -> dict[tuple[int, int], int]:
 
 
 def levels_after(shown: dict[tuple[int, int], int], events: np.ndarray) -> dict[tuple[int, int], int]:
-    """Lots shown at each price after the events of one auction, by what EventKind says of them. shown: before it."""
+    """Lots shown at each price after an auction, from its events. shown: the same before it."""
     shown = dict(shown)
-    out = {}  # buy orders that have left their level to trade
+    out = {}  # buys that have left their level to trade (UNCROSSED)
     for event in events:
         kind, order, at = event["kind"], int(event["order_id"]), (int(event["side"]), int(event["price"]))
         if kind == EventKind.UNCROSSED:
@@ -345,7 +347,7 @@ def test_8_4_to_8_6_an_auction_trades_most_lots_at_one_price_and_leaves_out_nobo
     assert all(traded[order] == lots for order, limit, lots in asks if limit < price and volume)
     assert all(traded[order] == 0 for order, limit, _ in bids if limit < price)
     assert all(traded[order] == 0 for order, limit, _ in asks if limit > price or not volume)
-    # what is left keeps its place; OPENING orders go, and orders linked with one that traded
+    # What is left keeps its place. OPENING orders are canceled, and orders linked with one that traded.
     canceled = {
         int(event["order_id"]): Reason(event["reason"]) for event in events if event["kind"] == EventKind.CANCELED
     }
@@ -361,7 +363,7 @@ def test_8_4_to_8_6_an_auction_trades_most_lots_at_one_price_and_leaves_out_nobo
         (order, open_lots[order]) for order in resting if open_lots[order] and order not in canceled
     ]
     assert depth_of(market) == levels_after(shown, events)
-    market.events(phase(CONTINUOUS))  # check_book: nothing crosses
+    market.events(phase(CONTINUOUS))  # check_book fails if the book is crossed
 
 
 # 8.1 and 8.2: phases ------------------------------------------------------------------------------
@@ -393,7 +395,7 @@ def test_8_1_the_table_of_the_rulebook_is_that_of_the_code() -> None:
 
 
 @pytest.mark.parametrize("before", Phase)
-def test_8_2_a_phase_is_taken_from_where_a_way_leads_to_it_and_refused_from_elsewhere(before: Phase) -> None:
+def test_8_2_a_phase_follows_those_of_the_table_and_is_refused_after_others(before: Phase) -> None:
     for after in Phase:
         market = Market([instrument(phase=before)])
         told = market.do(phase(after))
@@ -511,7 +513,7 @@ def test_8_4_an_auction_where_no_bid_reaches_an_offer_makes_no_price(market: Mar
 def test_8_5_what_the_steps_choose_where_most_lots_trade_from_98_to_104(
     steps: int, reference: int, price: int, surplus: int
 ) -> None:
-    """Below 102 a bid that is better than the price would be left out (8.4); up to 102 three lots bid are left."""
+    """Below 102 a bid better than the price would not trade in full (8.4). At 102 three lots bid are left."""
     market = Market([instrument(phase=CALL_AUCTION, auction=steps)])
     market.exchange.book.instruments["previous_settlement"] = reference
     market.do(enter(0, BUY, 104, 5), enter(0, BUY, 102, 3), enter(1, SELL, 98, 5))
@@ -598,7 +600,7 @@ def test_2_13_opening_orders_of_an_auction_that_was_broken_off_go_when_continuou
 
 
 def test_8_6_an_iceberg_takes_part_whole_in_its_place_and_hides_again(market: Market) -> None:
-    """Both sides: the buy is filled, of the sell three lots are left, of which it shows two."""
+    """The buy is filled. Three lots of the sell are left, of which it shows two."""
     market.do(
         enter(0, BUY, 102, 6, display_quantity=2), enter(1, SELL, 100, 9, display_quantity=2), enter(2, SELL, 100, 5)
     )
@@ -644,8 +646,8 @@ def test_8_6_an_iceberg_offer_is_revealed_once_for_all_its_trades(market: Market
     ]
 
 
-def test_8_6_and_2_14_what_is_linked_with_an_order_that_trades_goes(market: Market) -> None:
-    """The sell's directly behind its trade, the buy's behind its last; then what an iceberg shows again."""
+def test_8_6_and_2_14_an_order_linked_with_one_that_trades_is_canceled(market: Market) -> None:
+    """After the sell's first trade, after the buy's last trade; then DISPLAYED of an iceberg."""
     market.do(
         enter(0, BUY, 101, 9, display_quantity=3),
         stop(0, BUY, 106, 2, order_id=1),
@@ -670,7 +672,7 @@ def test_8_6_and_2_14_what_is_linked_with_an_order_that_trades_goes(market: Mark
 
 
 def test_8_4_and_2_14_of_two_linked_orders_only_the_better_placed_counts(market: Market) -> None:
-    """With both bids ten lots would trade at 104, and the bid at 102 would be left behind a price above it."""
+    """If both bids counted, the price would be 104 and the bid at 102 would not trade."""
     market.do(enter(0, BUY, 105, 5), enter(0, BUY, 104, 5, order_id=1), enter(1, BUY, 102, 5), enter(2, SELL, 100, 10))
     assert market.exchange.book.state[0].pairs == 1
     assert market.exchange.indicative("SC2701") == (100, 10, 0)
@@ -690,7 +692,7 @@ def test_8_4_and_2_14_of_two_linked_orders_only_the_better_placed_counts(market:
 def test_8_4_and_2_14_of_two_linked_orders_at_one_price_the_older_there_counts(
     market: Market, moved: bool, lots: int
 ) -> None:
-    """Order 1 amended away and back stands behind order 2, with which it is linked."""
+    """Order 1, amended to another price and back, queues behind order 2, with which it is linked."""
     market.do(
         enter(0, SELL, 100, 3), enter(1, SELL, 100, 1), enter(0, SELL, 100, 7, order_id=1), enter(2, BUY, 100, 20)
     )
@@ -705,7 +707,7 @@ def test_8_4_and_2_14_of_two_linked_orders_at_one_price_the_older_there_counts(
 
 
 @pytest.mark.parametrize("end", [cancel(0, 2), cancel(0, 1), operator(CommandKind.END_DAY)])
-def test_2_14_a_pair_that_is_no_more_counts_like_any_order(market: Market, end: dict[str, Any]) -> None:
+def test_2_14_the_remaining_order_of_an_oco_pair_counts_like_any_order(market: Market, end: dict[str, Any]) -> None:
     market.do(enter(0, BUY, 105, 5), enter(0, BUY, 104, 5, order_id=1))
     market.do(end)
     assert market.exchange.book.state[0].pairs == 0
@@ -723,7 +725,7 @@ def test_8_6_parked_orders_that_the_auction_price_reaches_are_triggered_in_conti
 
 
 def test_8_6_every_field_of_the_events_of_an_auction(market: Market) -> None:
-    """What is not named is 0; the client order id is the buy's own."""
+    """Fields not named are 0. The client order id is that of the buy."""
     market.do(
         enter(1, BUY, 103, 5, client_order_id=b"bid", time_in_force=OPENING),
         enter(2, SELL, 101, 3, client_order_id=b"ask"),
@@ -755,7 +757,7 @@ def test_8_6_every_field_of_the_events_of_an_auction(market: Market) -> None:
     assert events.tobytes() == block.tobytes()
 
 
-def test_8_6_the_offset_flags_of_both_orders_are_told(market: Market) -> None:
+def test_8_6_a_trade_carries_the_offset_flags_of_both_orders(market: Market) -> None:
     exchange = market.exchange = Exchange([instrument(phase=CALL_AUCTION, offset=True)], 4, risk=False, max_orders=9)
     market.do(enter(0, BUY, 100, 1, flags=Flag.OPEN), enter(1, SELL, 100, 1, flags=Flag.CLOSE_TODAY))
     traded = market.events(phase(AUCTION_MATCH))[1]
@@ -764,7 +766,7 @@ def test_8_6_the_offset_flags_of_both_orders_are_told(market: Market) -> None:
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_8_4_indicative_prices_are_there_at_any_time_and_change_nothing(market: Market, reverse: bool) -> None:
+def test_8_4_the_indicative_price_can_be_asked_in_any_phase_and_changes_nothing(market: Market, reverse: bool) -> None:
     orders = [enter(0, BUY, 104, 3), enter(1, SELL, 100, 1), enter(2, SELL, 103, 4)]
     for order in reversed(orders) if reverse else orders:
         market.do(order)
@@ -820,7 +822,7 @@ RELEASED = ("phase", 0, "CONTINUOUS", "LIMIT_LOCK")
         [enter(0, BUY, 109, 1), enter(1, SELL, 110, 1)],
     ],
 )
-def test_9_4_limit_locked_is_refused_where_nobody_stands_alone_at_the_daily_limit(orders: list[Any]) -> None:
+def test_9_4_limit_locked_is_refused_unless_one_side_alone_is_at_the_daily_limit(orders: list[Any]) -> None:
     market = Market()
     market.do(*orders)
     assert market.do(phase(Phase.LIMIT_LOCKED)) == [("rejected", "NOT_LIMIT_LOCKED", CONTINUOUS, Phase.LIMIT_LOCKED)]
