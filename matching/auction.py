@@ -14,12 +14,15 @@ Helpers stand before their callers, because numba resolves names when it compile
 import numpy as np
 
 from matching import codes as c
-from matching.book import forget, lots_at, next_row, own, price_of, row_of, unlink
+from matching.book import next_row, own, price_of, row_of, unlink
+from matching.cancel import cancel_partner, mass_cancel
 from matching.codes import RESTING_OFFSET, TimeInForce
+from matching.events import emit_order, emit_unnamed, number_trade
+from matching.extras import offset_flags, release
+from matching.iceberg import conceal, reveal
 from matching.jit import code, inlined, kernel, outlined
-from matching.kernel import emit, emit_order, nameless
+from matching.oco import lots_at
 from matching.records import NOBODY, TIME_IN_FORCE
-from matching.terms import cancel_linked, conceal, leave, mass_cancel, offset_flags, reveal
 
 _OPENING_ORDERS = 1 << code(TimeInForce.OPENING)
 
@@ -104,10 +107,7 @@ def indicative(book, number):
 def depart(book, side, slot):
     """Remove an order that has no lots left."""
     unlink(book, side, slot)
-    if book.orders[slot].terms > TIME_IN_FORCE:
-        leave(book, slot)
-    else:
-        forget(book, slot)
+    release(book, slot, False)
 
 
 @inlined
@@ -121,21 +121,16 @@ def match(book, events, at, command, number, buy_slot, sell_slot, price, bidder)
     book.instruments[np.uint64(number)].last_price = price
     flags = c.NONE
     if max(buy.terms, sell.terms) > TIME_IN_FORCE:
-        flags = np.int64(offset_flags(book, buy_slot)) | np.int64(offset_flags(book, sell_slot)) << RESTING_OFFSET
+        flags = offset_flags(book, buy_slot) | offset_flags(book, sell_slot) << RESTING_OFFSET
     for slot in (buy_slot, sell_slot):
         order = book.orders[slot]
         order.leaves_quantity -= traded
         book.levels[order.level].quantity -= traded
-    book.state[0].trade_id += 1
     event = emit_order(book, events, at, command, buy, c.TRADED, c.OK, flags, price, traded, buy.leaves_quantity)
-    event.trade_id = book.state[0].trade_id
-    event.resting_order_id = sell.order_id
-    event.resting_account = sell.account
-    event.resting_leaves_quantity = sell.leaves_quantity
-    event.resting_price = limit
+    number_trade(book, event, sell, limit)
     at += 1
     if sell.terms > TIME_IN_FORCE:
-        at = cancel_linked(book, events, at, command, sell_slot)
+        at = cancel_partner(book, events, at, command, sell_slot)
     return at
 
 
@@ -180,7 +175,7 @@ def trade_all(book, events, at, command, number, price, bidder):
                 depart(book, asks, sell_slot)
                 met = np.uint32(NOBODY)
         if buy.terms > TIME_IN_FORCE:
-            at = cancel_linked(book, events, at, command, slot)
+            at = cancel_partner(book, events, at, command, slot)
         if buy.leaves_quantity == 0:
             depart(book, bids, slot)
         else:
@@ -193,25 +188,8 @@ def trade_all(book, events, at, command, number, price, bidder):
 @inlined
 def emit_auction(book, events, at, command, number, price, volume, surplus):
     """Emit AUCTION, the result of an auction."""
-    event = emit(
-        book,
-        events,
-        at,
-        command,
-        command,
-        c.AUCTION,
-        c.OK,
-        number,
-        c.NONE,
-        c.NONE,
-        c.NONE,
-        c.NONE,
-        price,
-        volume,
-        c.NONE,
-    )
-    event.resting_leaves_quantity = surplus
-    nameless(event)
+    event = emit_unnamed(book, events, at, command, c.AUCTION, c.OK, number, c.NONE, c.NONE, price, volume, c.NONE)
+    event.surplus = surplus
     return at + 1
 
 

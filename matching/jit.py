@@ -1,7 +1,11 @@
-"""How the kernels are compiled: three decorators, a cache on disk, and a seal.
+"""How the kernels are compiled: four decorators, a cache on disk, and a seal.
 
 `kernel` marks what Python calls. `inlined` marks a step that is compiled into each of its callers, `outlined` a step
-that stays a function of its own. With NUMBA_DISABLE_JIT=1 all three do nothing and the same source runs as plain Python.
+that stays a function of its own, `either` one that its callers have choose. With NUMBA_DISABLE_JIT=1 all four do nothing
+and the same source runs as plain Python.
+
+A step has one body for several ways through it if the way is a parameter that callers give a literal True or False: such a
+parameter is a constant of the compiled step, and the branches that it rules out are not compiled at all.
 
 Steps are linked into their kernel as they are, and the kernel is optimised once, as a whole. Numba by itself optimises
 each step, emits its machine code and makes it callable from Python, and then does the work again in every caller.
@@ -24,10 +28,12 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import binding as llvm
 from llvmlite import ir
 from numba import _dynfunc
-from numba.core import caching, cgutils, codegen, compiler, config, typed_passes, types
-from numba.core.compiler_machinery import register_pass
+from numba.core import caching, cgutils, codegen, compiler, config, typed_passes, types, untyped_passes
+from numba.core import ir as numba_ir
+from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.extending import intrinsic, overload
 from numba.core.registry import CPUDispatcher
 from numba.cpython.unsafe import numbers
@@ -36,7 +42,7 @@ INTERPRETED = bool(config.DISABLE_JIT)
 
 _kernels: list[Any] = []
 
-# A number that kernels are compiled with: a Python int would have each callee compiled anew for every value it is given.
+# A constant of a kernel. A Python int would make numba compile each callee once for every value that it is given.
 code = np.int64
 
 
@@ -52,6 +58,24 @@ class _StepLibrary(codegen.JITCodeLibrary):
             self._reload_init.update(library._reload_init)
             self._final_module.link_in(library._get_module_for_linking(), preserve=True)
         self._finalized = True
+
+
+class _KernelLibrary(codegen.JITCodeLibrary):
+    """The code of a kernel. The cache keeps its machine code, and of its LLVM code only the names: nothing links it."""
+
+    def _get_module_for_linking(self) -> Any:
+        raise RuntimeError(f"{self.name} is a kernel: only Python calls it")
+
+    def serialize_using_object_code(self) -> tuple[str, str, tuple[bytes, bytes]]:
+        self._ensure_finalized()
+        functions = (f'define void @"{found.name}"() {{ ret void }}' for found in self.get_defined_functions())
+        variables = (
+            f'@"{found.name}" = global i8 0'
+            for found in self._final_module.global_variables
+            if not found.is_declaration
+        )
+        names = llvm.parse_assembly("\n".join([*variables, *functions]))
+        return self.name, "object", (self._get_compiled_object(), names.as_bitcode())
 
 
 class _Step(CPUDispatcher):
@@ -88,16 +112,73 @@ class _StepLowering(typed_passes.NativeLowering):
         return True
 
 
-class _StepCompiler(compiler.CompilerBase):
-    """Numba's passes with _StepLowering as the last."""
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _KernelLowering(typed_passes.NativeLowering):
+    """Lowers a kernel into a _KernelLibrary."""
+
+    _name = "kernel_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        state.library = _KernelLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        return bool(super().run_pass(state))
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _FoldFlags(FunctionPass):
+    """Makes a constant of each parameter that is given a literal True or False, so that numba prunes the branches on it.
+
+    Numba itself prunes branches on None only, and would compile both sides and all that they call.
+    """
+
+    _name = "fold_flags"
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def run_pass(self, state: Any) -> bool:
+        flags = {place: given for place, given in enumerate(state.args) if isinstance(given, types.BooleanLiteral)}
+        for block in state.func_ir.blocks.values():
+            for line in block.body:
+                if (
+                    isinstance(line, numba_ir.Assign)
+                    and isinstance(line.value, numba_ir.Arg)
+                    and line.value.index in flags
+                ):
+                    line.value = numba_ir.Const(flags[line.value.index].literal_value, line.loc)
+                    state.func_ir._definitions[line.target.name] = [line.value]
+        return bool(flags)
+
+
+class _Compiler(compiler.CompilerBase):
+    """Numba's passes with _FoldFlags before branches are pruned, and with another lowering."""
+
+    lowering: type[typed_passes.NativeLowering]
 
     def define_pipelines(self) -> list[Any]:
-        passes = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state, "step")
+        passes = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state, self.lowering._name)
         passes.passes = [
-            (_StepLowering if step is typed_passes.NativeLowering else step, text) for step, text in passes.passes
+            (self.lowering if step is typed_passes.NativeLowering else step, text) for step, text in passes.passes
         ]
+        passes.add_pass_after(_FoldFlags, untyped_passes.IRProcessing)
         passes.finalize()
         return [passes]
+
+
+class _StepCompiler(_Compiler):
+    lowering = _StepLowering
+
+
+class _KernelCompiler(_Compiler):
+    lowering = _KernelLowering
+
+
+class _EitherCompiler(_StepCompiler):
+    """See `either`."""
+
+    def compile_extra(self, func: Callable[..., Any]) -> Any:
+        self.state.flags.forceinline = self.state.args[-1].literal_value
+        return super().compile_extra(func)
 
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
@@ -114,6 +195,11 @@ def outlined(function: Callable[..., Any]) -> Any:
     return _step(numba.njit(**_STEP)(function))
 
 
+def either(function: Callable[..., Any]) -> Any:
+    """Compile a step as its last parameter says, which callers give a literal: True, as `inlined`; False, as `outlined`."""
+    return _step(numba.njit(**_STEP | {"pipeline_class": _EitherCompiler})(function))
+
+
 def _step(compiled: Any) -> Any:
     if not INTERPRETED:
         compiled.__class__ = _Step
@@ -122,7 +208,7 @@ def _step(compiled: Any) -> Any:
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function that Python calls. Releases the GIL; cached on disk."""
-    compiled = numba.njit(**_OPTIONS)(function)
+    compiled = numba.njit(pipeline_class=_KernelCompiler, **_OPTIONS)(function)
     if not INTERPRETED:
         compiled._cache = _KernelCache(function)
         _kernels.append(compiled)
@@ -202,10 +288,12 @@ def _globals_of(function: python_types.FunctionType) -> Iterator[tuple[str, Any]
 
 
 def _constant(value: Any) -> str:
-    """A frozen constant as text. Types and modules by name."""
+    """A frozen constant as text. Types and modules by name, a NamedTuple with its fields."""
     if isinstance(value, np.ndarray):
         return f"{value.dtype} {value.shape} {value.tobytes().hex()}"
-    return value.__qualname__ if isinstance(value, type) else repr(value)
+    if isinstance(value, type):
+        return f"{value.__qualname__} {getattr(value, '_fields', '')}"
+    return repr(value)
 
 
 def _digest(parts: Iterator[bytes]) -> str:
@@ -352,7 +440,7 @@ def _leading_zeros(word):
 
 
 def rarely(condition):
-    """The condition itself, which the compiler takes to be false: what then happens is moved out of the way."""
+    """The condition itself. The compiler expects it to be false and moves what then happens out of the common path."""
     return condition
 
 
@@ -372,9 +460,9 @@ def _rarely_compiled(condition):
 
 
 def read_anew() -> None:
-    """At the beginning of a way that is rarely taken: what it needs is read from memory again.
+    """Stands at the beginning of a rarely taken branch: what the branch needs is read from memory again.
 
-    Else the compiler would keep on the way of the many, in registers or on the stack, all that the rare one might use.
+    Otherwise the compiler would keep it in registers or on the stack all along the common path.
     """
 
 
@@ -393,7 +481,7 @@ def _read_anew_compiled():
 
 
 def prefetch(array, row, byte=0) -> None:
-    """Begin to load what a row has from `byte` on, as it will be needed soon. Changes nothing, may name any row."""
+    """Begin to load a row from `byte` on, which will be needed soon. Changes nothing; the row need not exist."""
 
 
 @intrinsic

@@ -1,4 +1,4 @@
-"""Instruments and accounts with plain values where a test does not care, and rows stamped one second apart.
+"""Instruments and accounts with plain values for what a test does not set, and rows stamped one second apart.
 
     commands = rows(enter(0, BUY, 100, 5), cancel(0, 1))         # sequences 1, 2 ...; account 0
     fields(events, "kind", "price", "quantity")                  # readable tuples
@@ -8,7 +8,7 @@ The commands themselves are those of exchange/commands.py.
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,12 +20,13 @@ from risk.limits import Account
 __all__ = ["SECOND", "account", "amend", "as_rows", "cancel", "enter", "fields", "instrument", "operator", "rows"]
 
 SECOND = 1_000_000_000
+T = TypeVar("T")
 
 
 def instrument(
     symbol: str = "SC2701", floor: int = 90, ceiling: int = 110, reference_price: int = 100, **terms: Any
 ) -> Instrument:
-    """An instrument with a narrow band; no collar, no limits of its own; a tick on a lot is worth one fen."""
+    """An instrument with a narrow band, without collar and limits. A tick on a lot is worth one fen."""
     return Instrument(
         **{
             "symbol": symbol,
@@ -45,13 +46,19 @@ def instrument(
 def account(
     name: str = "A", group: int | None = None, self_match: SelfMatch = SelfMatch.NONE, **limits: Any
 ) -> Account:
-    """An account with limits far away."""
+    """An account with limits that no test reaches."""
     return Account(name=name, group=group, self_match=self_match, **limits)
 
 
 def rows(*commands: Command, start: int = 1, time: int = SECOND) -> np.ndarray:
-    """COMMAND[n], stamped from `start`, one second apart unless a command brings its own time."""
+    """COMMAND[n], stamped from `start`, one second apart unless a command has its own time."""
     return stamped(commands, start - 1, (start - 1) * time, time)
+
+
+def existing(it: T | None) -> T:
+    """What was looked for, which must be there."""
+    assert it is not None
+    return it
 
 
 def fields(events: np.ndarray, *names: str) -> list[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""One implementation of the rulebook behind one face: commands are stamped, events told in short.
+"""One interface for both implementations of the rulebook. It stamps commands and gives events in a short form.
 
     book = Venue("engine", [instrument()], accounts=4)
     book.do(enter(0, BUY, 100, 5))             # [("accepted", 1, 100, 5)]
@@ -43,8 +43,8 @@ OPERATOR = ("instrument", "account", "side", "quantity")
 COUNTERS = {"book_state": "event_id", "ledger_accounts": "message_arrival"}  # what a refused command may change
 
 
-def tell(event: np.void) -> tuple[Any, ...]:
-    """An event in short: what happened, to which order, and the figures that matter for its kind."""
+def brief(event: np.void) -> tuple[Any, ...]:
+    """An event in short form: what happened, to which order, and the figures that matter for its kind."""
     kind = EventKind(event["kind"])
     return (
         kind.name.lower(),
@@ -56,7 +56,7 @@ OpenVenue = Callable[..., "Venue"]  # what the fixtures named `venue` are: makes
 
 
 class Venue:
-    """Commands in, events out, for the implementation that is named."""
+    """Commands in, events out, for the named implementation."""
 
     def __init__(
         self,
@@ -90,11 +90,11 @@ class Venue:
         return self.machine.apply(self.stamper.stamp(*commands))
 
     def do(self, *commands: Command) -> list[tuple[Any, ...]]:
-        """All that came of the commands."""
-        return [tell(event) for event in self.events(*commands)]
+        """All events of the commands."""
+        return [brief(event) for event in self.events(*commands)]
 
     def last(self, *commands: Command) -> list[tuple[Any, ...]]:
-        """What came of the last command."""
+        """The events of the last command."""
         self.events(*commands[:-1])
         return self.do(commands[-1])
 
@@ -109,7 +109,7 @@ class Venue:
         return [(int(order.order_id), int(order.price), int(order.leaves_quantity)) for order in resting]
 
     def memory(self) -> object:
-        """Everything that a refused command must leave as it was; of the engine every field but the counters."""
+        """Everything that a refused command may not change; of the engine, every field except the counters."""
         if not isinstance(self.machine, Exchange):
             book = self.machine if isinstance(self.machine, ReferenceBook) else self.machine.book
             return [

@@ -26,10 +26,13 @@ from exchange.engine.rules import (
     passes_amend,
 )
 from matching import codes as c
-from matching.book import bucket_of, find, next_row, own, price_of
+from matching.amend import amend, open_after_amend, resting_order
+from matching.book import bucket_of, count, find, home, next_row, own, price_of
+from matching.cancel import EVERY_TIME, mass_cancel, withdraw
 from matching.codes import ALL
+from matching.enter import enter
+from matching.events import reject
 from matching.jit import inlined, kernel, outlined, prefetch, rarely, read_anew
-from matching.kernel import amend, enter, open_after_amend, rejected, resting_order, withdraw
 from matching.records import (
     CACHE_LINE,
     ICEBERG,
@@ -42,14 +45,6 @@ from matching.records import (
 from matching.spot import (
     note_offer,
     take,
-)
-from matching.terms import (
-    EVERY_TIME,
-    amend_any,
-    enter_any,
-    home,
-    mass_cancel,
-    withdraw_any,
 )
 from matching.triggers import fire
 from risk.kernel import (
@@ -75,7 +70,7 @@ _MOST_GROWTH = 3  # see sure_of_room
 def refuse(book, events, at, command, reason, value, bound, first_order):
     """Write the REJECTED event of a command. Returns the next free row of events."""
     read_anew()
-    return rejected(book, events, at, command, reason, value, bound, first_order)
+    return reject(book, events, at, command, reason, value, bound, first_order)
 
 
 # What follows from a command ----------------------------------------------------------------------
@@ -96,12 +91,12 @@ def cancel_tripped(book, ledger, events, at, command):
     """The orders of accounts that this command has tripped leave the books. RULEBOOK 9.6."""
     number = next_tripped(ledger, 0)
     while number != NIL:
-        end, _ = mass_cancel(book, events, at, command, ALL, number, 0, c.PROTECTION, EVERY_TIME)
+        end, _ = mass_cancel(book, events, at, command, c.EVERY, number, c.NONE, c.PROTECTION, EVERY_TIME)
         settle(ledger, events, at, end)
         at = end
         number = next_tripped(ledger, number + 1)
     ledger.hub[0].tripped = 0
-    end = aftermath(book, events, at, command, ALL)
+    end = aftermath(book, events, at, command, c.EVERY)
     settle(ledger, events, at, end)
     return end
 
@@ -120,7 +115,7 @@ def refuse_enter(book, ledger, risk, events, at, command):
     """A plain order does not pass: find the first rule that it breaks, and say so."""
     read_anew()
     reason, value, bound, first, _ = check_enter_any(book, ledger, risk, command)
-    return rejected(book, events, at, command, reason, value, bound, first)
+    return reject(book, events, at, command, reason, value, bound, first)
 
 
 @inlined
@@ -131,11 +126,11 @@ def process_enter(book, ledger, risk, events, at, command):
     if rarely(not fine):
         return refuse_enter(book, ledger, risk, events, at, command)
     if not risk:
-        return enter(book, events, at, command, price)
+        return enter(book, events, at, command, price, True)
     if names_client_order(command):
         remember(ledger, command)
     hold_passed(ledger, command, command.side, command.quantity, 1, worst)
-    end = enter(book, events, at, command, price)
+    end = enter(book, events, at, command, price, True)
     if end != at + 1:
         settle_incoming(ledger, command, command.sequence, command.side, command.quantity, events, at + 1, end)
     return end
@@ -146,11 +141,11 @@ def process_cancel(book, ledger, risk, events, at, command):
     """CANCEL in a plain market, where nothing else can be wrong with it (check_cancel)."""
     slot = resting_order(book, command)
     if rarely(slot == NOBODY):
-        return refuse(book, events, at, command, c.UNKNOWN_ORDER, command.order_id, 0, 0)
+        return refuse(book, events, at, command, c.UNKNOWN_ORDER, command.order_id, c.NONE, c.NONE)
     order = book.orders[slot]
     if risk:
         hold_plain(ledger, command.account, command.instrument, order.side, -order.leaves_quantity, -1)
-    return withdraw(book, events, at, command, slot, c.OK)
+    return withdraw(book, events, at, command, slot, c.OK, True)
 
 
 @outlined
@@ -159,8 +154,8 @@ def process_amend_in_order(book, ledger, risk, events, at, command):
     read_anew()
     reason, value, bound, slot = check_amend(book, ledger, risk, command)
     if reason != c.OK:
-        return rejected(book, events, at, command, reason, value, bound, 0)
-    end = amend(book, events, at, command, slot)
+        return reject(book, events, at, command, reason, value, bound, c.NONE)
+    end = amend(book, events, at, command, slot, True)
     if risk:
         settle_plain(ledger, events, at, end)
     return end
@@ -177,9 +172,9 @@ def process_amend(book, ledger, risk, events, at, command):
     if rarely(not fine):
         return process_amend_in_order(book, ledger, risk, events, at, command)
     if not risk:
-        return amend(book, events, at, command, slot)
+        return amend(book, events, at, command, slot, True)
     hold_passed(ledger, command, side, growth, 0, worst)
-    end = amend(book, events, at, command, slot)
+    end = amend(book, events, at, command, slot, True)
     if end != at + 1:
         settle_incoming(ledger, command, order_id, side, leaves, events, at + 1, end)
     return end
@@ -284,16 +279,16 @@ def process_enter_any(book, ledger, risk, events, at, command):
     """ENTER of any order in any market."""
     reason, value, bound = check_names(book, command)
     if reason != c.OK:
-        return refuse(book, events, at, command, reason, value, bound, 0)
+        return refuse(book, events, at, command, reason, value, bound, c.NONE)
     reason, value, bound, first, price = check_enter_any(book, ledger, risk, command)
     if reason != c.OK:
         return refuse(book, events, at, command, reason, value, bound, first)
     if risk and names_client_order(command):
         remember(ledger, command)
-    end = enter_any(book, events, at, command, price)
+    end = enter(book, events, at, command, price, False)
     if book.instruments[np.uint64(command.instrument)].mechanism == c.ONE_SIDED:
         end = note_offer(book, events, end, command)
-    end = aftermath(book, events, end, command, command.instrument)
+    end = aftermath(book, events, end, command, np.int64(command.instrument))
     if risk:
         settle(ledger, events, at, end)
     return end
@@ -318,9 +313,9 @@ def process_cancel_any(book, ledger, risk, events, at, command):
     """CANCEL of any order."""
     reason, value, bound, slot = check_cancel(book, command)
     if reason != c.OK:
-        return refuse(book, events, at, command, reason, value, bound, 0)
-    end = withdraw_any(book, events, at, command, slot, c.OK)
-    end = aftermath(book, events, end, command, command.instrument)
+        return refuse(book, events, at, command, reason, value, bound, c.NONE)
+    end = withdraw(book, events, at, command, slot, c.OK, False)
+    end = aftermath(book, events, end, command, np.int64(command.instrument))
     if risk:
         settle(ledger, events, at, end)
     return end
@@ -331,9 +326,9 @@ def process_amend_any(book, ledger, risk, events, at, command):
     """AMEND of any order."""
     reason, value, bound, slot = check_amend(book, ledger, risk, command)
     if reason != c.OK:
-        return refuse(book, events, at, command, reason, value, bound, 0)
-    end = amend_any(book, events, at, command, slot)
-    end = aftermath(book, events, end, command, command.instrument)
+        return refuse(book, events, at, command, reason, value, bound, c.NONE)
+    end = amend(book, events, at, command, slot, False)
+    end = aftermath(book, events, end, command, np.int64(command.instrument))
     if risk:
         settle(ledger, events, at, end)
     return end
@@ -344,14 +339,13 @@ def process_mass_cancel(book, ledger, risk, events, at, command):
     """MASS_CANCEL."""
     reason, value, bound = check_mass_cancel(book, command)
     if reason != c.OK:
-        return refuse(book, events, at, command, reason, value, bound, 0)
-    end, canceled = mass_cancel(
-        book, events, at, command, command.instrument, command.account, command.side, c.MASS_CANCEL_REASON, EVERY_TIME
-    )
+        return refuse(book, events, at, command, reason, value, bound, c.NONE)
+    number, account, side = np.int64(command.instrument), np.int64(command.account), np.int64(command.side)
+    end, canceled = mass_cancel(book, events, at, command, number, account, side, c.MASS_CANCEL_REASON, EVERY_TIME)
     if risk:
         settle(ledger, events, at, end)
-    end = done(book, events, end, command, c.MASS_CANCELED, command.account, command.side, canceled)
-    return aftermath(book, events, end, command, command.instrument)
+    end = done(book, events, end, command, c.MASS_CANCELED, account, side, canceled)
+    return aftermath(book, events, end, command, number)
 
 
 @kernel
@@ -389,7 +383,7 @@ def process_any(commands, first, events, at, book, ledger):
         elif kind == c.TAKE:
             at = process_take(book, ledger, risk, events, at, command)
         else:
-            at = refuse(book, events, at, command, c.UNKNOWN_KIND, np.int64(kind), 0, 0)
+            at = refuse(book, events, at, command, c.UNKNOWN_KIND, np.int64(kind), c.NONE, c.NONE)
         if ledger.hub[0].tripped != 0:
             at = cancel_tripped(book, ledger, events, at, command)
         number += 1
@@ -417,11 +411,11 @@ def process_operators(commands, first, events, at, book, ledger):
         if kind < c.PHASE or command.sequence - number != commands[0].sequence:
             break
         if kind > c.WINDOW:
-            at = refuse(book, events, at, command, c.UNKNOWN_KIND, np.int64(kind), 0, 0)
+            at = refuse(book, events, at, command, c.UNKNOWN_KIND, np.int64(kind), c.NONE, c.NONE)
         else:
             reason, value, bound = check_operator(book, ledger, risk, command)
             if reason != c.OK:
-                at = refuse(book, events, at, command, reason, value, bound, 0)
+                at = refuse(book, events, at, command, reason, value, bound, c.NONE)
             else:
                 at = operate(book, ledger, risk, events, at, command)
         if ledger.hub[0].tripped != 0:
@@ -434,25 +428,50 @@ def process_operators(commands, first, events, at, book, ledger):
 # Reading the books --------------------------------------------------------------------------------
 
 
-@kernel
-def list_depth(book, number, side, rows):
-    """Fill int64 rows (n, 3) with price, quantity shown and orders of a side's levels, best first. Returns how many."""
-    ladder = own(book, number, side)
+@inlined
+def shown_at(book, row):
+    """Lots that the orders of a level show."""
+    shown = np.int64(0)
+    slot = book.levels[row].head
+    while slot != NOBODY:
+        order = book.orders[slot]
+        shown += book.extras[slot].shown if order.terms & ICEBERG else order.leaves_quantity
+        slot = order.next
+    return shown
+
+
+@inlined
+def begin_counting(book, ladder):
+    """Count the orders of every level of a side; from here on `rest` and `unlink` keep the counts."""
     row = ladder.best
-    count = 0
-    while count < len(rows) and row != ladder.end:
-        rows[count, 0] = price_of(ladder, row)
-        rows[count, 1] = 0
-        rows[count, 2] = 0
+    while row != ladder.end:
         slot = book.levels[row].head
         while slot != NOBODY:
-            order = book.orders[slot]
-            rows[count, 1] += book.extras[slot].shown if order.terms & ICEBERG else order.leaves_quantity
-            rows[count, 2] += 1
-            slot = order.next
-        count += 1
+            count(book, slot, row, 1)
+            slot = book.orders[slot].next
         row = next_row(book, ladder, row + 1)
-    return count
+    ladder.counted = 1
+
+
+@kernel
+def list_depth(book, number, side, rows):
+    """Fill int64 rows (n, 3) with price, quantity shown and orders of a side's levels, best first. Returns how many.
+
+    Cost   O(levels listed), and the orders of those in which icebergs rest. The first call for a side counts its orders.
+    """
+    ladder = own(book, number, side)
+    if ladder.counted == 0:
+        begin_counting(book, ladder)
+    row = ladder.best
+    listed = 0
+    while listed < len(rows) and row != ladder.end:
+        counts = book.counts[row]
+        rows[listed, 0] = price_of(ladder, row)
+        rows[listed, 1] = book.levels[row].quantity if counts.icebergs == 0 else shown_at(book, row)
+        rows[listed, 2] = counts.orders
+        listed += 1
+        row = next_row(book, ladder, row + 1)
+    return listed
 
 
 @kernel

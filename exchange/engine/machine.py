@@ -8,7 +8,6 @@ Exchange owns the memory of matching and risk, and names it for people; the path
 """
 
 import hashlib
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,6 +31,7 @@ from exchange.engine.lanes import (
     process_any,
     process_operators,
 )
+from exchange.engine.results import Results
 from exchange.instruments import Instrument, daily_limits, largest_order
 from matching.auction import indicative
 from matching.book import Book, new_book
@@ -41,18 +41,17 @@ from matching.records import (
     COMMAND,
     COMMAND_WORDS,
     EVENT,
-    EVENT_WORDS,
     EXTRA,
     INSTRUMENT,
-    LINKED,
     MARKED,
     NIL,
     NOBODY,
+    OCO,
     ORDER,
+    SIDE,
     SPARE_EXTRA_ROWS,
     SPARE_ROWS,
     TIME_IN_FORCE,
-    new_rows,
     offset_of,
 )
 from risk.limits import LARGEST_MARGIN, Account, set_account
@@ -101,8 +100,7 @@ OFFER = np.dtype(
 )
 
 _MILLISECOND = 1_000_000  # ns
-_SPARE_ROWS = 8192  # events a batch may give beyond the worst single command, before a second call
-_COPIED_ROWS = 256  # up to here a copy is cheaper than lending a buffer
+_SPARE_EVENTS = 8192  # events a batch may give beyond those of the worst single command, before a second call
 
 
 class Exchange:
@@ -141,7 +139,9 @@ class Exchange:
             instrument.check_legs(listed)
         self._book = self._new_book(max_orders)
         self._ledger = self._new_ledger(max_client_order_ids)
-        self._buffers: list[tuple[np.ndarray, np.ndarray]] = []
+        self._results = Results(self._most_events() + _SPARE_EVENTS)
+        limits = self._ledger.limits  # columns: a cell is read several times as fast as a field of a record
+        self._fees = limits["fee_per_lot"], limits["fee_rate"], limits["fen_per_tick"]
         self._lanes: dict[Any, Callable[..., Any]] = {}  # what each of the three is called by
 
     def _new_book(self, max_orders: int) -> Book:
@@ -198,6 +198,11 @@ class Exchange:
             )
         return ledger
 
+    def _most_events(self) -> int:
+        """Events that a single command may give: of every order, account and instrument."""
+        book = self._book
+        return 3 * len(book.orders) + 2 * (len(book.members) + len(book.instruments)) + SPARE_EXTRA_ROWS + SPARE_ROWS
+
     # The machine ----------------------------------------------------------------------------------
 
     def apply(self, commands: np.ndarray) -> np.ndarray:
@@ -222,16 +227,13 @@ class Exchange:
         parts = []
         done = 0
         while done < len(rows):
-            (buffer, octets), began = self._free_buffer(), done
-            done, written = self._fill(rows, done, buffer)
+            began = done
+            done, written = self._fill(rows, done, self._results.room())
             if done == began:
                 gap = self._gap(commands, done)
                 self.sequence += done
                 raise gap
-            if written <= _COPIED_ROWS:
-                parts.append(octets[: written * EVENT.itemsize].copy().view(EVENT))
-            else:
-                parts.append(buffer[:written].view(EVENT))
+            parts.append(self._results.lend(written))
         self.sequence += len(rows)
         self.time = int(commands["time"][-1])
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -260,22 +262,6 @@ class Exchange:
             self._lanes[lane] = direct(lane, *arguments)
         return self._lanes[lane](*arguments)
 
-    def _free_buffer(self) -> tuple[np.ndarray, np.ndarray]:
-        """An event buffer that nobody looks at any more, else a new one: its rows, and its octets.
-
-        Fresh memory halves the speed of the machine, so buffers are reused; and a result must stay the caller's. A
-        result is a view that refers to its buffer, so a buffer that only this list refers to is free.
-        """
-        for buffer in self._buffers:
-            if sys.getrefcount(buffer[0].base) == 3:  # rows, octets and the argument; a lent view would be one more
-                return buffer
-        self._buffers = self._buffers[-3:]  # those lent for long are left to their holders
-        book = self._book
-        most = 3 * len(book.orders) + 2 * (len(book.members) + len(book.instruments)) + SPARE_EXTRA_ROWS + SPARE_ROWS
-        rows = new_rows(most + _SPARE_ROWS, EVENT_WORDS)
-        self._buffers.append((rows, rows.view(np.uint8)))
-        return self._buffers[-1]
-
     @property
     def event_id(self) -> int:
         """Number of the last event."""
@@ -297,15 +283,28 @@ class Exchange:
         """Index of an instrument. Errors: KeyError."""
         return self._index[symbol]
 
-    def depth(self, symbol: str, levels: int = 10) -> tuple[np.ndarray, np.ndarray]:
-        """(bids, asks): record arrays with price (ticks), quantity (lots) and orders; best first."""
+    def depth(self, symbol: str, levels: int | None = 10) -> tuple[np.ndarray, np.ndarray]:
+        """(bids, asks): record arrays with price (ticks), quantity (lots) and orders; best first.
+
+        levels   at most so many a side; None: all
+        Cost     O(levels listed), and the orders of levels in which icebergs rest. The first call for an instrument
+                 counts its orders, and from then on each order of it costs the engine a little more
+        Errors   KeyError
+        """
         number = self._index[symbol]
         sides = []
         for side in (Side.BUY, Side.SELL):
-            rows = np.empty((levels, 3), np.int64)
+            most = int(self._book.sides[2 * number + side - 1].orders)
+            rows = np.empty((most if levels is None else min(levels, most), 3), np.int64)
             count = list_depth(self._book, number, int(side), rows)
-            sides.append(rows[:count].view(DEPTH).reshape(count))
+            sides.append(rows[:count].copy().view(DEPTH).reshape(count))
         return sides[0], sides[1]
+
+    def best(self, symbol: str) -> tuple[int | None, int | None]:
+        """Prices of the best bid and the best ask, ticks; None: there is none. O(1). Errors: KeyError."""
+        number = self._index[symbol]
+        bids, asks = self._book.sides[2 * number : 2 * number + 2].tolist()
+        return _best_price(bids), _best_price(asks)
 
     def orders(self, symbol: str) -> np.ndarray:
         """RESTING orders of an instrument: bids then asks, best price first, oldest first."""
@@ -401,6 +400,14 @@ class Exchange:
         number = self._index[symbol]
         return self._ledger.limits[number : number + 1].copy()[0]
 
+    def trade_fee(self, instrument: int, price: int, quantity: int) -> int:
+        """Millionths of a fen that a trade costs either side at the present rates, exact. Charged at settlement.
+
+        instrument   index
+        """
+        per_lot, rate, fen_per_tick = (int(column[instrument]) for column in self._fees)
+        return quantity * (per_lot * 1_000_000 + rate * abs(price) * fen_per_tick)
+
     @property
     def killed(self) -> bool:
         """Whether the operator's kill switch is on for the whole hub."""
@@ -444,7 +451,7 @@ class Exchange:
         marked = slots[book.orders["terms"][slots] & MARKED != 0]
         rows = np.array([book.extras[field][marked] for field in EXTRA.names or ()], np.int64)
         linked = (EXTRA.names or ()).index("linked")
-        paired = book.orders["terms"][marked] & LINKED != 0
+        paired = book.orders["terms"][marked] & OCO != 0
         rows[linked] = np.where(paired, book.orders["order_id"][book.extras["linked"][marked]], 0)
         return np.ascontiguousarray(rows.T)
 
@@ -462,6 +469,7 @@ class Exchange:
             arrays[f"book_{name}"] = _copied(getattr(book, name))
         for name in ("orders", "extras", "chain"):
             arrays[f"book_{name}"] = _copied(getattr(book, name)[:used])
+        arrays["book_sides"]["counted"] = 0  # counts are not kept, they are made again when depth is asked for
         for name in ("accounts", "limits", "exposures", "gross", "firms", "hub"):
             arrays[f"ledger_{name}"] = _copied(getattr(ledger, name))
         return arrays
@@ -491,11 +499,21 @@ class Exchange:
                 raise ValueError(
                     f"snapshot array {name}: {None if given is None else given.shape}, must be {target.shape}"
                 )
+        for side in book.sides[book.sides["counted"] != 0]:
+            book.counts[side.first : side.end] = 0
         ledger.client_orders["order_id"] = 0
         ledger.client_orders[arrays["client_rows"]] = arrays["client_orders"].view(ledger.client_orders.dtype)
         for name, target in (whole | cut).items():
             target[: len(arrays[name])] = arrays[name].view(target.dtype)
         self.sequence, self.time = map(int, arrays["sequence"])
+
+
+_BEST, _END, _ORIGIN, _SLOPE = ((SIDE.names or ()).index(name) for name in ("best", "end", "origin", "slope"))
+
+
+def _best_price(side: tuple[int, ...]) -> int | None:
+    """Price of a SIDE's best level, ticks; see book.price_of."""
+    return None if side[_BEST] == side[_END] else side[_SLOPE] * (side[_BEST] - side[_ORIGIN])
 
 
 def _copied(rows: np.ndarray) -> np.ndarray:

@@ -27,10 +27,11 @@ from exchange.engine.clearing import (
 from exchange.engine.phases import change_phase, check_phase, phase_refusal, release_lock
 from matching import codes as c
 from matching.breaker import forget_slices
+from matching.cancel import mass_cancel
 from matching.codes import ALL, Limit, Phase, TimeInForce
+from matching.events import emit_unnamed
+from matching.extras import watch
 from matching.jit import code, inlined, outlined
-from matching.kernel import emit
-from matching.terms import look_at, mass_cancel
 from risk.kernel import forget_client_orders
 from risk.limits import LARGEST_MARGIN, LIMIT_HIGH, LIMIT_LOW
 from risk.positions import end_positions_day
@@ -49,26 +50,9 @@ _LARGEST_SUM = 1 << 61  # fen
 @outlined
 def done(book, events, at, command, kind, account, side, quantity):
     """The one event of an operator command, or the closing event of a mass cancel."""
-    event = emit(
-        book,
-        events,
-        at,
-        command,
-        command,
-        kind,
-        c.OK,
-        np.int64(command.instrument),
-        np.int64(account),
-        np.int64(side),
-        c.NONE,
-        c.NONE,
-        c.NONE,
-        quantity,
-        c.NONE,
+    emit_unnamed(
+        book, events, at, command, kind, c.OK, np.int64(command.instrument), account, side, c.NONE, quantity, c.NONE
     )
-    event.client_0 = 0
-    event.client_1 = 0
-    event.client_2 = 0
     return at + 1
 
 
@@ -139,7 +123,7 @@ def set_instrument_limit(book, ledger, number, which, value):
     elif which == c.LIMIT_INSTRUMENT_VELOCITY:
         instrument.velocity = value
         forget_slices(instrument)
-        look_at(instrument)
+        watch(instrument)
     elif which == c.LIMIT_INSTRUMENT_VELOCITY_WINDOW:
         instrument.velocity_window = value * _MILLISECOND
         forget_slices(instrument)  # they bear other numbers now
@@ -152,7 +136,7 @@ def set_instrument_limit(book, ledger, number, which, value):
 @outlined
 def set_limit(book, ledger, risk, command):
     """LIMIT: one value of an account or an instrument. Self-match settings belong to matching and hold without risk."""
-    which, value = command.order_type, command.quantity
+    which, value = command.limit, command.value
     if which == c.LIMIT_SELF_MATCH:
         book.members[command.account].self_match = value
     elif which == c.LIMIT_GROUP:
@@ -225,7 +209,7 @@ def check_begin_day(book, date):
 @inlined
 def check_kill_switch(book, ledger, command):
     """KILL_SWITCH: a scope, what it is about, 1 or 0."""
-    scope = command.order_type
+    scope = command.scope
     reason, value, bound = check_range(np.int64(scope), c.HUB, c.INSTRUMENT)
     if reason != c.OK:
         return reason, value, bound
@@ -234,14 +218,14 @@ def check_kill_switch(book, ledger, command):
     elif scope != c.HUB:
         reason, value, bound = check_account(command, len(ledger.firms) if scope == c.FIRM else len(book.members))
     if reason == c.OK:
-        reason, value, bound = check_range(command.quantity, 0, 1)
+        reason, value, bound = check_range(command.on, 0, 1)
     return reason, value, bound
 
 
 @inlined
 def check_limit(book, ledger, risk, command):
     """LIMIT: a limit that exists, whose it is, a value within its range (risk/limits.py)."""
-    which, value = command.order_type, command.quantity
+    which, value = command.limit, command.value
     if LIMIT_LOW[which] > LIMIT_HIGH[which]:
         return c.INVALID_VALUE, np.int64(which), _LAST_LIMIT
     if which >= c.LIMIT_INSTRUMENT_MAX_ORDER_QUANTITY:
@@ -261,10 +245,10 @@ def check_cash(book, ledger, risk, command):
     """CASH: a payment that can be counted; what is paid out must be there."""
     reason, value, bound = check_account(command, len(book.members))
     if reason == c.OK:
-        reason, value, bound = check_range(command.quantity, -_LARGEST_SUM, _LARGEST_SUM)
+        reason, value, bound = check_range(command.amount, -_LARGEST_SUM, _LARGEST_SUM)
     if reason == c.OK and risk:
-        equity = ledger.accounts[np.uint64(command.account)].equity + command.quantity
-        if command.quantity < 0:
+        equity = ledger.accounts[np.uint64(command.account)].equity + command.amount
+        if command.amount < 0:
             reason, value, bound = check_range(equity, 0, equity)
         else:
             reason, value, bound = check_range(equity, equity, _LARGEST_SUM)
@@ -278,7 +262,7 @@ def check_operator(book, ledger, risk, command):
     if kind == c.END_DAY:
         return c.OK, 0, 0
     if kind == c.BEGIN_DAY:
-        return check_begin_day(book, command.quantity)
+        return check_begin_day(book, command.date)
     if kind == c.KILL_SWITCH:
         return check_kill_switch(book, ledger, command)
     if kind == c.SET_LIMIT:
@@ -288,7 +272,7 @@ def check_operator(book, ledger, risk, command):
     if kind in (c.PHASE, c.WINDOW):
         reason, value, bound = check_instrument_or_all(book, command)
         if reason == c.OK and kind == c.PHASE:
-            reason, value, bound = check_range(np.int64(command.order_type), 0, _PHASES - 1)
+            reason, value, bound = check_range(np.int64(command.phase), 0, _PHASES - 1)
             if reason == c.OK:
                 reason, value, bound = check_phase(book, command)
         return reason, value, bound
@@ -312,11 +296,11 @@ def check_operator(book, ledger, risk, command):
 @outlined
 def kill(ledger, command):
     """KILL_SWITCH of a hub, firm, account or instrument."""
-    scope, on = command.order_type, command.quantity
+    scope, on = command.scope, command.on
     if scope == c.HUB:
         ledger.hub[0].killed = on
     elif scope == c.FIRM:
-        ledger.firms[command.account] = on
+        ledger.firms[command.firm] = on
     elif scope == c.ACCOUNT:
         ledger.accounts[np.uint64(command.account)].killed = on
     else:
@@ -328,8 +312,8 @@ def kill(ledger, command):
 def pay(ledger, command):
     """CASH into an account, or out of it. It may end a margin call (RULEBOOK 11.6)."""
     account = ledger.accounts[np.uint64(command.account)]
-    account.equity += command.quantity
-    account.paid_in += command.quantity
+    account.equity += command.amount
+    account.paid_in += command.amount
     cure(ledger, np.int64(command.account))
 
 
@@ -337,7 +321,7 @@ def pay(ledger, command):
 def change_phases(book, ledger, risk, events, at, command):
     """PHASE of one instrument, or of all that can take it (RULEBOOK 8.2)."""
     end = at
-    phase = np.int64(command.order_type)
+    phase = np.int64(command.phase)
     for number in range(len(book.instruments)):
         if command.instrument == number or (
             command.instrument == ALL and phase_refusal(book, number, phase)[0] == c.OK
@@ -372,8 +356,8 @@ def operate(book, ledger, risk, events, at, command):
     if kind == c.END_DAY:
         return end_day(book, ledger, risk, events, at, command)
     if kind == c.BEGIN_DAY:
-        begin_day(book, ledger, risk, command.quantity)
-        return done(book, events, at, command, c.DAY_BEGUN, c.NONE, c.NONE, command.quantity)
+        begin_day(book, ledger, risk, command.date)
+        return done(book, events, at, command, c.DAY_BEGUN, c.NONE, c.NONE, command.date)
     if kind == c.LIST:
         return list_instrument(book, ledger, events, at, command)
     if kind == c.SETTLE:

@@ -10,11 +10,11 @@ from matching import codes as c
 from matching.auction import uncross
 from matching.book import is_empty, own, price_of, row_of
 from matching.breaker import forget_slices
+from matching.cancel import mass_cancel
 from matching.codes import ALL, AUCTION_PHASES, Phase, Reason, TimeInForce
+from matching.events import emit_unnamed
 from matching.jit import code, inlined, outlined
-from matching.kernel import emit, nameless
 from matching.spot import call_off, close_one_sided
-from matching.terms import mass_cancel
 from matching.triggers import fire
 
 _OPENING_ORDERS, _SESSION_ORDERS = 1 << code(TimeInForce.OPENING), 1 << code(TimeInForce.SESSION)
@@ -98,31 +98,13 @@ def check_phase(book, command):
     """A way leads to the phase of a PHASE command. Of ALL those take it that can."""
     if command.instrument == ALL:
         return c.OK, c.NONE, c.NONE
-    return phase_refusal(book, np.int64(command.instrument), np.int64(command.order_type))
+    return phase_refusal(book, np.int64(command.instrument), np.int64(command.phase))
 
 
 @inlined
 def emit_phase(book, events, at, command, number, phase, reason):
     """PHASE of an instrument, or of ALL."""
-    nameless(
-        emit(
-            book,
-            events,
-            at,
-            command,
-            command,
-            c.PHASE,
-            reason,
-            number,
-            c.NONE,
-            c.NONE,
-            c.NONE,
-            c.NONE,
-            c.NONE,
-            phase,
-            c.NONE,
-        )
-    )
+    emit_unnamed(book, events, at, command, c.PHASE, reason, number, c.NONE, c.NONE, c.NONE, phase, c.NONE)
     return at + 1
 
 

@@ -10,17 +10,20 @@ import numpy as np
 
 from exchange.engine.phases import REFUSES_CANCEL, REFUSES_ENTRY
 from matching import codes as c
-from matching.book import find, opposite, price_of
-from matching.breaker import matches
+from matching.amend import open_after_amend, resting_order
+from matching.book import crosses, find, home, opposite, price_of
+from matching.breaker import trades_continuously
 from matching.codes import ALL, Flag
+from matching.enter import is_parked_type, rows_of
+from matching.execute import limit_price
+from matching.extras import offset_flags
 from matching.jit import code, inlined, outlined, rarely
-from matching.kernel import crosses, limit_price, open_after_amend, resting_order
 from matching.records import (
     ICEBERG,
-    LINKED,
     MAX_QUANTITY,
     MOST_REFILLS,
     NOBODY,
+    OCO,
     PARKED,
     SPARE_EXTRA_ROWS,
 )
@@ -32,7 +35,6 @@ from matching.spot import (
     check_revocable,
     check_take,
 )
-from matching.terms import home, is_parked_type, offset_flags, rows_of
 from risk.kernel import (
     breaks_limits,
     check_exposure,
@@ -413,7 +415,7 @@ def check_link(book, command):
         or (order.side != command.side)
     ):
         return c.UNKNOWN_ORDER, command.order_id, 0
-    if order.terms & LINKED:
+    if order.terms & OCO:
         return c.ALREADY_LINKED, command.order_id, 0
     return c.OK, 0, 0
 
@@ -455,7 +457,7 @@ def check_enter_any(book, ledger, risk, command):
         rows, allowance = rows_of(command), len(book.orders) + SPARE_EXTRA_ROWS - 1
         if book.state[0].extra_rows + rows > allowance and rows != 0:
             reason, value, bound = c.BOOK_FULL, book.state[0].extra_rows + rows, allowance
-    if reason == c.OK and matches(instrument):
+    if reason == c.OK and trades_continuously(instrument):
         reason, value, bound = check_post_only(book, command, command.side, price)
     return reason, value, bound, first, price
 

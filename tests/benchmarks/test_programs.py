@@ -1,4 +1,4 @@
-"""The benchmark programs run, on tiny sizes, and report what they should."""
+"""The benchmark programs, on tiny sizes, run and report their results."""
 
 import json
 import subprocess
@@ -28,7 +28,12 @@ def test_a_summary_is_the_median_with_the_extremes() -> None:
 
 def test_programs_that_are_compared_run_in_turn() -> None:
     calls = []
-    seconds = measure.alternate({"a": lambda: calls.append("a") or 2.0, "b": lambda: calls.append("b") or 1.0}, 2)
+
+    def program(name: str, seconds: float) -> float:
+        calls.append(name)
+        return seconds
+
+    seconds = measure.alternate({"a": partial(program, "a", 2.0), "b": partial(program, "b", 1.0)}, 2)
     assert calls == ["a", "b", "a", "b"]
     assert measure.ratios(seconds["b"], seconds["a"]).median == 2.0
 
@@ -57,7 +62,7 @@ def test_the_auction_program_measures_what_it_has_proved() -> None:
         assert words in auction.report(result)
 
 
-def test_an_auction_that_comes_out_otherwise_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_auction_with_another_outcome_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     right = auction.expected
     monkeypatch.setattr(auction, "expected", lambda *given: right(*given)._replace(price=1))
     with pytest.raises(ValueError, match="expected \\(1, "):
@@ -66,7 +71,7 @@ def test_an_auction_that_comes_out_otherwise_is_not_measured(monkeypatch: pytest
 
 def test_the_kernel_program_measures_what_it_has_proved() -> None:
     flow = mixed(2_000, live=100)
-    result = {
+    result: dict[str, Any] = {
         "machine": measure.machine(),
         "ratios": [kernel.measure_ratio(flow, 1)],
         "batches": kernel.measure_batches(flow, 1),
@@ -86,10 +91,10 @@ def test_the_kernel_program_names_a_flow_that_is_not_there(capsys: pytest.Captur
 
 
 def test_memory_is_measured_in_a_process_of_its_own() -> None:
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "benchmarks.memory", "5000", "5000"], check=True, capture_output=True, text=True
     )
-    assert json.loads(told.stdout)["resting"]["orders"] >= 5_000
+    assert json.loads(result.stdout)["resting"]["orders"] >= 5_000
 
 
 def test_an_open_loop_is_a_poisson_process_known_before_it_starts() -> None:
@@ -99,7 +104,7 @@ def test_an_open_loop_is_a_poisson_process_known_before_it_starts() -> None:
     assert due[-1] == pytest.approx(2e9, rel=0.05)
 
 
-def test_a_stall_of_a_closed_loop_is_felt_by_all_that_would_have_been_sent_in_it() -> None:
+def test_a_stall_of_a_closed_loop_counts_for_every_frame_due_in_it() -> None:
     latencies = [1_000_000] * 99 + [100_000_000]
     assert percentiles(latencies)["p90"] == pytest.approx(1, rel=0.01)
     assert percentiles(latencies, 1_000_000)["p90"] == pytest.approx(80, rel=0.05)
@@ -112,7 +117,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Any:
     ladders = pytest.MonkeyPatch()
     ladders.setattr(gateway, "RATES", (500, 1_000))
     ladders.setattr(gateway, "ROW_RATES", (10_000, 25_000))
-    result = {
+    result: dict[str, Any] = {
         "machine": measure.machine(),
         "disk_milliseconds": gateway.disk(data),
         "steps": gateway.measure_steps(data, TINY),
@@ -131,9 +136,9 @@ def test_no_order_of_the_gateway_program_is_refused(measured: Any) -> None:
                 assert each["errors"] == 0 and each["rate"].median > 0, (kind, name)
 
 
-def test_the_steps_of_an_order_are_told(measured: Any) -> None:
+def test_the_steps_of_an_order_are_reported(measured: Any) -> None:
     for name, steps in measured["steps"].items():
-        told = steps["nanoseconds_per_command"]
+        reported = steps["nanoseconds_per_command"]
         assert steps["commands"] > 0
         assert {
             "decode, check, row",
@@ -143,7 +148,7 @@ def test_the_steps_of_an_order_are_told(measured: Any) -> None:
             "market data and feed",
             "socket out",
             "fdatasync (its own thread)",
-        } <= told.keys(), name
+        } <= reported.keys(), name
 
 
 def test_the_report_names_every_line(measured: Any) -> None:

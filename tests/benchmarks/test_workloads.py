@@ -1,4 +1,4 @@
-"""Flows are the same on every machine, and the engine makes of each exactly what its oracle says."""
+"""Flows are the same on every machine, and the engine gives exactly what the oracle of each flow says."""
 
 import json
 import tempfile
@@ -38,7 +38,7 @@ RECORDED = np.dtype(
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Flows are kept in the temporary folder; here each test has its own."""
+    """Flows are stored in the temporary folder. Here each test has its own."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
@@ -72,13 +72,13 @@ def test_the_same_seed_gives_the_same_commands_and_another_seed_others(
     assert mixed(500, seed=4, live=50).commands.tobytes() != mixed(500, seed=3, live=50).commands.tobytes()
 
 
-def test_a_wrong_outcome_is_told() -> None:
+def test_a_wrong_outcome_is_reported() -> None:
     flow = mixed(500, live=50)
     with pytest.raises(ValueError, match="the oracle"):
         prove(replace(flow, outcome=replace(flow.outcome, checksum=1)))
 
 
-def test_the_mix_is_the_one_that_is_promised() -> None:
+def test_the_mix_has_the_documented_shares() -> None:
     flow = mixed(50_000)
     timed = flow.commands[flow.warm :]
     resting = timed["time_in_force"] == TimeInForce.GTC
@@ -133,7 +133,7 @@ def test_the_yardstick_refuses_several_instruments() -> None:
         Yardstick(mixed(500, instruments=2, live=50))
 
 
-def test_the_checksum_tells_who_traded_with_whom_and_in_which_order() -> None:
+def test_the_checksum_depends_on_who_traded_with_whom_and_in_which_order() -> None:
     ones = [np.array([1, 2]), np.array([3, 4]), np.array([10, 11]), np.array([5, 6])]
     assert checksum_of(*ones) == 1 * (31 + 51 + 70 + 5) + 2 * (62 + 68 + 77 + 6)
     assert checksum_of(*ones) != checksum_of(*(column[::-1] for column in ones))

@@ -1,4 +1,4 @@
-"""Unmodified ccxt trades here: only its two URLs are changed, and the keys are ours.
+"""Unmodified ccxt trades here: only its two URLs are changed, and the keys are the hub's.
 
 `ccxt.deribit` over HTTP, `ccxt.pro.deribit` over the websocket. If one of these fails, every strategy written for that
 client fails.
@@ -93,7 +93,7 @@ def test_it_reads_trades_ticker_and_positions(served: str, alice: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "price"), [("stop_limit", 530.0), ("limit", 530.0), ("stop_market", None), ("market", None)]
 )
-def test_it_places_a_stop_that_waits_and_cancels_it(alice: Any, kind: Any, price: int) -> None:
+def test_it_places_a_parked_stop_and_cancels_it(alice: Any, kind: Any, price: int) -> None:
     stop = alice.create_order(SC, kind, "buy", 1000, price, {"stopLossPrice": 529.0})
     assert (stop["triggerPrice"], stop["price"], stop["filled"], stop["info"]["order_state"]) == (
         529.0,
@@ -101,7 +101,7 @@ def test_it_places_a_stop_that_waits_and_cancels_it(alice: Any, kind: Any, price
         0,
         "untriggered",
     )
-    assert stop["info"]["order_type"] == ("stop_limit" if price else "stop_market")  # ccxt itself says limit and market
+    assert stop["info"]["order_type"] == ("stop_limit" if price else "stop_market")  # ccxt's type is limit or market
     assert [seen["id"] for seen in alice.fetch_open_orders(SC)] == [stop["id"]]
     assert alice.fetch_order_book(SC)["bids"] == []
     assert alice.cancel_order(stop["id"])["status"] == "canceled"
@@ -121,7 +121,7 @@ def test_its_stop_is_triggered_by_a_trade(served: str, alice: Any) -> None:
     bob.cancel_all_orders()
 
 
-def test_it_tells_its_errors_apart(served: str, alice: Any) -> None:
+def test_it_distinguishes_its_errors(served: str, alice: Any) -> None:
     refused: tuple[tuple[type[Exception], Callable[[], Any]], ...] = (
         (ccxt.InvalidOrder, lambda: alice.create_order(SC, "limit", "buy", 1000, 900.0)),
         (ccxt.InvalidOrder, lambda: alice.create_order(SC, "limit", "buy", 1000 * 501, 521.0)),
@@ -165,7 +165,7 @@ def test_it_watches_book_trades_orders_and_its_own_trades(served: str) -> None:
             await soon(carol.watch_order_book(SC))
             orders, book = (asyncio.create_task(call(SC)) for call in (carol.watch_orders, carol.watch_order_book))
             tape, mine = (asyncio.create_task(call(SC)) for call in (carol.watch_trades, carol.watch_my_trades))
-            await asyncio.sleep(0.5)  # ccxt sends its subscriptions in tasks of their own
+            await asyncio.sleep(0.5)  # ccxt sends each subscription in its own task
             order = await carol.create_order(SC, "limit", "buy", 3000, 519.5)
             assert [(seen["id"], seen["status"]) for seen in await soon(orders)] == [(order["id"], "open")]
             assert (await soon(book))["bids"][0][:2] == [519.5, 3000]
@@ -190,7 +190,7 @@ def test_it_watches_book_trades_orders_and_its_own_trades(served: str) -> None:
 def test_it_watches_its_balance(served: str) -> None:
     async def test() -> None:
         async with pro(served, "carol") as carol:
-            carol.options["currencies"] = ["CNY"]  # ccxt's own setting: whose portfolio to watch
+            carol.options["currencies"] = ["CNY"]  # ccxt's setting: the portfolio to watch
             assert (await soon(carol.watch_balance()))["CNY"]["total"]["CNY"] == 10**11
 
     asyncio.run(test())

@@ -1,7 +1,8 @@
-"""Journals to test with: rows that are a function of their sequence, whole folders on disk, segments in memory."""
+"""Journals for tests: rows that are a function of their sequence, whole folders on disk, segments in memory."""
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from matching.records import COMMAND
 
 
 def commands(first: int, count: int) -> np.ndarray:
-    """Each row says its sequence in every field, so that one which was invented or mixed up shows."""
+    """Each row has its sequence in every field, so that an invented or mixed row is noticed."""
     rows = np.zeros(count, COMMAND)
     rows["sequence"] = np.arange(first, first + count)
     rows["time"] = 1_700_000_000_000_000_000 + rows["sequence"] * 1_000
@@ -44,8 +45,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: Path(folder, name).read_bytes() for name in names}
 
 
-def in_memory(segments: dict[str, bytes | np.ndarray]) -> Files:
-    """Files that read these segments and nothing else."""
+def in_memory(segments: Mapping[str, Any]) -> Files:
+    """Files that read only these segments."""
 
     def content(path: str, most: Any = None) -> np.ndarray:
         return np.array(np.frombuffer(segments[os.path.basename(path)], np.uint8)[:most])

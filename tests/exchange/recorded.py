@@ -1,4 +1,4 @@
-"""The sample capture, read once a run, and small captures made by hand."""
+"""The sample capture, read once per run, and small captures made by hand."""
 
 from functools import cache
 from typing import Any
@@ -26,7 +26,7 @@ def flow() -> Flow:
 
 
 def id_of(at: int) -> int:
-    """An order id of the venue that carries a time, in ms after START."""
+    """An order id of the venue that has a time in it, in ms after START."""
     return (START + at - 1_288_834_974_657) << 12
 
 
@@ -44,7 +44,7 @@ def deleted(order: int, at: int, side: int, price: int, quantity: int) -> tuple[
 
 
 def closed(order: int, side: int, price: int, quantity: int) -> tuple[Any, ...]:
-    """A row with which the collector ends the recording: received when it happened."""
+    """A row with which the collector ends the recording, received when it happened."""
     return order, START + END, START + END, price, quantity, DELETED, side
 
 

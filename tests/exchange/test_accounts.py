@@ -15,7 +15,7 @@ MARGINS = ("initial_margin", "position_margin", "order_margin", "maintenance_mar
 
 
 def traded(*commands: Any, terms: dict[str, Any] | None = None, **options: Any) -> Exchange:
-    """An exchange of three accounts after these commands; a lot holds 10 fen of margin, a tick on it is worth one."""
+    """An exchange of three accounts after these commands. The margin of a lot is 10 fen; a tick on a lot is worth one fen."""
     accounts = [Account(name=name, equity=EQUITY) for name in "ABC"]
     exchange = Exchange([instrument(margin=10, **(terms or {}))], accounts, **options)
     exchange.apply(rows(*commands))
@@ -26,7 +26,7 @@ def figures(value: object, names: Iterable[str]) -> tuple[Any, ...]:
     return tuple(getattr(value, name) for name in names)
 
 
-def test_a_position_has_its_cost_and_what_the_last_price_makes_of_it() -> None:
+def test_a_position_has_its_cost_and_its_value_at_the_last_price() -> None:
     exchange = traded(
         enter(0, SELL, 101, 5),
         enter(1, BUY, 101, 5),
@@ -39,7 +39,7 @@ def test_a_position_has_its_cost_and_what_the_last_price_makes_of_it() -> None:
     assert exchange.open_interest("SC2701") == 6
 
 
-def test_margin_of_a_position_and_of_its_orders_are_told_apart() -> None:
+def test_margin_of_a_position_and_of_its_orders_are_separate() -> None:
     """11.6: maintenance is 80 % of the position's own"""
     exchange = traded(enter(0, SELL, 101, 5), enter(1, BUY, 101, 5), enter(1, BUY, 90, 2), enter(1, SELL, 110, 3))
     assert figures(exchange.position(1, "SC2701"), MARGINS) == (70, 50, 20, 40)
@@ -62,7 +62,7 @@ def test_long_and_short_that_are_kept_apart_need_the_larger_of_the_two() -> None
 
 
 def test_lots_traded_at_settlement_are_in_the_position_of_the_leg() -> None:
-    """12.1: they cost the settlement price to come and what they traded at; their own instrument shows no result"""
+    """12.1: they cost the coming settlement price plus their offset; their own instrument has no result"""
     terms = [instrument(margin=10), instrument("SC2701-TAS", -5, 5, 0, legs=("SC2701",), at_settlement=True)]
     exchange = Exchange(terms, [Account(name=name, equity=EQUITY) for name in "AB"])
     exchange.apply(rows(enter(0, SELL, 2, 4, instrument=1), enter(1, BUY, 2, 4, instrument=1)))
@@ -90,7 +90,7 @@ def test_an_account_without_positions_has_its_equity_and_no_margin() -> None:
     assert said.funds == (EQUITY, 0, 0, 0, 0) and said.unsettled == 0 and said.position_margin == 0
 
 
-def test_a_summary_names_the_money_that_a_margin_call_lacks() -> None:
+def test_a_summary_has_the_amount_missing_of_a_margin_call() -> None:
     """11.6: 5 lots at 10 fen need 50, the account has 25 left; below 40 margin is called"""
     accounts = [Account(name="A", equity=75), Account(name="B", equity=EQUITY)]
     exchange = Exchange([instrument(margin=10)], accounts)

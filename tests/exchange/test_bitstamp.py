@@ -48,7 +48,7 @@ def test_the_package_that_brings_the_sample_is_not_imported() -> None:
     assert "ob_analytics" not in sys.modules
 
 
-def test_a_package_that_is_not_installed_is_told_with_the_way_to_install_it() -> None:
+def test_a_missing_package_is_named_with_the_way_to_install_it() -> None:
     with pytest.raises(CaptureError, match=r"not installed: pip install '\.\[replay\]'.*--no-deps no-such-package"):
         sample_folder("no-such-package")
 
@@ -222,7 +222,7 @@ def test_rule_5_an_order_for_an_amount_of_money_has_the_quantity_that_the_other_
     assert (order.order_type, order.time_in_force, order.quantity, order["flags"]) == (MARKET, IOC, 7 + 1, 0)
 
 
-def test_rule_5_an_order_for_an_amount_of_money_that_met_nobody_is_left_out() -> None:
+def test_rule_5_an_order_for_an_amount_of_money_without_a_trade_is_left_out() -> None:
     flow = rebuilt(OPENING, created(2, 10, BID, ANY_PRICE, 0), deleted(2, 10, BID, ANY_PRICE, 0))
     assert sent(flow) == [(ENTER, 1)]
     assert [(order.venue_id, order.cause[:36]) for order in flow.left_out] == [

@@ -115,7 +115,7 @@ def test_after_the_next_trading_day_comes_back_the_same(date: date) -> None:
 
 
 @given(dates, st.integers(0, 2879))
-def test_a_moment_told_in_beijing_time_is_that_moment(date: date, minutes: int) -> None:
+def test_a_moment_in_beijing_time_converts_back_to_itself(date: date, minutes: int) -> None:
     at = beijing(moment(date, minutes))
     assert at.utcoffset() == datetime.timedelta(hours=8)
     assert at.replace(tzinfo=None) == datetime.datetime.combine(date, datetime.time()) + datetime.timedelta(
@@ -130,7 +130,7 @@ def test_the_months_make_up_the_year(month: int, year: int) -> None:
     assert sum(len(TRADING.of_month(year, number)) for number in range(1, 13)) == sum(day.year == year for day in DAYS)
 
 
-# What it does not know
+# Dates that it does not cover
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""exchange/catalogue: every contract can be traded, follows from the rules, and a bad entry is named. RULEBOOK 14."""
+"""exchange/catalogue: every contract can be traded and follows the rules, and a bad entry is named. RULEBOOK 14."""
 
 import datetime
 import json
@@ -19,6 +19,7 @@ from exchange.catalogue.entries import GRADES
 from exchange.catalogue.venue import read_sessions
 from exchange.instruments import Instrument, InstrumentError, daily_limits, largest_order
 from matching.codes import AuctionStep, Limit, Mechanism, Phase
+from tests.build import existing
 
 DATE = datetime.date
 FAMILIES = ("SC", "LU", "FU", "BU", "PG", "LN", "NG")
@@ -39,7 +40,7 @@ def outrights(catalogue: Catalogue = WHOLE) -> list[Contract]:
 def test_the_open_hub_has_four_months_of_each_family_in_continuous_trading() -> None:
     assert [terms.symbol for terms in OPEN] == [f"{code}27{month:02d}" for code in FAMILIES for month in range(1, 5)]
     assert {terms.phase for terms in OPEN} == {Phase.CONTINUOUS} and len({terms.product for terms in OPEN}) == 7
-    assert {terms.velocity for terms in OPEN} == {0}  # nobody would end the short auction
+    assert {terms.velocity for terms in OPEN} == {0}  # without a schedule, no one would end the short auction
 
 
 @pytest.mark.parametrize("terms", OPEN, ids=lambda terms: terms.symbol)
@@ -53,7 +54,7 @@ def test_every_instrument_of_the_open_hub_is_sane(terms: Instrument) -> None:
     assert 1 <= terms.max_order_quantity <= terms.max_position
     assert largest_order(terms) == terms.max_order_quantity
     assert terms.currency == "CNY" and terms.unit in ("bbl", "t", "1000m3") and terms.name.endswith(terms.symbol[2:])
-    assert terms.listed <= OPENS < terms.expiry
+    assert existing(terms.listed) <= OPENS < existing(terms.expiry)
 
 
 def test_crude_oil_becomes_ticks_lots_and_fen() -> None:
@@ -106,10 +107,13 @@ def test_a_contract_is_listed_before_it_ends_and_unlisted_until_then(contract: C
     if contract.kind == Kind.SPOT:
         assert contract.expiry is None and not contract.legs
     else:
-        assert contract.listed < contract.expiry and WHOLE.calendar.is_trading_day(contract.expiry)
+        assert contract.listed and contract.expiry and contract.listed < contract.expiry
+        assert WHOLE.calendar.is_trading_day(contract.expiry)
     if contract.kind in (Kind.TAS, Kind.SPREAD):
         legs = [BY_SYMBOL[leg] for leg in contract.legs]
-        assert contract.listed == max(leg.listed for leg in legs) and contract.expiry == min(leg.expiry for leg in legs)
+        assert contract.listed == max(leg.listed for leg in legs) and contract.expiry == min(
+            existing(leg.expiry) for leg in legs
+        )
         assert terms.price_floor < 0 < terms.price_ceiling and terms.margin == 0
 
 
@@ -124,15 +128,15 @@ def test_a_later_horizon_only_appends() -> None:
         before = symbols
 
 
-def test_legs_stand_before_what_leans_on_them() -> None:
-    seen = set()
+def test_legs_come_before_the_instruments_that_have_them() -> None:
+    seen: set[Any] = set()
     for contract in WHOLE.contracts:
         assert set(contract.legs) <= seen
         seen.add(contract.symbol)
 
 
 def test_at_least_four_months_of_each_family_trade_on_every_day_until_the_horizon() -> None:
-    """RULEBOOK 14.2: a month is listed on the trading day after one has made room."""
+    """RULEBOOK 14.2: a month is listed on the trading day after another has ended."""
     for day in WHOLE.calendar.trading_days(OPENS, WHOLE.until):
         months = Counter(contract.family.code for contract in outrights() if contract.is_listed(day))
         assert set(months) == set(FAMILIES) and min(months.values()) >= 4, day
@@ -201,7 +205,7 @@ def test_margin_and_positions_step_towards_delivery_and_terms_hold_from_their_da
 def test_the_daily_limit_is_wider_on_the_first_day_of_a_month() -> None:
     """RULEBOOK 14.4"""
     contract = BY_SYMBOL["SC2705"]
-    assert contract.instrument(OPENS).daily_limit == 1600  # what it will have when it is listed
+    assert contract.instrument(OPENS).daily_limit == 1600  # its terms when it is listed
     assert contract.limits(DATE(2027, 1, 5))[Limit.INSTRUMENT_DAILY_LIMIT] == 800
 
 
@@ -248,7 +252,7 @@ def test_an_unknown_profile_is_named() -> None:
         load_catalogue(profile="martian")
 
 
-# Honesty
+# Sources
 
 
 @pytest.mark.parametrize("code", FAMILIES)
@@ -557,6 +561,7 @@ def test_the_rulebook_has_the_figures_of_the_files() -> None:
         ) -> str:
             return f"{figure(block[field])} ({sources[field]['grade']})"
 
+        figure: Callable[..., Any]
         for row, field, figure in (
             ("tick size", "tick_size", str),
             ("lot", "lot_size", str),

@@ -1,8 +1,8 @@
-"""Clearing (RULEBOOK 9.1, 9.4, 11) and the operator commands that it is made of: situations, then whole random days.
+"""Clearing (RULEBOOK 9.1, 9.4, 11) and its operator commands: situations, then whole random days.
 
-The days at the end are computed a second time in the plainest way, from the trades that were told: with fractions for
-prices and fees, and the result of a day as exchanges write it, today's trades against the settlement price plus
-yesterday's position times the change of it.
+The days at the end are computed a second time in the plainest way, from the TRADED events: with fractions for prices and
+fees, and with the result of a day as exchanges define it, today's trades against the settlement price plus yesterday's
+position times its change.
 """
 
 from collections import defaultdict
@@ -36,6 +36,7 @@ from matching.codes import SettlementRule as Rule
 from matching.invariants import check_book
 from risk.limits import Account
 from tests.build import account, amend, enter, fields, instrument, operator, rows
+from tests.effort import examples
 from tests.venue import Venue
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -85,7 +86,7 @@ def trade(
 
 
 def told(book: Venue, command: dict[str, Any], *kinds: EventKind) -> list[Any]:
-    """The events of these kinds that a command gave, as tuples of fields."""
+    """The events of these kinds that a command emits, as tuples of fields."""
     shown = {
         EventKind.SETTLED: ("price", "quantity", "leaves_quantity", "resting_leaves_quantity", "resting_price"),
         EventKind.BALANCE: ("account", "price", "quantity", "leaves_quantity", "resting_leaves_quantity"),
@@ -177,7 +178,7 @@ def test_a_day_does_not_begin_twice_nor_in_the_past(date: int) -> None:
     assert book.do(begin(date)) == [("rejected", "INVALID_VALUE", date, 2026_11_03)]
 
 
-def test_what_is_traded_behind_settle_belongs_to_the_next_one_and_pays_its_fee() -> None:
+def test_trades_after_settle_belong_to_the_next_settle_and_pay_their_fee() -> None:
     """11.1: also where BEGIN_DAY comes between"""
     book = venue(fee_per_lot=10)
     book.do(begin(), *trade(100, 1), settle(), *trade(104, 2), end(), begin(2026_11_03))
@@ -191,7 +192,7 @@ def test_what_is_traded_behind_settle_belongs_to_the_next_one_and_pays_its_fee()
 @pytest.mark.parametrize(
     ("commands", "price"),
     [
-        ([], 100),  # nothing at all: the previous one
+        ([], 100),  # no bid, no offer: the previous price
         ([enter(0, BUY, 102, 1)], 102),
         ([enter(0, BUY, 99, 1)], 100),  # moved to a better bid
         ([enter(0, SELL, 97, 1)], 97),
@@ -200,7 +201,7 @@ def test_what_is_traded_behind_settle_belongs_to_the_next_one_and_pays_its_fee()
         ([*trade(100, 1), *trade(101, 2)], 101),  # 100 2/3
         ([*trade(100, 2), *trade(101, 1)], 100),  # 100 1/3
         ([*trade(100, 1), *trade(101, 1)], 101),  # half up
-        ([*trade(105, 3), enter(0, BUY, 110, 1)], 105),  # traded: the book does not matter
+        ([*trade(105, 3), enter(0, BUY, 110, 1)], 105),  # after a trade the book does not matter
     ],
 )
 def test_the_price_of_a_day(commands: list[Any], price: int) -> None:
@@ -297,7 +298,7 @@ def test_the_average_is_held_within_the_band() -> None:
     assert band(book) == (90, 110)
 
 
-def test_what_has_legs_takes_its_price_from_theirs() -> None:
+def test_an_instrument_with_legs_takes_its_price_from_theirs() -> None:
     """11.2"""
     legs = instrument("N"), instrument("F")
     wide = {"floor": -50, "ceiling": 150, "reference_price": 0}
@@ -314,8 +315,8 @@ def test_what_has_legs_takes_its_price_from_theirs() -> None:
 # Marking to market
 
 
-def test_positions_are_marked_and_every_account_is_told() -> None:
-    """11.3, 11.5: what one wins others lose, in account order"""
+def test_positions_are_marked_and_every_account_gets_a_balance() -> None:
+    """11.3, 11.5: what one account wins others lose, in account order"""
     book = venue(equity=10_000)
     book.do(begin(), *trade(100, 3, 0, 1), *trade(104, 2, 2, 0))
     assert told(book, given_price(102), EventKind.BALANCE) == [
@@ -333,7 +334,7 @@ def test_the_next_day_counts_from_the_settlement_price() -> None:
     assert told(book, given_price(101), EventKind.BALANCE) == [(0, 101, -3, 0, 3), (1, 101, 3, 0, -3)]
 
 
-def test_an_account_that_traded_and_holds_nothing_is_told_too() -> None:
+def test_an_account_that_traded_and_holds_nothing_gets_a_balance_too() -> None:
     """11.5"""
     book = venue(fee_per_lot=1)
     book.do(*trade(100, 3, 0, 1), *trade(101, 3, 1, 0))
@@ -388,7 +389,7 @@ def test_a_price_at_which_a_result_could_not_be_counted_is_refused() -> None:
         ({"fee_rate": 1_000_000}, 5_213, 1, 5_213_000),
     ],
 )
-def test_fees_per_lot_and_on_value_are_rounded_down(terms: dict[str, int], price: int, lots: int, fee: int) -> None:
+def test_fees_per_lot_and_on_value_are_rounded_down(terms: dict[str, Any], price: int, lots: int, fee: int) -> None:
     """11.4: a tick on a lot is worth 1,000 fen"""
     book = venue(
         instrument(floor=4_000, ceiling=7_000, reference_price=5_000, tick_size=instrument().tick_size * 1000, **terms),
@@ -406,7 +407,7 @@ def test_value_below_zero_pays_fees_like_value_above() -> None:
     assert [row[3] for row in told(book, settle(), EventKind.BALANCE)] == [100, 100]
 
 
-def test_who_trades_with_himself_pays_both_sides() -> None:
+def test_a_trade_with_oneself_pays_the_fees_of_both_sides() -> None:
     """11.4"""
     book = venue(fee_per_lot=7)
     book.do(*trade(100, 2, 0, 0))
@@ -433,7 +434,7 @@ def test_without_a_rate_the_margin_per_lot_stays() -> None:
     assert margin(book) == 3
 
 
-def test_balance_tells_the_margin_that_the_position_needs() -> None:
+def test_balance_has_the_margin_that_the_position_needs() -> None:
     """11.5"""
     book = venue(margin_rate=1_000)
     book.do(*trade(100, 5))
@@ -505,7 +506,7 @@ def test_orders_outside_the_new_band_are_canceled_in_order() -> None:
 
 
 def locked_day(book: Venue, date: int, side: Side = BUY) -> tuple[Any, ...]:
-    """A day that closes with bids alone at the ceiling, or offers alone at the floor. Returns what SETTLE says."""
+    """A day that closes with only bids at the ceiling, or only offers at the floor. Returns the figures of SETTLED."""
     floor_, ceiling = band(book)
     book.do(
         begin(date),
@@ -528,7 +529,7 @@ def calm_day(book: Venue, date: int) -> tuple[Any, ...]:
 
 
 def test_the_ladder_of_days_that_close_limit_locked() -> None:
-    """9.4: D1 4 %, D2 7 %, D3 9 %; margin is the new limit plus 2 points; a calm day ends it"""
+    """9.4: D1 4 %, D2 7 %, D3 9 %; margin is the new limit plus 2 points; a day that is not locked ends the row"""
     book = venue(
         instrument(floor=100, ceiling=20_000, reference_price=10_000, daily_limit=400, margin_rate=500), equity=10**9
     )
@@ -544,7 +545,7 @@ def test_the_ladder_of_days_that_close_limit_locked() -> None:
     assert margin(book) == ceil(12_129 * Fraction(5, 100))
 
 
-def test_the_other_side_begins_the_ladder_anew() -> None:
+def test_a_locked_day_on_the_other_side_begins_the_row_again() -> None:
     """9.4: days in a row on that side"""
     book = venue(
         instrument(floor=100, ceiling=20_000, reference_price=10_000, daily_limit=400, margin_rate=500), equity=10**9
@@ -574,8 +575,8 @@ def test_a_correction_does_not_count_the_day_twice() -> None:
     assert told(book, given_price(10_000), EventKind.SETTLED)[0] == (10_000, 0, 1, 9_300, 10_700)
 
 
-def test_a_day_that_nothing_opens_in_is_not_locked() -> None:
-    """9.4: what stayed closed since it was locked does not count again"""
+def test_a_day_without_an_opening_is_not_locked() -> None:
+    """9.4: an instrument that stayed closed since it was locked does not count again"""
     book = venue(instrument(floor=100, ceiling=20_000, reference_price=10_000, daily_limit=400), equity=10**9)
     book.do(phase(Phase.CLOSED))
     locked_day(book, 2026_11_02)
@@ -595,7 +596,7 @@ def called() -> Venue:
 
 @pytest.mark.parametrize(("price", "missing"), [(100, None), (96, None), (95, 25), (90, 50)])
 def test_margin_is_called_below_the_maintenance_share(price: int, missing: int | None) -> None:
-    """11.6: 80 % of 100; what is missing is missing to all of it"""
+    """11.6: 80 % of 100; the amount missing is up to the whole initial margin"""
     book = called()
     book.do(given_price(price))
     assert told(book, end(), EventKind.MARGIN_CALL) == ([(0, missing)] if missing else [])
@@ -626,7 +627,7 @@ def test_cash_ends_the_call_when_it_covers_the_initial_margin() -> None:
     assert book.machine.ledger.accounts[0].called == 0
 
 
-def test_a_call_goes_on_until_an_end_of_day_finds_it_covered() -> None:
+def test_a_margin_call_lasts_until_an_end_of_day_finds_the_margin_covered() -> None:
     """11.6: maintenance is not enough to end it"""
     book = called()
     book.do(given_price(90), end(), begin(2026_11_03), given_price(99))
@@ -647,8 +648,8 @@ def test_open_orders_do_not_count_for_the_call() -> None:
     assert told(book, end(), EventKind.MARGIN_CALL) == []
 
 
-def test_an_account_in_debt_may_pay_in_less_than_it_owes() -> None:
-    """7.4: but nothing can be paid out"""
+def test_an_account_in_debt_may_pay_in_less_than_its_debt() -> None:
+    """7.4: nothing can be paid out"""
     book = venue(equity=10)
     book.do(*trade(100, 5), given_price(90))
     assert book.do(operator(Kind.CASH, account=0, quantity=15)) == [("cash", 0, 0, 0, 15)]
@@ -692,7 +693,7 @@ def test_a_short_position_is_bought_back() -> None:
     ]
 
 
-def test_what_the_market_does_not_take_is_canceled() -> None:
+def test_what_does_not_trade_of_a_liquidation_is_canceled() -> None:
     """11.7: MARKET IOC"""
     book = venue()
     book.do(*trade(100, 5), enter(2, BUY, 99, 2))
@@ -722,8 +723,8 @@ def test_liquidation_without_a_position_only_cancels() -> None:
 
 
 def test_self_match_prevention_does_not_stop_liquidation() -> None:
-    """11.7: orders of the own group are canceled (704) and it goes on"""
-    group = {"group": 1, "self_match": SelfMatch.CANCEL_BOTH}
+    """11.7: orders of the own group are canceled (704), and the liquidation goes on"""
+    group: dict[str, Any] = {"group": 1, "self_match": SelfMatch.CANCEL_BOTH}
     book = venue(accounts=[account("A", **group), account("B"), account("C", **group)])
     book.do(*trade(100, 5), enter(2, BUY, 99, 2), enter(1, BUY, 98, 9))
     assert book.do(operator(Kind.LIQUIDATE, account=0)) == [
@@ -848,7 +849,7 @@ def test_expiry_pairs_longs_with_shorts_in_account_order() -> None:
     assert book.do(enter(0, BUY, 100, 1))[0][1] == "INSTRUMENT_EXPIRED"
 
 
-def test_a_paid_instrument_expires_without_deliveries() -> None:
+def test_a_cash_settled_instrument_expires_without_deliveries() -> None:
     """11.8"""
     book = venue()
     book.do(begin(), *trade(100, 4), given_price(102))
@@ -863,7 +864,7 @@ def test_what_is_traded_between_settle_and_expire_is_marked_too() -> None:
     assert told(book, operator(Kind.EXPIRE), EventKind.BALANCE) == [(0, 102, 8, 4, 4), (1, 102, -8, 4, -4)]
 
 
-def test_what_has_not_settled_today_does_not_expire() -> None:
+def test_an_instrument_that_was_not_settled_today_does_not_expire() -> None:
     """11.8 (109)"""
     book = venue()
     book.do(begin(), *trade(100, 4))
@@ -1001,7 +1002,7 @@ def test_an_operator_command_ends_with_one_event_of_its_kind_and_names_no_client
     assert events["kind"][-1] == command["kind"]
 
 
-def test_without_risk_settle_makes_the_band_and_nobody_is_paid() -> None:
+def test_without_risk_settle_makes_the_band_and_pays_nothing() -> None:
     """11.5: matching alone"""
     book = Venue("engine", [instrument(daily_limit=300, phase=Phase.CONTINUOUS)])
     book.do(*trade(100, 4), enter(2, BUY, 98, 3))
@@ -1059,15 +1060,17 @@ DAYS = st.lists(st.lists(ACTIONS, max_size=25), min_size=1, max_size=4)
 
 
 class Bookkeeper:
-    """Clearing in plain arithmetic, from trades and settlement prices that were told."""
+    """Clearing in plain arithmetic, from TRADED events and settlement prices."""
 
     def __init__(self) -> None:
         self.cash = [EQUITY] * ACCOUNTS
         self.paid_in = EQUITY * ACCOUNTS
         self.fees = 0
         self.previous = [terms.reference_price for terms in INSTRUMENTS]
-        self.held = defaultdict(int)  # (account, instrument): lots at the last settlement
-        self.traded = [[] for _ in INSTRUMENTS]  # since then: (buyer, seller, price, lots)
+        self.held: defaultdict[tuple[int, int], int] = defaultdict(
+            int
+        )  # (account, instrument): lots at the last settlement
+        self.traded: list[list[Any]] = [[] for _ in INSTRUMENTS]  # since then: (buyer, seller, price, lots)
 
     def settle(self, number: int, price: int) -> None:
         """Today's trades against the settlement price, plus yesterday's position times its change; then fees."""
@@ -1100,7 +1103,7 @@ class Bookkeeper:
 
 
 def commands_of(action: tuple[Any, ...], exchange: Exchange) -> dict[str, Any]:
-    """The row of an action, at prices near the market."""
+    """The COMMAND row of an action, at prices near the market."""
     kind, *about = action
     if kind == "order":
         number, who, side, offset, lots, time_in_force = about
@@ -1116,7 +1119,7 @@ def commands_of(action: tuple[Any, ...], exchange: Exchange) -> dict[str, Any]:
 
 
 class Days:
-    """An exchange and a bookkeeper who hears what it says."""
+    """An exchange, and a bookkeeper that reads its events."""
 
     def __init__(self) -> None:
         self.exchange = Exchange(
@@ -1155,7 +1158,7 @@ class Days:
         return self.do(settle(number, rule, price))
 
     def check(self) -> None:
-        """Positions sum to zero, money is conserved, and every account has what the bookkeeper says."""
+        """Positions sum to zero, money is conserved, and every account has the bookkeeper's figures."""
         ledger = self.exchange.ledger
         exposures = {
             name: ledger.exposures[name].reshape(ACCOUNTS, len(INSTRUMENTS)) for name in ("position", "cost", "worst")
@@ -1191,7 +1194,7 @@ class Days:
         return events
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(days=DAYS, last=st.integers(0, 2))
 def test_whole_days_conserve_lots_and_fen_and_equal_plain_arithmetic(days: list[Any], last: int) -> None:
     """11.1 to 11.8"""
@@ -1211,7 +1214,7 @@ def test_whole_days_conserve_lots_and_fen_and_equal_plain_arithmetic(days: list[
         check_book(run.exchange.book)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(days=DAYS)
 def test_days_in_any_batches_and_over_a_restored_state_are_the_same(days: list[Any]) -> None:
     """1.1"""

@@ -1,4 +1,4 @@
-"""The journal in good order: what is appended is read back, one writer has it, damage done on purpose is refused."""
+"""The journal without failures: what is appended is read back, there is one writer, and deliberate damage is refused."""
 
 import dataclasses
 import io
@@ -49,7 +49,7 @@ def test_commands_continue_over_openings_and_segments(tmp_path: Path) -> None:
     assert len(examine(tmp_path).segments) > 15
 
 
-def test_reading_begins_and_ends_where_it_is_told(tmp_path: Path) -> None:
+def test_reading_begins_and_ends_at_the_given_commands(tmp_path: Path) -> None:
     with filled(tmp_path, [5] * 30, segment_bytes=3_000) as journal:
         for first in (1, 2, 5, 6, 74, 149, 150, 151):
             assert np.array_equal(np.concatenate([commands(1, 0), *journal.read(first)]), commands(first, 151 - first))
@@ -108,7 +108,7 @@ def test_rows_out_of_sequence_are_refused_and_change_nothing(tmp_path: Path, row
     assert np.array_equal(everything(tmp_path), commands(1, 3))
 
 
-def test_sync_tells_how_far_commands_may_be_acknowledged(tmp_path: Path) -> None:
+def test_sync_returns_the_last_command_that_may_be_acknowledged(tmp_path: Path) -> None:
     journal = filled(tmp_path, [])
     assert (journal.sync(), journal.durable_sequence) == (0, 0)
     journal.append(commands(1, 4))
@@ -141,7 +141,7 @@ def test_openings_without_a_command_leave_no_segments_behind(tmp_path: Path) -> 
     assert len([name for name in os.listdir(tmp_path) if name.endswith(".journal")]) == 2
 
 
-def test_a_volatile_journal_says_so_and_never_syncs(tmp_path: Path) -> None:
+def test_a_volatile_journal_is_marked_and_never_syncs(tmp_path: Path) -> None:
     def forbidden(fd: Any) -> None:
         raise AssertionError("volatile, yet synced")
 
@@ -153,7 +153,7 @@ def test_a_volatile_journal_says_so_and_never_syncs(tmp_path: Path) -> None:
     assert not filled(tmp_path / "d", []).volatile
 
 
-def test_the_second_opener_is_told_who_has_the_journal(tmp_path: Path) -> None:
+def test_the_second_opener_is_refused_with_the_holder_of_the_journal(tmp_path: Path) -> None:
     with filled(tmp_path, [1]):
         with pytest.raises(JournalLocked, match=f"pid={os.getpid()} epoch=1") as refusal:
             Journal.open(tmp_path)
@@ -169,7 +169,7 @@ def _race(folder: Path, start: Any, results: Any) -> None:
         results.put("won")
     except JournalLocked:
         results.put("locked")
-    start.wait()  # the winner keeps it until both have tried
+    start.wait()  # the winner holds the lock until both have tried
 
 
 def test_of_two_writers_that_race_exactly_one_wins(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_a_folder_that_is_a_file_is_one_clear_refusal(tmp_path: Path) -> None:
 
 
 def test_a_segment_that_cannot_be_read_is_one_clear_refusal(tmp_path: Path) -> None:
-    def fail(path: str, most: int | None = None) -> None:
+    def fail(path: str, most: int | None = None) -> np.ndarray:
         raise OSError(5, "Input/output error", path)
 
     filled(tmp_path, [3]).close()
@@ -251,18 +251,18 @@ def test_a_newer_format_is_refused_with_both_versions(tmp_path: Path) -> None:
         (0, Space.HALTED),
     ],
 )
-def test_the_room_on_the_disk_decides_what_the_hub_may_do(tmp_path: Path, free_mib: int, expected: Space) -> None:
+def test_the_free_space_on_the_disk_decides_what_the_hub_may_do(tmp_path: Path, free_mib: int, expected: Space) -> None:
     usage = os.statvfs_result((4096, 4096, 1 << 20, free_mib * 512, free_mib * 256, 0, 0, 0, 0, 255))
     with filled(tmp_path, [], files=dataclasses.replace(FILES, statvfs=lambda path: usage)) as journal:
         assert journal.space() == (expected, free_mib << 20)
 
 
-def test_the_room_on_this_disk_can_be_asked(tmp_path: Path) -> None:
+def test_the_free_space_of_the_disk_is_read(tmp_path: Path) -> None:
     with filled(tmp_path, []) as journal:
         assert journal.space()[1] > 0
 
 
-def test_a_closed_journal_takes_nothing(tmp_path: Path) -> None:
+def test_a_closed_journal_accepts_no_commands(tmp_path: Path) -> None:
     journal = filled(tmp_path, [1])
     journal.close()
     journal.close()
@@ -303,7 +303,7 @@ def test_dump_writes_a_line_of_json_a_command(tmp_path: Path) -> None:
 class ClosedPipe(io.StringIO):
     """Standard output after `| head` has ended."""
 
-    def write(self, text: str) -> None:
+    def write(self, text: str) -> int:
         raise BrokenPipeError
 
 
@@ -313,15 +313,15 @@ def test_dump_into_a_pipe_that_is_closed_is_no_failure(tmp_path: Path) -> None:
 
 
 def suspect(folder: Path) -> Path:
-    """The journal of blocks 2, 3 and 4, one byte of the last frame's rows changed; nothing tells whether it was synced."""
+    """The journal of blocks 2, 3 and 4, one byte of the last frame's rows changed. Nothing proves whether it was synced."""
     filled(folder / "source", [2, 3, 4]).close()
     content = bytearray(contents(folder / "source")["00000001.journal"][:-32])
     content[-50] ^= 1
-    put(folder / "hub", {"00000001.journal": content})
+    put(folder / "hub", {"00000001.journal": bytes(content)})
     return folder / "hub"
 
 
-def test_repair_drops_a_suspect_end_only_for_who_names_the_loss(tmp_path: Path) -> None:
+def test_repair_drops_a_suspect_end_only_if_the_loss_is_named(tmp_path: Path) -> None:
     hub = suspect(tmp_path)
     with pytest.raises(JournalSuspect, match="offset 688, sequence 6.*expected.*--accept-loss-from 6") as refusal:
         Journal.open(hub)
@@ -344,7 +344,7 @@ def test_repair_does_nothing_to_a_good_journal_and_refuses_a_corrupt_one(tmp_pat
     assert result.exit_code == 0 and "nothing to repair" in result.text and contents(tmp_path) == before
     damaged = bytearray(before["00000001.journal"])
     damaged[120] ^= 1
-    put(tmp_path, {"00000001.journal": damaged})
+    put(tmp_path, {"00000001.journal": bytes(damaged)})
     result = repair(tmp_path, 1, 0)
     assert result.exit_code == 6 and "not repaired: CORRUPT" in result.text
     assert contents(tmp_path)["00000001.journal"] == damaged

@@ -1,4 +1,4 @@
-"""exchange/engine/machine.py: the boundary of the compiled machine, its state, and what it owes its caller."""
+"""exchange/engine/machine.py: the boundary of the compiled machine, its state, and its promises to the caller."""
 
 import gc
 import os
@@ -23,7 +23,7 @@ from tests.matching.flow import Flow, random_flow
 BUY, SELL = Side.BUY, Side.SELL
 SEEDS = range(6)
 COUNT = 1500
-# values of a LIMIT command that mean the same as 1, or that it refuses
+# values of a LIMIT command that mean the same as 1, or that are refused
 NO_OTHER = {
     (Limit.ENABLED, 2),
     (Limit.MESSAGE_BURST, 0),
@@ -37,7 +37,7 @@ def flow_exchange(flow: Flow, risk: bool = True) -> Exchange:
     return Exchange(flow.instruments, flow.accounts, risk=risk, max_orders=flow.max_orders)
 
 
-def split(commands: np.ndarray, rng: Any) -> Iterator[np.ndarray | None]:
+def split(commands: np.ndarray, rng: Any) -> Iterator[np.ndarray]:
     """The rows cut into batches of random length."""
     begin = 0
     while begin < len(commands):
@@ -47,7 +47,7 @@ def split(commands: np.ndarray, rng: Any) -> Iterator[np.ndarray | None]:
 
 
 def two_sided() -> tuple[Any, ...]:
-    """An exchange with a bid and an offer from two accounts, and what came of them."""
+    """An exchange with a bid and an offer from two accounts, and their events."""
     exchange = Exchange([instrument()], [account("A"), account("B")])
     return exchange, exchange.apply(rows(enter(0, BUY, 99, 5), enter(1, SELL, 101, 7)))
 
@@ -114,8 +114,8 @@ def test_orders_that_changed_places_in_a_queue_change_the_digest() -> None:
     assert len(digests) == 2
 
 
-def test_the_digest_is_of_what_the_state_means_and_not_of_where_it_lies() -> None:
-    """Two pools whose free rows are handed out in another order hold the same two orders in other rows."""
+def test_the_digest_depends_on_the_meaning_of_the_state_and_not_on_its_place_in_memory() -> None:
+    """Two pools, whose free rows are used in another order, hold the same two orders in other rows."""
     order = enter(0, BUY, 99, 1)
     begun = (
         rows(order, order, cancel(0, 1), cancel(0, 2), order, order),
@@ -203,7 +203,7 @@ def test_another_process_with_another_hash_seed_has_the_same_digest() -> None:
     assert said == {f"{exchange.digest()}\n"}
 
 
-# Results stay the caller's
+# Results belong to the caller
 
 
 @pytest.mark.parametrize("size", [1, 100, 1000], ids=["copied", "copied", "lent"])
@@ -252,7 +252,7 @@ def test_a_batch_that_gives_more_events_than_a_buffer_holds_is_whole() -> None:
     assert exchange.event_id == events["event_id"][-1]
 
 
-# What is refused at the door
+# Refused input
 
 
 def refused(exchange: Exchange, commands: np.ndarray, error: type, message: str) -> None:
@@ -292,7 +292,7 @@ def test_a_gap_or_a_repeat_among_the_rows_is_refused(sequence: int) -> None:
 
 
 @pytest.mark.parametrize("kind", [Kind.ENTER, Kind.TAKE, Kind.WINDOW], ids=["plain", "any", "operators"])
-def test_rows_behind_one_out_of_order_between_first_and_last_are_not_applied(kind: CommandKind) -> None:
+def test_rows_after_one_out_of_order_are_not_applied(kind: CommandKind) -> None:
     exchange, _ = two_sided()
     commands = rows(*(enter(0, BUY, 98, 1) for _ in range(4)), start=3)
     commands["sequence"] = 3, 5, 4, 6
@@ -311,7 +311,7 @@ def test_no_rows_give_no_events() -> None:
 
 
 @pytest.mark.parametrize("form", ["read-only", "strided", "backwards", "plain rows", "inside a wider row"])
-def test_rows_may_lie_in_memory_as_they_like(form: str) -> None:
+def test_rows_may_have_any_layout_in_memory(form: str) -> None:
     flow = random_flow(2, 400)
     commands = flow.commands
     if form == "read-only":
@@ -321,7 +321,8 @@ def test_rows_may_lie_in_memory_as_they_like(form: str) -> None:
     elif form == "backwards":
         given = commands[::-1].copy()[::-1]
     elif form == "plain rows":
-        given = commands.view(np.dtype(COMMAND.fields))
+        fields: Any = COMMAND.fields
+        given = commands.view(np.dtype(fields))
     else:
         wide = np.zeros(len(commands), np.dtype([("row", COMMAND), ("more", "<i8")]))
         wide["row"] = commands
@@ -411,7 +412,7 @@ def test_an_instrument_that_does_not_exist_is_a_key_error() -> None:
             ask("SC2702")
 
 
-def test_without_risk_nothing_but_the_row_the_band_and_the_book_refuses() -> None:
+def test_without_risk_only_the_row_the_band_and_the_book_refuse() -> None:
     terms, poor = instrument(max_order_quantity=5, collar=1, margin=100), Account(name="A", equity=0)
     order = enter(0, BUY, 91, 50)
     checked, matching_alone = Exchange([terms], [poor]), Exchange([terms], [poor], risk=False)

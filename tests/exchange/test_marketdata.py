@@ -1,4 +1,4 @@
-"""projections/marketdata.py: a client that has nothing but the change sets has the engine's book, after every command."""
+"""projections/marketdata.py: a client that follows only the change sets has the engine's book after every command."""
 
 import zlib
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ def play(seed: int, count: int = 700) -> tuple[Any, ...]:
     return flow, played
 
 
-def split(items: list[Any], rng: Any) -> Iterator[list[Any] | None]:
+def split(items: list[Any], rng: Any) -> Iterator[list[Any]]:
     """Cut a list into pieces of random length."""
     while items:
         size = int(rng.choice((1, 2, 7, 60)))
@@ -71,10 +71,10 @@ def split(items: list[Any], rng: Any) -> Iterator[list[Any] | None]:
 
 
 class Client:
-    """Follows one instrument by its change sets alone, and refuses any that does not fit."""
+    """Follows one instrument by its change sets alone, and refuses a set that does not fit."""
 
     def __init__(self) -> None:
-        self.sides = {int(BUY): {}, int(SELL): {}}
+        self.sides: dict[int, dict[int, Any]] = {int(BUY): {}, int(SELL): {}}
         self.change_id = 0
 
     def apply(self, book: np.record, levels: np.ndarray) -> None:
@@ -144,7 +144,7 @@ def test_any_split_of_the_events_gives_the_same_changes_tape_and_figures(seed: i
 
 @pytest.mark.parametrize("seed", SEEDS[:6])
 def test_phases_and_last_prices_are_the_engines(seed: int) -> None:
-    """Also those that the hub sets itself (8.8)."""
+    """Also phases that the hub sets itself (8.8)."""
     flow = random_flow(seed, 700)
     exchange, market = (
         Exchange(flow.instruments, flow.accounts, risk=False, max_orders=4096),
@@ -215,7 +215,7 @@ def test_an_ioc_order_never_shows_and_an_fok_order_that_is_killed_changes_nothin
     assert told(venue.market, 0) == ([], [])
 
 
-def test_a_level_touched_twice_by_a_command_is_told_once() -> None:
+def test_a_level_changed_twice_by_a_command_is_published_once() -> None:
     venue = Venue()
     venue.do(enter(0, BUY, 100, 5), enter(1, BUY, 100, 5))
     assert venue.do(enter(2, SELL, 100, 7)) == [(BUY, CHANGE, 100, 3)]
@@ -229,7 +229,7 @@ def test_an_amend_that_takes_an_order_elsewhere_is_one_change_set() -> None:
     assert len(venue.updates.books) == 1
 
 
-def test_an_amend_that_leaves_the_level_as_it_was_tells_nothing_and_takes_no_change_id() -> None:
+def test_an_amend_that_leaves_the_level_as_it_was_publishes_nothing_and_uses_no_change_id() -> None:
     venue = Venue()
     venue.do(enter(0, BUY, 100, 5), enter(1, BUY, 100, 5))
     assert venue.do(amend(0, 1, 100, 5)) == []
@@ -256,11 +256,11 @@ def test_a_mass_cancel_over_instruments_is_one_change_set_an_instrument() -> Non
     assert [told(market, number) for number in (0, 1)] == [([], []), ([], [])]
 
 
-# Icebergs, stops, auctions: events as RULEBOOK says the engine tells them
+# Icebergs, stops, auctions: events as the engine emits them by the RULEBOOK
 
 
 def test_an_iceberg_counts_with_what_it_shows() -> None:
-    """2.11: at rest, refilled, refilled by the rest of it, and gone"""
+    """2.11: at rest, refreshed, refreshed with the rest, and filled"""
     venue = Venue()
     assert venue.tell([accepted(1, SELL, 101, 25), displayed(1, SELL, 101, 10, before=25)]) == [(SELL, NEW, 101, 10)]
     assert venue.tell(
@@ -324,7 +324,7 @@ def test_a_parked_order_is_in_no_level_until_it_is_triggered() -> None:
 
 
 def test_one_order_after_the_other_may_be_triggered_and_meet_the_one_before() -> None:
-    """2.10: what is left of an order rests when the next is triggered, and may trade with it or be canceled by it."""
+    """2.10: what is left of an order rests when the next is triggered, which may trade with it or cancel it."""
     venue = Venue()
     venue.tell(
         [parked(accepted(1, BUY, 102, 5), 102)], [parked(accepted(2, SELL, 101, 9), 98)], [accepted(3, SELL, 102, 1)]
@@ -341,7 +341,7 @@ def test_one_order_after_the_other_may_be_triggered_and_meet_the_one_before() ->
     ) == [(SELL, DELETE, 102, 0), (SELL, NEW, 101, 4)]
 
 
-def test_a_linked_order_goes_with_the_trade_of_the_other() -> None:
+def test_the_other_order_of_an_oco_leaves_its_level_with_the_trade() -> None:
     """2.14"""
     venue = Venue()
     venue.tell([accepted(1, BUY, 99, 5)], [accepted(2, BUY, 95, 5)])
@@ -351,7 +351,7 @@ def test_a_linked_order_goes_with_the_trade_of_the_other() -> None:
 
 
 def test_a_book_may_be_crossed_in_a_call_auction_and_is_uncrossed_when_it_ends() -> None:
-    """8.3, 8.6: each buy leaves its level, trades, and what it keeps returns; one that has nothing left is gone."""
+    """8.3, 8.6: each buy leaves its level and trades. What is left of it returns."""
     venue = Venue()
     venue.tell(
         [phase(Phase.CALL_AUCTION)],
@@ -402,7 +402,7 @@ def test_icebergs_take_part_in_an_auction_whole_and_hide_again() -> None:
     assert told(venue.market, 0) == ([(103, 5)], [])
 
 
-def test_opening_orders_leave_with_the_auction_even_the_one_that_traded_last() -> None:
+def test_opening_orders_are_canceled_with_the_auction_even_the_one_that_traded_last() -> None:
     """8.6"""
     venue = Venue()
     venue.tell([phase(Phase.CALL_AUCTION)], [accepted(2, BUY, 103, 4)], [accepted(3, SELL, 99, 1)])
@@ -416,7 +416,7 @@ def test_opening_orders_leave_with_the_auction_even_the_one_that_traded_last() -
 
 
 def test_the_phase_of_each_instrument_is_known() -> None:
-    """8.2: of all, each that takes the phase is told; the closing event is nobody's."""
+    """8.2: with ALL, each instrument that takes the phase has an event; the closing event belongs to none."""
     market = MarketData([instrument("A"), instrument("B", phase=Phase.CLOSED), instrument("C", phase=Phase.UNLISTED)])
     assert [market.phase(number) for number in range(3)] == [Phase.CONTINUOUS, Phase.CLOSED, Phase.UNLISTED]
     market.record(
@@ -468,13 +468,14 @@ def test_settlement_and_the_band_of_the_next_day() -> None:
 
 
 def test_the_band_of_an_instrument_that_is_listed_follows_from_its_reference_price() -> None:
-    """9.1, 11.9: with the daily limit that holds then"""
+    """9.1, 11.9: with the daily limit in force then"""
     market = MarketData([instrument(floor=50, ceiling=120, phase=Phase.UNLISTED, daily_limit=1000)])
     limit = {"kind": EventKind.LIMIT, "side": Limit.INSTRUMENT_DAILY_LIMIT}
     listed = {"kind": EventKind.LISTED, "price": 80}
 
     def band() -> tuple[int, int]:
-        return tuple(int(market.statistics(0)[name]) for name in ("floor", "ceiling"))
+        statistics = market.statistics(0)
+        return int(statistics["floor"]), int(statistics["ceiling"])
 
     market.record(stream([listed]))
     assert band() == (72, 88)
@@ -589,7 +590,7 @@ def test_folding_changes_gives_the_difference_however_it_is_cut() -> None:
     assert len(net_changes(changes[:0])) == 0
 
 
-def test_over_a_snapshot_it_goes_on_as_if_nothing_had_happened() -> None:
+def test_a_snapshot_restores_the_same_state() -> None:
     flow, played = play(5)
     kept = MarketData(flow.instruments, trades=20)
     kept.record(np.concatenate([events for events, _ in played[:400]]))

@@ -1,7 +1,8 @@
-"""exchange/participants: simulated members keep every book two-sided, break no rule, and go on after a restart."""
+"""exchange/participants: simulated members keep every book two-sided, break no rule, and continue after a restart."""
 
 import dataclasses
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def stamped(commands: np.ndarray, exchange: Exchange) -> np.ndarray:
 
 
 class Market:
-    """An exchange with the demo members, a clock that the test moves, and everything that happened."""
+    """An exchange with the demo members, a clock that the test moves, and all events."""
 
     def __init__(self, seed: int = 1, exchange: Exchange | None = None, now: int = START) -> None:
         self.exchange = exchange or Exchange(CATALOGUE, demo_accounts(), max_orders=1 << 14)
@@ -59,7 +60,8 @@ class Market:
         self.now = now
         self.runner = Runner(self.exchange, None, lambda: self.now)
         self.runner.listeners.append(self._keep)
-        self.commands, self.events = [], []
+        self.commands: list[Any] = []
+        self.events: list[Any] = []
 
     def _keep(self, commands: np.ndarray, events: np.ndarray) -> None:
         self.commands.append(commands)
@@ -97,8 +99,8 @@ class Market:
 
 @pytest.fixture(scope="module")
 def day() -> Any:
-    """10,000 steps, about a quarter of an hour, looked at once a second."""
-    market = Market()
+    """10,000 steps, about a quarter of an hour, with a look at the books every second."""
+    market: Any = Market()
     market.step(LATER)
     market.seen = []  # (books that are two-sided, spreads of the nearest months, fair values)
     for _ in range(1000):
@@ -119,7 +121,7 @@ def test_ten_thousand_steps_pass_without_a_single_reject(day: Any) -> None:
     check_book(day.exchange.book)
 
 
-def test_every_book_is_two_sided_whenever_one_looks(day: Any) -> None:
+def test_every_book_is_two_sided_at_every_look(day: Any) -> None:
     assert {count for count, _, _ in day.seen} == {len(CATALOGUE)}
 
 
@@ -191,7 +193,7 @@ def test_the_same_seed_gives_the_same_commands_and_another_seed_others() -> None
     assert commands[0] == commands[1] != commands[2]
 
 
-def test_time_that_stands_still_or_runs_backwards_asks_for_nothing_more() -> None:
+def test_members_send_nothing_while_time_stands_still_or_runs_backwards() -> None:
     market = Market()
     market.step(100)
     now = market.now
@@ -206,7 +208,7 @@ def test_a_long_pause_is_not_made_up_for() -> None:
     assert len(market.commands[-1]) < 600
 
 
-def test_nothing_is_asked_for_before_the_last_answer_was_heard() -> None:
+def test_members_send_nothing_before_the_last_answer_arrived() -> None:
     market = Market()
     (first,) = market.scenario.step(START) or market.scenario.step(START + STEP)
     for later in range(2, 50):
@@ -217,7 +219,7 @@ def test_nothing_is_asked_for_before_the_last_answer_was_heard() -> None:
 
 
 class Eager:
-    """A member that bids a lot wherever it looks, and counts its looks."""
+    """A member that bids one lot wherever it looks, and counts its looks."""
 
     interval_ns, months = STEP, member.EVERY_MONTH
 
@@ -229,7 +231,7 @@ class Eager:
         return member.rows([member.enter(seen, self.account, BUY, seen.lowest, 1)])
 
 
-def test_within_a_step_an_instrument_hears_one_member_only() -> None:
+def test_in_one_step_only_one_member_acts_in_an_instrument() -> None:
     exchange = Exchange([instrument()], [account("A"), account("B")])
     first, second = Eager(0), Eager(1)
     scenario = Scenario(exchange, [first, second], seed=1)
@@ -242,7 +244,7 @@ def test_the_members_together_keep_to_their_rate() -> None:
     exchange = Exchange([instrument()], [account("A")])
     scenario = Scenario(exchange, [Eager(0)], seed=1, commands_per_second=2)
     asked = []
-    for step in range(300):  # thirty seconds, in which it would send ten a second
+    for step in range(300):  # thirty seconds; alone it would send ten a second
         for block in scenario.step(START + step * STEP):
             asked.append(step)
             scenario.heard(block, exchange.apply(stamped(block, exchange)))
@@ -292,15 +294,15 @@ def test_after_a_restart_the_same_seed_does_not_repeat_the_same_walk() -> None:
 
 
 def test_a_person_trades_at_once_with_a_market_order() -> None:
-    market = Market()
+    market: Any = Market()
     market.step(LATER)
     events = market.person(enter(0, BUY, 0, 2, order_type=OrderType.MARKET, time_in_force=TimeInForce.IOC))
     assert events["kind"][0] == EventKind.ACCEPTED and events["quantity"][events["kind"] == EventKind.TRADED].sum() == 2
 
 
 @pytest.mark.parametrize("name", ["demo", "refinery", "trader"])
-def test_a_demo_account_that_overdoes_it_is_told_its_limit(name: str) -> None:
-    market = Market()
+def test_a_demo_account_beyond_its_limit_is_refused_with_the_limit(name: str) -> None:
+    market: Any = Market()
     market.step(LATER)
     number = [account.name for account in market.exchange.accounts].index(name)
     price = int(market.scenario.fair_values[0])
@@ -318,7 +320,7 @@ def test_a_demo_account_that_overdoes_it_is_told_its_limit(name: str) -> None:
 
 
 def test_books_fill_again_after_a_person_has_swept_them() -> None:
-    market = Market()
+    market: Any = Market()
     market.step(LATER)
     for side in (BUY, SELL) * 5:
         market.person(enter(2, side, 0, 200, order_type=OrderType.MARKET, time_in_force=TimeInForce.IOC))
@@ -331,7 +333,7 @@ def test_books_fill_again_after_a_person_has_swept_them() -> None:
 
 
 def test_a_price_that_people_pushed_to_the_collar_comes_back_and_the_books_with_it() -> None:
-    """Trades far from the fair value move the collar away from it; members quote what they may and trade it back."""
+    """Trades far from the fair value move the collar away from it. Members quote within the collar and trade back to it."""
     rich = [Account(name="rich"), Account(name="richer")]
     exchange = Exchange(CATALOGUE, demo_accounts() + rich, max_orders=1 << 14)
     market = Market(exchange=exchange)
@@ -352,7 +354,7 @@ def test_a_price_that_people_pushed_to_the_collar_comes_back_and_the_books_with_
 
 @pytest.mark.parametrize("phase", [Phase.HALTED, Phase.CLOSED, Phase.BREAK])
 def test_members_leave_an_instrument_alone_that_does_not_trade(phase: Phase) -> None:
-    market = Market()
+    market: Any = Market()
     market.step(LATER)
     market.person(operator(CommandKind.PHASE, phase, instrument=0))
     begun = len(market.commands)
@@ -386,7 +388,7 @@ def test_in_a_call_auction_bids_meet_offers_and_a_price_near_the_fair_value_form
 
 
 def test_where_orders_open_or_close_members_close_what_there_is_before_they_open() -> None:
-    """RULEBOOK 10: yesterday's lots with CLOSE, today's with CLOSE_TODAY, and no order for more than there is"""
+    """RULEBOOK 10: yesterday's lots with CLOSE, today's with CLOSE_TODAY, and no order for more than is held"""
     terms = [dataclasses.replace(terms, offset=True) for terms in CATALOGUE[:4]]
     exchange = Exchange(terms, demo_accounts(), max_orders=1 << 14)
     market = Market(exchange=exchange)
@@ -410,12 +412,13 @@ def test_where_orders_open_or_close_members_close_what_there_is_before_they_open
 
 
 class Watcher:
-    """A member that looks at the nearest month of every product and asks for nothing."""
+    """A member that looks at the nearest month of every product and sends nothing."""
 
     interval_ns, months = STEP // 50, 1
 
     def __init__(self, instruments: Any) -> None:
-        self.account, self.instruments, self.seen = 0, instruments, set()
+        self.account, self.instruments = 0, instruments
+        self.seen: set[Any] = set()
 
     def act(self, now_ns: Any, seen: Any) -> Any:
         self.seen.add(seen.instrument)
@@ -423,7 +426,7 @@ class Watcher:
 
 
 def test_the_nearest_month_is_the_first_of_those_listed_now_and_only_order_books_have_members() -> None:
-    """Expired months and those to come have no rank; spreads, trading at settlement and the spot side no members."""
+    """Expired and future months have no rank. Spreads, trading at settlement and the spot side have no members."""
     instruments = load_catalogue(open=False)
     exchange = Exchange(instruments, demo_accounts(), max_orders=1 << 14)
     market = Market(exchange=exchange)
@@ -465,8 +468,8 @@ def test_the_nearest_month_is_the_first_of_those_listed_now_and_only_order_books
 
 
 @pytest.mark.parametrize("profile", ["chinese", "international"])
-def test_members_live_through_two_compressed_days_and_every_auction_has_a_price(profile: str) -> None:
-    """RULEBOOK 8, 11, 14: whatever phase comes, nobody is refused but by a race; books are two-sided when they trade."""
+def test_members_trade_through_two_compressed_days_and_every_auction_has_a_price(profile: str) -> None:
+    """RULEBOOK 8, 11, 14: in every phase, members are refused only by a race. Books are two-sided while they trade."""
     schedule = Schedule(read_catalogue(profile=profile))
     exchange = Exchange(schedule.catalogue.instruments, demo_accounts(), max_orders=1 << 14)
     market = Market(exchange=exchange)
@@ -491,7 +494,7 @@ def test_members_live_through_two_compressed_days_and_every_auction_has_a_price(
 
 
 def test_a_member_that_was_refused_is_silent_for_a_second() -> None:
-    market = Market()
+    market: Any = Market()
     market.step(LATER)
     maker = PEOPLE
     market.person(operator(CommandKind.KILL_SWITCH, Scope.ACCOUNT, account=maker, quantity=1))
@@ -509,7 +512,7 @@ def test_a_member_that_was_refused_is_silent_for_a_second() -> None:
 
 
 def view(
-    orders: list[tuple[int, int, int, int]] | tuple[Any, ...] = (),
+    orders: Sequence[tuple[int, int, int, int]] = (),
     fair: int = 1000,
     last: int = 1000,
     position: int = 0,
@@ -574,11 +577,11 @@ def test_a_maker_whose_fair_value_moved_amends_the_far_order_and_the_yielding_si
 def test_a_maker_quotes_within_what_the_hub_takes() -> None:
     maker = MarketMaker(0, [0], 1, levels=3)
     assert quotes(maker.act(START, view(highest=1002)), SELL) == [1001, 1002]
-    above = maker.act(START, view(fair=1150))  # it would bid 1149 and may bid 1100: no gain in an offer there
+    above = maker.act(START, view(fair=1150))  # it would bid 1149 and may bid 1100, so an offer there gains nothing
     assert quotes(above, BUY) == [1100] and quotes(above, SELL) == []
 
 
-def test_noise_stays_within_its_position_and_lets_its_oldest_order_go() -> None:
+def test_noise_stays_within_its_position_and_cancels_its_oldest_order() -> None:
     trader = NoiseTrader(1, [0], 3, activity=1.0, patience=2, max_position=10)
     resting = [(1, BUY, 990, 1), (1, BUY, 991, 1), (0, BUY, 999, 9), (0, SELL, 1001, 9)]
     for _ in range(200):
@@ -618,7 +621,7 @@ def test_noise_hides_large_orders_and_waits_for_trades() -> None:
     full = dataclasses.replace(book, parked=6)
     assert not np.concatenate([trader.act(START, full) for _ in range(100)])["trigger_price"].any()
     near_the_limit = NoiseTrader(1, [0], 3, activity=1.0, max_position=12)
-    assert not any(len(near_the_limit.act(START, full)) for _ in range(50))  # any parked order could be its own
+    assert not any(len(near_the_limit.act(START, full)) for _ in range(50))  # a parked order could be its own
 
 
 def test_in_an_auction_noise_pays_more_than_the_fair_value_once_and_momentum_stays_away() -> None:
@@ -671,7 +674,7 @@ def test_what_an_account_may_close_is_used_up_by_the_orders_of_one_look() -> Non
 
 
 def test_where_orders_open_or_close_a_quote_is_replaced_and_not_amended() -> None:
-    """An amended order keeps its flag, and there may be less to close by then."""
+    """An amended order keeps its flag, and by then less may be left to close."""
     resting = [(0, BUY, 999, 5), (0, SELL, 1001, 5)]
     seen = dataclasses.replace(view(resting, fair=1001), closable=member.Closable())
     commands = MarketMaker(0, [0], 1, levels=1).act(START, seen)
@@ -709,14 +712,14 @@ def test_a_refiner_keeps_its_slice_at_the_touch_and_withdraws_it_when_done() -> 
 
 
 def test_a_partly_filled_order_is_replaced_and_not_topped_up() -> None:
-    """What has filled counts towards the largest order, so topping up for ever would be refused one day."""
+    """Filled lots count towards the largest order, so an order that is topped up again and again would be refused."""
     resting = [(0, SELL, 1001, 5), (1, BUY, 1001, 4), (0, BUY, 999, 5)]
     commands = MarketMaker(0, [0], 1, levels=1).act(START, view(resting))
     assert commands["kind"].tolist() == [CommandKind.CANCEL, CommandKind.ENTER]
     assert commands["order_id"][0] == 1 and commands["price"][1] == 1001
 
 
-def test_momentum_follows_a_trend_and_goes_home_after_it() -> None:
+def test_momentum_follows_a_trend_and_closes_its_position_after_it() -> None:
     follower = Momentum(3, [0], 1, max_position=4)
     book = [(0, BUY, 999, 9), (0, SELL, 1001, 9)]
     assert len(follower.act(START, view(book, last=1000))) == 0
@@ -741,11 +744,11 @@ def test_fair_values_go_on_from_the_last_prices_and_revert() -> None:
     for _ in range(20_000):
         values.step(STEP)
         seen.append(values.ticks)
-    seen = np.array(seen)
-    assert np.abs(np.diff(seen, axis=0)).max() <= 2  # a tick of the product, a tick of its own
-    assert abs(seen.mean() - 1000) < 10 and 12 < seen[:, 0].std() < 25
-    assert np.abs(seen[:, 0] - seen[:, 1]).max() < 30
-    assert seen.min() >= 925 and seen.max() <= 1075  # a fourth of the way to the limit stays free
+    ticks = np.array(seen)
+    assert np.abs(np.diff(ticks, axis=0)).max() <= 2  # a tick of the product, a tick of its own
+    assert abs(ticks.mean() - 1000) < 10 and 12 < ticks[:, 0].std() < 25
+    assert np.abs(ticks[:, 0] - ticks[:, 1]).max() < 30
+    assert ticks.min() >= 925 and ticks.max() <= 1075  # a fourth of the way to the limit stays free
 
 
 def test_ranks_follow_the_delivery_within_a_product() -> None:

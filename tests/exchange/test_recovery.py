@@ -1,4 +1,4 @@
-"""Recovery: snapshot and tail give what a full replay gives; what is deleted is never needed again."""
+"""Recovery: a snapshot and the commands after it give what a full replay gives, and no deleted file is needed."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from exchange.journal import snapshot
 from exchange.journal.journal import Journal, JournalCorrupt, JournalError, JournalMismatch, verify
 from exchange.journal.recovery import prune, recover
 from matching.records import COMMAND
-from tests.build import account, instrument
+from tests.build import account, existing, instrument
 
 BATCHES = [30, 1, 64, 5, 200, 17, 90, 40, 3, 150]
 
@@ -27,7 +27,7 @@ def make_exchange() -> Exchange:
 
 
 def flow(first: int, count: int, seed: int = 7) -> np.ndarray:
-    """Commands that trade, rest, cancel and are refused; a function of their sequences, however they are cut."""
+    """Commands that trade, rest, cancel and are refused; a function of their sequences, whatever the batches."""
     rows = np.zeros(count, COMMAND)
     for row, sequence in zip(rows, range(first, first + count), strict=True):
         generator = np.random.default_rng((seed, sequence))
@@ -54,7 +54,7 @@ def history() -> tuple[list[np.ndarray], list[str]]:
 
 
 def run(folder: Path, batches: list[np.ndarray], snapshots: tuple[int, ...] = (), prune_after: bool = False) -> Any:
-    """A hub's life: recover, apply, take a snapshot after the batches of these numbers; not closed when it returns."""
+    """One run of a hub: recover, apply, take a snapshot after the batches of these numbers. It is not closed at the end."""
     recovery = recover(folder, make_exchange, segment_bytes=20_000)
     exchange, journal = recovery.exchange, recovery.journal
     for batch in batches:
@@ -71,7 +71,7 @@ def run(folder: Path, batches: list[np.ndarray], snapshots: tuple[int, ...] = ()
 
 
 def copy(folder: Path, name: str) -> Any:
-    """The folder as it lies on disk while a hub has it open: what a killed one leaves."""
+    """A copy of the folder while a hub has it open: what a killed hub leaves."""
     return shutil.copytree(folder, folder.parent / name)
 
 
@@ -102,14 +102,14 @@ def test_a_restart_after_every_batch_gives_the_digests_of_one_life(tmp_path: Pat
 def test_a_damaged_snapshot_falls_back_to_the_one_before_and_a_longer_tail(tmp_path: Path, history: Any) -> None:
     batches, digests = history
     run(tmp_path / "hub", batches, snapshots=(3, 7)).journal.close()
-    newest = snapshot.newest(tmp_path / "hub").path
+    newest = existing(snapshot.newest(tmp_path / "hub")).path
     for expected in (sum(BATCHES[:4]), 0):
         with open(newest, "r+b") as file:
             file.truncate(os.path.getsize(newest) - 100)
         recovery = recover(tmp_path / "hub", make_exchange)
         assert recovery.exchange.digest() == digests[-1] and recovery.snapshot_sequence == expected
         recovery.journal.close()
-        older = snapshot.newest(tmp_path / "hub")
+        older = existing(snapshot.newest(tmp_path / "hub"))
         newest = older.path if older else newest
 
 
@@ -176,7 +176,7 @@ def test_a_snapshot_that_does_not_restore_to_its_digest_is_refused_and_the_lock_
 
 
 def test_replay_in_blocks_gives_what_the_batches_gave(tmp_path: Path, history: Any) -> None:
-    """The journal is read back in blocks of its own size, not in the batches in which it was written."""
+    """The journal is read in blocks of its own size, not in the batches that were written."""
     batches, digests = history
     run(tmp_path / "hub", batches).journal.close()
     exchange = make_exchange()

@@ -1,4 +1,4 @@
-"""Replay: a real venue's half hour through the journal and the machine, and hubs' journals applied again."""
+"""Replay: half an hour of a real venue through the journal and the machine, and journals of hubs applied again."""
 
 import io
 import json
@@ -15,6 +15,7 @@ from exchange.replay.formats import Flow
 from exchange.replay.replay import Report, replay, replay_journal, run
 from exchange.replay.report import main, render
 from matching.codes import Reason
+from tests.build import existing
 from tests.exchange.recorded import ASK, BID, PRICE, changed, closed, created, deleted, flow, id_of, rebuilt
 
 
@@ -99,20 +100,20 @@ def test_risk_is_on_and_ends_with_the_exposure_of_the_open_orders() -> None:
     replay(flow(), exchange)
     resting = exchange.orders("BTC_USD")
     exposure = exchange.positions(0)[0]
-    assert exposure.position == 0  # the one account is on both sides of every trade
+    assert exposure.position == 0  # the only account is on both sides of every trade
     for side, held in ((BID, exposure.open_buy), (ASK, exposure.open_sell)):
         assert held == resting["leaves_quantity"][resting["side"] == side].sum() > 0
 
 
-# What differs, and why ----------------------------------------------------------------------------
+# Differences and their causes ---------------------------------------------------------------------
 
 OPENING = (created(1, 0, BID, PRICE, 7), created(2, 0, BID, PRICE, 7))  # two bids, the first is older
 
 
 def difference(*rows: tuple[Any, ...], tape: tuple[Any, ...]) -> tuple[Any, ...]:
     """The only missing and the only extra trade, as (taker, maker, quantity, cause), or None."""
-    comparison = quiet(rebuilt(*OPENING, *rows, tape=tape)).comparison
-    found = []
+    comparison = existing(quiet(rebuilt(*OPENING, *rows, tape=tape)).comparison)
+    found: list[Any] = []
     for differences in (comparison.missing, comparison.extra):
         assert len(differences) <= 1
         found += [(one.taker_id, one.maker_id, one.quantity, one.cause) for one in differences] or [None]
@@ -130,7 +131,7 @@ def test_the_same_orders_with_another_quantity_are_missing_and_extra() -> None:
     )
 
 
-def test_a_taker_that_met_another_maker_is_told_with_that_maker() -> None:
+def test_a_taker_that_met_another_maker_is_reported_with_that_maker() -> None:
     assert difference(created(3, 10, ASK, PRICE, 5), tape=((3, 2, PRICE, 5),)) == (
         (3, 2, 5, "the taker traded with order 1 here"),
         (3, 1, 5, "the taker traded with order 2 at the venue"),
@@ -166,13 +167,13 @@ def test_a_trade_of_an_order_that_the_hub_refused_is_missing() -> None:
     )
 
 
-def test_identical_trades_in_another_order_are_told() -> None:
+def test_identical_trades_in_another_order_are_reported() -> None:
     rows = (*OPENING, created(3, 10, ASK, PRICE, 7), created(4, 11, ASK, PRICE, 7))
-    swapped = quiet(rebuilt(*rows, tape=((4, 2, PRICE, 7), (3, 1, PRICE, 7)))).comparison
+    swapped = existing(quiet(rebuilt(*rows, tape=((4, 2, PRICE, 7), (3, 1, PRICE, 7)))).comparison)
     assert (swapped.identical, swapped.in_order) == (2, False)
 
 
-def test_orders_open_on_one_side_only_or_with_another_quantity_are_told() -> None:
+def test_orders_open_on_one_side_only_or_with_another_quantity_are_reported() -> None:
     flow = rebuilt(
         *OPENING,
         created(3, 10, BID, PRICE - 1, 4),
@@ -183,7 +184,7 @@ def test_orders_open_on_one_side_only_or_with_another_quantity_are_told() -> Non
         closed(1, BID, PRICE, 7),
         closed(5, BID, 5, 1),
     )
-    comparison = quiet(flow).comparison
+    comparison = existing(quiet(flow).comparison)
     assert [(one.taker_id, one.quantity, one.cause) for one in comparison.resting_differ] == [
         (1, 7, "open at the venue only"),
         (2, 6, "7 lots are open here"),
@@ -196,10 +197,11 @@ def test_orders_open_on_one_side_only_or_with_another_quantity_are_told() -> Non
 
 
 class Clock:
-    """Time that passes only while somebody sleeps."""
+    """A clock that moves only during a sleep."""
 
     def __init__(self) -> None:
-        self.now, self.slept = 1000.0, []
+        self.now = 1000.0
+        self.slept: list[float] = []
 
     def __call__(self) -> float:
         return self.now
@@ -324,7 +326,7 @@ def shown(report: Report) -> str:
     return text.getvalue()
 
 
-def test_the_table_tells_trades_rejects_tape_rates_and_digest(report: Any) -> None:
+def test_the_table_has_trades_rejects_tape_rates_and_digest(report: Any) -> None:
     text = shown(report)
     for line in (
         "306,980",
@@ -370,7 +372,7 @@ def test_the_command_prints_the_report_and_writes_it_as_json(tmp_path: Path) -> 
 
 def test_a_users_mistake_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
     text = io.StringIO()
-    consoles = {"console": Console(file=io.StringIO()), "errors": Console(file=text, width=80)}
+    consoles: dict[str, Any] = {"console": Console(file=io.StringIO()), "errors": Console(file=text, width=80)}
     nowhere, hub = str(tmp_path / "nowhere"), lambda: machine(rebuilt(*OPENING))
     assert main(nowhere, hub, **consoles) == JournalUnreadable.exit_code
     assert main(nowhere, hub, every=-1, **consoles) == 2

@@ -1,4 +1,4 @@
-"""exchange/runner.py: one order of all commands, nothing told before it is durable, everyone told just their own."""
+"""exchange/runner.py: one order of all commands, nothing published before it is durable, its own events to each submitter."""
 
 import asyncio
 import threading
@@ -19,16 +19,16 @@ from tests.matching.flow import random_flow
 
 BUY, SELL = Side.BUY, Side.SELL
 START = 1_795_000_000_000_000_000
-PATIENCE = 20  # seconds, until a loop that should have ended is given up
+PATIENCE = 20  # seconds to wait for a loop that should have ended
 
 
 class Recording:
-    """A journal in memory that notes what happens in which order. Its disk can be held up, and can fail."""
+    """A journal in memory that records the order of calls. Its disk can be blocked, and can fail."""
 
     def __init__(self) -> None:
-        self.story = []
-        self.batches = []
-        self.fails = None
+        self.story: list[Any] = []
+        self.batches: list[Any] = []
+        self.fails: str | None = None
         self.disk = threading.Event()
         self.disk.set()
 
@@ -46,7 +46,7 @@ class Recording:
 
 
 class Clock:
-    """Stands still until it is moved."""
+    """A clock that the test moves."""
 
     def __init__(self) -> None:
         self.now = START
@@ -66,8 +66,13 @@ def unstamped(*commands: dict[str, Any]) -> np.ndarray:
 
 
 def told(answers: list[Any], name: int | str) -> Callable[..., Any]:
-    """A reply that keeps what it is told under a name."""
+    """A reply that records its arguments under a name."""
     return lambda commands, events: answers.append((name, commands, events))
+
+
+def noted(story: list[Any], name: str) -> Callable[..., Any]:
+    """A listener that only notes that it was called."""
+    return lambda commands, events: story.append(name)
 
 
 async def until(holds: Callable[..., Any]) -> None:
@@ -94,7 +99,7 @@ def run(runner: Runner, *during: Callable[..., Any]) -> None:
 
 
 def both_ways(runner: Runner) -> dict[str, Callable[..., Any]]:
-    """The queue worked off by step() and by run()."""
+    """Process the queue by step() and by run()."""
     return {"step": runner.step, "run": lambda: run(runner)}
 
 
@@ -113,7 +118,7 @@ def test_every_submitter_gets_just_its_rows_and_their_events(seed: int, with_jou
     runner = Runner(shared, Recording() if with_journal else None, Clock())
     rng = np.random.default_rng(seed)
     cuts = np.unique(np.concatenate([[0, 600], rng.integers(0, 600, 60)]))
-    answers = []
+    answers: list[Any] = []
     for begin, end in zip(cuts, cuts[1:], strict=False):
         runner.submit(flow.commands[begin:end], told(answers, int(begin)))
     both_ways(runner)[way]()
@@ -128,9 +133,10 @@ def test_every_submitter_gets_just_its_rows_and_their_events(seed: int, with_jou
     assert shared.digest() == alone.digest()
 
 
-def test_a_trade_is_told_to_the_taker_and_the_maker_hears_it_as_a_listener() -> None:
+def test_a_trade_is_a_reply_to_the_taker_and_reaches_the_maker_as_a_listener() -> None:
     runner = Runner(exchange(), None, Clock())
-    answers, heard = [], []
+    answers: list[Any] = []
+    heard: list[Any] = []
     runner.listeners.append(told(heard, "all"))
     runner.submit(unstamped(enter(0, SELL, 101, 5)), told(answers, "maker"))
     runner.submit(unstamped(enter(1, BUY, 101, 5)), told(answers, "taker"))
@@ -141,9 +147,9 @@ def test_a_trade_is_told_to_the_taker_and_the_maker_hears_it_as_a_listener() -> 
     assert len(commands) == 2 and events["kind"].tolist() == kinds["maker"] + kinds["taker"]
 
 
-def test_a_submission_without_reply_is_processed_and_shifts_nobody_elses_answer() -> None:
+def test_a_submission_without_reply_is_processed_and_shifts_no_other_answer() -> None:
     runner = Runner(exchange(), None, Clock())
-    answers = []
+    answers: list[Any] = []
     runner.submit(unstamped(enter(0, BUY, 99, 1)))
     runner.submit(unstamped(enter(0, BUY, 98, 2), cancel(0, 9)), told(answers, "second"))
     runner.submit(unstamped(enter(0, BUY, 97, 3)))
@@ -201,22 +207,23 @@ def test_sequences_go_on_where_the_exchange_is() -> None:
 
 
 @WAYS
-def test_nobody_is_told_before_the_journal_synced_and_replies_come_before_listeners(way: str) -> None:
+def test_nothing_is_published_before_the_journal_synced_and_replies_come_before_listeners(way: str) -> None:
     journal = Recording()
     runner = Runner(exchange(), journal, Clock())
     for name in ("listener 1", "listener 2"):
-        runner.listeners.append(lambda commands, events, name=name: journal.story.append(name))
+        runner.listeners.append(noted(journal.story, name))
     for number in range(3):
         runner.submit(
             unstamped(enter(0, BUY, 99, 1)),
-            lambda commands, events, number=number: journal.story.append(f"reply {number}"),
+            noted(journal.story, f"reply {number}"),
         )
     both_ways(runner)[way]()
     assert journal.story == ["append", "sync", "reply 0", "reply 1", "reply 2", "listener 1", "listener 2"]
 
 
-def test_while_the_disk_is_busy_nobody_is_told_and_what_queues_up_is_the_next_batch() -> None:
-    journal, answers = Recording(), []
+def test_while_the_disk_is_busy_nothing_is_published_and_what_queues_up_is_the_next_batch() -> None:
+    journal = Recording()
+    answers: list[Any] = []
     runner = Runner(exchange(), journal, Clock())
     journal.disk.clear()
 
@@ -235,7 +242,7 @@ def test_while_the_disk_is_busy_nobody_is_told_and_what_queues_up_is_the_next_ba
     assert journal.story == ["append", "sync"] * 2
 
 
-def test_the_journal_holds_what_was_told_and_replays_to_the_same_state(tmp_path: Path) -> None:
+def test_the_journal_has_all_that_was_published_and_replays_to_the_same_state(tmp_path: Path) -> None:
     flow = random_flow(5, 400)
     journal, _ = Journal.open(tmp_path)
     first, again = (Exchange(flow.instruments, flow.accounts, max_orders=flow.max_orders) for _ in range(2))
@@ -263,8 +270,9 @@ def test_the_journal_holds_what_was_told_and_replays_to_the_same_state(tmp_path:
 
 @WAYS
 @pytest.mark.parametrize("broken", ["append", "sync"])
-def test_a_journal_that_fails_answers_nobody_and_stops_the_loop(broken: str, way: str) -> None:
-    journal, answers = Recording(), []
+def test_a_failed_journal_stops_the_loop_without_an_answer(broken: str, way: str) -> None:
+    journal = Recording()
+    answers: list[Any] = []
     runner = Runner(exchange(), journal, Clock())
     runner.listeners.append(told(answers, "listener"))
     journal.fails = broken
@@ -275,8 +283,9 @@ def test_a_journal_that_fails_answers_nobody_and_stops_the_loop(broken: str, way
     assert answers == []
 
 
-def test_after_the_journal_has_failed_no_command_is_taken_and_the_queue_stays_unanswered() -> None:
-    journal, answers = Recording(), []
+def test_after_the_journal_has_failed_no_command_is_accepted_and_the_queue_stays_unanswered() -> None:
+    journal = Recording()
+    answers: list[Any] = []
     runner = Runner(exchange(), journal, Clock())
 
     async def breaking_disk() -> None:
@@ -299,11 +308,12 @@ def test_after_the_journal_has_failed_no_command_is_taken_and_the_queue_stays_un
     assert [name for name, _, _ in answers] == ["before"] and journal.story == ["append", "sync", "append"]
 
 
-# Stopping, and what the loop does not take
+# Stopping, and refused submissions
 
 
-def test_stop_works_off_what_is_queued_and_takes_no_more() -> None:
-    journal, answers = Recording(), []
+def test_stop_processes_what_is_queued_and_accepts_no_more() -> None:
+    journal = Recording()
+    answers: list[Any] = []
     runner = Runner(exchange(), journal, Clock())
 
     async def stopped() -> None:
@@ -347,7 +357,8 @@ def test_a_reply_may_submit_the_next_command(with_journal: bool) -> None:
 
 
 def test_a_batch_is_bounded_and_a_submission_is_never_cut() -> None:
-    journal, answers = Recording(), []
+    journal = Recording()
+    answers: list[Any] = []
     runner = Runner(exchange(), journal, Clock())
     sizes = (MAX_BATCH - 1, 1, 1, MAX_BATCH + 5, 2)
     for size in sizes:

@@ -1,4 +1,4 @@
-"""exchange/catalogue/schedule.py: each trading day as steps of commands, and the driver that walks through them. RULEBOOK 14."""
+"""exchange/catalogue/schedule.py: each trading day as steps of commands, and the driver that takes them. RULEBOOK 14."""
 
 import datetime
 from collections import Counter
@@ -17,6 +17,7 @@ from exchange.catalogue.schedule import Driver, Schedule, Step, follow
 from exchange.engine.phases import FOLLOWS
 from matching.codes import ALL, AUCTION_PHASES, CommandKind, EventKind, Limit, Phase, Reason, SettlementRule
 from matching.records import COMMAND, EVENT
+from tests.build import existing
 
 DATE = datetime.date
 MINUTE = 60 * 10**9
@@ -157,7 +158,7 @@ def test_a_day_ends_before_the_next_begins_and_leaves_what_the_next_expects(date
     assert phases.tolist() == schedule.initial_phases(tomorrow).tolist()
 
 
-def test_outrights_settle_before_what_leans_on_them_and_expire_after_it() -> None:
+def test_outrights_settle_before_instruments_with_legs_and_expire_after_them() -> None:
     """RULEBOOK 12.1, 14.6"""
     steps = CHINESE.day(DATE(2026, 12, 31))
     kinds = [CHINESE.contracts[row["instrument"]].kind for row in commands_of(steps, CommandKind.SETTLE)]
@@ -183,7 +184,7 @@ def test_the_settlement_rule_is_the_profiles(profile: str, rule: SettlementRule)
     }
 
 
-def test_months_are_listed_with_a_price_as_far_from_the_month_before_as_the_files_have_it() -> None:
+def test_a_month_is_listed_at_the_price_of_the_month_before_plus_the_difference_in_the_files() -> None:
     """RULEBOOK 14.2"""
     settlements = CHINESE.references.copy()
     settlements[INDEX["SC2704"]] += 300
@@ -251,7 +252,7 @@ def test_terms_change_when_the_catalogue_says_so(date: date, symbol: str, limit:
     assert told == ([] if value is None else [value])
 
 
-def test_hours_in_which_nobody_trades_are_known() -> None:
+def test_hours_without_trading_are_known() -> None:
     quiet = [f"{beijing(step.time):%H:%M}" for step in CHINESE.day(FRIDAY) if step.quiet]
     assert quiet == ["20:50", "02:30", "11:30", "15:00", "15:10", "15:30"]
 
@@ -284,7 +285,7 @@ def event(
 
 
 def answer(step: Step) -> np.ndarray:
-    """The events of a step on a hub where nothing surprising happens."""
+    """The events of a step on a hub without other commands."""
     told = []
     for row in step.commands:
         if row["kind"] == CommandKind.PHASE and row["instrument"] != ALL:
@@ -293,10 +294,10 @@ def answer(step: Step) -> np.ndarray:
 
 
 def walk(driver: Driver, until: tuple[str, str]) -> Step:
-    """Steps by hand, heard by the driver, until one of a local time and description has been taken."""
+    """Take steps by hand, and give their events to the driver, until the step of a local time and description."""
     time, text = until
     for _ in range(100):
-        step = driver.next()
+        step = existing(driver.next())
         driver.heard(answer(step))
         if f"{beijing(step.time):%H:%M}" == time and text in step.description:
             return step
@@ -308,15 +309,15 @@ def test_by_hand_the_days_follow_each_other() -> None:
     for day in DAYS[:3]:
         for expected in CHINESE.day(day):
             assert driver.upcoming == (expected.time, expected.description) and driver.day == day
-            step = driver.next()
+            step = existing(driver.next())
             assert (step.time, step.commands.tolist()) == (expected.time, expected.commands.tolist())
             driver.heard(answer(step))
 
 
-def test_a_driver_is_finished_when_the_calendar_is() -> None:
+def test_a_driver_ends_with_the_calendar() -> None:
     last = CHINESE.calendar.trading_days(DATE(2027, 12, 1), DATE(2027, 12, 31))[-1]
     driver = Driver(CHINESE, last, start_ns=0)
-    steps = [driver.next() for _ in CHINESE.day(last)]
+    steps = [existing(driver.next()) for _ in CHINESE.day(last)]
     assert all(step is not None for step in steps) and driver.next() is None and driver.due(10**18) == []
     assert driver.finished and driver.upcoming is None
 
@@ -340,7 +341,7 @@ def test_24_hours_pass_in_five_minutes_and_idle_hours_faster() -> None:
     assert max(at for at, _ in seen) < 5 * MINUTE
 
 
-def test_in_real_time_nothing_is_skipped_and_what_is_overdue_comes_at_once() -> None:
+def test_in_real_time_no_step_is_skipped_and_overdue_steps_come_at_once() -> None:
     steps = CHINESE.day(FRIDAY)
     noon = steps[11].time + MINUTE
     driver = Driver(CHINESE, FRIDAY, noon, factor=1, market_ns=noon, idle_ns=None)
@@ -359,7 +360,7 @@ def test_a_short_auction_lasts_two_minutes_of_market_time() -> None:
     driver = Driver(INTERNATIONAL, FRIDAY, start_ns=0)
     begun = walk(driver, ("06:00", "continuous")).time
     driver.heard(event(EventKind.PHASE, SC1, Phase.CALL_AUCTION, Reason.VELOCITY, time=10 * MINUTE // 288))
-    step = driver.next()
+    step = existing(driver.next())
     assert step.commands[["kind", "instrument", "order_type"]].tolist() == [(CommandKind.PHASE, SC1, Phase.CONTINUOUS)]
     assert abs(step.time - (begun + 12 * MINUTE)) < 10**9 and "SC2701" in step.description
 
@@ -374,20 +375,20 @@ def test_a_short_auction_lasts_two_minutes_of_market_time() -> None:
 def test_a_short_auction_trades_before_the_break_or_the_close(
     before: tuple[str, str], minutes: int, following: str, way: list[Phase]
 ) -> None:
-    """RULEBOOK 14.7: begun a minute before, it would end a minute after."""
+    """RULEBOOK 14.7: it begins a minute before the break and would end a minute after its start."""
     driver = Driver(CHINESE, FRIDAY, start_ns=0)
     walk(driver, before)
-    due, _ = driver.upcoming
+    due, _ = existing(driver.upcoming)
     driver.heard(event(EventKind.PHASE, SC2, Phase.CONTINUOUS))
     driver.heard(event(EventKind.PHASE, SC1, Phase.CALL_AUCTION, Reason.CASCADE, time=minutes * MINUTE // 288))
-    step = driver.next()
+    step = existing(driver.next())
     assert step.time == due and following in step.description
     rows = step.commands[step.commands["instrument"] == SC1]
     assert [Phase(int(phase)) for phase in rows["order_type"]] == way
     for phase, after in zip([Phase.CALL_AUCTION, *way], way, strict=False):
         assert after in FOLLOWS[phase]
     driver.heard(answer(step))
-    assert driver.next().time >= due + 10 * MINUTE  # and does not end a second time
+    assert existing(driver.next()).time >= due + 10 * MINUTE  # and does not end again
 
 
 @pytest.mark.parametrize("now", AUCTION_PHASES)
@@ -395,16 +396,16 @@ def test_a_short_auction_ends_from_either_phase_of_a_call_auction(now: Phase) ->
     """RULEBOOK 8.9, 14.7: an operator has ended its cancels meanwhile."""
     exchange, _ = standing(INTERNATIONAL, FRIDAY, 3)
     exchange.book.instruments["phase"][SC1] = now
-    step = Driver.resume(INTERNATIONAL, exchange, start_ns=0).next()
+    step = existing(Driver.resume(INTERNATIONAL, exchange, start_ns=0).next())
     assert step.commands[["instrument", "order_type"]].tolist() == [(SC1, Phase.CONTINUOUS)]
 
 
-def test_an_auction_that_the_break_came_too_early_for_ends_in_the_break() -> None:
-    """RULEBOOK 14.7: the hub was quicker than the command, which it refused."""
+def test_an_auction_that_began_as_the_break_began_ends_in_the_break() -> None:
+    """RULEBOOK 14.7: the hub began the auction before the command came, so it refused the command."""
     driver = Driver(CHINESE, FRIDAY, start_ns=0)
     walk(driver, ("10:15", "break"))
     driver.heard(event(EventKind.PHASE, SC1, Phase.CALL_AUCTION, Reason.VELOCITY, time=0))
-    step = driver.next()
+    step = existing(driver.next())
     assert [(int(row["instrument"]), Phase(int(row["order_type"]))) for row in step.commands] == [
         (SC1, Phase.AUCTION_MATCH),
         (SC1, Phase.BREAK),
@@ -417,7 +418,7 @@ def test_an_auction_that_somebody_else_has_ended_is_left_alone() -> None:
     walk(driver, ("09:00", "continuous"))
     driver.heard(event(EventKind.PHASE, SC1, Phase.CALL_AUCTION, Reason.VELOCITY, time=0))
     driver.heard(event(EventKind.PHASE, SC1, Phase.CONTINUOUS))
-    assert f"{beijing(driver.next().time):%H:%M}" == "10:15"
+    assert f"{beijing(existing(driver.next()).time):%H:%M}" == "10:15"
 
 
 def test_what_an_operator_has_halted_stays_halted_until_the_close() -> None:
@@ -449,7 +450,7 @@ def test_after_three_locked_days_an_instrument_is_halted_for_a_day(days: int, ha
     walk(driver, ("15:10", "settlement"))
     driver.heard(event(EventKind.SETTLED, SC1, price=5600, leaves=days))
     walk(driver, ("15:30", "ends"))
-    first = driver.next()
+    first = existing(driver.next())
     rows = first.commands[first.commands["kind"] == CommandKind.PHASE]
     assert rows[["instrument", "order_type"]].tolist() == ([(SC1, Phase.HALTED)] if halted else [])
     driver.heard(answer(first))
@@ -460,19 +461,19 @@ def test_after_three_locked_days_an_instrument_is_halted_for_a_day(days: int, ha
 
 @pytest.mark.parametrize("minutes", [(2, 5), (14, 17)])
 def test_a_countdown_ends_the_one_sided_auction_and_not_the_timetable(minutes: tuple[int, int]) -> None:
-    """RULEBOOK 13.2, 14.7: a better bid begins it anew; it may end before or after the auction would have."""
+    """RULEBOOK 13.2, 14.7: a better bid begins it again. It may end before or after the timetable's end."""
     driver = Driver(CHINESE, FRIDAY, start_ns=0)
     start = walk(driver, ("13:30", "call auction LN-AUCTION")).time
     for minute in minutes:
         driver.heard(event(EventKind.COUNTDOWN, AUCTION, quantity=minute * MINUTE // 288))
-    step = driver.next()
+    step = existing(driver.next())
     assert [(int(row["instrument"]), Phase(int(row["order_type"]))) for row in step.commands] == [
         (AUCTION, Phase.AUCTION_MATCH),
         (AUCTION, Phase.CLOSED),
     ]
     assert abs(step.time - (start + minutes[-1] * MINUTE)) < 10**9
     driver.heard(answer(step))
-    assert f"{beijing(driver.next().time):%H:%M}" == "14:55"  # neither 13:45 nor 13:46
+    assert f"{beijing(existing(driver.next()).time):%H:%M}" == "14:55"  # neither 13:45 nor 13:46
 
 
 def test_months_are_listed_at_what_was_settled() -> None:
@@ -481,7 +482,7 @@ def test_months_are_listed_at_what_was_settled() -> None:
     walk(driver, ("15:10", "settlement"))
     driver.heard(event(EventKind.SETTLED, INDEX["SC2704"], price=5469))
     walk(driver, ("15:30", "ends"))
-    first = driver.next()
+    first = existing(driver.next())
     prices = {int(row["instrument"]): int(row["price"]) for row in first.commands if row["kind"] == CommandKind.LIST}
     assert prices[INDEX["SC2705"]] == 5162 + 300
 
@@ -490,7 +491,7 @@ def test_months_are_listed_at_what_was_settled() -> None:
 
 
 def standing(schedule: Schedule, date: date, place: int) -> tuple[Any, ...]:
-    """An exchange as it is after a step of a day, told through its own memory."""
+    """An exchange in the state after a step of a day, written into its memory."""
     exchange = Exchange(schedule.catalogue.instruments, 1)
     phases = schedule.initial_phases(date)
     steps = schedule.day(date)
@@ -505,13 +506,13 @@ def standing(schedule: Schedule, date: date, place: int) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("profile", sorted(SCHEDULES))
 def test_after_a_restart_the_next_step_follows_and_no_trading_time_is_lost(profile: str) -> None:
-    """RULEBOOK 14.7: steps that look alike are told apart no better than that: the earliest of them counts as the last."""
+    """RULEBOOK 14.7: if several steps leave the same phases, the earliest counts as the last one taken."""
     schedule = SCHEDULES[profile]
     total = len(schedule.day(FRIDAY))
     for place in range(total - 1):
         exchange, steps = standing(schedule, FRIDAY, place)
         driver = Driver.resume(schedule, exchange, start_ns=5)
-        time, _ = driver.upcoming
+        time, _ = existing(driver.upcoming)
         assert driver.day == FRIDAY and time <= steps[place + 1].time
         assert driver.market_time(5) < time
         again = [step for step in steps if time <= step.time <= steps[place].time]
@@ -542,14 +543,14 @@ def test_a_day_that_has_ended_is_followed_by_the_next() -> None:
     exchange.book.instruments["locked_days"][LU1] = -3
     exchange.ledger.limits["settlement"][SC1] = 5300
     driver = Driver.resume(CHINESE, exchange, start_ns=0)
-    first = driver.next()
+    first = existing(driver.next())
     assert driver.day == DATE(2026, 12, 7) and first.commands[0]["quantity"] == 20261207
     assert (LU1, Phase.HALTED) in first.commands[["instrument", "order_type"]].tolist()
 
 
 def test_an_exchange_that_has_seen_nothing_begins_with_the_first_day() -> None:
     driver = Driver.resume(CHINESE, Exchange(CHINESE.catalogue.instruments, 1), start_ns=0)
-    assert driver.day == OPENS and driver.next().commands[0]["quantity"] == 20261201
+    assert driver.day == OPENS and existing(driver.next()).commands[0]["quantity"] == 20261201
 
 
 def test_halts_short_auctions_and_countdowns_survive_a_restart() -> None:
@@ -560,13 +561,13 @@ def test_halts_short_auctions_and_countdowns_survive_a_restart() -> None:
     exchange.book.instruments["phase"][[SC1, SC2]] = Phase.HALTED, Phase.CALL_AUCTION
     exchange.book.instruments["deadline"][AUCTION] = 3 * MINUTE // 288
     driver = Driver.resume(CHINESE, exchange, start_ns=0)
-    first, second = driver.next(), driver.next()
+    first, second = existing(driver.next()), existing(driver.next())
     assert first.commands[["instrument", "order_type"]].tolist() == [(SC2, Phase.CONTINUOUS)]
     assert second.commands[["instrument", "order_type"]].tolist() == [
         (AUCTION, Phase.AUCTION_MATCH),
         (AUCTION, Phase.CLOSED),
     ]
-    assert SC1 not in driver.next().commands["instrument"]
+    assert SC1 not in existing(driver.next()).commands["instrument"]
 
 
 def test_in_real_time_a_restart_catches_up() -> None:

@@ -1,4 +1,4 @@
-"""The recovery table: every way in which a journal can end, and what is decided."""
+"""The recovery table: every way in which a journal can end, and the decision for it."""
 
 import itertools
 from pathlib import Path
@@ -34,7 +34,7 @@ SEQUENCES = list(itertools.accumulate(BLOCKS, initial=0))
 STRADDLING = HEAD + FRAME + 31 * ROW  # where a frame begins whose header lies in two sectors
 
 
-def judge(content: bytes | dict[str, bytes], snapshot_sequence: int = 0) -> Verdict:
+def judge(content: bytes | bytearray | dict[str, bytes], snapshot_sequence: int = 0) -> Verdict:
     segments = content if isinstance(content, dict) else {NAME: content}
     return examine("folder", in_memory(segments), snapshot_sequence).verdict
 
@@ -51,13 +51,13 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture(scope="module")
 def killed(closed: bytes) -> bytes:
-    """The same as a process that was killed leaves it."""
+    """The same, as a killed process leaves it."""
     return closed[:-FRAME]
 
 
 @pytest.fixture(scope="module")
 def volley(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """Three frames of 10 rows, the last two of them between two syncs; not closed."""
+    """Three frames of 10 rows, the last two between two syncs; not closed."""
     folder = tmp_path_factory.mktemp("volley")
     journal = filled(folder, [10])
     journal.append(commands(11, 10))
@@ -88,7 +88,7 @@ def frame(content: bytes, number: int) -> bytes:
 def test_every_pair_of_what_is_found_and_what_is_proved_has_at_most_one_row() -> None:
     pairs = [(row.found, proof) for row in Finding for proof in row.proofs]
     assert len(pairs) == len(set(pairs))
-    # Nothing stands after the end of a file, so "a later frame" cannot be proof there.
+    # Nothing follows the end of a file, so "a later frame" cannot be proof there.
     impossible = {
         (found, Proof.LATER) for found in (Found.NOTHING, Found.WHOLE, Found.CLOSED, Found.SHORT, Found.ZEROS)
     }
@@ -96,7 +96,7 @@ def test_every_pair_of_what_is_found_and_what_is_proved_has_at_most_one_row() ->
     assert all(Finding.of(row.found, proof) is row for row in Finding for proof in row.proofs)
 
 
-def test_only_what_nobody_was_told_of_is_ever_dropped_without_an_operator() -> None:
+def test_only_unacknowledged_commands_are_dropped_without_an_operator() -> None:
     torn = {row for row in Finding if row.decision is Decision.TORN}
     assert torn == {Finding.CUT_SHORT, Finding.UNWRITTEN}
     assert all(row.decision in (Decision.CORRUPT, Decision.TOO_NEW) for row in Finding if Proof.DURABLE in row.proofs)
@@ -147,7 +147,7 @@ def test_the_verdict_names_file_offset_sequence_and_both_checksums(killed: bytes
     assert "CRC-32C of the rows is 0x" in text and "expected 0x" in text and "says that sequence" in text
 
 
-def test_of_two_frames_written_in_one_breath_the_second_does_not_prove_the_first(volley: bytes) -> None:
+def test_of_two_frames_written_between_two_syncs_the_second_does_not_prove_the_first(volley: bytes) -> None:
     size = FRAME + 10 * ROW
     first, second, third = (HEAD + size * number + FRAME + 500 for number in range(3))
     assert judge(changed(volley, first, b"\xee")).finding is Finding.DAMAGED_DURABLE
@@ -169,7 +169,7 @@ def test_zeros_from_a_sector_edge_on_are_an_unwritten_end(killed: bytes) -> None
 
 @pytest.fixture(scope="module")
 def straddling(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """31 rows and 7, killed: the header of the second frame lies in two sectors, one half in each."""
+    """31 rows and 7, killed. The header of the second frame is in two sectors, one half in each."""
     folder = tmp_path_factory.mktemp("straddling")
     filled(folder, [31, 7]).close()
     assert (STRADDLING + FRAME // 2) % SECTOR == 0
@@ -205,7 +205,7 @@ def test_half_a_header_with_nothing_behind_it_is_an_unwritten_end_at_a_sector_ed
 
 @pytest.mark.parametrize("mask", [0xFF, 0x01])
 def test_no_flipped_byte_makes_a_header_in_two_sectors_an_unwritten_end(straddling: bytes, mask: int) -> None:
-    """Not even in a frame of one row that says nothing but its sequence."""
+    """Not even in a frame of one row in which only the sequence is not 0."""
     rows = np.zeros(1, COMMAND)
     rows["sequence"] = 32
     link = int.from_bytes(straddling[HEAD : HEAD + 4], "little")
@@ -227,8 +227,8 @@ def test_a_power_cut_that_keeps_the_sectors_before_some_edge_is_suspect_only_whe
 
 
 def test_zeros_that_do_not_cover_a_row_are_not_taken_for_unwritten() -> None:
-    """A row may end in zeros by itself: kind 0, index 0, session 0. One flipped byte before them must not drop it."""
-    rows = np.zeros(9, COMMAND)  # of the last row 80 bytes lie in the third sector, all zero
+    """A row may end in zeros: kind 0, index 0, session 0. One flipped byte before them must not drop it."""
+    rows = np.zeros(9, COMMAND)  # 80 bytes of the last row are in the third sector, all zero
     rows["sequence"] = np.arange(1, 10)
     header = Header(1, 1, 1, 0, bytes(32)).pack()
     packed, _ = pack_frame(COMMANDS, rows.tobytes(), 9, int.from_bytes(header[60:], "little"), 1, 0)
@@ -261,7 +261,7 @@ def test_a_snapshot_proves_what_the_journal_has_lost(closed: bytes, killed: byte
 def test_frames_out_of_place_are_never_accepted(
     killed: bytes, closed: bytes, three: dict[str, bytes], seed: int
 ) -> None:
-    """Swapped, repeated, left out, spliced from another journal, or old bytes in a place of their own shape."""
+    """Swapped, repeated, left out, taken from another journal, or old bytes where a frame of the same size was."""
     generator = np.random.default_rng(seed)
     one, other = sorted(generator.choice(len(BLOCKS) - 1, 2, replace=False).tolist())
     frames = [frame(killed, number) for number in range(len(BLOCKS))]
@@ -345,8 +345,8 @@ def test_a_segment_of_a_stale_writer_or_another_journal_is_refused(three: dict[s
     assert newer.finding is Finding.NEWER_FORMAT and "reads format 2" in str(newer) and "format 3" in str(newer)
 
 
-def test_bytes_that_a_client_chose_are_never_taken_for_a_frame(killed: bytes) -> None:
-    """A row carries 60 bytes of the client's own: a forged close marker in them must not make a torn end corrupt."""
+def test_bytes_that_a_client_chose_are_never_read_as_a_frame(killed: bytes) -> None:
+    """A row has 60 bytes that the client chooses. A forged close marker in them must not make a torn end corrupt."""
     forged, _ = pack_frame(CLOSE, b"", 0, 1, 1_000_000, 999_999)
     rows = commands(SEQUENCES[-1] + 1, 8)
     spoiled = bytearray(rows.tobytes())
@@ -362,7 +362,7 @@ def test_bytes_that_a_client_chose_are_never_taken_for_a_frame(killed: bytes) ->
 
 
 @pytest.mark.parametrize("seed", range(200))
-def test_no_bytes_whatever_make_the_examination_fail(killed: bytes, seed: int) -> None:
+def test_the_examination_accepts_any_bytes(killed: bytes, seed: int) -> None:
     generator = np.random.default_rng(seed)
     content = bytearray(killed)
     for _ in range(int(generator.integers(1, 6))):

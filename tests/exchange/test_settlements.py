@@ -68,7 +68,7 @@ def test_a_gap_is_refused_and_changes_nothing() -> None:
     assert kept.event_id == 12
 
 
-def test_it_goes_over_a_snapshot() -> None:
+def test_settlements_are_part_of_a_snapshot() -> None:
     kept, again = Settlements(), Settlements()
     kept.record(np.zeros(0), events(*DAY))
     state = kept.state()

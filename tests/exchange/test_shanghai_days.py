@@ -1,11 +1,11 @@
-"""Real stock days of the Shanghai Stock Exchange come out of the engine as they came out of the exchange.
+"""On real stock days of the Shanghai Stock Exchange the engine makes the trades that the exchange made.
 
 The data belongs to the exchange and is not part of this project. QIEE_SSE_DATA names a folder with SHorders.zip and
 SHtrans.zip (tests/exchange/shanghai.py describes them):
 
     QIEE_SSE_DATA=/where/it/is python -m pytest tests/exchange/test_shanghai_days.py
 
-A day made up by hand proves the reader where there is no data.
+Without the data, a day made by hand tests the reader.
 """
 
 import os
@@ -109,7 +109,7 @@ def test_a_record_that_makes_no_sense_is_named(tmp_path: pathlib.Path, old: str,
 
 @needs_data
 @needs_compiled
-def test_every_trade_and_every_auction_price_of_real_shanghai_days_comes_out_as_it_did() -> None:
+def test_every_trade_and_every_auction_price_of_real_shanghai_days_is_the_exchanges() -> None:
     days = read_days(FOLDER)
     assert days
     for day in days:

@@ -1,7 +1,7 @@
-"""End-of-day statements (RULEBOOK 11.10): what they say, what they look like, and that they come back from a snapshot.
+"""End-of-day statements (RULEBOOK 11.10): their figures, their files, and that a snapshot restores them.
 
-The golden files are a day of three accounts: crude that is delivered, fuel oil that is held, a margin call. After a
-change that is meant, write them anew with `python -m tests.exchange.test_statement`, and read them.
+The golden files are a day of three accounts: crude that is delivered, fuel oil that is held, a margin call. After an
+intended change, write them with `python -m tests.exchange.test_statement`, and read them.
 """
 
 import csv
@@ -107,7 +107,7 @@ def table(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-# What they say
+# Figures
 
 
 def test_a_statement_leads_from_opening_to_closing_equity() -> None:
@@ -146,7 +146,7 @@ def test_statements_say_what_the_ledger_has() -> None:
         assert (said.margin_call != 0) == row.called
 
 
-def test_a_margin_call_is_told() -> None:
+def test_a_statement_reports_a_margin_call() -> None:
     """11.6"""
     said = golden_hub().statements.account(2)
     assert said.margin_call == said.margin - said.equity == -said.available > 0
@@ -163,7 +163,7 @@ def test_the_summary_adds_up() -> None:
 
 
 def test_the_next_statement_opens_with_what_the_last_one_closed_with() -> None:
-    """11.10: what is paid overnight is the next day's; positions stay, the day's figures do not"""
+    """11.10: payments overnight belong to the next day; positions stay, the figures of the day do not"""
     hub = golden_hub()
     before = hub.statements.account(0)
     hub.do(operator(Kind.CASH, account=0, quantity=500), operator(Kind.BEGIN_DAY, quantity=2026_11_03))
@@ -183,7 +183,7 @@ def test_a_position_that_is_not_settled_stays_in_the_statement() -> None:
     assert said.positions == (PositionDay(1, 7, 3_140, 0, 0, 0, 7 * 471_000),)
 
 
-def test_a_corrected_settlement_is_told_once() -> None:
+def test_a_corrected_settlement_is_reported_once() -> None:
     """11.3: the results of both add up"""
     hub = Hub()
     hub.do(
@@ -217,7 +217,7 @@ def test_without_a_blotter_there_are_no_trades() -> None:
     assert alone.account(0) == replace(hub.statements.account(0))
 
 
-# What cannot be told
+# Refusals
 
 
 def test_before_the_first_day_has_ended_there_is_no_statement() -> None:
@@ -253,7 +253,7 @@ def test_a_gap_in_the_events_is_refused() -> None:
 
 @pytest.mark.parametrize("cut", range(len(FIRST_DAY) + 1))
 def test_statements_go_on_from_a_snapshot(cut: int) -> None:
-    """Taken after any command of the day, the rest of it gives the same statements."""
+    """After a snapshot at any command of the day, the rest of the day gives the same statements."""
     hub, restored = Hub(), Hub()
     hub.do(*FIRST_DAY[:cut])
     restored.exchange.restore(hub.exchange.state())
@@ -298,7 +298,7 @@ def test_a_snapshot_of_other_accounts_is_refused() -> None:
         other.restore(hub.statements.state())
 
 
-# What they look like
+# Files
 
 
 @pytest.mark.parametrize(("name", "number"), [("account", 0), ("called", 2), ("hub", None)])
@@ -331,13 +331,16 @@ def test_the_other_side_of_a_delivery_reads_that_it_delivers() -> None:
 
 
 class Outline(HTMLParser):
-    """Tags of a page, that they close in order, and what they would load."""
+    """The tags of a page, whether they close in order, and what they load."""
 
     VOID = {"meta", "br", "link", "img"}
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.open, self.tags, self.loads, self.cells = [], [], [], []
+        self.open: list[Any] = []
+        self.tags: list[Any] = []
+        self.loads: list[Any] = []
+        self.cells: list[Any] = []
         self.feed(page)
         self.close()
 

@@ -1,4 +1,4 @@
-"""exchange/projections/surveillance.py: conduct of members as RULEBOOK 9.7 counts it, and what is reported of it."""
+"""exchange/projections/surveillance.py: what RULEBOOK 9.7 counts of members, and what is reported."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -76,8 +76,8 @@ def test_orders_amendments_cancels_and_trades_are_counted_for_their_account_and_
     assert [(row.account, row.instrument) for row in hub.surveillance.conduct()] == [(0, 0), (0, 1), (1, 0)]
 
 
-def test_what_the_hub_cancels_does_not_count() -> None:
-    """9.7: remainders, orders killed, self-match prevention, pairs, expiry, a mass cancel of all accounts"""
+def test_cancels_by_the_hub_do_not_count() -> None:
+    """9.7: remainders, killed FOK orders, self-match prevention, OCOs, expiry, a mass cancel of all accounts"""
     hub = Hub()
     hub.do(
         enter(0, SELL, 103, 1),
@@ -282,12 +282,10 @@ def test_the_figures_of_a_day_begin_anew_within_a_batch() -> None:
 # Against a plain replay, over a snapshot, and what is refused
 
 
-def plain(flow: Flow, batches: list[tuple[np.ndarray, np.ndarray]]) -> Counter:
+def plain(flow: Flow, batches: list[tuple[np.ndarray, np.ndarray]]) -> Counter[Any]:
     """(account, instrument) -> counts, in plain dictionaries."""
-    counts, group = (
-        Counter(),
-        {number: (terms.group, number if terms.group is None else 0) for number, terms in enumerate(flow.accounts)},
-    )
+    counts: Counter[Any] = Counter()
+    group = {number: (terms.group, number if terms.group is None else 0) for number, terms in enumerate(flow.accounts)}
     for commands, events in batches:
         causes = {int(command["sequence"]): command for command in commands}
         for event in events:
@@ -324,7 +322,7 @@ def pieces(flow: Flow, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield commands, exchange.apply(commands)
 
 
-def told(surveillance: Surveillance) -> Counter:
+def told(surveillance: Surveillance) -> Counter[Any]:
     return Counter(
         {
             (int(row.account), int(row.instrument), name): int(row[name])
@@ -347,7 +345,7 @@ def test_it_equals_a_plain_replay_of_the_events(seed: int) -> None:
     assert surveillance.event_id == batches[-1][1][-1]["event_id"]
 
 
-def test_over_a_snapshot_it_goes_on_as_if_nothing_had_happened() -> None:
+def test_a_snapshot_restores_the_same_state() -> None:
     flow = random_flow(2, 1000)
     batches = list(pieces(flow, 2))
     kept = Surveillance(flow.instruments, flow.accounts, thresholds=LOW)

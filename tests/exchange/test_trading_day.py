@@ -1,4 +1,4 @@
-"""A schedule on an exchange: weeks of days without a command refused, and terms as the catalogue has them. RULEBOOK 14."""
+"""A schedule on an exchange: weeks without a refused command, and terms as the catalogue has them. RULEBOOK 14."""
 
 import datetime
 from datetime import date
@@ -11,7 +11,7 @@ from exchange import Account, Exchange
 from exchange.catalogue import read_catalogue
 from exchange.catalogue.schedule import Driver, Schedule
 from matching.codes import CommandKind, EventKind, Flag, Limit, OrderType, Phase, Reason, Side, TimeInForce
-from tests.build import enter, rows
+from tests.build import enter, existing, rows
 
 DATE = datetime.date
 SCHEDULES = {name: Schedule(read_catalogue(profile=name)) for name in ("chinese", "international")}
@@ -26,7 +26,7 @@ IN_LEDGER = {
 
 
 class Hub:
-    """An exchange, its schedule taken by hand, and what came of it."""
+    """An exchange, its schedule by hand, and the events."""
 
     def __init__(self, profile: str, date: date | None = None, accounts: int = 2) -> None:
         self.schedule = SCHEDULES[profile]
@@ -47,11 +47,11 @@ class Hub:
         return events
 
     def step(self) -> tuple[Any, ...]:
-        step = self.driver.next()
+        step = existing(self.driver.next())
         return step, self.apply(step.commands, step.time)
 
     def until(self, text: str, date: date | None = None) -> np.ndarray:
-        """Steps until one that says so has been taken; returns its events."""
+        """Take steps until the one of this description; returns its events."""
         while True:
             step, events = self.step()
             if text in step.description and (date is None or self.driver.day == date):
@@ -105,7 +105,7 @@ def test_after_a_restart_the_steps_that_follow_are_the_same(profile: str) -> Non
     for _ in range(60):
         step, _ = hub.step()
         resumed = Driver.resume(hub.schedule, hub.exchange, 0)
-        following, expected = resumed.upcoming, hub.driver.upcoming
+        following, expected = existing(resumed.upcoming), existing(hub.driver.upcoming)
         assert resumed.day == hub.driver.day and following[0] <= expected[0]
         if step.description == "settlement" or "ends" in step.description or "begins" in step.description:
             assert following == expected
@@ -125,7 +125,7 @@ def test_a_position_is_carried_through_the_days_and_delivered_on_the_last() -> N
     assert hub.exchange.phase("SC2701") == Phase.EXPIRED and not hub.exchange.positions(0)["position"].any()
 
 
-def test_at_settlement_orders_become_positions_of_the_leg() -> None:
+def test_lots_traded_at_settlement_become_positions_of_the_leg() -> None:
     """RULEBOOK 12.1, 14.6"""
     hub = Hub("international")
     hub.until("continuous SC")
@@ -167,7 +167,7 @@ def test_a_sweep_begins_a_short_auction_that_the_schedule_ends() -> None:
 
 
 def lock(hub: Hub, day: date) -> int:
-    """Nobody offers SC2702 at the close; somebody bids at its limit."""
+    """At the close there are no offers of SC2702, and a bid at its limit."""
     hub.until("continuous SC", day)
     ceiling = int(hub.exchange.book.instruments["ceiling"][hub.index["SC2702"]])
     hub.order(0, Side.BUY, ceiling, 1, symbol="SC2702", flags=Flag.OPEN)
@@ -175,7 +175,7 @@ def lock(hub: Hub, day: date) -> int:
     return hub.exchange.phase("SC2702")
 
 
-def test_what_closes_locked_for_three_days_is_halted_for_the_fourth() -> None:
+def test_an_instrument_that_closes_locked_for_three_days_is_halted_on_the_fourth() -> None:
     """RULEBOOK 9.4, 14.7"""
     hub = Hub("chinese", DATE(2026, 12, 8))
     for day, wider in ((DATE(2026, 12, 8), 1100), (DATE(2026, 12, 9), 1300), (DATE(2026, 12, 10), 1300)):

@@ -1,4 +1,4 @@
-"""Keys, signatures, tokens and guessers. The clock is an argument, so every window is tested at its edges."""
+"""Keys, signatures, tokens and password guessing. The clock is an argument, so every window is tested at its edges."""
 
 import base64
 import hashlib
@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from gateway.auth import Auth, Credential
-from gateway.rpc.requests import Auth as Request
-from gateway.text.messages import Refused
+from gateway.auth import LogOn as Request
+from gateway.text.refusals import Refused
 
 MS, SECOND = 1_000_000, 1_000_000_000
 NOW = 1_795_399_483_000 * MS
@@ -33,7 +33,7 @@ def signed(
     key: str = KEY,
     secret: str = SECRET,
     signature: str | None = None,
-) -> Auth:
+) -> Request:
     return Request(
         grant_type="client_signature",
         client_id=key,
@@ -44,7 +44,7 @@ def signed(
     )
 
 
-def secret(value: str = SECRET, key: str = KEY, **more: Any) -> Auth:
+def secret(value: str = SECRET, key: str = KEY, **more: Any) -> Request:
     return Request(grant_type="client_credentials", client_id=key, client_secret=value, **more)
 
 
@@ -93,7 +93,7 @@ def test_a_signature_logs_on(auth: Auth) -> None:
         signed(signature="\u00fc" * 64),
     ],
 )
-def test_unknown_key_wrong_secret_and_wrong_signature_are_told_the_same(auth: Auth, request_: Auth) -> None:
+def test_unknown_key_wrong_secret_and_wrong_signature_get_the_same_answer(auth: Auth, request_: Auth) -> None:
     refused = refusal(auth.log_on, request_, NOW, HERE)
     assert (refused.code, refused.message) == (13004, "invalid_credentials")
     assert str(refused) == str(refusal(auth.log_on, secret("another"), NOW, HERE))
@@ -109,7 +109,7 @@ def test_unknown_key_wrong_secret_and_wrong_signature_are_told_the_same(auth: Au
         (Request(grant_type="refresh_token"), "refresh_token"),
     ],
 )
-def test_what_is_missing_is_told_by_name(auth: Auth, request_: Auth, field: str) -> None:
+def test_a_missing_parameter_is_named(auth: Auth, request_: Auth, field: str) -> None:
     assert refusal(auth.log_on, request_, NOW, HERE).data["field"] == field
 
 
@@ -119,7 +119,7 @@ def test_clocks_may_differ_by_the_window(auth: Auth, skew_ms: int) -> None:
 
 
 @pytest.mark.parametrize(("skew_ms", "told"), [(-5001, "-5.001 s"), (6000, "+6.000 s"), (-(10**9), "-1000000.000 s")])
-def test_beyond_the_window_the_refusal_tells_the_skew(auth: Auth, skew_ms: int, told: str) -> None:
+def test_beyond_the_window_the_refusal_states_the_skew(auth: Auth, skew_ms: int, told: str) -> None:
     refused = refusal(auth.log_on, signed(NOW // MS + skew_ms), NOW, HERE)
     assert (refused.code, refused.data["field"]) == (13004, "timestamp") and told in str(refused)
 
@@ -130,7 +130,7 @@ def test_the_window_can_be_set() -> None:
     assert refusal(wide.log_on, signed(NOW // MS - 61_000), NOW, HERE).data["field"] == "timestamp"
 
 
-def test_a_signature_is_taken_once(auth: Auth) -> None:
+def test_a_signature_is_accepted_once(auth: Auth) -> None:
     auth.log_on(signed(), NOW, HERE)
     for later in (0, SECOND, 5 * SECOND):
         assert refusal(auth.log_on, signed(), NOW + later, HERE).data["field"] == "nonce"
@@ -141,7 +141,7 @@ def test_a_signature_is_taken_once(auth: Auth) -> None:
 def test_signatures_are_forgotten_when_the_clock_refuses_them_anyway(auth: Auth) -> None:
     for number in range(100):
         auth.log_on(signed(NOW // MS + number * 1000, f"n{number}"), NOW + number * SECOND, HERE)
-    assert len(auth._seen) <= 12
+    assert len(auth._used_signatures) <= 12
 
 
 def test_a_scope_may_be_narrowed_and_never_widened(auth: Auth) -> None:
@@ -164,8 +164,10 @@ def test_a_scope_may_be_narrowed_and_never_widened(auth: Auth) -> None:
         ("operator", 13021, "account:read trade:read_write"),
     ],
 )
-def test_who_asks_for_a_scope_that_cannot_be_had_gets_no_token(auth: Auth, scope: str, code: int, bound: str) -> None:
-    """Least of all one with all that the key may do."""
+def test_a_log_on_for_a_scope_that_the_key_does_not_have_gets_no_token(
+    auth: Auth, scope: str, code: int, bound: str
+) -> None:
+    """It must not get one with all scopes of the key."""
     with pytest.raises(Refused) as refused:
         auth.log_on(secret(scope=scope), NOW, HERE)
     assert (refused.value.code, refused.value.data["field"], refused.value.data["bound"]) == (code, "scope", bound)
@@ -224,7 +226,7 @@ def test_a_signed_header_counts_for_exactly_its_request(auth: Auth) -> None:
     assert auth.of_header(header("POST", b"/api/v2", b"{}"), "POST", b"/api/v2", b"{}", NOW, HERE)
 
 
-def test_a_signed_header_is_taken_once_and_within_the_window(auth: Auth) -> None:
+def test_a_signed_header_is_accepted_once_and_within_the_window(auth: Auth) -> None:
     target = b"/api/v2/private/buy?amount=1"
     auth.of_header(header(), "GET", target, b"", NOW, HERE)
     assert refusal(auth.of_header, header(), "GET", target, b"", NOW, HERE).data["field"] == "nonce"
@@ -259,7 +261,7 @@ def test_basic_carries_key_and_secret(auth: Auth) -> None:
     assert auth.of_header(text, "GET", b"/", b"", NOW, HERE).client_id == KEY
 
 
-# Guessers -----------------------------------------------------------------------------------------
+# Guessing -----------------------------------------------------------------------------------------
 
 
 def test_ten_failures_lock_the_key_for_a_minute_for_that_address_only(auth: Auth) -> None:
@@ -285,7 +287,7 @@ def test_a_success_forgets_the_failures(auth: Auth) -> None:
         assert auth.log_on(secret(), NOW, HERE)
 
 
-def test_what_strangers_can_make_the_hub_remember_is_bounded() -> None:
+def test_the_memory_that_unknown_clients_use_is_bounded() -> None:
     auth = Auth([Credential(KEY, SECRET, 0)], memory=100)
     for number in range(1000):
         refusal(auth.log_on, secret("x", f"key{number}"), NOW, HERE)

@@ -1,4 +1,4 @@
-"""`qiee` as people run it: real processes, real signals, real folders. Each refusal is one line and its own exit code."""
+"""`qiee` as people run it: real processes, real signals, real folders. Each refusal is one line, with its own exit code."""
 
 import json
 import os
@@ -23,6 +23,7 @@ from exchange.journal.snapshot import newest
 from gateway.client import Client, ConnectionLost, HubError
 from gateway.config import ConfigurationError, configuration_hash, credentials, load, new_key, read_keys, write_keys
 from risk.limits import Account
+from tests.build import existing
 
 QIEE = [sys.executable, "-c", "from gateway.cli import main; main()"]
 
@@ -30,7 +31,7 @@ QIEE = [sys.executable, "-c", "from gateway.cli import main; main()"]
 class Process:
     """A hub started with `qiee serve` on a free port."""
 
-    running: list[subprocess.Popen] = []
+    running: list[subprocess.Popen[str]] = []
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
@@ -49,10 +50,10 @@ class Process:
                 break
         else:
             raise AssertionError("".join(self.said))
-        self.at = re.search(r"ws://([\d.:]+)/ws/api/v2", "".join(self.said)).group(1)
+        self.at = existing(re.search(r"ws://([\d.:]+)/ws/api/v2", "".join(self.said))).group(1)
 
-    def ask(self, method: str, key: str = "demo", **params: object) -> dict:
-        """One request over HTTP, as the greeting shows it. Errors come back as the answer."""
+    def ask(self, method: str, key: str = "demo", **params: object) -> Any:
+        """One request over HTTP, as the greeting shows it. Errors are returned as the answer."""
         query = "&".join(f"{name}={value}" for name, value in params.items())
         request = urllib.request.Request(f"http://{self.at}/api/v2/{method}?{query}")
         request.add_header("Authorization", "Basic " + b64encode(f"{key}:{key}-secret".encode()).decode())
@@ -70,7 +71,7 @@ class Process:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Any]:
-    """Where a hub keeps its data. A hub that a failed test left behind ends with the test."""
+    """The data folder of a hub. A hub that a failed test left running ends with the test."""
     yield tmp_path / "data"
     while Process.running:
         process = Process.running.pop()
@@ -78,13 +79,13 @@ def folder(tmp_path: Path) -> Iterator[Any]:
         process.wait()
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*QIEE, *arguments], capture_output=True, text=True, timeout=120, env=os.environ | environment
     )
 
 
-def refused(result: subprocess.CompletedProcess, exit_code: int, *words: str) -> None:
+def refused(result: subprocess.CompletedProcess[str], exit_code: int, *words: str) -> None:
     """One line on stderr, no traceback, this exit code."""
     assert result.returncode == exit_code, result.stderr
     assert result.stderr.count("\n") == 1 and "Traceback" not in result.stderr
@@ -98,7 +99,7 @@ def test_the_greeting_shows_keys_and_an_order_that_works_when_pasted(folder: Pat
     try:
         said = "".join(hub.said)
         assert "demo / demo-secret" in said
-        command = re.search(r"curl .*'", said).group(0)
+        command = existing(re.search(r"curl .*'", said)).group(0)
         answer = json.loads(subprocess.run(command, shell=True, capture_output=True, text=True, timeout=30).stdout)
         assert answer["result"]["order"]["order_state"] == "open"
     finally:
@@ -117,11 +118,11 @@ def test_ctrl_c_while_the_first_start_compiles_ends_the_hub_at_once_and_leaves_n
         env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "NUMBA_DISABLE_JIT": "0"},
     )
     Process.running.append(hub)
-    assert "compiling the kernels" in hub.stdout.readline()
-    for _ in range(2):  # the second one seconds later: the process beside it is compiling by then, too
-        assert "compiling the matching engine" in hub.stdout.readline()
+    assert "compiling the kernels" in existing(hub.stdout).readline()
+    for _ in range(2):  # the second one seconds later: both processes are compiling by then
+        assert "compiling ..." in existing(hub.stdout).readline()
     os.killpg(hub.pid, signal.SIGINT)  # as a terminal does
-    said, _ = hub.communicate(timeout=5)  # ends when the last of them has closed its output
+    said, _ = hub.communicate(timeout=5)  # ends when the last process has closed its output
     assert hub.returncode == -signal.SIGINT and "Traceback" not in said
 
 
@@ -147,7 +148,7 @@ def test_after_any_end_the_next_start_finds_every_order_where_it_was(folder: Pat
         again.stop()
 
 
-def test_an_order_sent_as_soon_as_the_hub_greets_meets_a_market(folder: Path) -> None:
+def test_an_order_sent_at_the_greeting_meets_a_market(folder: Path) -> None:
     hub = Process(folder)
     try:
         answer = hub.ask("private/buy", instrument_name="SC2701", amount=1000, type="market")["result"]
@@ -156,7 +157,7 @@ def test_an_order_sent_as_soon_as_the_hub_greets_meets_a_market(folder: Path) ->
         hub.stop()
 
 
-def test_who_follows_the_hub_is_told_before_it_stops(folder: Path) -> None:
+def test_subscribers_are_informed_before_the_hub_stops(folder: Path) -> None:
     hub = Process(folder, "--no-members")
     with Client(f"ws://{hub.at}") as watcher:
         told = watcher.subscribe("platform_state")
@@ -167,7 +168,7 @@ def test_who_follows_the_hub_is_told_before_it_stops(folder: Path) -> None:
             next(told)
 
 
-def test_simulated_members_move_the_market_and_carry_on_after_a_restart(folder: Path) -> None:
+def test_simulated_members_move_the_market_and_continue_after_a_restart(folder: Path) -> None:
     for _ in range(2):
         hub = Process(folder)
         first = hub.ask("public/get_order_book", instrument_name="SC2701")["result"]["change_id"]
@@ -182,7 +183,7 @@ def test_simulated_members_move_the_market_and_carry_on_after_a_restart(folder: 
         assert exit_code == 0 and "ended" not in said
 
 
-def test_a_second_hub_on_the_same_folder_is_refused_and_told_who_holds_it(folder: Path) -> None:
+def test_a_second_hub_on_the_same_folder_is_refused_with_the_holder(folder: Path) -> None:
     hub = Process(folder, "--no-members")
     try:
         refused(run("serve", "--data", str(folder), "--port", "0"), 3, str(hub.process.pid))
@@ -231,7 +232,7 @@ def test_a_data_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 def test_a_journal_that_cannot_be_written_stops_the_hub_and_the_next_start_has_all_that_was_acknowledged(
     folder: Path,
 ) -> None:
-    Process(folder, "--no-members").stop()  # kernels are compiled now: only the journal still grows
+    Process(folder, "--no-members").stop()  # kernels are compiled now, so only the journal grows
     hub = Process(folder, "--no-members")
     resource.prlimit(hub.process.pid, resource.RLIMIT_FSIZE, (40_000, 40_000))
     acknowledged = []
@@ -251,9 +252,9 @@ def test_a_journal_that_cannot_be_written_stops_the_hub_and_the_next_start_has_a
         again.stop()
 
 
-def test_a_hub_that_nobody_listens_to_still_stops_in_order(folder: Path) -> None:
+def test_a_hub_whose_output_is_closed_stops_in_order(folder: Path) -> None:
     hub = Process(folder, "--no-members")
-    hub.process.stdout.close()
+    existing(hub.process.stdout).close()
     hub.process.send_signal(signal.SIGTERM)
     assert hub.process.wait(timeout=30) == 0
 
@@ -296,17 +297,17 @@ def test_a_journal_is_replayed_under_the_configuration_of_its_hub_and_under_no_o
     for _ in range(150):
         if "by_hand" in options:
             hub.ask("operator/next_step", key="operator")
-        if not traded:  # a pair that crosses, whatever the members do in so short a day
+        if not traded:  # two orders that trade, whatever the members do in so short a day
             hub.ask("private/buy", **order)
             sold = hub.ask("private/sell", key="trader", **order)
             traded = bool(sold.get("result", {}).get("trades"))
         elif "--day" not in options or "result" in hub.ask("private/get_statement"):  # settled, too
             break
-        time.sleep(0.2)  # a connection a request: more would be too many from one address
+        time.sleep(0.2)  # one connection per request; more would be too many from one address
     else:
         pytest.fail(f"nothing was traded or settled: {sold}")
     assert hub.stop()[0] == 0
-    stopped, report = newest(str(folder)), folder / "report.json"
+    stopped, report = existing(newest(str(folder))), folder / "report.json"
     assert run("replay", "--journal", str(folder), "--json", str(report), *replayed).returncode == 0
     told = json.loads(report.read_text())
     assert (told["commands"], told["digest"]) == (stopped.sequence, stopped.digest) and told["trades"] > 0
@@ -348,7 +349,7 @@ def test_an_operator_s_key_belongs_to_no_account(folder: Path) -> None:
 
 
 def test_a_day_by_hand_goes_on_where_it_was_after_a_restart(folder: Path) -> None:
-    """Operators step through it over HTTP; what the hub saw last decides which step is the next."""
+    """Operators take its steps over HTTP. The hub's last state decides which step is the next."""
     by_hand = ("--no-members", "--day", "by_hand", "--profile", "international")
     hub = Process(folder, *by_hand)
     try:

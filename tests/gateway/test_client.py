@@ -1,4 +1,4 @@
-"""The Python client against a hub process: what the README shows a newcomer must work as shown, sync and async."""
+"""The Python client against a hub process, sync and async: what the README shows must work as shown."""
 
 import asyncio
 import itertools
@@ -39,7 +39,7 @@ def dave(url: str) -> Iterator[Any]:
 
 @pytest.fixture
 def terms(dave: Any) -> Any:
-    """Instrument, a lot, and a price at which nobody else trades: other tests use other instruments."""
+    """Instrument, one lot, and a price at which no one else trades; other tests use other instruments."""
     instrument = dave.call("public/get_instruments")[-1]
     return instrument["instrument_name"], instrument["contract_size"], str(instrument["reference_price"])
 
@@ -93,7 +93,7 @@ def test_notifications_are_iterated_while_calls_are_made(dave: Any, terms: Any) 
     dave.unsubscribe(f"user.orders.{name}.raw")
 
 
-def test_a_wrong_key_and_a_closed_port_are_told_at_once(url: str) -> None:
+def test_a_wrong_key_and_a_closed_port_are_errors_at_once(url: str) -> None:
     with pytest.raises(HubError, match="13004"):
         Client(url, "dave", "guess")
     with socket.create_server(("127.0.0.1", 0)) as unused:
@@ -114,7 +114,7 @@ def test_a_client_without_a_key_sees_what_is_public_and_no_more(url: str) -> Non
 # JSON, in an event loop.
 
 
-def test_many_calls_are_under_way_at_once_and_each_gets_its_own_answer(url: str, terms: Any) -> None:
+def test_many_calls_are_in_flight_at_once_and_each_gets_its_own_answer(url: str, terms: Any) -> None:
     name, lot, price = terms
 
     async def run() -> Any:
@@ -161,25 +161,26 @@ def test_refusals_reach_the_caller_who_made_them(url: str, terms: Any) -> None:
 
     async def run() -> Any:
         async with AsyncClient(url, "dave", "dave-secret") as hub:
-            good, bad = await asyncio.gather(
+            answers = await asyncio.gather(
                 hub.buy(name, lot, price), hub.sell("NOTHING", lot, price), return_exceptions=True
             )
             await hub.cancel_all()
             with pytest.raises(HubError):
                 await hub.subscribe("no.such.channel")
-            return good, bad
+            return answers
 
     good, bad = asyncio.run(run())
     assert good["order"]["order_state"] == "open" and isinstance(bad, HubError)
 
 
-# What a hub does rarely, done by a small server on purpose.
+# Rare behaviour of a hub, from a small scripted server.
 
 
 @pytest.fixture
 def scripted() -> Iterator[Any]:
-    """A websocket server that sends what it is told after the first message: (url, frames sent, frames received)."""
-    say, heard = [], []
+    """A websocket server that sends these frames after the first message: (url, frames sent, frames received)."""
+    say: list[Any] = []
+    heard: list[Any] = []
 
     def talk(websocket: Any) -> None:
         heard.append(websocket.recv())
@@ -198,7 +199,7 @@ def scripted() -> Iterator[Any]:
 
 
 def is_heard(heard: Any, text: str) -> Any:
-    """Does the server hear a message with this text? It reads in a thread of its own, so it may take a moment."""
+    """Whether the server receives a message with this text. It reads in its own thread, so this may take a moment."""
     for _ in range(500):
         if any(text in message for message in heard):
             return True

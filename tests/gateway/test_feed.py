@@ -1,4 +1,4 @@
-"""gateway/market/feed.py: what subscribers are sent adds up to the engine's book, and a slow one hurts nobody else."""
+"""gateway/market/feed.py: messages to subscribers add up to the engine's book, and a slow subscriber affects no other."""
 
 import json
 import zlib
@@ -13,7 +13,7 @@ from exchange.instruments import Instrument
 from exchange.projections.marketdata import MarketData
 from gateway.market.feed import INTERVAL, TRY_AGAIN_LATER, ChannelError, Feed
 from matching.codes import ALL, AUCTION_PHASES, CommandKind, Phase, Side, TimeInForce
-from tests.build import cancel, enter, instrument, operator, rows
+from tests.build import cancel, enter, existing, instrument, operator, rows
 from tests.matching.flow import random_flow
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -21,10 +21,13 @@ START = 1_800_000_000_000_000_000
 
 
 class Connection:
-    """A subscriber that reads everything at once, unless told to stop reading."""
+    """A subscriber that reads everything at once, unless the test stops it."""
 
     def __init__(self, reading: bool = True) -> None:
-        self.reading, self.waiting, self.received, self.closed = reading, [], [], None
+        self.reading = reading
+        self.waiting: list[Any] = []
+        self.received: list[Any] = []
+        self.closed: tuple[int, str] | None = None
 
     @property
     def queued(self) -> int:
@@ -44,7 +47,7 @@ class Connection:
         self.closed = code, reason
 
     def messages(self, channel: str | None = None) -> list[Any]:
-        """Data of what was received, numbers exact; received is emptied."""
+        """Data of the received messages, with exact numbers; empties `received`."""
         told = [json.loads(message, parse_float=Decimal)["params"] for message in self.received]
         self.received = []
         return [params["data"] for params in told if channel in (None, params["channel"])]
@@ -59,7 +62,8 @@ class BookClient:
     def apply(self, data: dict[str, Any]) -> None:
         assert data["instrument_name"] == self.terms.symbol
         if data["type"] == "snapshot":
-            self.bids, self.asks = {}, {}
+            self.bids: dict[Any, Any] = {}
+            self.asks: dict[Any, Any] = {}
             self.resyncs += data.get("resync", False)
         else:
             assert data["prev_change_id"] == self.change_id < data["change_id"]
@@ -73,7 +77,7 @@ class BookClient:
         assert data["checksum"] == self.checksum()
 
     def checksum(self) -> int:
-        """Ten lines that any client can write."""
+        """The checksum as a client computes it."""
 
         def text(levels: list[Any]) -> str:
             return ",".join(
@@ -98,7 +102,7 @@ def book_of(exchange: Exchange, number: int) -> tuple[Any, ...]:
 
 
 class Hub:
-    """An engine whose events go to a feed; now is moved by hand."""
+    """An engine whose events go to a feed. The test moves `now`."""
 
     def __init__(
         self,
@@ -169,7 +173,7 @@ def test_a_book_rebuilt_from_json_is_the_engines_at_every_change_whoever_joined_
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_conflated_channel_tells_the_net_change_ten_times_a_second_at_most(seed: int) -> None:
+def test_a_conflated_channel_publishes_the_net_change_at_most_ten_times_a_second(seed: int) -> None:
     flow = random_flow(seed, 900)
     hub = Hub(flow.instruments, flow.accounts)
     rng = np.random.default_rng(seed)
@@ -207,7 +211,7 @@ def test_a_conflated_channel_tells_the_net_change_ten_times_a_second_at_most(see
         assert client.book() == book_of(hub.exchange, number)
 
 
-def test_changes_that_cancel_out_within_an_interval_are_not_told_and_the_chain_holds() -> None:
+def test_changes_that_cancel_out_within_an_interval_are_not_published_and_the_chain_holds() -> None:
     hub = Hub([instrument()])
     hub.do(enter(0, BUY, 100, 1))
     connection = hub.join("book.SC2701.100ms")
@@ -225,7 +229,7 @@ def test_changes_that_cancel_out_within_an_interval_are_not_told_and_the_chain_h
         assert client.book() == book_of(hub.exchange, 0)
 
 
-def test_who_joins_a_conflated_channel_between_messages_gets_a_snapshot_that_the_next_change_continues() -> None:
+def test_a_subscription_between_messages_gets_a_snapshot_that_the_next_change_continues() -> None:
     hub = Hub([instrument()])
     early = hub.join("book.SC2701.100ms")
     hub.do(enter(0, BUY, 100, 1))
@@ -242,14 +246,19 @@ def test_who_joins_a_conflated_channel_between_messages_gets_a_snapshot_that_the
         assert client.book() == book_of(hub.exchange, 0) and client.resyncs == 0
 
 
-def test_a_message_is_written_once_and_nothing_is_written_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_is_encoded_once_and_not_at_all_without_subscribers(monkeypatch: pytest.MonkeyPatch) -> None:
     hub = Hub([instrument("A"), instrument("B")])
     both = [hub.join("book.A.raw", "quote.A", "book.A.none.10.100ms") for _ in range(3)]
     hub.do(enter(0, BUY, 100, 1))
     assert len(both[0].received) > 3
     assert all(one is other for one, other in zip(both[0].received[3:], both[2].received[3:], strict=True))
-    written = []
-    monkeypatch.setattr("gateway.feed.notification", lambda channel, data: written.append(channel) or b"")
+    written: list[str] = []
+
+    def notification(channel: str, data: str) -> bytes:
+        written.append(channel)
+        return b""
+
+    monkeypatch.setattr("gateway.market.feed.notification", notification)
     hub.do(enter(0, BUY, 100, 1, instrument=1), enter(1, SELL, 100, 1, instrument=1))
     for connection in both:
         hub.feed.drop(connection)
@@ -376,7 +385,7 @@ def test_a_subscriber_that_does_not_read_is_cut_off_after_the_patience_with_1013
     hub.wait(4 * INTERVAL)
     assert stuck.closed is None
     hub.wait(2 * INTERVAL)
-    assert stuck.closed[0] == TRY_AGAIN_LATER and hub.feed.channels(stuck) == []
+    assert existing(stuck.closed)[0] == TRY_AGAIN_LATER and hub.feed.channels(stuck) == []
     held = stuck.queued
     busy(hub, 400)
     hub.wait()
@@ -401,12 +410,12 @@ def test_a_subscriber_that_reads_slowly_is_not_cut_off() -> None:
     assert slow.messages()[-1]["resync"] is True
 
 
-def test_trades_cannot_be_left_out_so_a_full_queue_ends_the_connection_and_no_other() -> None:
+def test_trades_are_never_left_out_so_a_full_queue_ends_its_connection_alone() -> None:
     hub = Hub([instrument()], max_queue=20_000)
     stuck, fast = hub.join("trades.SC2701.raw", reading=False), hub.join("trades.SC2701.raw")
     for _ in range(200):
         hub.do(enter(0, SELL, 100, 1), enter(1, BUY, 100, 1))
-    assert stuck.closed[0] == TRY_AGAIN_LATER and stuck.queued < 20_500
+    assert existing(stuck.closed)[0] == TRY_AGAIN_LATER and stuck.queued < 20_500
     assert [data[0]["trade_seq"] for data in fast.messages()] == list(range(1, 201))
 
 
@@ -470,7 +479,7 @@ def phase(number: Phase, instrument: int = 0) -> dict[str, Any]:
     return operator(CommandKind.PHASE, number, instrument=instrument)
 
 
-def test_a_ticker_tells_what_the_market_and_the_engine_know_whenever_it_differs() -> None:
+def test_a_ticker_has_the_figures_of_market_and_engine_whenever_they_change() -> None:
     hub = Hub([instrument(daily_limit=1000), instrument("FU2701")])
     raw, slow, other = (hub.join(f"ticker.{name}") for name in ("SC2701.raw", "SC2701.100ms", "FU2701.raw"))
     (first,) = raw.messages()
@@ -520,7 +529,7 @@ def test_a_ticker_tells_what_the_market_and_the_engine_know_whenever_it_differs(
     assert [seen["best_ask_amount"] for seen in slow.messages()] == [
         3,
         1,
-    ]  # the first at once, for long nothing was told
+    ]  # the first at once, because nothing was published for long
     hub.do(phase(Phase.BREAK))
     assert [(seen["state"], seen["phase"]) for seen in raw.messages()] == [("closed", "break")]
     hub.wait()
@@ -528,7 +537,7 @@ def test_a_ticker_tells_what_the_market_and_the_engine_know_whenever_it_differs(
     assert len(slow.messages()) == 1 and len(other.messages()) == 1
 
 
-def test_a_settlement_and_a_new_day_are_told_in_the_ticker() -> None:
+def test_a_settlement_and_a_new_day_appear_in_the_ticker() -> None:
     """RULEBOOK 9.1, 11.2."""
     hub = Hub([instrument(daily_limit=500), instrument("FU2701")], risk=True)
     hub.do(operator(CommandKind.BEGIN_DAY, quantity=2026_12_01))
@@ -551,11 +560,11 @@ def test_a_settlement_and_a_new_day_are_told_in_the_ticker() -> None:
 
 
 @pytest.mark.parametrize("now", AUCTION_PHASES)
-def test_a_call_auction_tells_what_it_would_trade_and_then_what_it_did(now: Phase) -> None:
+def test_a_call_auction_publishes_what_it_would_trade_and_then_what_it_traded(now: Phase) -> None:
     """RULEBOOK 8.4: price, lots, and what is left at that price."""
     hub = Hub([instrument(), instrument("FU2701")])
     auction = hub.join("auction.SC2701")
-    assert auction.messages() == []  # there is none now
+    assert auction.messages() == []  # there is no price now
     hub.do(phase(now))
     hub.wait()
     (nothing,) = auction.messages()
@@ -569,7 +578,7 @@ def test_a_call_auction_tells_what_it_would_trade_and_then_what_it_did(now: Phas
     hub.wait()
     assert auction.messages() == [seen | {"timestamp": hub.now // 1_000_000}]
     hub.wait()
-    hub.do(enter(2, BUY, 95, 1))  # which changes nothing of it
+    hub.do(enter(2, BUY, 95, 1))  # this changes no figure of it
     hub.wait()
     assert auction.messages() == []
     hub.do(phase(Phase.CONTINUOUS))
@@ -580,7 +589,7 @@ def test_a_call_auction_tells_what_it_would_trade_and_then_what_it_did(now: Phas
     assert auction.messages() == []
 
 
-def test_an_indicative_price_is_not_told_while_the_engine_is_ahead_of_what_is_durable() -> None:
+def test_an_indicative_price_is_not_published_while_the_engine_is_ahead_of_the_journal() -> None:
     hub = Hub([instrument(), instrument("FU2701")])
     hub.do(phase(Phase.CALL_AUCTION))
     auction = hub.join("auction.SC2701")
@@ -597,7 +606,7 @@ def test_an_indicative_price_is_not_told_while_the_engine_is_ahead_of_what_is_du
     assert [seen["amount"] for seen in auction.messages()] == [3] == [seen["amount"] for seen in late.messages()]
 
 
-def test_phases_are_told_of_one_instrument_and_of_all() -> None:
+def test_phases_are_published_for_one_instrument_and_for_all() -> None:
     """RULEBOOK 8.2, and 8.8: the reason where the hub itself did it."""
     hub = Hub([instrument(velocity=2, velocity_window=1000), instrument("FU2701")])
     one, every = hub.join("phase.SC2701"), hub.join("phase.any")

@@ -1,6 +1,6 @@
-"""Each way to harm the server that its guard must stop, tried for real against a server process on loopback.
+"""Each attack that the server's guard must stop, run against a server process on loopback.
 
-Clients come from addresses of their own (127.1.0.n), so that the bounds per address of one test never touch another.
+Clients of each test have their own address (127.1.0.n), so that the bounds per address of one test do not affect another.
 Run as a program, this file is that server: a small ASGI application behind `serve`.
 """
 
@@ -23,8 +23,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from gateway.wire.guard import Bounds, Connection, Guard, connection_of, network_of
+from gateway.wire.bounds import Bounds
+from gateway.wire.guard import Connection, Guard, connection_of, network_of
 from gateway.wire.server import ServerError, serve
+from tests.build import existing
 
 SHORT = Bounds(
     connections=60,
@@ -48,7 +50,7 @@ MEBIBYTE = 1 << 20
 # The server.
 
 
-async def application(scope: str, receive: Any, send: Any) -> None:
+async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         for done in ("startup", "shutdown"):
             await receive()
@@ -62,7 +64,7 @@ async def application(scope: str, receive: Any, send: Any) -> None:
         await talk(scope, receive, send)
 
 
-async def talk(scope: str, receive: Any, send: Any) -> None:
+async def talk(scope: Any, receive: Any, send: Any) -> None:
     """Echo; `key:NAME` authenticates, `feed` sends without end."""
     connection = connection_of(scope)
     await receive()
@@ -92,10 +94,10 @@ async def run_server(bounds: Any) -> None:
     server = serve(application, "127.0.0.1", 0, bounds)
     await server.start()
     loop = asyncio.get_running_loop()
-    asked = asyncio.Queue()
+    asked: asyncio.Queue[Any] = asyncio.Queue()
     loop.add_reader(0, lambda: asked.put_nowait(os.read(0, 100)))
     print(server.port, flush=True)
-    while await asked.get():  # a line: tell how you are; end of input: stop
+    while await asked.get():  # a line: report the state; end of input: stop
         rss = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         print(json.dumps(server.guard.metrics() | {"rss": rss}), flush=True)
     loop.remove_reader(0)
@@ -110,14 +112,14 @@ async def run_server(bounds: Any) -> None:
 class Running:
     """A server process and the clients of one test, which come from one address."""
 
-    process: subprocess.Popen
+    process: subprocess.Popen[bytes]
     port: int
     address: str = "127.0.0.1"
 
     def metrics(self) -> Any:
-        self.process.stdin.write(b"?\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        existing(self.process.stdin).write(b"?\n")
+        existing(self.process.stdin).flush()
+        return json.loads(existing(self.process.stdout).readline())
 
     def refused(self, name: str) -> Any:
         return self.metrics()[f"refused_{name}"]
@@ -133,7 +135,7 @@ class Running:
         return client
 
     def upgrade(self, path: str = "/", **options: Any) -> Any:
-        """A TCP connection that speaks websocket, frames by hand."""
+        """A TCP connection after a websocket handshake, with frames by hand."""
         client = self.open(**options)
         client.sendall(
             b"GET " + path.encode() + b" HTTP/1.1\r\nHost: hub\r\nUpgrade: websocket\r\n"
@@ -163,7 +165,7 @@ def start(bounds: Any) -> Any:
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
     )
-    return Running(process, int(process.stdout.readline()))
+    return Running(process, int(existing(process.stdout).readline()))
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +208,7 @@ def read_to_end(client: Any) -> Any:
 
 
 def close_code(client: Any) -> Any:
-    """The close code that ends what a hand-made websocket receives; None: cut without one."""
+    """The close code at the end of what a websocket receives; None: cut without one."""
     data = read_to_end(client)
     code = None
     while len(data) >= 2:
@@ -222,7 +224,7 @@ def close_code(client: Any) -> Any:
 
 
 def flood(client: Any, data: Any, megabytes: Any) -> Any:
-    """Send until cut, at most so much, never reading. Returns bytes sent."""
+    """Send until cut, at most so much, without reading. Returns bytes sent."""
     sent = 0
     client.settimeout(2)
     with contextlib.suppress(OSError):
@@ -235,7 +237,9 @@ def flood(client: Any, data: Any, megabytes: Any) -> Any:
 
 
 @pytest.mark.parametrize("opcode", [9, 10], ids=["ping", "pong"])
-def test_a_flood_of_control_frames_that_nobody_reads_is_cut_and_costs_no_memory(hub: Any, opcode: Any) -> None:
+def test_a_flood_of_control_frames_by_a_client_that_never_reads_is_cut_and_costs_no_memory(
+    hub: Any, opcode: Any
+) -> None:
     before = hub.metrics()
     client = hub.upgrade(receive_bytes=4096)
     sent = flood(client, frame(opcode, bytes(125)) * 500, megabytes=64)
@@ -246,7 +250,7 @@ def test_a_flood_of_control_frames_that_nobody_reads_is_cut_and_costs_no_memory(
     assert after["rss"] - before["rss"] < 8 * MEBIBYTE
 
 
-def test_a_flood_of_pings_by_a_client_that_reads_is_told_1008(hub: Any) -> None:
+def test_a_flood_of_pings_by_a_client_that_reads_is_closed_with_1008(hub: Any) -> None:
     client = hub.upgrade()
     client.sendall(frame(9, b"x") * (SHORT.control_frames_per_second + 1))
     assert close_code(client) == 1008
@@ -280,14 +284,14 @@ def test_the_last_fragment_allowed_completes_the_message_and_one_more_is_1009(hu
     assert close_code(client) == 1009
 
 
-def test_a_message_over_the_bound_is_told_1009_even_while_its_bytes_still_come(hub: Any) -> None:
+def test_a_message_over_the_bound_is_closed_with_1009_even_while_its_bytes_still_come(hub: Any) -> None:
     with hub.websocket() as client:
         client.send("x" * SHORT.message_bytes_before_authentication)
         assert len(client.recv()) == SHORT.message_bytes_before_authentication
         with pytest.raises(ConnectionClosed) as closed:
             client.send("x" * (SHORT.message_bytes_before_authentication + 1))
             client.recv()
-    assert closed.value.rcvd.code == 1009
+    assert existing(closed.value.rcvd).code == 1009
     client = hub.upgrade()
     client.sendall(frame(2, bytes(200_000)))
     assert close_code(client) == 1009
@@ -302,7 +306,7 @@ def test_messages_may_be_larger_once_authenticated(hub: Any) -> None:
         with pytest.raises(ConnectionClosed) as closed:
             client.send(bytes(SHORT.message_bytes + 1))
             client.recv()
-    assert closed.value.rcvd.code == 1009
+    assert existing(closed.value.rcvd).code == 1009
 
 
 def test_many_tiny_messages_at_once_are_refused_and_cost_no_memory(hub: Any) -> None:
@@ -387,7 +391,7 @@ def test_a_slow_reader_that_still_reads_is_kept(hub: Any) -> None:
     before = hub.refused("write_stalled")
     end = time.monotonic() + 3 * SHORT.write_stall_seconds
     while time.monotonic() < end:
-        # The feed never ends; answers to pings are read behind it, so only pings are let through here by silence.
+        # The feed never ends and answers to pings come after it, so this test allows silence after pings.
         assert client.recv(262_144)
         time.sleep(0.01)
     assert hub.refused("write_stalled") == before
@@ -416,7 +420,7 @@ def test_a_quiet_client_that_answers_pings_is_kept(hub: Any) -> None:
     ],
     ids=["silent", "half-sent headers", "half a header", "half a body"],
 )
-def test_who_does_not_finish_a_request_is_dropped(hub: Any, start: Any) -> None:
+def test_a_client_that_does_not_finish_a_request_is_dropped(hub: Any, start: Any) -> None:
     before = hub.refused("handshake_timeout")
     clients = [hub.open() for _ in range(5)]
     for client in clients:
@@ -483,8 +487,8 @@ def test_requests_beyond_the_bounds_are_refused_with_their_status(
         assert hub.refused(name) == before[f"refused_{name}"] + 1
 
 
-def test_a_body_larger_than_a_head_may_be_is_no_head_though_it_comes_in_one_read(hub: Any) -> None:
-    """Sent in one call, and larger than request_head_bytes: the server mostly reads it at once."""
+def test_a_body_larger_than_the_bound_of_a_head_is_accepted_in_one_read(hub: Any) -> None:
+    """Sent in one call, and larger than request_head_bytes; the server mostly reads it at once."""
     request_ = b"POST / HTTP/1.1\r\nHost: hub\r\nContent-Length: 20000\r\n\r\n" + b"x" * 20_000
     client = hub.open()
     for _ in range(20):
@@ -495,7 +499,7 @@ def test_a_body_larger_than_a_head_may_be_is_no_head_though_it_comes_in_one_read
             answer += client.recv(1000)
 
 
-def test_a_head_without_end_behind_a_whole_request_is_refused_all_the_same(hub: Any) -> None:
+def test_a_head_without_end_after_a_whole_request_is_refused(hub: Any) -> None:
     before = hub.refused("request_head")
     client = hub.open()
     client.sendall(b"GET / HTTP/1.1\r\nHost: hub\r\n\r\nGET / HTTP/1.1\r\nx: " + b"y" * 10_000)
@@ -596,7 +600,7 @@ def test_a_private_endpoint_closes_with_1008_unless_authenticated_in_time(hub: A
     assert early.recv() == "True"
     with pytest.raises(ConnectionClosed) as closed:
         late.recv(5)
-    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "not authenticated in time")
+    assert (existing(closed.value.rcvd).code, existing(closed.value.rcvd).reason) == (1008, "not authenticated in time")
     early.send("private")
     assert early.recv() == "private"
     early.close()
@@ -616,7 +620,7 @@ def test_stopping_does_not_wait_for_a_stalled_reader() -> None:
     assert out == b"stopped\n" and running.process.returncode == 0
     with pytest.raises(ConnectionClosed) as closed:
         healthy.recv()
-    assert closed.value.rcvd.code == 1012
+    assert existing(closed.value.rcvd).code == 1012
     client.close()
 
 
@@ -629,13 +633,13 @@ def test_a_busy_port_is_one_clear_line_with_an_exit_code() -> None:
 
 
 @pytest.mark.parametrize("host, port", [("192.0.2.1", 0), ("127.0.0.1", 70_000), ("no.such.host.invalid", 0)])
-def test_an_address_that_cannot_be_ours_is_told(host: Any, port: Any) -> None:
+def test_an_address_that_cannot_be_bound_is_named(host: Any, port: Any) -> None:
     with pytest.raises(ServerError, match=f"^cannot listen on {host}:{port}: "):
         serve(application, host, port)
 
 
-def test_an_application_that_refuses_to_start_is_told() -> None:
-    async def broken(scope: str, receive: Any, send: Any) -> None:
+def test_an_application_that_refuses_to_start_is_reported() -> None:
+    async def broken(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "lifespan.startup.failed", "message": "no data folder"})
 
@@ -666,7 +670,7 @@ def test_without_a_guard_a_connection_allows_everything_once() -> None:
     connection.done()
 
 
-def test_quiet_addresses_are_forgotten() -> None:
+def test_addresses_without_connections_are_forgotten() -> None:
     now = [0.0]
     guard = Guard(SHORT, clock=lambda: now[0])
     assert guard._broken("192.0.2.1") is None

@@ -1,7 +1,7 @@
-"""What operators may do at the gate, on a floor without sockets: every method, its scope, its refusals, its answer.
+"""The operators' methods, on a hub without sockets: every method, its scope, its refusals, its answer.
 
-What the commands do is the book's affair (tests/exchange); here it is told that each becomes one row in the journal's form,
-and that what came of it is read back in names, currency and units.
+tests/exchange tests what the commands do. Here each becomes one row of the journal, and its events are described in names,
+currency and units.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ from exchange.catalogue.schedule import Schedule
 from exchange.runner import Runner
 from gateway.auth import Credential
 from gateway.day import TradingDay
-from gateway.rpc.requests import METHODS
+from gateway.rpc.methods.table import METHODS
 from matching.codes import ALL, CommandKind, Phase
 from tests.build import account, instrument, operator
 from tests.gateway.floor import Client, Floor
 
 OPERATORS = sorted(name for name in METHODS if name.startswith("operator/"))
-PARAMETERS = {
+PARAMETERS: dict[str, dict[str, Any]] = {
     "operator/set_phase": {"instrument_name": "SC2701", "phase": "halted"},
     "operator/kill_switch": {"scope": "hub", "on": True},
     "operator/set_limit": {"limit": "max_long", "value": 5, "account": "alice"},
@@ -69,7 +69,7 @@ def bob(floor: Floor) -> Client:
 
 
 def deal(seller: Client, buyer: Client, price: str, amount: int) -> None:
-    """10 is a lot."""
+    """10 units are one lot."""
     for client, side in ((seller, "sell"), (buyer, "buy")):
         assert "order" in client.ask(f"private/{side}", instrument_name="SC2701", amount=amount, price=price)
 
@@ -100,7 +100,7 @@ def test_an_operator_s_key_has_no_account_to_trade_with(op: Client, method: str)
     assert op.ask(method, instrument_name="SC2701", amount=10, price=10)["code"] == 13021
 
 
-def test_a_key_without_an_account_is_an_operator_s_and_nothing_else() -> None:
+def test_a_key_without_an_account_has_the_operator_scope_only() -> None:
     assert Credential("k", "s", ALL, "operator").may("operator")
     with pytest.raises(ValueError, match="key k: scope is trade:read operator, must be operator"):
         Credential("k", "s", ALL, "trade:read operator")
@@ -222,7 +222,7 @@ def test_a_kill_switch_without_what_it_is_about_is_refused_by_field(
     assert error(op.ask("operator/kill_switch", **params)) == expected
 
 
-def test_a_firm_that_is_no_account_s_number_disturbs_nobody_who_watches(op: Client, alice: Client) -> None:
+def test_a_kill_switch_of_a_firm_whose_number_is_no_account_reaches_no_session(op: Client, alice: Client) -> None:
     alice.ask("private/subscribe", channels=["user.orders.any.any.raw"])
     assert error(op.ask("operator/kill_switch", scope="firm", firm=1 << 20, on=True)) == (13007, "firm", 1 << 20, None)
     assert "order" in alice.ask("private/buy", instrument_name="SC2701", amount=10, price=10)
@@ -305,7 +305,7 @@ def test_a_mass_cancel_of_an_account_or_a_side(op: Client, alice: Client, bob: C
 # The day ------------------------------------------------------------------------------------------
 
 
-def test_profit_told_before_settlement_is_what_settlement_at_the_last_price_pays() -> None:
+def test_profit_reported_before_settlement_is_what_settlement_at_the_last_price_pays() -> None:
     """Also of lots traded at settlement, which are a position of the leg at once and have no price before (RULEBOOK 12.1)."""
     floor = Floor(
         instruments=[
@@ -339,7 +339,7 @@ def test_profit_told_before_settlement_is_what_settlement_at_the_last_price_pays
         assert (summary["result"], summary["session_upl"]) == (profit, 0)
 
 
-def test_a_day_is_settled_and_everybody_reads_what_came_of_it(
+def test_a_day_is_settled_and_every_account_can_read_its_results(
     floor: Floor, op: Client, alice: Client, bob: Client
 ) -> None:
     """RULEBOOK 11: mark to market, fees, the band of the next day, statements."""
@@ -415,7 +415,7 @@ def test_a_day_is_settled_and_everybody_reads_what_came_of_it(
     assert op.ask("operator/get_statement", account="bob")["closing_equity"] == 997
 
 
-def test_a_new_day_is_begun_with_a_date_behind_the_last(op: Client) -> None:
+def test_a_new_day_begins_with_a_date_after_the_last(op: Client) -> None:
     """RULEBOOK 11.1."""
     assert told(op.ask("operator/begin_day", date="2026-12-02"), "event", "date") == [("day_begun", "2026-12-02")]
     assert error(op.ask("operator/begin_day", date="2026-12-02")) == (11043, "date", "2026-12-02", "2026-12-03")
@@ -443,7 +443,7 @@ def test_an_account_below_its_margin_is_called_may_only_reduce_and_is_liquidated
     ]
     summary = alice.ask("private/get_account_summary", currency="CNY")
     assert (summary["margin_call"], summary["margin_call_amount"], summary["equity"]) == (True, 3260, -200)
-    op.ask("operator/cash", account="alice", amount=260)  # else credit (508) refuses, which comes first
+    op.ask("operator/cash", account="alice", amount=260)  # otherwise credit (508) refuses, which comes first
     op.ask("operator/set_limit", limit="instrument_margin", value=0, instrument_name="SC2701")
     refused = alice.ask("private/sell", instrument_name="SC2701", amount=10, price=10)
     assert (refused["code"], refused["data"]["reason"], refused["data"]["value"], refused["data"]["bound"]) == (
@@ -561,9 +561,7 @@ def test_a_month_is_listed_at_a_reference_price() -> None:
 # Market makers and conduct ------------------------------------------------------------------------
 
 
-def test_market_maker_protection_is_the_account_s_own_to_set_and_to_reset(
-    op: Client, alice: Client, bob: Client
-) -> None:
+def test_an_account_sets_and_resets_its_own_market_maker_protection(op: Client, alice: Client, bob: Client) -> None:
     """RULEBOOK 9.6, in Deribit's form."""
     config = {"index_name": "any", "interval": 10, "frozen_time": 0, "quantity_limit": 3}
     assert alice.ask("private/get_mmp_config") == []
@@ -603,7 +601,7 @@ def test_a_protection_that_would_not_protect_is_refused_by_field(
     assert alice.ask("private/set_mmp_config", **{"index_name": "any"} | params)["data"]["field"] == field
 
 
-def test_surveillance_shows_conduct_and_what_follows(floor: Floor, op: Client, alice: Client, bob: Client) -> None:
+def test_surveillance_shows_counts_and_the_next_step(floor: Floor, op: Client, alice: Client, bob: Client) -> None:
     """RULEBOOK 9.7."""
     for _ in range(5):
         deal(alice, alice, "10.0", 10)
@@ -688,7 +686,7 @@ def test_a_compressed_day_runs_by_itself_into_the_next_one() -> None:
     runner = Runner(exchange, None, time.time_ns)
     day = TradingDay.resume("compressed", schedule, exchange, time.time_ns, minutes=1 / 30)
     runner.listeners.append(day.heard)
-    told = []
+    told: list[Any] = []
 
     async def run() -> None:
         tasks = [asyncio.create_task(runner.run()), asyncio.create_task(day.run(runner, told.append))]

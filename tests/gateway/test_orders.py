@@ -1,7 +1,7 @@
-"""Orders of the trading day as clients enter and see them: stops, icebergs, minimum amounts, dates, pairs, offsets.
+"""Orders of the trading day as clients enter and see them: stops, icebergs, minimum amounts, dates, OCOs, offsets.
 
-Real exchange and projections on a floor without sockets; the rules are the book's (RULEBOOK 2), here it is told whether each
-word of the protocol reaches them and what comes back.
+Real exchange and projections, on a hub without sockets. The book has the rules (RULEBOOK 2). Here each parameter of the protocol
+reaches them, and the answer is checked.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ def stop(
 
 
 def trade(alice: Client, bob: Client, price: str) -> None:
-    """One lot changes hands: the last price."""
+    """Trade one lot, which sets the last price."""
     order(alice, "sell", 1, price)
     order(bob, "buy", 1, price)
 
@@ -69,7 +69,7 @@ def error(answer: dict[str, Any]) -> tuple[Any, ...]:
 # Stops --------------------------------------------------------------------------------------------
 
 
-def test_a_stop_waits_untriggered_and_nobody_sees_it(alice: Client, bob: Client) -> None:
+def test_a_parked_stop_is_untriggered_and_in_no_public_data(alice: Client, bob: Client) -> None:
     """RULEBOOK 2.9."""
     answer = stop(alice, "buy", 5, "1.05", "1.06", trigger="last_price")
     assert told(
@@ -90,7 +90,7 @@ def test_a_stop_waits_untriggered_and_nobody_sees_it(alice: Client, bob: Client)
     assert alice.ask("private/get_order_state", order_id=answer["order"]["order_id"]) == answer["order"]
 
 
-def test_a_stop_that_the_last_price_reaches_is_told_as_triggered_and_trades(
+def test_a_stop_that_the_last_price_reaches_is_reported_as_triggered_and_trades(
     floor: Floor, alice: Client, bob: Client
 ) -> None:
     """RULEBOOK 2.10. It keeps its id."""
@@ -149,10 +149,10 @@ def test_a_market_stop_has_no_price_until_it_is_triggered(alice: Client, bob: Cl
     assert (done["order_state"], done["average_price"], done["triggered"]) == ("filled", Decimal("0.98"), True)
 
 
-def test_an_answer_shows_what_the_own_order_triggered_and_what_came_back_to_it(
+def test_an_answer_includes_trades_with_the_stops_that_the_order_triggered(
     floor: Floor, alice: Client, bob: Client
 ) -> None:
-    """The order's own trade moves the last price; a stop of somebody else then trades with what is left of it."""
+    """The order's own trade moves the last price. A stop of another account then trades with what is left of the order."""
     trade(alice, bob, "1.03")
     stop(floor.session("carol"), "sell", 3, "1.02", "1.02")
     order(alice, "sell", 1, "1.02")
@@ -208,7 +208,7 @@ def test_an_answer_shows_what_the_own_order_triggered_and_what_came_back_to_it(
         ({"price": 1, "counterparty": "nobody"}, (13007, "counterparty", "nobody", 2)),
     ],
 )
-def test_what_such_an_order_may_not_be_is_refused_by_field_value_and_bound(
+def test_invalid_conditions_are_refused_by_field_value_and_bound(
     alice: Client, params: dict[str, Any], expected: tuple[Any, ...]
 ) -> None:
     """RULEBOOK 1.5, 2.9 to 2.14, in the units of the client."""
@@ -217,7 +217,7 @@ def test_what_such_an_order_may_not_be_is_refused_by_field_value_and_bound(
 
 
 def test_a_price_increment_of_several_ticks_names_the_price_that_breaks_it(alice: Client) -> None:
-    """RULEBOOK 5.5: limit and trigger lie on it."""
+    """RULEBOOK 5.5: limit and trigger are on the increment."""
     floor = Floor(instruments=[instrument(price_increment=5), instrument("FU2701")])
     client = floor.session("alice")
     assert error(stop(client, "buy", 1, "1.03", "1.05"))[:2] == (10043, "trigger_price")
@@ -251,7 +251,7 @@ def test_edits_of_a_stop_sent_one_after_the_other_add_up(alice: Client) -> None:
     assert (last["trigger_price"], last["amount"], last["price"]) == (Decimal("1.04"), 4, Decimal("1.07"))
 
 
-def test_an_order_that_does_not_wait_takes_no_trigger(alice: Client) -> None:
+def test_an_order_that_is_not_parked_accepts_no_trigger(alice: Client) -> None:
     number = order(alice, "buy", 5, "1.00")["order"]["order_id"]
     assert error(alice.ask("private/edit", order_id=number, trigger_price="1.05")) == (
         11036,
@@ -282,10 +282,10 @@ def test_the_same_stop_sent_again_is_answered_with_the_first_and_another_trigger
     assert stop(alice, "buy", 5, "1.04", "1.06", client_order_id="s1")["code"] == 14502
 
 
-# Icebergs, minimum amounts, dates, pairs ----------------------------------------------------------
+# Icebergs, minimum amounts, dates, OCOs -----------------------------------------------------------
 
 
-def test_an_iceberg_shows_its_display_amount_and_is_told_whole_to_its_owner(alice: Client, bob: Client) -> None:
+def test_an_iceberg_shows_its_display_amount_and_its_owner_sees_all_of_it(alice: Client, bob: Client) -> None:
     """RULEBOOK 2.11."""
     iceberg = order(alice, "sell", 10, "1.01", display_amount=3)["order"]
     assert (iceberg["amount"], iceberg["display_amount"], iceberg["refresh_amount"]) == (10, 3, 3)
@@ -346,7 +346,7 @@ def test_an_order_of_a_session_ends_with_it(floor: Floor, alice: Client) -> None
     )
 
 
-def test_of_two_linked_orders_one_cancels_the_other(alice: Client, bob: Client) -> None:
+def test_one_order_of_an_oco_cancels_the_other(alice: Client, bob: Client) -> None:
     """RULEBOOK 2.14."""
     first = order(alice, "sell", 2, "1.03")["order"]["order_id"]
     second = stop(alice, "sell", 2, "0.97", linked_order_id=first)
@@ -362,8 +362,8 @@ def test_of_two_linked_orders_one_cancels_the_other(alice: Client, bob: Client) 
     ] == [(first, "open", "none"), (number, "cancelled", "linked")]
 
 
-def test_the_other_of_a_pair_is_told_anew_when_the_first_is_gone(alice: Client) -> None:
-    """What was asked for before is not told as it was then."""
+def test_the_other_order_of_an_oco_is_described_without_the_link_once_the_first_is_canceled(alice: Client) -> None:
+    """An earlier answer about the order is not repeated."""
     first = order(alice, "sell", 2, "1.03")["order"]["order_id"]
 
     def ask() -> str | None:
@@ -379,8 +379,8 @@ def test_the_other_of_a_pair_is_told_anew_when_the_first_is_gone(alice: Client) 
 # Phases and auctions ------------------------------------------------------------------------------
 
 
-def test_orders_of_an_auction_rest_and_are_told_when_it_trades(floor: Floor, alice: Client, bob: Client) -> None:
-    """RULEBOOK 8.3, 8.6: all at one price; what was for the opening only ends with it."""
+def test_orders_of_an_auction_rest_and_are_reported_when_it_trades(floor: Floor, alice: Client, bob: Client) -> None:
+    """RULEBOOK 8.3, 8.6: all at one price; an OPENING order ends with the auction."""
     floor.operate(operator(CommandKind.PHASE, Phase.CALL_AUCTION))
     bid = order(alice, "buy", 5, "1.00", time_in_force="at_the_opening")["order"]
     offer = order(bob, "sell", 3, "1.00")["order"]
@@ -412,7 +412,7 @@ def test_orders_of_an_auction_rest_and_are_told_when_it_trades(floor: Floor, ali
         (Phase.CLOSED, 10012, "instrument_closed"),
     ],
 )
-def test_a_phase_that_takes_no_orders_is_told_by_name(
+def test_a_phase_that_refuses_orders_is_named(
     floor: Floor, alice: Client, phase: Phase, code: int, reason: str
 ) -> None:
     floor.operate(operator(CommandKind.PHASE, phase))
@@ -477,7 +477,7 @@ def test_a_posted_offer_is_taken_in_part_by_its_id() -> None:
 @pytest.mark.parametrize("first", ["earlier", "in the same batch"])
 @pytest.mark.parametrize("offered", [10, 5, 4])
 def test_a_take_sent_again_is_answered_with_the_first_one(first: str, offered: int) -> None:
-    """RULEBOOK 5.10 for clients, whether enough, too little or nothing is left of the offer."""
+    """RULEBOOK 5.10 for clients, if enough, too little or nothing is left of the offer."""
     floor = Floor(instruments=[instrument(mechanism=Mechanism.LISTING), instrument("FU2701")])
     alice, bob = floor.session("alice"), floor.session("bob")
     offer, other = (order(alice, "sell", amount, "1.02")["order"]["order_id"] for amount in (offered, 10))
@@ -492,7 +492,7 @@ def test_a_take_sent_again_is_answered_with_the_first_one(first: str, offered: i
 
 
 def test_posted_offers_are_listed_for_all_without_their_owner_until_they_are_taken() -> None:
-    """RULEBOOK 13.1: else nobody would know what to take."""
+    """RULEBOOK 13.1: members need the list to know what they can take."""
     floor = Floor(instruments=[instrument(mechanism=Mechanism.LISTING), instrument("FU2701")])
     alice, bob = floor.session("alice"), floor.session("bob")
     assert bob.ask("private/get_offers", instrument_name="SC2701") == []
@@ -562,10 +562,10 @@ def test_a_negotiated_offer_names_who_may_take_it() -> None:
 
 
 def test_on_a_full_disk_orders_are_refused_with_their_own_reason_and_cancels_pass(floor: Floor, alice: Client) -> None:
-    """The operator's kill switch is another thing, and is not touched."""
+    """The operator's kill switch is another state, and does not change."""
     number = order(alice, "buy", 1, "1.00")["order"]["order_id"]
     alice.ask("public/subscribe", channels=["platform_state"])
-    floor.hub.condition.told(disk_low=True)
+    floor.hub.condition.set_disk_low(True)
     for answer in (
         order(alice, "buy", 1, "1.00"),
         alice.ask("private/edit", order_id=number, amount=2),
@@ -581,6 +581,6 @@ def test_on_a_full_disk_orders_are_refused_with_their_own_reason_and_cancels_pas
     )
     assert alice.ask("private/cancel", order_id=number)["order_state"] == "cancelled"
     assert not floor.hub.exchange.ledger.hub[0].killed
-    floor.hub.condition.told(disk_low=False)
+    floor.hub.condition.set_disk_low(False)
     assert order(alice, "buy", 1, "1.00")["order"]["order_state"] == "open"
     assert [seen["locked"] for seen in alice.notified("platform_state")] == [False, True, False]

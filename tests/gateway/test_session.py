@@ -1,5 +1,5 @@
-"""The session without a socket: what a frame does, in which order answers and notifications leave, what a lost
-connection leaves behind. Real exchange, blotter and market data; the clock and the batches are the test's."""
+"""The session without a socket: the effect of a frame, the order of answers and notifications, and the effects of a lost
+connection. Exchange, blotter and market data are real; the test controls the clock and the batches."""
 
 import json
 import random
@@ -12,8 +12,9 @@ import pytest
 from gateway.hub import Limits
 from gateway.rpc.desk import Bucket
 from gateway.rpc.session import TRANSITIONS, State
+from gateway.text.refusals import Refused
 from matching.codes import CommandKind, Phase, Scope
-from tests.build import account, enter, instrument, operator, rows
+from tests.build import account, enter, existing, instrument, operator, rows
 from tests.gateway.floor import Client, Floor
 
 SECOND = 1_000_000_000
@@ -34,11 +35,11 @@ def bob(floor: Floor) -> Client:
     return floor.session("bob")
 
 
-def buy(client: Client, amount: int, price: int | str, **more: Any) -> dict[str, Any] | None:
+def buy(client: Client, amount: int, price: int | str, **more: Any) -> Any:
     return client.ask("private/buy", instrument_name="SC2701", amount=amount, price=price, **more)
 
 
-def sell(client: Client, amount: int, price: int | str, **more: Any) -> dict[str, Any] | None:
+def sell(client: Client, amount: int, price: int | str, **more: Any) -> Any:
     return client.ask("private/sell", instrument_name="SC2701", amount=amount, price=price, **more)
 
 
@@ -81,7 +82,7 @@ def test_too_many_bad_requests_in_a_row_close_the_connection() -> None:
         client.tell(frame)
     assert client.closed is None
     client.tell("x")
-    assert client.closed[0] == 1008
+    assert existing(client.closed)[0] == 1008
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,7 @@ def test_a_request_that_is_refused_keeps_its_id_where_that_can_be_read(floor: Fl
         ({"linked_order_id": 7}, "linked_order_id", None, "order 7 is no open order on this side of the instrument"),
     ],
 )
-def test_a_refusal_says_in_words_of_the_protocol_what_would_do(
+def test_a_refusal_says_in_words_of_the_protocol_what_is_accepted(
     alice: Client, params: dict[str, Any], field: str, bound: int | str | None, text: str
 ) -> None:
     error = buy(alice, **{"amount": 1, "price": 1} | params)
@@ -167,7 +168,7 @@ def test_logging_out_ends_the_tokens_of_the_connection(floor: Floor, invalidate:
 
 def test_nothing_is_read_after_closing(alice: Client) -> None:
     alice.ask("private/logout")
-    assert alice.closed[0] == 1000
+    assert existing(alice.closed)[0] == 1000
     assert alice.ask("public/test") is None
 
 
@@ -255,7 +256,7 @@ def test_label_and_client_order_id_must_be_equal(alice: Client) -> None:
         ({"amount": 5, "price": 1, "self_match": "none"}, "self_match"),
     ],
 )
-def test_what_the_book_cannot_be_asked_is_refused_by_name_and_enters_nothing(
+def test_invalid_parameters_are_refused_by_name_and_enter_nothing(
     alice: Client, params: dict[str, Any], field: str
 ) -> None:
     error = alice.ask("private/buy", instrument_name="SC2701", **params)
@@ -279,7 +280,7 @@ def test_what_the_book_cannot_be_asked_is_refused_by_name_and_enters_nothing(
         ),
     ],
 )
-def test_what_the_book_refuses_is_told_with_value_and_bound_and_its_number(
+def test_a_refusal_by_the_book_has_value_bound_and_sequence(
     alice: Client, params: dict[str, Any], code: int, reason: str, value: Decimal | int, bound: Decimal | int | None
 ) -> None:
     error = alice.ask("private/buy", instrument_name="SC2701", **params)
@@ -298,13 +299,15 @@ def test_an_unknown_instrument_is_refused_by_name(alice: Client) -> None:
     assert (error["code"], error["data"]["field"], error["data"]["value"]) == (13020, "instrument_name", "XX2701")
 
 
-def test_a_post_only_order_that_would_trade_is_told_the_price_it_would_have_met(alice: Client, bob: Client) -> None:
+def test_a_post_only_order_that_would_trade_is_refused_with_the_price_that_it_would_meet(
+    alice: Client, bob: Client
+) -> None:
     sell(alice, 1, "1.01")
     error = buy(bob, 1, "1.02", post_only=True)
     assert (error["code"], error["data"]["bound"]) == (11054, Decimal("1.01"))
 
 
-def test_a_market_order_takes_what_is_there_and_does_not_rest(alice: Client, bob: Client) -> None:
+def test_a_market_order_trades_what_it_can_and_does_not_rest(alice: Client, bob: Client) -> None:
     sell(alice, 2, "1.03")
     answer = bob.ask("private/buy", instrument_name="SC2701", amount=5, type="market")
     order = answer["order"]
@@ -331,7 +334,7 @@ def test_self_match_prevention_is_named_in_the_order(alice: Client) -> None:
     assert alice.ask("private/get_order_state", order_id="1")["reason"] == "self_match_resting"
 
 
-# Once and only once -------------------------------------------------------------------------------
+# Sending again ------------------------------------------------------------------------------------
 
 
 def test_the_same_order_sent_again_is_answered_with_the_first(alice: Client, bob: Client) -> None:
@@ -471,7 +474,7 @@ def test_a_cancel_that_races_a_fill_loses_by_the_book(alice: Client, bob: Client
 
 
 def test_answers_show_the_order_as_their_own_command_left_it(alice: Client, bob: Client) -> None:
-    """Several commands on one order in one batch: each answer knows those before it and none after it."""
+    """Several commands on one order in one batch: each answer includes those before it and none after it."""
     with alice.floor.one_batch():
         alice.tell('{"id":1,"method":"private/buy","params":{"instrument_name":"SC2701","amount":9,"price":1}}')
         sell(bob, 2, 1)
@@ -493,8 +496,8 @@ def test_answers_show_the_order_as_their_own_command_left_it(alice: Client, bob:
     assert (canceled["filled_amount"], canceled["order_state"], canceled["average_price"]) == (7, "cancelled", 1)
 
 
-def test_an_order_that_was_asked_for_is_told_anew_after_every_batch_that_changes_it(alice: Client, bob: Client) -> None:
-    """Looked up before, as maker and as its own command changes it."""
+def test_an_order_that_was_read_is_encoded_again_after_every_batch_that_changes_it(alice: Client, bob: Client) -> None:
+    """The order was read before; then it trades as maker, and its own command changes it."""
     buy(alice, 5, 1)
     ask = '{"id":1,"method":"private/get_order_state","params":{"order_id":"1"}}'
     told = []
@@ -517,14 +520,15 @@ def test_an_order_that_was_asked_for_is_told_anew_after_every_batch_that_changes
 def test_edits_sent_one_after_the_other_without_waiting_add_up(alice: Client) -> None:
     buy(alice, 5, 1)
     with alice.floor.one_batch():
-        for number, change in enumerate(({"price": "0.98"}, {"amount": 7}, {"price": "0.99"})):
+        changes: tuple[dict[str, Any], ...] = ({"price": "0.98"}, {"amount": 7}, {"price": "0.99"})
+        for number, change in enumerate(changes):
             alice.tell(json.dumps({"id": number, "method": "private/edit", "params": {"order_id": "1"} | change}))
     assert [(answer["result"]["order"]["price"], answer["result"]["order"]["amount"]) for answer in alice.messages] == [
         (Decimal("0.98"), 5),
         (Decimal("0.98"), 7),
         (Decimal("0.99"), 7),
     ]
-    assert alice.session.amending == {}
+    assert alice.session.edits == {}
 
 
 def test_mass_cancels_answer_the_number_of_orders(alice: Client, bob: Client) -> None:
@@ -554,7 +558,7 @@ def test_mass_cancels_answer_the_number_of_orders(alice: Client, bob: Client) ->
     assert error["data"]["field"] == "currency" and "CNY" in error["data"]["bound"]
 
 
-# Questions ----------------------------------------------------------------------------------------
+# Queries ------------------------------------------------------------------------------------------
 
 
 def test_orders_are_found_by_instrument_currency_label_and_id(alice: Client) -> None:
@@ -571,14 +575,14 @@ def test_orders_are_found_by_instrument_currency_label_and_id(alice: Client) -> 
     assert alice.ask("private/get_order_state", order_id=2)["client_order_id"] == "y"
 
 
-def test_orders_of_others_are_nobody_s_business(alice: Client, bob: Client) -> None:
+def test_orders_of_other_accounts_cannot_be_read(alice: Client, bob: Client) -> None:
     buy(alice, 1, 1)
     assert bob.ask("private/get_order_state", order_id="1")["code"] == 10004
     assert bob.ask("private/get_user_trades_by_order", order_id="1")["code"] == 10004
     assert open_ids(bob) == []
 
 
-def test_trades_are_told_from_the_own_side(alice: Client, bob: Client) -> None:
+def test_trades_are_reported_from_the_view_of_the_own_side(alice: Client, bob: Client) -> None:
     buy(alice, 5, 1, label="x")
     sell(bob, 2, 1)
     alice.floor.now += SECOND
@@ -600,10 +604,10 @@ def test_trades_are_told_from_the_own_side(alice: Client, bob: Client) -> None:
     assert [(trade["amount"], trade["direction"]) for trade in public["trades"]] == [(3, "sell"), (2, "sell")]
 
 
-def test_a_trade_has_the_same_number_of_its_instrument_wherever_it_is_told(
+def test_a_trade_has_the_same_number_of_its_instrument_in_every_message(
     floor: Floor, alice: Client, bob: Client
 ) -> None:
-    """Also where one batch trades several instruments by turns, and after trades that nobody was told of."""
+    """Also if one batch trades several instruments by turns, and after trades that had no reader."""
     symbols = ("SC2701", "FU2701")
     for symbol in symbols:
         alice.ask("private/buy", instrument_name=symbol, amount=20, price=1)
@@ -708,12 +712,12 @@ def test_instruments_are_described_by_their_terms(alice: Client) -> None:
     assert alice.ask("public/get_instruments", kind="option") == []
 
 
-def test_a_question_to_the_engine_waits_until_what_it_knows_is_durable(alice: Client, bob: Client) -> None:
-    """Between the engine's call and the disk, an answer would tell of a trade that may yet be lost."""
+def test_a_query_to_the_engine_waits_until_its_state_is_durable(alice: Client, bob: Client) -> None:
+    """Between the engine's call and the disk, an answer would report a trade that could still be lost."""
     floor = alice.floor
     sell(bob, 5, 1)
     block = rows(enter(0, 1, 100, 2), start=2)
-    events = floor.hub.exchange.apply(block)  # computed, and still on its way to the disk
+    events = floor.hub.exchange.apply(block)  # computed, but not yet on the disk
     alice.tell('{"id":5,"method":"private/get_positions"}')
     bob.tell('{"id":6,"method":"public/test"}')
     assert alice.messages == [] and bob.messages[-1]["id"] == 6
@@ -737,7 +741,7 @@ def test_an_answer_leaves_before_every_notification_of_its_command(alice: Client
     )
 
 
-def test_owners_hear_of_each_change_of_their_orders_and_of_their_trades(alice: Client, bob: Client) -> None:
+def test_owners_get_each_change_of_their_orders_and_their_trades(alice: Client, bob: Client) -> None:
     alice.ask("private/subscribe", channels=[ORDERS, TRADES])
     buy(alice, 5, 1, client_order_id="a")
     sell(bob, 2, 1)
@@ -754,7 +758,7 @@ def test_owners_hear_of_each_change_of_their_orders_and_of_their_trades(alice: C
     assert bob.messages == []
 
 
-def test_in_one_batch_every_command_s_change_is_told_in_order(alice: Client, bob: Client) -> None:
+def test_changes_of_one_batch_are_reported_command_by_command(alice: Client, bob: Client) -> None:
     buy(alice, 9, 1)
     alice.ask("private/subscribe", channels=[ORDERS])
     with alice.floor.one_batch():
@@ -769,7 +773,7 @@ def test_a_rejected_order_is_no_notification(alice: Client) -> None:
     assert alice.notified(ORDERS) == []
 
 
-def test_funds_and_margin_are_told_at_once_and_after_each_batch_that_moved_them() -> None:
+def test_funds_and_margin_are_reported_at_subscription_and_after_each_batch_that_changed_them() -> None:
     floor = Floor([instrument(margin=1000)], [account("alice", equity=1_000_000), account("bob"), account("carol")])
     alice, bob = floor.session("alice"), floor.session("bob")
     alice.ask("private/subscribe", channels=["user.portfolio.CNY"])
@@ -783,7 +787,7 @@ def test_funds_and_margin_are_told_at_once_and_after_each_batch_that_moved_them(
     ]
 
 
-def test_the_day_s_end_is_told_to_owners(alice: Client) -> None:
+def test_the_end_of_the_day_is_reported_to_owners(alice: Client) -> None:
     buy(alice, 5, 1, time_in_force="good_til_day")
     alice.ask("private/subscribe", channels=[ORDERS])
     alice.floor.operate(operator(CommandKind.END_DAY))
@@ -841,7 +845,7 @@ def test_logging_on_as_somebody_else_ends_the_private_channels(alice: Client, bo
     assert alice.notified(ORDERS) == []
 
 
-def test_the_platform_s_state_is_told_at_once_and_when_trading_is_stopped(floor: Floor, alice: Client) -> None:
+def test_the_platform_state_is_published_at_subscription_and_when_trading_stops(floor: Floor, alice: Client) -> None:
     alice.ask("public/subscribe", channels=["platform_state"])
     assert alice.notified("platform_state") == [
         {"locked": False, "phases": {"SC2701": "continuous", "FU2701": "continuous"}}
@@ -887,12 +891,12 @@ def test_a_bucket_gives_exactly_its_rate() -> None:
         try:
             bucket.take(now)
             taken += 1
-        except Exception as refused:
+        except Refused as refused:
             assert refused.code == 10028
     assert taken == 10 + 1999
 
 
-def test_too_many_commands_under_way_are_refused() -> None:
+def test_too_many_commands_in_flight_are_refused() -> None:
     floor = Floor(limits=Limits(pending=2))
     alice = floor.session("alice")
     with floor.one_batch():
@@ -917,7 +921,9 @@ def beats(client: Client) -> list[str]:
     return [message["params"]["type"] for message in client.messages if message.get("method") == "heartbeat"]
 
 
-def test_a_talking_client_is_sent_heartbeats_a_silent_one_is_asked_and_then_closed(floor: Floor, alice: Client) -> None:
+def test_an_active_client_gets_heartbeats_and_a_silent_one_a_test_request_and_then_the_close(
+    floor: Floor, alice: Client
+) -> None:
     alice.ask("public/set_heartbeat", interval=10)
     for second in range(1, 21):
         floor.now += SECOND
@@ -985,13 +991,13 @@ def test_by_connection_only_the_orders_entered_on_it_are_canceled(floor: Floor, 
     assert open_ids(other) == ["5"]
 
 
-def test_by_account_all_its_orders_are_canceled_and_nobody_else_s(floor: Floor, alice: Client, bob: Client) -> None:
+def test_by_account_all_its_orders_are_canceled_and_no_others(floor: Floor, alice: Client, bob: Client) -> None:
     other = floor.session("alice")
     buy(other, 1, 1)
     buy(bob, 1, 1)
     alice.ask("private/enable_cancel_on_disconnect", scope="account")
     lose(alice)
-    lose(alice)  # once is enough
+    lose(alice)  # once
     assert open_ids(other) == [] and open_ids(bob) == ["2"]
     assert floor.hub.exchange.sequence == 3
 
@@ -1034,7 +1040,7 @@ def test_orders_remembered_for_a_lost_connection_are_bounded(floor: Floor, alice
     assert len(alice.session.entered) <= 1024
 
 
-def test_commands_that_the_stopping_hub_did_not_take_are_answered(floor: Floor, alice: Client) -> None:
+def test_commands_that_a_stopping_hub_did_not_accept_are_answered(floor: Floor, alice: Client) -> None:
     floor.held = True
     alice.tell('{"id":3,"method":"private/cancel_all"}')
     ((session, _, ticket),) = floor.waiting
@@ -1046,8 +1052,8 @@ def test_commands_that_the_stopping_hub_did_not_take_are_answered(floor: Floor, 
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_what_owners_are_told_is_always_what_the_blotter_knows(seed: int) -> None:
-    """Random orders in random batches: the last notification of every order is its state, and every answer's too."""
+def test_reports_to_owners_always_equal_the_blotter(seed: int) -> None:
+    """Random orders in random batches: the last notification of every order is its state, and so is every answer."""
     chance = random.Random(seed)
     floor = Floor([instrument(price_rule=chance.choice(("resting", "median")))])
     clients = {key: floor.session(key) for key in ("alice", "bob", "carol")}
@@ -1099,7 +1105,8 @@ def test_what_owners_are_told_is_always_what_the_blotter_knows(seed: int) -> Non
                         json.dumps({"id": 1, "method": "private/cancel", "params": {"order_id": chance.choice(known)}})
                     )
     for client in clients.values():
-        last, filled = {}, {}
+        last: dict[Any, Any] = {}
+        filled: dict[Any, Any] = {}
         for order in client.notified(ORDERS):
             assert order["seq"] > last.get(order["order_id"], {"seq": 0})["seq"]
             last[order["order_id"]] = order

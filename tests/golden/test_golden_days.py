@@ -1,6 +1,6 @@
-"""The golden days: what RULEBOOK 15 tells is what the hub does, to the last byte.
+"""The golden days: the hub does what RULEBOOK 15 says, to the last byte.
 
-After a change that is meant to change them: python -m tests.golden.story --write, and read the difference.
+After a change that should change them: python -m tests.golden.story --write, and read the difference.
 """
 
 import functools
@@ -25,11 +25,11 @@ def performed(profile: str) -> Any:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_the_day_happens_as_the_rulebook_tells_it(profile: str) -> None:
+def test_the_day_happens_as_the_rulebook_says(profile: str) -> None:
     """RULEBOOK 15: every row, the schedule's among them"""
     text = RULEBOOK.read_text()
-    told = rewritten(text, Story.load(profile, text), performed(profile).tables)
-    assert told.splitlines() == text.splitlines()
+    expected = rewritten(text, Story.load(profile, text), performed(profile).tables)
+    assert expected.splitlines() == text.splitlines()
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -68,7 +68,7 @@ def test_a_journal_of_the_day_recovers_to_the_same_state_and_reports(profile: st
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_nothing_is_won_that_nobody_lost(profile: str) -> None:
+def test_what_accounts_win_others_lose(profile: str) -> None:
     """RULEBOOK 11.3, 11.4: equity and fees are what was paid in, positions sum to zero"""
     golden = performed(profile)
     events, exchange = golden.events, golden.hub.exchange
@@ -82,11 +82,11 @@ def test_nothing_is_won_that_nobody_lost(profile: str) -> None:
         assert held["position"][held["instrument"] == instrument].sum() == 0
 
 
-# What cannot be read ------------------------------------------------------------------------------
+# Rows that cannot be read -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("who", "clause", "told"),
+    ("who", "clause", "message"),
     [
         ("refinery", "buy 20 SC2702 at 519.8, opne", "'opne': no option of an order"),
         ("refinery", "buy 20 SC2699 at 519.8", "'SC2699' is not an instrument"),
@@ -99,11 +99,11 @@ def test_nothing_is_won_that_nobody_lost(profile: str) -> None:
         ("operator", "set patience of trader to 3", "'PATIENCE' is not a limit"),
     ],
 )
-def test_a_row_that_cannot_be_read_is_named(who: str, clause: str, told: str) -> None:
+def test_a_row_that_cannot_be_read_is_named(who: str, clause: str, message: str) -> None:
     """RULEBOOK 15.2"""
     grammar = Grammar(catalogue("chinese").instruments, [account.name for account in story.ACCOUNTS])
     grammar.name(grammar.read("buy 1 SC2702 at 519.8, named old", "refinery")[0], 1)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         grammar.read(clause, who)
 
 

@@ -1,4 +1,4 @@
-"""Both implementations of the rulebook, for tests that must hold for either."""
+"""Runs a test over both implementations of the rulebook."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,5 +10,5 @@ from tests.venue import Venue
 
 @pytest.fixture(params=["reference", "engine"])
 def venue(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Makes a Venue of the one or the other implementation, risk off."""
+    """Makes a Venue of one implementation, with risk off."""
     return lambda *arguments, **keywords: Venue(request.param, *arguments, **keywords)

@@ -1,12 +1,10 @@
-"""Call auctions and changes of phase. RULEBOOK 8 and 9.4.
+"""Call auctions, and the changes of phase, against RULEBOOK 8 and 9.4.
 
-The price and the trades of an auction are proved in three ways:
-  - every small book, against `auction_price`, which applies 8.4 and 8.5 to each tick of the band;
-  - every small set of orders, traded by one PHASE command, against `lot_by_lot`, which pairs single lots;
-  - random larger books with all kinds of orders, whose auctions must have the properties that 8.4 to 8.6 promise.
-Situations follow, one in each test.
+The price is proved in three ways. Every small book is compared with `auction_price`, which applies 8.4 and 8.5 to every tick of
+the band. Every small set of orders, traded by one PHASE command, is compared with `lot_by_lot`, which matches single lots. Larger
+books, with every kind of order, must have the properties of an auction. After that come situations, one per test.
 
-In the first two each book is an instrument of its own, so thousands of them take one call.
+Each small book is an instrument of its own, so that one call tests thousands of them.
 """
 
 import itertools
@@ -40,7 +38,8 @@ from matching.invariants import check_book
 from matching.jit import INTERPRETED
 from matching.records import EVENT
 from tests.build import account, amend, cancel, enter, instrument, operator, rows
-from tests.venue import tell
+from tests.effort import examples
+from tests.venue import brief
 
 RULEBOOK = pathlib.Path(__file__).parents[2] / "docs" / "RULEBOOK.md"
 BUY, SELL = Side.BUY, Side.SELL
@@ -56,19 +55,19 @@ FIELDS = {
 }
 
 
-def short(event: np.record) -> tuple:
-    """An event as a tuple of its kind and main figures; phase and reason of a PHASE by name."""
+def short(event: np.record) -> tuple[Any, ...]:
+    """An event in short form; of a PHASE the instrument's number, the phase and the reason."""
     kind = EventKind(event["kind"])
     if kind not in FIELDS:
-        return tell(event)
-    told = [int(event[field]) for field in FIELDS[kind]]
+        return brief(event)
+    emitted: list[Any] = [int(event[field]) for field in FIELDS[kind]]
     if kind == EventKind.PHASE:
-        told[1:] = Phase(told[1]).name, Reason(told[2]).name
-    return (kind.name.lower(), *told)
+        emitted[1:] = Phase(emitted[1]).name, Reason(emitted[2]).name
+    return (kind.name.lower(), *emitted)
 
 
 class Market:
-    """An Exchange without risk. `do` returns events in short; the invariants of the book are checked after every call."""
+    """An Exchange without risk. It gives events in short form and checks its books after every call."""
 
     def __init__(
         self, instruments: list[Instrument] | None = None, accounts: int | list[Account] = 4, max_orders: int = 100
@@ -142,11 +141,11 @@ def lot_by_lot(bids: list[Any], asks: list[Any], volume: int) -> list[Any]:
 
 TICKS = range(4)
 EVERY_CHOICE = [AuctionStep(sum(steps)) for count in range(4) for steps in itertools.combinations(AuctionStep, count)]
-STRIDE = 97 if INTERPRETED else 1  # interpreted, one book in so many
+STRIDE = 97 if INTERPRETED else 1  # share of the books; all of them if that takes seconds
 
 
 def small_market(books: list[Any], **terms: Any) -> Exchange:
-    """An Exchange with one instrument for each book. books: (bids, asks), each of (price, lots) in the order of entry."""
+    """An Exchange with one instrument per book. books: (bids, asks), each a list of (price, lots), entered in this order."""
     markets = [instrument(f"B{number}", 0, max(TICKS), 0, phase=CALL_AUCTION, **terms) for number in range(len(books))]
     exchange = Exchange(markets, 2, risk=False, max_orders=8 * len(books))
     orders = [
@@ -194,12 +193,10 @@ def test_8_6_every_set_of_up_to_two_buys_and_two_sells_trades_lot_by_lot_in_orde
     events = exchange.apply(rows(phase(AUCTION_MATCH, ALL), start=exchange.sequence + 1))
     check_book(exchange.book)
     assert short(events[-1]) == ("phase", ALL, "AUCTION_MATCH", "NONE")
-    told = np.split(events[:-1], np.flatnonzero(np.diff(events["instrument"][:-1])) + 1)
-    assert [int(part["instrument"][0]) for part in told] == list(range(len(books)))
-    for number, ((bids, asks), orders, part) in enumerate(zip(books, before, told, strict=True)):
-        price, volume, surplus = auction_price(
-            bids, asks, TICKS, EVERY_CHOICE[number % len(EVERY_CHOICE)], number % len(TICKS)
-        )
+    parts = np.split(events[:-1], np.flatnonzero(np.diff(events["instrument"][:-1])) + 1)
+    assert [int(part["instrument"][0]) for part in parts] == list(range(len(books)))
+    for at, ((bids, asks), orders, part) in enumerate(zip(books, before, parts, strict=True)):
+        price, volume, surplus = auction_price(bids, asks, TICKS, EVERY_CHOICE[at % len(EVERY_CHOICE)], at % len(TICKS))
         buys, sells = (
             [(int(o["order_id"]), int(o["price"]), int(o["leaves_quantity"])) for o in orders if o["side"] == side]
             for side in (BUY, SELL)
@@ -215,13 +212,13 @@ def test_8_6_every_set_of_up_to_two_buys_and_two_sells_trades_lot_by_lot_in_orde
         assert [short(event) for event in part] == [
             *expected,
             ("auction", price, volume, surplus),
-            ("phase", number, "AUCTION_MATCH", "NONE"),
+            ("phase", at, "AUCTION_MATCH", "NONE"),
         ], (bids, asks)
         left = {order: lots for order, _, lots in buys + sells}
         for buy, sell, lots in trades:
             left[buy] -= lots
             left[sell] -= lots
-        assert [(int(o["order_id"]), int(o["leaves_quantity"])) for o in exchange.orders(f"B{number}")] == [
+        assert [(int(o["order_id"]), int(o["leaves_quantity"])) for o in exchange.orders(f"B{at}")] == [
             (order, left[order]) for order, _, _ in buys + sells if left[order]
         ]
 
@@ -231,8 +228,8 @@ def test_8_6_every_set_of_up_to_two_buys_and_two_sells_trades_lot_by_lot_in_orde
 
 @st.composite
 def auctions(draw: Callable[..., Any]) -> tuple[list[dict[str, Any]], int, int]:
-    """(commands that fill a book, tie-break steps, reference): plain orders, icebergs, OPENING orders, OCO pairs with a stop."""
-    commands = []
+    """(commands that fill a book, tie-break steps, reference): plain orders, icebergs, OPENING orders, OCOs with a stop."""
+    commands: list[dict[str, Any]] = []
     for number in range(1, draw(st.integers(2, 40)) + 1):
         side, price, lots = draw(st.sampled_from(Side)), draw(st.integers(92, 108)), draw(st.integers(1, 60))
         order = enter(
@@ -273,16 +270,16 @@ def depth_of(market: Market) -> dict[tuple[int, int], int]:
 
 
 def levels_after(shown: dict[tuple[int, int], int], events: np.ndarray) -> dict[tuple[int, int], int]:
-    """Lots shown at each price after an auction, from its events. shown: the same before it."""
+    """Lots shown at each price after the events of one auction, as EventKind defines them. shown: before it."""
     shown = dict(shown)
-    out = {}  # buys that have left their level to trade (UNCROSSED)
+    out: dict[int, tuple[tuple[int, int], int]] = {}  # buy orders that have left their level to trade
     for event in events:
         kind, order, at = event["kind"], int(event["order_id"]), (int(event["side"]), int(event["price"]))
         if kind == EventKind.UNCROSSED:
             shown[at] -= int(event["quantity"])
-            out[order] = [at, int(event["quantity"])]
+            out[order] = (at, int(event["quantity"]))
         elif kind == EventKind.TRADED:
-            out[order][1] -= int(event["quantity"])
+            out[order] = (out[order][0], out[order][1] - int(event["quantity"]))
             shown[SELL, int(event["resting_price"])] -= int(event["quantity"])
         elif kind == EventKind.DISPLAYED:
             shown[at] += int(event["quantity"] - event["resting_leaves_quantity"])
@@ -294,14 +291,14 @@ def levels_after(shown: dict[tuple[int, int], int], events: np.ndarray) -> dict[
 
 
 @settings(
-    max_examples=15 if INTERPRETED else 400,
+    max_examples=examples(400),
     derandomize=True,
     deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),
 )
 @given(auctions())
-def test_8_4_to_8_6_an_auction_trades_most_lots_at_one_price_and_leaves_out_nobody_who_should_trade(
+def test_8_4_to_8_6_an_auction_trades_most_lots_at_one_price_and_leaves_out_no_order_that_should_trade(
     auction: tuple[list[dict[str, Any]], int, int],
 ) -> None:
     commands, steps, reference = auction
@@ -347,7 +344,7 @@ def test_8_4_to_8_6_an_auction_trades_most_lots_at_one_price_and_leaves_out_nobo
     assert all(traded[order] == lots for order, limit, lots in asks if limit < price and volume)
     assert all(traded[order] == 0 for order, limit, _ in bids if limit < price)
     assert all(traded[order] == 0 for order, limit, _ in asks if limit > price or not volume)
-    # What is left keeps its place. OPENING orders are canceled, and orders linked with one that traded.
+    # what is left keeps its place; OPENING orders are canceled, and the other order of an OCO that traded
     canceled = {
         int(event["order_id"]): Reason(event["reason"]) for event in events if event["kind"] == EventKind.CANCELED
     }
@@ -375,9 +372,11 @@ def rulebook_table() -> dict[Phase, tuple[Reason, Reason, Reason, set[Phase]]]:
     for line in RULEBOOK.read_text(encoding="utf-8").splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         if len(cells) == 5 and cells[0] in Phase.__members__:
-            refusals = [0 if cell == "yes" else int(cell) for cell in cells[1:4]]
+            entry, amend, cancel = (Reason(0 if cell == "yes" else int(cell)) for cell in cells[1:4])
             table[Phase[cells[0]]] = (
-                *refusals,
+                entry,
+                amend,
+                cancel,
                 {
                     Phase[word]
                     for word in re.findall("[A-Z_]{4,}", cells[4])
@@ -395,17 +394,17 @@ def test_8_1_the_table_of_the_rulebook_is_that_of_the_code() -> None:
 
 
 @pytest.mark.parametrize("before", Phase)
-def test_8_2_a_phase_follows_those_of_the_table_and_is_refused_after_others(before: Phase) -> None:
+def test_8_2_a_phase_is_accepted_where_the_table_permits_it_and_refused_elsewhere(before: Phase) -> None:
     for after in Phase:
         market = Market([instrument(phase=before)])
-        told = market.do(phase(after))
+        emitted = market.do(phase(after))
         if after == Phase.LIMIT_LOCKED and before == CONTINUOUS:
-            assert told == [("rejected", "NOT_LIMIT_LOCKED", CONTINUOUS, Phase.LIMIT_LOCKED)]
+            assert emitted == [("rejected", "NOT_LIMIT_LOCKED", CONTINUOUS, Phase.LIMIT_LOCKED)]
         elif after == before or after in FOLLOWS[before]:
-            assert told[-1] == ("phase", 0, after.name, "NONE")
+            assert emitted[-1] == ("phase", 0, after.name, "NONE")
             assert market.exchange.phase("SC2701") == after
         else:
-            assert told == [("rejected", "PHASE_TRANSITION", before, after)]
+            assert emitted == [("rejected", "PHASE_TRANSITION", before, after)]
             assert market.exchange.phase("SC2701") == before
 
 
@@ -473,9 +472,9 @@ def test_8_3_in_a_call_auction_orders_rest_and_nothing_matches(market: Market) -
 @pytest.mark.parametrize("way", [[AUCTION_MATCH], [CONTINUOUS], [Phase.HALTED, CONTINUOUS], [Phase.CLOSED, CONTINUOUS]])
 def test_8_3_a_crossed_book_trades_on_every_way_into_trading(market: Market, way: list[Phase]) -> None:
     market.do(enter(0, BUY, 105, 5), enter(1, SELL, 95, 3))
-    *before, told = [market.do(phase(step)) for step in way]
+    *before, emitted = [market.do(phase(step)) for step in way]
     assert [event[0] for events in before for event in events] == ["phase"] * len(before)
-    assert told == [
+    assert emitted == [
         ("uncrossed", 1, 105, 5),
         ("traded", 1, 2, 105, 3),
         ("auction", 105, 3, 2),
@@ -530,7 +529,7 @@ def test_8_5_what_the_steps_choose_where_most_lots_trade_from_98_to_104(
         ([(104, 5), (100, 2)], [(98, 5), (101, 2)], 100, 2),
     ],
 )
-def test_8_4_and_8_5_what_is_left_at_the_price_is_as_little_as_can_be(
+def test_8_4_and_8_5_the_surplus_at_the_price_is_the_least_possible(
     bids: list[tuple[int, int]], asks: list[tuple[int, int]], price: int, surplus: int
 ) -> None:
     market = Market([instrument(phase=CALL_AUCTION, auction=IMBALANCE)])
@@ -646,8 +645,8 @@ def test_8_6_an_iceberg_offer_is_revealed_once_for_all_its_trades(market: Market
     ]
 
 
-def test_8_6_and_2_14_an_order_linked_with_one_that_trades_is_canceled(market: Market) -> None:
-    """After the sell's first trade, after the buy's last trade; then DISPLAYED of an iceberg."""
+def test_8_6_and_2_14_the_other_order_of_an_oco_is_canceled_when_one_trades(market: Market) -> None:
+    """The sell's directly after its trade, the buy's after its last one; then what an iceberg shows again."""
     market.do(
         enter(0, BUY, 101, 9, display_quantity=3),
         stop(0, BUY, 106, 2, order_id=1),
@@ -671,8 +670,8 @@ def test_8_6_and_2_14_an_order_linked_with_one_that_trades_is_canceled(market: M
     assert market.exchange.book.instruments["stops"].tolist() == [1]
 
 
-def test_8_4_and_2_14_of_two_linked_orders_only_the_better_placed_counts(market: Market) -> None:
-    """If both bids counted, the price would be 104 and the bid at 102 would not trade."""
+def test_8_4_and_2_14_of_an_oco_only_the_better_placed_order_counts(market: Market) -> None:
+    """With both bids ten lots would trade at 104, and the bid at 102 would be left behind a price above it."""
     market.do(enter(0, BUY, 105, 5), enter(0, BUY, 104, 5, order_id=1), enter(1, BUY, 102, 5), enter(2, SELL, 100, 10))
     assert market.exchange.book.state[0].pairs == 1
     assert market.exchange.indicative("SC2701") == (100, 10, 0)
@@ -689,10 +688,10 @@ def test_8_4_and_2_14_of_two_linked_orders_only_the_better_placed_counts(market:
 
 
 @pytest.mark.parametrize("moved, lots", [(False, 3), (True, 7)])
-def test_8_4_and_2_14_of_two_linked_orders_at_one_price_the_older_there_counts(
+def test_8_4_and_2_14_of_an_oco_at_one_price_the_first_in_the_queue_counts(
     market: Market, moved: bool, lots: int
 ) -> None:
-    """Order 1, amended to another price and back, queues behind order 2, with which it is linked."""
+    """Order 1, amended away and back, is behind order 2, the other one of its OCO."""
     market.do(
         enter(0, SELL, 100, 3), enter(1, SELL, 100, 1), enter(0, SELL, 100, 7, order_id=1), enter(2, BUY, 100, 20)
     )
@@ -701,13 +700,13 @@ def test_8_4_and_2_14_of_two_linked_orders_at_one_price_the_older_there_counts(
     digest = market.exchange.digest()
     assert market.exchange.indicative("SC2701") == (100, lots + 1, 20 - lots - 1)
     assert market.exchange.digest() == digest
-    told = market.do(phase(AUCTION_MATCH))
-    assert ("auction", 100, lots + 1, 19 - lots) in told
+    emitted = market.do(phase(AUCTION_MATCH))
+    assert ("auction", 100, lots + 1, 19 - lots) in emitted
     assert market.orders() == [(4, 100, 19 - lots)]
 
 
 @pytest.mark.parametrize("end", [cancel(0, 2), cancel(0, 1), operator(CommandKind.END_DAY)])
-def test_2_14_the_remaining_order_of_an_oco_pair_counts_like_any_order(market: Market, end: dict[str, Any]) -> None:
+def test_2_14_the_order_left_of_an_oco_counts_like_any_order(market: Market, end: dict[str, Any]) -> None:
     market.do(enter(0, BUY, 105, 5), enter(0, BUY, 104, 5, order_id=1))
     market.do(end)
     assert market.exchange.book.state[0].pairs == 0
@@ -725,14 +724,14 @@ def test_8_6_parked_orders_that_the_auction_price_reaches_are_triggered_in_conti
 
 
 def test_8_6_every_field_of_the_events_of_an_auction(market: Market) -> None:
-    """Fields not named are 0. The client order id is that of the buy."""
+    """Fields that are not named are 0; the client order id is the buy's."""
     market.do(
         enter(1, BUY, 103, 5, client_order_id=b"bid", time_in_force=OPENING),
         enter(2, SELL, 101, 3, client_order_id=b"ask"),
     )
     events = market.events(phase(AUCTION_MATCH) | {"client_order_id": b"open", "account": 3})
     order = {"order_id": 1, "account": 1, "side": BUY, "client_order_id": b"bid"}
-    expected = [
+    expected: list[dict[str, Any]] = [
         {"kind": EventKind.UNCROSSED, "price": 103, "quantity": 5, "leaves_quantity": 5, **order},
         {
             "kind": EventKind.TRADED,
@@ -822,7 +821,7 @@ RELEASED = ("phase", 0, "CONTINUOUS", "LIMIT_LOCK")
         [enter(0, BUY, 109, 1), enter(1, SELL, 110, 1)],
     ],
 )
-def test_9_4_limit_locked_is_refused_unless_one_side_alone_is_at_the_daily_limit(orders: list[Any]) -> None:
+def test_9_4_limit_locked_is_refused_unless_one_side_alone_stands_at_the_daily_limit(orders: list[Any]) -> None:
     market = Market()
     market.do(*orders)
     assert market.do(phase(Phase.LIMIT_LOCKED)) == [("rejected", "NOT_LIMIT_LOCKED", CONTINUOUS, Phase.LIMIT_LOCKED)]
@@ -865,8 +864,8 @@ def test_9_4_trading_goes_on_while_locked_and_the_lock_ends_with_the_command_tha
 def test_9_4_whatever_opens_the_lock_the_release_is_its_last_event(opens: dict[str, Any]) -> None:
     market = Market()
     market.do(enter(0, BUY, 110, 5), phase(Phase.LIMIT_LOCKED))
-    told = market.do(opens)
-    assert told[-1] == RELEASED and len(told) > 1
+    emitted = market.do(opens)
+    assert emitted[-1] == RELEASED and len(emitted) > 1
     assert market.do(enter(2, BUY, 100, 1)) == [("accepted", 4, 100, 1)]
 
 
@@ -881,7 +880,9 @@ def test_9_4_whatever_opens_the_lock_the_release_is_its_last_event(opens: dict[s
         (Phase.BREAK, 0),
     ],
 )
-def test_9_4_an_instrument_that_closes_locked_is_remembered_for_its_settlement(after: Phase, locked: int) -> None:
+def test_9_4_an_instrument_that_closes_locked_still_counts_as_locked_at_its_settlement(
+    after: Phase, locked: int
+) -> None:
     market = Market()
     market.do(enter(0, BUY, 110, 5), phase(Phase.LIMIT_LOCKED), phase(after))
     assert market.exchange.book.instruments["locked"].tolist() == [locked]
@@ -892,7 +893,7 @@ def test_9_4_an_instrument_that_closes_locked_is_remembered_for_its_settlement(a
         assert market.exchange.book.instruments["locked"].tolist() == [0]
 
 
-def test_9_3_continuous_trading_begins_with_slices_forgotten() -> None:
+def test_9_3_continuous_trading_begins_with_empty_slices() -> None:
     market = Market([instrument(velocity=3, velocity_window=1000)])
     row = market.exchange.book.instruments[0]
     row["low"], row["high"], row["low_before"], row["high_before"] = 95, 97, 94, 99

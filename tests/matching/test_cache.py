@@ -1,6 +1,6 @@
-"""Compiled kernels on disk: found by the next process, and never stale.
+"""Compiled kernels on disk are never stale, and the next process finds them.
 
-The package is copied and a step in another file than the kernel's is edited: numba alone would not notice.
+The tests copy the package and edit a step in another file than the kernel's. Numba alone would not notice that.
 """
 
 import json
@@ -64,7 +64,7 @@ def checkout(root: pathlib.Path) -> pathlib.Path:
 
 
 def run(root: pathlib.Path, cache: pathlib.Path, *arguments: str, program: str = PROGRAM) -> Any:
-    """What a program says of the checkout in a new process."""
+    """The output of a program for the checkout, in a new process."""
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments],
         cwd=root,
@@ -91,7 +91,7 @@ def test_a_second_process_takes_the_kernel_from_the_cache_and_compiles_nothing(t
 
 
 def test_kernels_are_not_called_cached_while_only_some_have_been_compiled(tmp_path: pathlib.Path) -> None:
-    """A replay or a benchmark compiles those that it needs; the first hub after it still has others to compile."""
+    """A replay or a benchmark compiles only the kernels that it needs. The first hub after it compiles the others."""
     root, cache = checkout(tmp_path / "first"), tmp_path / "cache"
     first, second = run(root, cache, "some"), run(root, cache, "some")
     assert (first["cached"], first["compiled"]) == (False, 1)

@@ -1,6 +1,6 @@
-"""Orders that wait, hide, or hang on others, as situations: RULEBOOK 2.3 and 2.8 to 2.14.
+"""Stops, icebergs, minimum quantities, dates and OCOs, as situations: RULEBOOK 2.3 and 2.8 to 2.14.
 
-Every test runs over the reference and over the engine (conftest.py). Events are told in short (tests/venue.py).
+Every test runs over the reference and over the engine (conftest.py). Events are in short form (tests/venue.py).
 """
 
 from typing import Any
@@ -39,11 +39,11 @@ def phase(phase: Phase, instrument: int = 0) -> dict[str, Any]:
 
 
 def trade_at(price: int, lots: int = 1) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Two commands after which the last price is this."""
+    """Two commands that make this the last price."""
     return enter(3, SELL, price, lots), enter(2, BUY, price, lots)
 
 
-# What makes no sense ------------------------------------------------------------------------------
+# Invalid conditions -------------------------------------------------------------------------------
 
 WRONG = [
     ("trigger of a limit order", {"trigger_price": 105}, "INVALID_TRIGGER_PRICE", 105, 0),
@@ -160,7 +160,7 @@ def test_2_8_parked_orders_count_for_the_pool(venue: OpenVenue) -> None:
     assert book.do(cancel(0, 1), enter(1, BUY, 98, 1))[-1] == ("accepted", 5, 98, 1)
 
 
-def test_2_8_icebergs_and_parked_orders_take_of_an_allowance_until_they_end(venue: OpenVenue) -> None:
+def test_2_8_icebergs_and_parked_orders_use_an_allowance_until_they_end(venue: OpenVenue) -> None:
     """Six orders and 1,030 rows: five icebergs take 1,020, a parked order 8 more; two rows are left."""
     book = venue(max_orders=6)
     book.do(*(iceberg(0, BUY, 99, 10, 5) for _ in range(4)))
@@ -173,7 +173,7 @@ def test_2_8_icebergs_and_parked_orders_take_of_an_allowance_until_they_end(venu
 
 
 def test_2_8_a_triggered_order_keeps_its_part_of_the_allowance_until_it_ends(venue: OpenVenue) -> None:
-    """The fifth iceberg takes the allowance up to 1,020 of 1,033; the two that were parked keep 8 each of it."""
+    """The fifth iceberg uses the allowance up to 1,020 of 1,033. The two orders that were parked keep 8 each."""
     book = venue(max_orders=9)
     book.do(
         *(iceberg(0, BUY, 91, 10, 5) for _ in range(4)),
@@ -190,12 +190,12 @@ def test_2_8_a_triggered_order_keeps_its_part_of_the_allowance_until_it_ends(ven
 # 2.9 Parked
 
 
-def test_2_9_a_stop_order_is_parked_where_nobody_sees_it(venue: OpenVenue) -> None:
+def test_2_9_a_stop_order_is_parked_and_in_no_level(venue: OpenVenue) -> None:
     book = venue()
     events = book.events(
         stop(0, BUY, 105, 3, flags=Flag.LABEL) | {"price": 7}, stop_limit(1, SELL, 95, 94, 2, client_order_id=b"x")
     )
-    told = (
+    emitted = (
         "kind",
         "order_id",
         "price",
@@ -206,7 +206,7 @@ def test_2_9_a_stop_order_is_parked_where_nobody_sees_it(venue: OpenVenue) -> No
         "side",
         "client_order_id",
     )
-    assert events[list(told)].tolist() == [
+    assert events[list(emitted)].tolist() == [
         (EventKind.ACCEPTED, 1, 0, 3, 3, 105, PARKED | Flag.LABEL, BUY, b""),
         (EventKind.ACCEPTED, 2, 94, 2, 2, 95, PARKED, SELL, b"x"),
     ]
@@ -231,7 +231,7 @@ def test_2_9_the_last_trade_counts_for_a_new_trigger(venue: OpenVenue, side: Sid
     assert book.do(stop(0, side, passed + (1 if side == BUY else -1), 1)) == [("accepted", 4, 0, 1)]
 
 
-def test_2_3_mass_cancel_and_expiry_take_parked_orders_behind_those_that_rest_first_trigger_first(
+def test_2_3_mass_cancel_and_expiry_cancel_parked_orders_after_resting_ones_first_trigger_first(
     venue: OpenVenue,
 ) -> None:
     book = venue([instrument("A1"), instrument("B1")])
@@ -249,21 +249,21 @@ def test_2_3_mass_cancel_and_expiry_take_parked_orders_behind_those_that_rest_fi
     expired = book.do(operator(CommandKind.END_DAY))
     assert [event[1] for event in expired] == [8, 6, 4, 5, 3, 2, 1, 7, 8]
     book.do(*orders)  # 10 to 17
-    told = book.do(operator(CommandKind.MASS_CANCEL, account=0, side=BUY))
-    assert [event[1] for event in told] == [17, 13, 12, 3]
+    emitted = book.do(operator(CommandKind.MASS_CANCEL, account=0, side=BUY))
+    assert [event[1] for event in emitted] == [17, 13, 12, 3]
 
 
 def test_2_9_amend_of_a_parked_order_sets_price_quantity_and_trigger(venue: OpenVenue) -> None:
     book = venue()
     book.do(stop_limit(0, BUY, 105, 106, 3))
     events = book.events(amend(0, 1, 107, 4, trigger_price=104, flags=Flag.REDUCE_ONLY))
-    told = ["kind", "price", "quantity", "leaves_quantity", "resting_leaves_quantity", "resting_price", "flags"]
-    assert events[told].tolist() == [(EventKind.AMENDED, 107, 4, 4, 3, 104, PARKED | Flag.REDUCE_ONLY)]
+    emitted = ["kind", "price", "quantity", "leaves_quantity", "resting_leaves_quantity", "resting_price", "flags"]
+    assert events[emitted].tolist() == [(EventKind.AMENDED, 107, 4, 4, 3, 104, PARKED | Flag.REDUCE_ONLY)]
     assert book.last(*trade_at(104)) == [("accepted", 4, 104, 1), ("traded", 4, 3, 104, 1), ("triggered", 1, 107, 4)]
     assert book.orders() == [(1, 107, 4)]
 
 
-def test_2_9_amend_of_a_stop_does_not_look_at_its_price(venue: OpenVenue) -> None:
+def test_2_9_amend_of_a_stop_ignores_its_price(venue: OpenVenue) -> None:
     book = venue()
     book.do(stop(0, BUY, 105, 3))
     assert book.do(amend(0, 1, 1 << 50, 3, trigger_price=106)) == [("amended", 1, 0, 3, 3)]
@@ -324,11 +324,11 @@ def test_2_9_a_parked_order_keeps_its_place_with_the_same_trigger_and_no_more_lo
         (SELL, 95, 93, True),
     ],
 )
-def test_2_10_a_trade_at_or_through_the_trigger(
+def test_2_10_a_trade_at_or_through_the_trigger_triggers_the_order(
     venue: OpenVenue, side: Side, trigger: int, last: int, is_triggered: bool
 ) -> None:
-    told = venue().last(stop_limit(0, side, trigger, trigger, 1), *trade_at(last))
-    assert (("triggered", 1, trigger, 1) in told) is is_triggered
+    emitted = venue().last(stop_limit(0, side, trigger, trigger, 1), *trade_at(last))
+    assert (("triggered", 1, trigger, 1) in emitted) is is_triggered
 
 
 def test_2_10_a_stop_becomes_a_market_order_with_protection(venue: OpenVenue) -> None:
@@ -367,13 +367,13 @@ def test_2_10_buys_lowest_trigger_first_oldest_first(venue: OpenVenue) -> None:
         stop(0, BUY, 105, 1),
         enter(2, SELL, 106, 1),
     )
-    told = book.last(*trade_at(105))
-    assert [event[1] for event in told if event[0] == "triggered"] == [2, 3, 1, 4]
-    assert told[-1] == ("traded", 4, 5, 106, 1)
+    emitted = book.last(*trade_at(105))
+    assert [event[1] for event in emitted if event[0] == "triggered"] == [2, 3, 1, 4]
+    assert emitted[-1] == ("traded", 4, 5, 106, 1)
 
 
 def test_2_10_buys_before_sells(venue: OpenVenue) -> None:
-    """Too many buys for one command: one is still parked when an auction trades where a sell waits too."""
+    """There are too many buys for one command, so one is still parked when an auction trades that also triggers a sell."""
     book = venue(max_orders=200)
     book.do(*(stop_limit(0, BUY, 101, 91, 1) for _ in range(101)), *trade_at(103))
     book.do(stop_limit(1, SELL, 102, 109, 1), *trade_at(102))
@@ -391,8 +391,8 @@ def test_2_10_sells_highest_trigger_first_oldest_first(venue: OpenVenue) -> None
     assert [event[1] for event in book.last(*trade_at(95)) if event[0] == "triggered"] == [4, 1, 3, 2]
 
 
-def test_2_10_after_each_the_last_price_is_looked_at_anew(venue: OpenVenue) -> None:
-    """What the first buy trades at reaches the second; the sell far below is not reached."""
+def test_2_10_the_last_price_is_read_again_after_each_trigger(venue: OpenVenue) -> None:
+    """The first buy trades at the trigger of the second. The sell far below is not triggered."""
     book = venue()
     book.do(
         stop(0, BUY, 103, 1), stop(0, SELL, 99, 1), stop(1, BUY, 104, 1), enter(2, SELL, 104, 1), enter(2, SELL, 106, 1)
@@ -415,12 +415,12 @@ def test_2_10_an_amend_that_trades_triggers_too(venue: OpenVenue) -> None:
     ]
 
 
-def test_2_10_no_more_than_a_hundred_by_one_command_then_a_call_auction(venue: OpenVenue) -> None:
+def test_2_10_one_command_triggers_a_hundred_orders_and_then_a_call_auction_begins(venue: OpenVenue) -> None:
     book = venue(max_orders=200)
     book.do(*(stop_limit(0, BUY, 103, 91, 1) for _ in range(101)))
-    told = book.last(*trade_at(103))
-    assert [event[1] for event in told if event[0] == "triggered"] == list(range(1, 101))
-    assert told[-1] == ("phase", 0, Phase.CALL_AUCTION, "CASCADE")
+    emitted = book.last(*trade_at(103))
+    assert [event[1] for event in emitted if event[0] == "triggered"] == list(range(1, 101))
+    assert emitted[-1] == ("phase", 0, Phase.CALL_AUCTION, "CASCADE")
     assert book.do(phase(Phase.CONTINUOUS)) == [
         ("auction", 0, 0, 0),
         ("phase", 0, Phase.CONTINUOUS, "NONE"),
@@ -428,7 +428,7 @@ def test_2_10_no_more_than_a_hundred_by_one_command_then_a_call_auction(venue: O
     ]
 
 
-def test_2_10_a_hundred_by_one_command_is_no_reason_to_stop(venue: OpenVenue) -> None:
+def test_2_10_exactly_a_hundred_triggered_orders_begin_no_auction(venue: OpenVenue) -> None:
     book = venue(max_orders=200)
     book.do(*(stop_limit(0, BUY, 103, 91, 1) for _ in range(100)))
     assert book.last(*trade_at(103))[-1] == ("triggered", 100, 91, 1)
@@ -497,7 +497,7 @@ def test_2_11_a_part_of_what_it_shows_leaves_it_in_its_place(venue: OpenVenue) -
     ]
 
 
-def test_2_11_the_trade_tells_what_is_open_the_hidden_part_included(venue: OpenVenue) -> None:
+def test_2_11_the_leaves_quantity_of_a_trade_includes_the_hidden_part(venue: OpenVenue) -> None:
     book = venue()
     book.do(iceberg(0, SELL, 100, 8, 3))
     events = book.events(enter(2, BUY, 100, 2))
@@ -512,7 +512,7 @@ def test_2_11_the_trade_tells_what_is_open_the_hidden_part_included(venue: OpenV
     )
 
 
-def test_2_11_one_that_shows_all_is_none_and_one_that_trades_before_it_rests_shows_of_what_is_left(
+def test_2_11_an_order_that_shows_all_is_no_iceberg_and_one_that_trades_first_shows_a_part_of_the_rest(
     venue: OpenVenue,
 ) -> None:
     book = venue()
@@ -529,20 +529,20 @@ def test_2_11_what_is_hidden_counts_for_fill_or_kill(venue: OpenVenue) -> None:
     book = venue()
     book.do(iceberg(0, SELL, 100, 8, 3), enter(1, SELL, 101, 1))
     assert book.do(enter(2, BUY, 101, 10, time_in_force=FOK))[-1] == ("canceled", 3, "FOK_NOT_FILLED", 10)
-    told = book.do(enter(2, BUY, 101, 9, time_in_force=FOK))
-    assert sum(event[4] for event in told if event[0] == "traded") == 9
+    emitted = book.do(enter(2, BUY, 101, 9, time_in_force=FOK))
+    assert sum(event[4] for event in emitted if event[0] == "traded") == 9
 
 
 @pytest.mark.parametrize("quantity, filled", [(3, True), (4, False)])
 def test_4_3_what_an_iceberg_hides_does_not_count_in_front_of_an_own_order_that_ends_it(
     venue: OpenVenue, quantity: int, filled: bool
 ) -> None:
-    """It would go behind the own order, which cancels the incoming one."""
+    """After its refresh it would be behind the own order, which cancels the incoming one."""
     book = venue()
     book.do(iceberg(0, SELL, 100, 8, 3), enter(2, SELL, 100, 1))
-    told = book.do(enter(2, BUY, 100, quantity, time_in_force=FOK, flags=Flag.SMP_CANCEL_INCOMING))
-    assert (told[-1][0] == "displayed") is filled
-    assert (told[-1] == ("canceled", 3, "FOK_NOT_FILLED", quantity)) is not filled
+    emitted = book.do(enter(2, BUY, 100, quantity, time_in_force=FOK, flags=Flag.SMP_CANCEL_INCOMING))
+    assert (emitted[-1][0] == "displayed") is filled
+    assert (emitted[-1] == ("canceled", 3, "FOK_NOT_FILLED", quantity)) is not filled
 
 
 @pytest.mark.parametrize(
@@ -559,8 +559,8 @@ def test_2_11_before_it_is_canceled_an_iceberg_is_revealed(
 ) -> None:
     book = venue()
     book.do(iceberg(0, SELL, 100, 8, 3), enter(1, BUY, 100, 3))
-    told = book.do(command)
-    assert told[told.index(("displayed", 1, 5, 3)) :] == [("displayed", 1, 5, 3), *then]
+    emitted = book.do(command)
+    assert emitted[emitted.index(("displayed", 1, 5, 3)) :] == [("displayed", 1, 5, 3), *then]
 
 
 def test_2_11_amended_in_its_place_it_is_revealed_and_shows_what_it_showed(venue: OpenVenue) -> None:
@@ -615,16 +615,16 @@ def test_2_11_a_parked_iceberg_shows_nothing_before_it_rests(venue: OpenVenue) -
 def test_2_12_an_immediate_order_trades_its_minimum_or_nothing(venue: OpenVenue, minimum: int, trades: bool) -> None:
     book = venue()
     book.do(enter(0, SELL, 100, 2), enter(0, SELL, 101, 3), enter(0, SELL, 102, 3))
-    told = book.do(enter(1, BUY, 101, 8, time_in_force=IOC, minimum_quantity=minimum))
+    emitted = book.do(enter(1, BUY, 101, 8, time_in_force=IOC, minimum_quantity=minimum))
     if trades:
-        assert told == [
+        assert emitted == [
             ("accepted", 4, 101, 8),
             ("traded", 4, 1, 100, 2),
             ("traded", 4, 2, 101, 3),
             ("canceled", 4, "IOC_REMAINDER", 3),
         ]
     else:
-        assert told == [("accepted", 4, 101, 8), ("canceled", 4, "MINIMUM_NOT_AVAILABLE", 8)]
+        assert emitted == [("accepted", 4, 101, 8), ("canceled", 4, "MINIMUM_NOT_AVAILABLE", 8)]
 
 
 def test_2_12_a_market_order_may_have_a_minimum_and_own_orders_do_not_count(venue: OpenVenue) -> None:
@@ -639,10 +639,10 @@ def test_2_12_a_market_order_may_have_a_minimum_and_own_orders_do_not_count(venu
     ]
 
 
-# 2.13 Until when
+# 2.13 Limited life
 
 
-def test_2_13_a_dated_order_goes_at_the_end_of_its_day(venue: OpenVenue) -> None:
+def test_2_13_a_gtd_order_expires_at_the_end_of_its_date(venue: OpenVenue) -> None:
     book = venue()
     assert book.do(enter(0, BUY, 99, 1, time_in_force=GTD, expire_date=1)) == [("accepted", 1, 99, 1)]
     book.do(operator(CommandKind.BEGIN_DAY, quantity=20270104))
@@ -724,10 +724,10 @@ def test_2_3_an_opening_order_that_saw_no_auction_expires_with_the_day(venue: Op
     assert book.do(operator(CommandKind.END_DAY)) == [("canceled", 2, "DAY_ENDED", 5), ("day_ended", 1)]
 
 
-# 2.14 One cancels the other
+# 2.14 OCO
 
 
-def test_2_14_when_one_trades_as_resting_order_the_other_goes_directly_behind(venue: OpenVenue) -> None:
+def test_2_14_when_a_resting_one_trades_the_other_is_canceled_directly_after(venue: OpenVenue) -> None:
     book = venue()
     book.do(enter(0, SELL, 102, 5), enter(0, SELL, 101, 5, order_id=1), enter(1, SELL, 101, 5))
     assert book.do(enter(2, BUY, 101, 7)) == [
@@ -739,7 +739,7 @@ def test_2_14_when_one_trades_as_resting_order_the_other_goes_directly_behind(ve
     assert book.orders() == [(3, 101, 3)]
 
 
-def test_2_14_a_trade_of_one_lot_is_enough_and_what_is_left_is_alone(venue: OpenVenue) -> None:
+def test_2_14_a_trade_of_one_lot_cancels_the_other_and_the_rest_stays_alone(venue: OpenVenue) -> None:
     book = venue()
     book.do(enter(0, SELL, 101, 5), stop(0, SELL, 95, 5, order_id=1))
     assert book.do(enter(2, BUY, 101, 1)) == [
@@ -750,7 +750,7 @@ def test_2_14_a_trade_of_one_lot_is_enough_and_what_is_left_is_alone(venue: Open
     assert book.do(enter(0, SELL, 103, 1, order_id=1)) == [("accepted", 4, 103, 1)]
 
 
-def test_2_14_when_one_is_triggered_the_other_goes_directly_behind(venue: OpenVenue) -> None:
+def test_2_14_when_one_is_triggered_the_other_is_canceled_directly_after(venue: OpenVenue) -> None:
     book = venue()
     book.do(enter(0, SELL, 105, 5), stop(0, SELL, 95, 5, order_id=1), enter(1, BUY, 94, 2))
     assert book.last(*trade_at(95))[2:] == [
@@ -816,10 +816,10 @@ def test_2_14_an_order_that_has_traded_cancels_the_other_though_self_match_preve
         enter(0, SELL, 106, 5, order_id=3 * (not enters)),
     )
     flags = {"flags": Flag.SMP_CANCEL_INCOMING}
-    told = book.do(enter(0, SELL, 100, 5, order_id=3, **flags) if enters else amend(0, 4, 100, 5, **flags))
-    assert told[1:] == [
-        ("traded", told[0][1], 1, 101, 2),
-        ("canceled", told[0][1], "SELF_MATCH_INCOMING", 3),
+    emitted = book.do(enter(0, SELL, 100, 5, order_id=3, **flags) if enters else amend(0, 4, 100, 5, **flags))
+    assert emitted[1:] == [
+        ("traded", emitted[0][1], 1, 101, 2),
+        ("canceled", emitted[0][1], "SELF_MATCH_INCOMING", 3),
         ("canceled", 3, "LINKED", 5),
     ]
 
@@ -873,18 +873,18 @@ def test_2_14_the_cancel_comes_before_what_the_same_trade_displays(venue: OpenVe
 
 @pytest.mark.parametrize("second_price", [100, 101])
 @pytest.mark.parametrize("quantity, filled", [(5, True), (6, False)])
-def test_2_14_of_two_linked_orders_only_the_better_placed_counts_for_fill_or_kill(
+def test_2_14_of_an_oco_only_the_better_placed_order_counts_for_fill_or_kill(
     venue: OpenVenue, second_price: int, quantity: int, filled: bool
 ) -> None:
     book = venue()
     book.do(enter(0, SELL, 100, 3), enter(0, SELL, second_price, 4, order_id=1), enter(1, SELL, 101, 2))
-    told = book.do(enter(2, BUY, 101, quantity, time_in_force=FOK))
-    assert sum(event[4] for event in told if event[0] == "traded") == (quantity if filled else 0)
-    assert (told[-1] == ("canceled", 4, "FOK_NOT_FILLED", quantity)) is not filled
+    emitted = book.do(enter(2, BUY, 101, quantity, time_in_force=FOK))
+    assert sum(event[4] for event in emitted if event[0] == "traded") == (quantity if filled else 0)
+    assert (emitted[-1] == ("canceled", 4, "FOK_NOT_FILLED", quantity)) is not filled
 
 
 def test_2_14_the_place_counts_not_the_age(venue: OpenVenue) -> None:
-    """The older of the two has been amended away and back, behind the younger."""
+    """The older of the two was amended away and back, so it is behind the younger."""
     book = venue()
     book.do(enter(0, SELL, 100, 3), enter(0, SELL, 100, 1, order_id=1), amend(0, 1, 101, 3), amend(0, 1, 100, 3))
     assert book.do(enter(2, BUY, 100, 2, time_in_force=FOK))[-1] == ("canceled", 5, "FOK_NOT_FILLED", 2)

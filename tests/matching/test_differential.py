@@ -1,8 +1,8 @@
 """The engine against the reference on random commands: the same events, byte for byte, and the same book.
 
-A million commands in 400 small markets a run (see flow.py), each market under its own terms; 150,000 more
-one at a time, with every invariant of the book checked after each. A generator that does not reach a rule
-proves nothing about it: the test counts what happened and fails if any event or reason was rare.
+Each run takes a million commands in 400 small markets (flow.py), each with its own terms, and 150,000 more one at a time,
+with every invariant of the book checked after each. A flow that does not reach a rule proves nothing about it. So the
+test counts what happened, and fails if any event or reason was rare.
 """
 
 from collections import Counter
@@ -20,10 +20,10 @@ from tests.matching.flow import engine, random_flow, reference
 FLOWS, LENGTH = 400, 2500  # one million commands
 CHECKED_FLOWS = range(1000, 1060)  # 150,000 commands, one at a time
 AT_LEAST = 300  # how often each event and reason must have happened
-# What can happen only once to an instrument, or takes a hundred orders that wait for one trade.
+# Happens only once per instrument, or needs a hundred parked orders and one trade.
 RARER = {EventKind.LISTED: 150, EventKind.EXPIRED: 150, Reason.CASCADE: 30}
 
-# What only risk and clearing give; everything else must occur (RULEBOOK 5 and 11, with risk switched off).
+# Occurs only with risk and clearing. Everything else must occur (RULEBOOK 5 and 11, with risk off).
 OF_RISK = {
     reason
     for reason in Reason

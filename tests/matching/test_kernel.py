@@ -1,7 +1,7 @@
-"""The rules of matching as situations: the smallest book that shows each, for the reference and for the engine.
+"""The rules of matching as situations: the smallest book that shows each rule, over the reference and the engine.
 
-Every test runs twice, over ReferenceBook and over Exchange(..., risk=False). Expected events are told in short, one
-tuple an event (tests/venue.py); `test_every_field_of_every_event` spells rows out in full. Numbers are RULEBOOK rules.
+Every test runs twice, over ReferenceBook and over Exchange(..., risk=False). Expected events are in short form, one
+tuple per event (tests/venue.py); `test_every_field_of_every_event` has whole rows. Numbers are RULEBOOK rules.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,7 @@ WRONG_ROWS = [
     ("kind", {"kind": 0}, "UNKNOWN_KIND", 0, 0),
     ("kind beyond traders", {"kind": 6}, "UNKNOWN_KIND", 6, 0),
     ("kind below operators", {"kind": 15}, "UNKNOWN_KIND", 15, 0),
-    ("kind behind the last", {"kind": 27}, "UNKNOWN_KIND", 27, 0),
+    ("kind after the last", {"kind": 27}, "UNKNOWN_KIND", 27, 0),
     ("kind beyond operators", {"kind": 255}, "UNKNOWN_KIND", 255, 0),
     ("instrument", {"instrument": 1}, "UNKNOWN_INSTRUMENT", 1, 0),
     ("instrument below", {"instrument": -2}, "UNKNOWN_INSTRUMENT", -2, 0),
@@ -142,7 +142,7 @@ def test_1_3_phase_comes_before_order_known_before_band_before_book_full_before_
     ]
 
 
-def test_1_5_cancel_looks_at_nothing_but_kind_instrument_and_account(venue: OpenVenue) -> None:
+def test_1_5_only_kind_instrument_and_account_of_a_cancel_are_checked(venue: OpenVenue) -> None:
     nonsense = {"side": 9, "order_type": 9, "time_in_force": 9, "flags": 1 << 31, "quantity": -5, "price": 1 << 40}
     book = venue()
     assert book.last(enter(0, BUY, 100, 5), cancel(0, 1) | nonsense) == [("canceled", 1, "NONE", 5)]
@@ -150,7 +150,7 @@ def test_1_5_cancel_looks_at_nothing_but_kind_instrument_and_account(venue: Open
     assert book.do(cancel(9, 1)) == [("rejected", "UNKNOWN_ACCOUNT", 9, 3)]
 
 
-def test_1_5_amend_looks_at_flags_and_quantity_and_takes_the_side_from_the_book(venue: OpenVenue) -> None:
+def test_1_5_flags_and_quantity_of_an_amend_are_checked_and_its_side_is_the_books(venue: OpenVenue) -> None:
     book = venue()
     book.do(enter(0, BUY, 100, 5))
     assert book.do(amend(0, 1, 99, 5, flags=2048)) == [("rejected", "INVALID_FLAGS", 2048, 0)]
@@ -219,7 +219,7 @@ def test_1_5_an_operator_command_with_an_unknown_index_code_or_value_is_refused(
 
 
 @pytest.mark.parametrize(
-    "command, told",
+    "command, emitted",
     [
         (operator(CommandKind.PHASE, Phase.HALTED), ("phase", 0, Phase.HALTED, "NONE")),
         (operator(CommandKind.WINDOW), ("window", 0)),
@@ -240,9 +240,9 @@ def test_1_5_an_operator_command_with_an_unknown_index_code_or_value_is_refused(
     ],
 )
 def test_1_6_an_operator_command_gives_one_event_of_its_own_kind(
-    venue: OpenVenue, command: dict[str, Any], told: tuple[Any, ...]
+    venue: OpenVenue, command: dict[str, Any], emitted: tuple[Any, ...]
 ) -> None:
-    assert venue().do(command) == [told]
+    assert venue().do(command) == [emitted]
 
 
 def test_1_2_kill_switch_and_limits_of_risk_change_nothing_without_risk(venue: OpenVenue) -> None:
@@ -268,10 +268,10 @@ def test_1_7_events_and_trades_are_numbered_without_gap_over_instruments_and_cal
     book = venue([instrument("A1"), instrument("B1")])
     first = book.events(enter(0, SELL, 100, 5), enter(1, BUY, 100, 2), cancel(3, 77))
     second = book.events(enter(0, SELL, 100, 5, instrument=1), enter(1, BUY, 100, 2, instrument=1))
-    told = np.concatenate([first, second])
-    assert told["event_id"].tolist() == list(range(1, len(told) + 1))
-    assert told["trade_id"][told["trade_id"] > 0].tolist() == [1, 2]
-    assert told["sequence"].tolist() == [1, 2, 2, 3, 4, 5, 5]
+    emitted = np.concatenate([first, second])
+    assert emitted["event_id"].tolist() == list(range(1, len(emitted) + 1))
+    assert emitted["trade_id"][emitted["trade_id"] > 0].tolist() == [1, 2]
+    assert emitted["sequence"].tolist() == [1, 2, 2, 3, 4, 5, 5]
 
 
 def test_1_1_no_commands_give_no_events(venue: OpenVenue) -> None:
@@ -470,8 +470,8 @@ def test_3_1_best_price_first(
 ) -> None:
     book = venue()
     book.do(*(enter(0, 3 - side, price, 1) for price in prices))
-    told = book.do(enter(1, side, 105 if side == BUY else 95, 3))
-    assert [event[2] for event in told[1:]] == list(met)
+    emitted = book.do(enter(1, side, 105 if side == BUY else 95, 3))
+    assert [event[2] for event in emitted[1:]] == list(met)
 
 
 @pytest.mark.parametrize("side", [BUY, SELL])
@@ -600,7 +600,7 @@ def test_4_1_without_groups_each_account_is_its_own(venue: OpenVenue) -> None:
     assert book.do(enter(1, BUY, 100, 2, **flag)) == [("accepted", 3, 100, 2), ("traded", 3, 1, 100, 2)]
 
 
-def test_4_1_a_group_number_never_falls_together_with_an_account_that_has_no_group(venue: OpenVenue) -> None:
+def test_4_1_a_group_number_never_equals_the_group_of_an_account_without_one(venue: OpenVenue) -> None:
     book = venue(accounts=[account("A", group=1), account("B"), account("C", group=0)])
     flag = {"flags": Flag.SMP_CANCEL_INCOMING}
     assert book.last(enter(0, SELL, 100, 5), enter(1, BUY, 100, 1, **flag))[-1] == ("traded", 2, 1, 100, 1)
@@ -641,7 +641,7 @@ def test_4_2_prevention_acts_when_the_match_would_happen_by_flag_or_default(
     assert book.orders() == left
 
 
-def test_4_2_the_flag_of_the_order_goes_before_the_default_of_the_account(venue: OpenVenue) -> None:
+def test_4_2_the_flag_of_the_order_overrides_the_default_of_the_account(venue: OpenVenue) -> None:
     book = venue(accounts=[account("A", self_match=INCOMING)])
     assert book.last(enter(0, SELL, 100, 3), enter(0, BUY, 100, 3, flags=Flag.SMP_CANCEL_RESTING)) == [
         ("accepted", 2, 100, 3),
@@ -650,7 +650,7 @@ def test_4_2_the_flag_of_the_order_goes_before_the_default_of_the_account(venue:
     assert book.orders() == [(2, 100, 3)]
 
 
-def test_4_2_the_mode_of_the_resting_side_means_nothing(venue: OpenVenue) -> None:
+def test_4_2_the_mode_of_the_resting_side_has_no_effect(venue: OpenVenue) -> None:
     book = venue(accounts=[account("A", group=1, self_match=BOTH), account("B", group=1)])
     assert book.last(enter(0, SELL, 100, 3, flags=Flag.SMP_CANCEL_BOTH), enter(1, BUY, 100, 3)) == [
         ("accepted", 2, 100, 3),
@@ -692,15 +692,15 @@ def test_4_2_an_immediate_order_canceled_for_self_match_is_canceled_once(venue: 
     "flags, filled",
     [(0, True), (Flag.SMP_CANCEL_RESTING, True), (Flag.SMP_CANCEL_INCOMING, False), (Flag.SMP_CANCEL_BOTH, False)],
 )
-def test_4_3_what_a_fill_or_kill_order_may_count_on(venue: OpenVenue, flags: int, filled: bool) -> None:
+def test_4_3_the_quantity_available_to_a_fill_or_kill_order(venue: OpenVenue, flags: int, filled: bool) -> None:
     """Two lots of others, two own, two of others: four are wanted."""
     book = venue()
     book.do(enter(1, SELL, 100, 2), enter(0, SELL, 100, 2), enter(2, SELL, 101, 2))
-    told = book.do(enter(0, BUY, 101, 4, flags=flags, time_in_force=FOK))
+    emitted = book.do(enter(0, BUY, 101, 4, flags=flags, time_in_force=FOK))
     if filled:
-        assert sum(event[4] for event in told if event[0] == "traded") == 4
+        assert sum(event[4] for event in emitted if event[0] == "traded") == 4
     else:
-        assert told == [("accepted", 4, 101, 4), ("canceled", 4, "FOK_NOT_FILLED", 4)]
+        assert emitted == [("accepted", 4, 101, 4), ("canceled", 4, "FOK_NOT_FILLED", 4)]
         assert book.orders() == [(1, 100, 2), (2, 100, 2), (3, 101, 2)]
 
 
@@ -731,7 +731,7 @@ def test_4_1_group_set_by_a_limit_command_holds_from_the_next_command_on(venue: 
     )
 
 
-# 5 What still holds without risk
+# 5 Rules that hold without risk too
 
 
 @pytest.mark.parametrize(
@@ -752,8 +752,8 @@ def test_5_3_what_each_phase_refuses(venue: OpenVenue, phase: Phase, command: di
     book = venue()
     book.do(enter(0, BUY, 100, 5), operator(CommandKind.PHASE, phase))
     reason = "INSTRUMENT_CLOSED" if phase == Phase.CLOSED else "INSTRUMENT_HALTED"
-    told = book.do(command)
-    assert told[0] == (("rejected", reason, phase, 0) if refused else ("canceled", 1, told[0][2], 5))
+    emitted = book.do(command)
+    assert emitted[0] == (("rejected", reason, phase, 0) if refused else ("canceled", 1, emitted[0][2], 5))
     assert bool(book.orders()) is refused
 
 
@@ -876,7 +876,7 @@ def test_6_3_an_amended_order_may_trade_and_rests_with_what_is_left_under_the_sa
 def test_6_3_an_amended_order_meets_its_own_by_the_flags_of_the_amend_or_the_default(
     venue: OpenVenue, flags: int, then: list[tuple[str, int, str, int]]
 ) -> None:
-    """The flag of the ENTER is spent: only the AMEND's counts."""
+    """The flag of the ENTER has no effect any more; only the AMEND's counts."""
     book = venue(accounts=[account("A", self_match=INCOMING)])
     book.do(enter(0, BUY, 95, 5, flags=Flag.SMP_CANCEL_BOTH), enter(0, SELL, 100, 3))
     assert book.do(amend(0, 1, 100, 5, flags=flags)) == [("amended", 1, 100, 5, 5), *then]
@@ -928,8 +928,8 @@ def test_1_6_mass_cancel_by_account_instrument_and_side(
         enter(0, BUY, 98, 1, time_in_force=GTC),
         enter(0, SELL, 105, 1, instrument=1),
     )
-    told = book.do(operator(CommandKind.MASS_CANCEL, **command))
-    assert told == [
+    emitted = book.do(operator(CommandKind.MASS_CANCEL, **command))
+    assert emitted == [
         *(("canceled", order_id, "MASS_CANCEL", 1) for order_id in canceled),
         ("mass_canceled", len(canceled)),
     ]
@@ -957,7 +957,7 @@ def happened(kind: EventKind, **fields: Any) -> dict[str, Any]:
 
 
 def test_every_field_of_every_event(venue: OpenVenue) -> None:
-    """1.6: the rows in full; what is not named is 0."""
+    """1.6: whole rows; fields that are not named are 0."""
     book = venue([instrument("A1"), instrument("B1")], max_orders=2)
     at = {"instrument": 1}
     events = book.events(

@@ -1,6 +1,6 @@
 """Phases, call auctions and protection as situations: RULEBOOK 8 and 9, and the days of 11.1 as orders see them.
 
-Every test runs over the reference and over the engine (conftest.py). Events are told in short (tests/venue.py).
+Every test runs over the reference and over the engine (conftest.py). Events are in short form (tests/venue.py).
 """
 
 from typing import Any
@@ -97,14 +97,16 @@ def test_8_1_what_each_phase_refuses(venue: OpenVenue, now: Phase) -> None:
         (amend(0, 1, 91, 4), refuses_entry or refuses_cancel),
         (cancel(0, 1), refuses_cancel),
     ):
-        told = book.do(command)
+        emitted = book.do(command)
         if reason == Reason.NONE:
-            assert told[0][0] in ("accepted", "amended", "canceled")
+            assert emitted[0][0] in ("accepted", "amended", "canceled")
         else:
-            assert told == [("rejected", reason.name, now, 0)]
+            assert emitted == [("rejected", reason.name, now, 0)]
 
 
-def test_8_1_an_unlisted_instrument_takes_nothing_until_it_is_listed_with_a_reference_price(venue: OpenVenue) -> None:
+def test_8_1_an_unlisted_instrument_refuses_everything_until_it_is_listed_with_a_reference_price(
+    venue: OpenVenue,
+) -> None:
     book = venue([instrument(phase=UNLISTED, daily_limit=500)])
     assert book.do(enter(0, BUY, 100, 1), cancel(0, 1)) == [("rejected", "INSTRUMENT_UNLISTED", UNLISTED, 0)] * 2
     assert book.do(phase(CLOSED)) == [("rejected", "PHASE_TRANSITION", UNLISTED, CLOSED)]
@@ -124,15 +126,15 @@ def test_8_1_an_unlisted_instrument_takes_nothing_until_it_is_listed_with_a_refe
 
 @pytest.mark.parametrize("after", list(Phase))
 @pytest.mark.parametrize("now", list(WAYS))
-def test_8_1_what_may_follow(venue: OpenVenue, now: Phase, after: Phase) -> None:
+def test_8_1_which_phase_may_follow(venue: OpenVenue, now: Phase, after: Phase) -> None:
     book = in_phase(venue, now)
-    told = book.do(phase(after))
+    emitted = book.do(phase(after))
     if after == now or after in FOLLOWS[now] and after != LIMIT_LOCKED:
-        assert told[-1] == went(after)
+        assert emitted[-1] == went(after)
     elif after == LIMIT_LOCKED and after in FOLLOWS[now]:
-        assert told == [("rejected", "NOT_LIMIT_LOCKED", now, after)]
+        assert emitted == [("rejected", "NOT_LIMIT_LOCKED", now, after)]
     else:
-        assert told == [("rejected", "PHASE_TRANSITION", now, after)]
+        assert emitted == [("rejected", "PHASE_TRANSITION", now, after)]
 
 
 def test_8_2_for_all_instruments_those_that_can_take_the_phase_do(venue: OpenVenue) -> None:
@@ -181,9 +183,9 @@ def test_5_3_what_a_call_auction_takes(
 ) -> None:
     if now == AUCTION_ENTRY_ONLY and command["kind"] != CommandKind.ENTER:
         reason = reason or "ENTRY_ONLY"
-    told = in_phase(venue, now).do(command)
-    assert told[0][:3] == (("rejected", reason, now) if reason else told[0][:3])
-    assert (told[0][0] == "rejected") is (reason is not None)
+    emitted = in_phase(venue, now).do(command)
+    assert emitted[0][:3] == (("rejected", reason, now) if reason else emitted[0][:3])
+    assert (emitted[0][0] == "rejected") is (reason is not None)
 
 
 def test_8_3_in_a_call_auction_nothing_matches(venue: OpenVenue) -> None:
@@ -266,17 +268,17 @@ BOOKS = [  # bids, asks as (price, lots); steps; reference; price, lots, surplus
 
 
 @pytest.mark.parametrize(
-    "bids, asks, steps, reference, told", [case[1:] for case in BOOKS], ids=[case[0] for case in BOOKS]
+    "bids, asks, steps, reference, emitted", [case[1:] for case in BOOKS], ids=[case[0] for case in BOOKS]
 )
 def test_8_4_and_8_5_the_auction_price(
-    venue: OpenVenue, bids: list[Any], asks: list[Any], steps: int, reference: int, told: tuple[int, int, int]
+    venue: OpenVenue, bids: list[Any], asks: list[Any], steps: int, reference: int, emitted: tuple[int, int, int]
 ) -> None:
     book = venue([instrument(auction=steps, reference_price=reference)])
     book.do(phase(CALL_AUCTION), *(enter(A, BUY, *bid) for bid in bids), *(enter(B, SELL, *ask) for ask in asks))
     events = book.do(phase(AUCTION_MATCH))
-    assert events[-2:] == [("auction", *told), went(AUCTION_MATCH)]
-    assert {event[3] for event in events if event[0] == "traded"} <= {told[0]}
-    assert sum(event[4] for event in events if event[0] == "traded") == told[1]
+    assert events[-2:] == [("auction", *emitted), went(AUCTION_MATCH)]
+    assert {event[3] for event in events if event[0] == "traded"} <= {emitted[0]}
+    assert sum(event[4] for event in events if event[0] == "traded") == emitted[1]
     assert book.do(phase(CONTINUOUS)) == [went(CONTINUOUS)]
 
 
@@ -371,8 +373,8 @@ def test_8_6_what_is_left_of_an_iceberg_shows_its_display_quantity_again(
     assert [order[2] for order in book.orders()] == [4]
 
 
-def test_8_6_linked_orders_go_as_their_partners_trade_and_count_once(venue: OpenVenue) -> None:
-    """The second offer of A would be supply if it counted: then 103 would trade no more lots than 100 does."""
+def test_8_6_orders_of_an_oco_are_canceled_as_the_other_trades_and_count_once(venue: OpenVenue) -> None:
+    """If the second offer of A counted as supply, 103 would trade no more lots than 100."""
     book = venue([instrument(auction=0)])
     book.do(
         phase(CALL_AUCTION),
@@ -393,7 +395,7 @@ def test_8_6_linked_orders_go_as_their_partners_trade_and_count_once(venue: Open
     ]
 
 
-def test_8_6_what_the_auction_price_reaches_is_triggered_behind_the_phase(venue: OpenVenue) -> None:
+def test_8_6_stops_that_the_auction_price_reaches_are_triggered_after_the_phase(venue: OpenVenue) -> None:
     book = venue()
     book.do(
         enter(A, BUY, 0, 2, trigger_price=103) | STOP,
@@ -582,7 +584,7 @@ def test_8_9_a_closing_auction(venue: OpenVenue) -> None:
 # 9.1 Daily limits
 
 
-def test_9_1_the_settlement_price_makes_the_next_days_band_and_orders_outside_go(venue: OpenVenue) -> None:
+def test_9_1_the_settlement_price_makes_the_next_days_band_and_orders_outside_are_canceled(venue: OpenVenue) -> None:
     """4 % of 105 are 4.2 ticks, so 101 to 109; 110 at the ladder's end is outside."""
     book = venue([instrument(daily_limit=400)])
     assert book.do(enter(A, BUY, 95, 1), enter(A, SELL, 105, 1)) == [
@@ -646,7 +648,7 @@ def test_9_1_a_market_order_gets_the_edge_of_the_days_band(venue: OpenVenue) -> 
 FAST: dict[str, Any] = {
     "velocity": 3,
     "velocity_window": 2000,
-}  # slices of a second; rows come a second apart, or as told
+}  # slices of a second; rows come a second apart unless they have a time
 
 
 def at(command: dict[str, Any], milliseconds: int) -> dict[str, Any]:
@@ -686,7 +688,7 @@ def test_9_3_an_order_that_ends_where_the_range_ends_changes_nothing(venue: Open
 
 
 @pytest.mark.parametrize(
-    "fields, told",
+    "fields, emitted",
     [
         ({"time_in_force": IOC}, [("traded", 4, 1, 102, 1), ("traded", 4, 2, 103, 1), ("canceled", 4, "VELOCITY", 3)]),
         ({**MARKET}, [("traded", 4, 1, 102, 1), ("traded", 4, 2, 103, 1), ("canceled", 4, "VELOCITY", 3)]),
@@ -697,7 +699,7 @@ def test_9_3_an_order_that_ends_where_the_range_ends_changes_nothing(venue: Open
     ],
 )
 def test_9_3_orders_that_may_not_rest_are_canceled_and_the_market_stays_open(
-    venue: OpenVenue, fields: dict[str, Any], told: list[Any]
+    venue: OpenVenue, fields: dict[str, Any], emitted: list[Any]
 ) -> None:
     book = venue([instrument(**FAST)])
     offers(
@@ -706,7 +708,7 @@ def test_9_3_orders_that_may_not_rest_are_canceled_and_the_market_stays_open(
         103,
         104,
     )
-    assert book.do(at(enter(A, BUY, 110, 5) | fields, 0))[1:] == told
+    assert book.do(at(enter(A, BUY, 110, 5) | fields, 0))[1:] == emitted
     assert book.do(at(enter(A, BUY, 91, 1), 0)) == [("accepted", 5, 91, 1)]
 
 
@@ -731,7 +733,7 @@ def test_9_3_without_trades_in_them_the_last_price_counts(venue: OpenVenue) -> N
 
 
 def test_9_3_the_order_s_own_trades_count(venue: OpenVenue) -> None:
-    """It buys at 95 what was offered far below the last price; 98 is as far as it may go in one move."""
+    """It buys at 95, far below the last price. From there it may go up to 98."""
     book = venue([instrument(**FAST)])
     book.do(at(enter(D, SELL, 95, 1), 0), at(enter(D, SELL, 98, 1), 0), at(enter(D, SELL, 99, 1), 0))
     assert book.do(at(enter(A, BUY, 105, 3, time_in_force=IOC), 0))[1:] == [
@@ -743,7 +745,7 @@ def test_9_3_the_order_s_own_trades_count(venue: OpenVenue) -> None:
     assert book.do(at(enter(A, BUY, 105, 2, time_in_force=FOK), 2500))[1:] == [("canceled", 6, "FOK_NOT_FILLED", 2)]
 
 
-def test_9_3_a_phase_to_continuous_forgets_the_slices(venue: OpenVenue) -> None:
+def test_9_3_a_phase_to_continuous_clears_the_slices(venue: OpenVenue) -> None:
     book = venue([instrument(**FAST)])
     offers(book, 102, 105, 106)
     book.do(at(enter(A, BUY, 102, 1), 0), at(enter(B, BUY, 101, 1), 0), at(enter(B, SELL, 101, 1), 0))
@@ -757,7 +759,7 @@ def test_9_3_a_phase_to_continuous_forgets_the_slices(venue: OpenVenue) -> None:
 @pytest.mark.parametrize(
     "which, value, later", [(Limit.INSTRUMENT_VELOCITY, 3, 0), (Limit.INSTRUMENT_VELOCITY_WINDOW, 4000, 10_000)]
 )
-def test_9_3_a_limit_of_velocity_or_its_window_forgets_the_slices(
+def test_9_3_a_limit_of_velocity_or_its_window_clears_the_slices(
     venue: OpenVenue, which: Limit, value: int, later: int
 ) -> None:
     """Second 10 is slice 10; with the longer window second 20 is."""
@@ -778,14 +780,14 @@ def test_11_7_liquidation_waits_for_the_end_of_a_call_auction(venue: OpenVenue, 
     assert book.do(operator(CommandKind.LIQUIDATE, account=0))[0] == ("canceled", 1, "LIQUIDATION", 5)
 
 
-def test_9_3_an_amended_order_is_held_up_too(venue: OpenVenue) -> None:
+def test_9_3_an_amended_order_is_stopped_too(venue: OpenVenue) -> None:
     book = venue([instrument(**FAST)])
     offers(book, 104, 106)
     book.do(at(enter(A, BUY, 99, 5), 0))
     assert book.do(at(amend(A, 3, 106, 5), 0)) == [("amended", 3, 106, 5, 5), went(CALL_AUCTION, "VELOCITY")]
 
 
-def test_9_3_triggered_orders_are_held_up_too_and_then_no_more_are_triggered(venue: OpenVenue) -> None:
+def test_9_3_triggered_orders_are_stopped_too_and_then_no_more_are_triggered(venue: OpenVenue) -> None:
     book = venue([instrument(**FAST)])
     stop_limit = {"order_type": OrderType.STOP_LIMIT}
     offers(book, 102, 106)
@@ -817,7 +819,7 @@ LOCKED = {BUY: enter(A, BUY, 110, 5), SELL: enter(A, SELL, 90, 5)}
 
 
 @pytest.mark.parametrize("side", [BUY, SELL])
-def test_9_4_a_market_is_limit_locked_with_the_best_at_the_limit_and_nobody_on_the_other_side(
+def test_9_4_a_market_is_limit_locked_with_the_best_at_the_limit_and_no_order_on_the_other_side(
     venue: OpenVenue, side: Side
 ) -> None:
     book = venue()
@@ -846,7 +848,7 @@ def test_9_4_an_offer_keeps_a_market_from_being_locked(venue: OpenVenue) -> None
         operator(CommandKind.END_DAY),
     ],
 )
-def test_9_4_as_soon_as_it_is_no_longer_so_trading_is_continuous_again(
+def test_9_4_trading_is_continuous_again_once_the_market_is_no_longer_locked(
     venue: OpenVenue, command: dict[str, Any]
 ) -> None:
     book = venue([instrument("A1"), instrument("B1")])
@@ -912,8 +914,8 @@ def closed_locked(date: int, side: Side, price: int) -> tuple[Any, ...]:
     )
 
 
-def days_locked(told: list[Any]) -> list[tuple[int, int, int, int]]:
-    return [event[2:] for event in told if event[0] == "settled"]
+def days_locked(emitted: list[Any]) -> list[tuple[int, int, int, int]]:
+    return [event[2:] for event in emitted if event[0] == "settled"]
 
 
 @pytest.mark.parametrize(
@@ -926,7 +928,7 @@ def days_locked(told: list[Any]) -> list[tuple[int, int, int, int]]:
 def test_9_4_days_locked_in_a_row_widen_the_limit(
     venue: OpenVenue, side: Side, prices: tuple[int, int, int], bands: tuple[Any, ...]
 ) -> None:
-    """4 %, then 7 % behind the first and 9 % behind the second; a day that is not locked ends it."""
+    """4 %, then 7 % after the first locked day and 9 % after the second. A day that is not locked ends the row."""
     book = venue([instrument(floor=0, ceiling=3000, reference_price=1000, daily_limit=400)])
     book.do(phase(CLOSED))
     for days, (price, band) in enumerate(zip(prices, bands, strict=True), 1):
@@ -985,7 +987,7 @@ def test_11_8_an_instrument_that_expires_loses_its_orders(venue: OpenVenue) -> N
 
 
 @pytest.mark.parametrize("side, sides, canceled", [(BUY, BUY, 1), (SELL, 0, 1), (SELL, BUY, 0)])
-def test_13_2_an_offer_that_nobody_has_bid_for_goes_with_a_mass_cancel(
+def test_13_2_an_offer_without_bids_is_canceled_by_a_mass_cancel(
     venue: OpenVenue, side: Side, sides: int, canceled: int
 ) -> None:
     book = venue([instrument(mechanism=Mechanism.ONE_SIDED)])

@@ -1,6 +1,6 @@
 """The spot side as situations, and one-sided auctions against a definition: RULEBOOK 13.
 
-Accounts A to D are alone; E and F are one group. Prices of the band are 90 to 110. Events are told in short.
+Accounts A to D have no group; E and F are one group. The band is 90 to 110. Events are in short form.
 """
 
 import itertools
@@ -28,12 +28,12 @@ from matching.codes import (
     TimeInForce,
 )
 from matching.invariants import check_book
-from matching.jit import INTERPRETED
 from matching.records import EVENT
 from matching.spot import COUNTDOWN
 from risk.limits import Account
 from tests.build import SECOND, account, amend, cancel, enter, instrument, operator, rows
-from tests.venue import tell
+from tests.effort import examples
+from tests.venue import brief
 
 BUY, SELL = Side.BUY, Side.SELL
 LISTING, ONE_SIDED, NEGOTIATED = Mechanism.LISTING, Mechanism.ONE_SIDED, Mechanism.NEGOTIATED
@@ -50,11 +50,11 @@ FIELDS = {
 
 def short(event: np.record) -> tuple[Any, ...]:
     kind = EventKind(event["kind"])
-    return (kind.name.lower(), *(int(event[field]) for field in FIELDS[kind])) if kind in FIELDS else tell(event)
+    return (kind.name.lower(), *(int(event[field]) for field in FIELDS[kind])) if kind in FIELDS else brief(event)
 
 
 class Hub:
-    """An Exchange of one instrument, whose events are told in short and whose book is checked after every call."""
+    """An Exchange of one instrument. It gives events in short form and checks its book after every call."""
 
     def __init__(
         self, mechanism: Mechanism, risk: bool = False, accounts: list[Account] | None = None, **terms: Any
@@ -143,7 +143,7 @@ def test_13_1_every_field_of_the_events_of_a_take() -> None:
         (take(B, 1, 5, flags=Flag.PARKED), ("INVALID_FLAGS", 1024, 0)),
     ],
 )
-def test_13_1_a_take_that_is_not_to_be_had_is_refused_and_changes_nothing(
+def test_13_1_a_take_of_what_is_not_offered_is_refused_and_changes_nothing(
     command: dict[str, Any], refusal: tuple[str, int, int]
 ) -> None:
     hub = Hub(LISTING)
@@ -205,7 +205,7 @@ def test_13_each_mechanism_has_its_phase(mechanism: Mechanism, phases: list[Phas
 
 
 @pytest.mark.parametrize("mechanism", [Mechanism.ORDER_BOOK, ONE_SIDED])
-def test_13_there_is_nothing_to_take_elsewhere(mechanism: Mechanism) -> None:
+def test_13_take_is_refused_by_other_mechanisms(mechanism: Mechanism) -> None:
     hub = Hub(mechanism)
     hub.do(enter(A, SELL, 100, 5))
     assert hub.do(take(B, 1, 5)) == [("rejected", "WRONG_MECHANISM", mechanism, 0)]
@@ -307,7 +307,7 @@ def test_13_3_elsewhere_an_order_names_nobody(mechanism: Mechanism) -> None:
 
 @pytest.mark.parametrize("counterparty", [A, C])
 def test_13_3_only_the_counterparty_takes_the_offer_and_takes_it_whole(counterparty: int) -> None:
-    """Account A has index 0, which is what other orders carry as their counterparty."""
+    """Account A has index 0, which other orders carry as counterparty, too."""
     hub = Hub(NEGOTIATED)
     hub.do(enter(B, BUY, 100, 5, counterparty=counterparty))
     assert hub.do(take(D, 1, 5)) == [("rejected", "NOT_COUNTERPARTY", D, counterparty)]
@@ -355,7 +355,7 @@ def test_13_2_the_offer_trades_with_the_best_bids_each_at_its_own_price(
         ("accepted", 6, best, 2),
         ("countdown", 1, reserve, 6 * SECOND + COUNTDOWN),
     ]
-    told = hub.do(phase(AUCTION_MATCH))
+    emitted = hub.do(phase(AUCTION_MATCH))
     trades = [(best, 2, 6), (second, 6, 3), (reserve, 2, 4)]
     if side == SELL:
         expected = [
@@ -365,7 +365,7 @@ def test_13_2_the_offer_trades_with_the_best_bids_each_at_its_own_price(
         ]
     else:
         expected = [("uncrossed", 1, reserve, 10), *(("traded", 1, bid, price, lots) for price, lots, bid in trades)]
-    assert told == [
+    assert emitted == [
         *expected,
         ("canceled", 4, "AUCTION_ENDED", 1),
         ("canceled", 5, "AUCTION_ENDED", 4),
@@ -378,7 +378,7 @@ def test_13_2_the_offer_trades_with_the_best_bids_each_at_its_own_price(
 def test_13_2_a_countdown_is_an_event_of_the_offer() -> None:
     hub = Hub(ONE_SIDED)
     hub.do(enter(A, SELL, 100, 10, client_order_id=b"offer"))
-    told = hub.events(enter(B, BUY, 102, 10, client_order_id=b"bid"))[1]
+    emitted = hub.events(enter(B, BUY, 102, 10, client_order_id=b"bid"))[1]
     expected = np.zeros(1, EVENT)[0]
     for name, value in {
         "event_id": 3,
@@ -394,7 +394,7 @@ def test_13_2_a_countdown_is_an_event_of_the_offer() -> None:
         "leaves_quantity": 10,
     }.items():
         expected[name] = value
-    assert told.tobytes() == expected.tobytes()
+    assert emitted.tobytes() == expected.tobytes()
 
 
 def test_13_2_what_bids_do_not_cover_of_the_offer_is_canceled() -> None:
@@ -486,8 +486,8 @@ def test_13_2_after_the_countdown_bids_are_refused_and_the_auction_waits_for_its
     assert over(hub) == 0
 
 
-def test_13_2_bids_whose_offer_is_gone_get_no_company() -> None:
-    """END_DAY takes the offer, a bid that is good till canceled stays; it ends when the auction does."""
+def test_13_2_orders_are_refused_while_bids_rest_without_their_offer() -> None:
+    """END_DAY cancels the offer. A GTC bid stays until the auction ends."""
     hub = Hub(ONE_SIDED)
     hub.do(enter(A, SELL, 100, 10), enter(B, BUY, 102, 10, time_in_force=GTC), operator(CommandKind.END_DAY))
     for side in Side:
@@ -509,7 +509,7 @@ def test_13_2_bids_whose_offer_is_gone_get_no_company() -> None:
         ([Phase.HALTED, Phase.CLOSING], True),
     ],
 )
-def test_13_2_a_halt_keeps_an_auction_and_any_other_way_out_calls_it_off(way: list[Phase], ends: bool) -> None:
+def test_13_2_a_halt_keeps_an_auction_and_any_other_way_out_cancels_it(way: list[Phase], ends: bool) -> None:
     hub = Hub(ONE_SIDED)
     hub.do(enter(A, SELL, 100, 10), enter(B, BUY, 102, 10))
     *_, last = [hub.do(phase(step)) for step in way]
@@ -547,8 +547,8 @@ def test_13_2_a_limit_command_may_raise_the_reserve_and_the_offer_trades_at_its_
     assert [exposure(hub, number) for number in (A, B, C)] == [[(-3, 0, 0)], [(2, 0, 0)], [(1, 0, 0)]]
 
 
-def test_13_2_an_offer_that_nobody_bid_for_goes_when_continuous_trading_begins() -> None:
-    """After a halt there is nothing to trade, so no auction is held (8.3)."""
+def test_13_2_an_offer_without_bids_is_canceled_when_continuous_trading_begins() -> None:
+    """After a halt there is nothing to trade, so no auction takes place (8.3)."""
     hub = Hub(ONE_SIDED)
     hub.do(enter(A, SELL, 100, 10), phase(Phase.HALTED))
     assert hub.do(phase(CONTINUOUS)) == [("canceled", 1, "AUCTION_ENDED", 10), ("phase", 0, CONTINUOUS)]
@@ -558,7 +558,7 @@ bids = st.lists(st.tuples(st.integers(0, 6), st.integers(1, 9), st.integers(0, 1
 
 
 @settings(
-    max_examples=25 if INTERPRETED else 300,
+    max_examples=examples(300),
     derandomize=True,
     deadline=None,
     database=None,
@@ -568,24 +568,24 @@ bids = st.lists(st.tuples(st.integers(0, 6), st.integers(1, 9), st.integers(0, 1
 def test_13_2_whatever_is_bid_the_countdown_and_the_trades_are_those_of_the_definition(
     side: Side, lots: int, bids: list[Any]
 ) -> None:
-    """Bids as (ticks better than the offer, lots, seconds since the last), checked lot by lot."""
+    """Bids are (ticks better than the offer, lots, seconds since the last one); the trades are checked lot by lot."""
     hub, better = Hub(ONE_SIDED), 1 if side == SELL else -1
     hub.do(enter(A, side, 100, lots) | {"time": 0})
     time, deadline = 0, None
     stand: list[tuple[int, int]] = []  # stand: (ticks better, bid) of every lot, best and oldest first
     for bid, (ticks, wanted, seconds) in enumerate(bids, 2):
         time += seconds * SECOND
-        told = hub.do(enter(B + bid % 3, Side(3 - side), 100 + better * ticks, wanted, time=time))
+        emitted = hub.do(enter(B + bid % 3, Side(3 - side), 100 + better * ticks, wanted, time=time))
         if deadline is not None and time >= deadline:
-            assert told == [("rejected", "AUCTION_OVER", time, deadline)]
+            assert emitted == [("rejected", "AUCTION_OVER", time, deadline)]
             continue
         worst = stand[lots - 1][0] if len(stand) >= lots else -1
         stand = sorted(stand + [(ticks, bid)] * wanted, key=lambda lot: -lot[0])
         if ticks > worst and len(stand) >= lots:
             deadline = time + COUNTDOWN
-            assert told[1:] == [("countdown", 1, 100 + better * stand[lots - 1][0], deadline)]
+            assert emitted[1:] == [("countdown", 1, 100 + better * stand[lots - 1][0], deadline)]
         else:
-            assert told[1:] == []
+            assert emitted[1:] == []
     events = hub.events(phase(AUCTION_MATCH) | {"time": time + 1})
     traded = [
         (int(t["resting_order_id"] if side == BUY else t["order_id"]), int(t["price"]), int(t["quantity"]))

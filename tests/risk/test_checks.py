@@ -35,7 +35,7 @@ OPEN, REDUCE, LABEL = Flag.OPEN_QUANTITY, Flag.REDUCE_ONLY, Flag.LABEL
 
 @pytest.fixture(params=["reference", "engine"])
 def hub(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Makes a Venue with risk on; keywords that are no argument of Venue are limits of account 0."""
+    """Makes a Venue with risk on. Keywords that Venue does not take are limits of account 0."""
 
     def make(
         *instruments: Instrument,
@@ -51,22 +51,22 @@ def hub(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
 
 def refused(hub: Venue, command: dict[str, Any], reason: str, value: int, bound: int) -> None:
-    """The command is refused with just this, and nothing has changed by it."""
+    """The command is refused with exactly this, and changes nothing."""
     before = hub.memory()
-    told = hub.events(command)
-    assert len(told) == 1
-    assert (EventKind(told[0]["kind"]), Reason(told[0]["reason"]).name) == (EventKind.REJECTED, reason)
-    assert (told[0]["resting_leaves_quantity"], told[0]["resting_price"]) == (value, bound)
+    emitted = hub.events(command)
+    assert len(emitted) == 1
+    assert (EventKind(emitted[0]["kind"]), Reason(emitted[0]["reason"]).name) == (EventKind.REJECTED, reason)
+    assert (emitted[0]["resting_leaves_quantity"], emitted[0]["resting_price"]) == (value, bound)
     assert hub.memory() == before
 
 
 def passes(hub: Venue, command: dict[str, Any]) -> None:
     """The command is not refused."""
-    told = hub.do(command)
-    assert told[0][0] != "rejected", told
+    emitted = hub.do(command)
+    assert emitted[0][0] != "rejected", emitted
 
 
-# 5.1, 5.2, 7.2 Kill switches and accounts that are disabled
+# 5.1, 5.2, 7.2 Kill switches and disabled accounts
 
 SWITCHES = [
     (Scope.HUB, {}, "HUB_KILLED"),
@@ -177,7 +177,7 @@ def test_5_5_minimum_quantity_and_quantity_increment(hub: Callable[..., Any]) ->
 
 
 def test_5_15_an_amend_is_measured_by_its_new_total(hub: Callable[..., Any]) -> None:
-    """Six ordered, four filled: a total of 8 leaves 4 open; of 3 too little is asked for, of 7 an odd number."""
+    """Six ordered, four filled. A total of 8 leaves 4 open; 3 is below the minimum, 7 is off the increment."""
     book = hub(instrument(minimum_quantity=4, quantity_increment=2))
     book.do(enter(0, BUY, 99, 6), enter(1, SELL, 99, 4))
     refused(book, amend(0, 1, 99, 3), "QUANTITY_BELOW_MINIMUM", 3, 4)
@@ -270,7 +270,7 @@ def test_5_8_notional_is_price_without_sign_times_quantity_times_the_value_of_a_
 
 
 def test_5_9_a_burst_at_once_and_then_the_rate(hub: Callable[..., Any]) -> None:
-    """Two a second, three at once: the fourth must wait until half a second after the first."""
+    """Two a second, three at once: the fourth passes half a second after the first."""
     book = hub(messages_per_second=2, message_burst=3)
     at = {"time": 100 * SECOND}
     for _ in range(3):
@@ -338,15 +338,15 @@ def test_5_9_slowest_rate_with_the_largest_burst_is_still_counted_exactly(hub: C
 # 5.10 Client order ids
 
 
-def test_5_10_a_client_order_id_is_taken_until_the_day_ends_and_the_first_order_is_told(
+def test_5_10_a_client_order_id_is_used_until_the_day_ends_and_the_first_order_is_reported(
     hub: Callable[..., Any],
 ) -> None:
     book = hub()
-    mine = {"client_order_id": b"mine"}
+    mine: dict[str, Any] = {"client_order_id": b"mine"}
     book.do(enter(0, BUY, 99, 1, **mine), cancel(0, 1))
     refused(book, enter(0, BUY, 98, 2, **mine), "DUPLICATE_CLIENT_ORDER_ID", 1, 0)
-    told = book.events(enter(0, BUY, 98, 2, **mine))
-    assert (told[0]["resting_order_id"], told[0]["client_order_id"]) == (1, b"mine")
+    emitted = book.events(enter(0, BUY, 98, 2, **mine))
+    assert (emitted[0]["resting_order_id"], emitted[0]["client_order_id"]) == (1, b"mine")
     passes(book, enter(1, BUY, 99, 1, **mine))
     passes(book, enter(0, BUY, 99, 1, client_order_id=b"mine2"))
     book.do(operator(CommandKind.END_DAY))
@@ -362,9 +362,9 @@ def test_5_10_a_label_and_no_id_at_all_need_not_be_unique(hub: Callable[..., Any
     passes(book, enter(0, BUY, 99, 1, client_order_id=b"label", flags=LABEL))
 
 
-def test_5_10_the_id_of_a_refused_order_and_of_an_amend_or_cancel_is_not_taken(hub: Callable[..., Any]) -> None:
+def test_5_10_the_id_of_a_refused_order_and_of_an_amend_or_cancel_is_not_used(hub: Callable[..., Any]) -> None:
     book = hub()
-    mine = {"client_order_id": b"mine"}
+    mine: dict[str, Any] = {"client_order_id": b"mine"}
     book.do(enter(0, BUY, 111, 1, **mine), enter(0, BUY, 99, 3), amend(0, 2, 99, 2, **mine), cancel(0, 2, **mine))
     passes(book, enter(0, BUY, 99, 1, **mine))
 
@@ -409,7 +409,7 @@ def test_5_11_open_orders_over_all_instruments_before_the_order_itself_trades(hu
 
 
 @pytest.mark.parametrize("side", [BUY, SELL])
-def test_2_7_reduce_only_lets_nothing_beyond_flat(hub: Callable[..., Any], side: Side) -> None:
+def test_2_7_reduce_only_refuses_what_would_turn_the_position(hub: Callable[..., Any], side: Side) -> None:
     """Account 0 gets a position of 5 against `side`; another 2 lots to reduce it rest already."""
     book = hub()
     away = 110 if side == BUY else 90
@@ -503,8 +503,8 @@ def test_5_13_equity_zero_and_margin_zero(hub: Callable[..., Any]) -> None:
 def test_5_13_largest_quantities_and_margins_are_counted_exactly(hub: Callable[..., Any]) -> None:
     """2**40 lots at a margin of 2**40 fen would wrap to nothing in 64 bits."""
     book = hub(instrument("A1", floor=0, ceiling=1, reference_price=0, margin=1 << 40))
-    told = book.do(enter(0, BUY, 0, 1 << 40))
-    assert told[0][:2] == ("rejected", "MAX_LONG")
+    emitted = book.do(enter(0, BUY, 0, 1 << 40))
+    assert emitted[0][:2] == ("rejected", "MAX_LONG")
     passes(book, enter(0, BUY, 0, 1 << 16))
     refused(book, enter(0, BUY, 0, 1), "MAX_LONG", (1 << 16) + 1, 1 << 16)
 
@@ -513,7 +513,7 @@ def test_5_13_largest_quantities_and_margins_are_counted_exactly(hub: Callable[.
 
 
 def test_1_3_rules_are_reported_in_their_order(hub: Callable[..., Any]) -> None:
-    """One order breaks everything; each repair uncovers the next rule."""
+    """One order breaks every rule; each repair shows the next one."""
     accounts = [
         account(
             "A",
@@ -555,7 +555,7 @@ def test_1_3_rules_are_reported_in_their_order(hub: Callable[..., Any]) -> None:
         order.update(fields)
         return Reason(book.events(order)[0]["reason"]).name
 
-    told = [
+    emitted = [
         repair(),
         *(
             repair(operator(CommandKind.KILL_SWITCH, scope))
@@ -571,7 +571,7 @@ def test_1_3_rules_are_reported_in_their_order(hub: Callable[..., Any]) -> None:
         repair(quantity=60),
         repair(operator(CommandKind.LIMIT, Limit.MAX_ORDER_NOTIONAL, quantity=6360)),
     ]
-    assert told == [
+    assert emitted == [
         "HUB_KILLED",
         "INSTRUMENT_KILLED",
         "FIRM_KILLED",
@@ -587,9 +587,9 @@ def test_1_3_rules_are_reported_in_their_order(hub: Callable[..., Any]) -> None:
         "DUPLICATE_CLIENT_ORDER_ID",
         "DUPLICATE_CLIENT_ORDER_ID",
     ]
-    assert repair() == "MESSAGE_RATE"  # the two above have counted
+    assert repair() == "MESSAGE_RATE"  # the two above count
     order["time"] = 100 * SECOND
-    told = [
+    emitted = [
         repair(client_order_id=b"c"),
         repair(client_order_id=b"", time=200 * SECOND),
         repair(operator(CommandKind.LIMIT, Limit.MAX_OPEN_ORDERS, quantity=3), time=300 * SECOND),
@@ -599,7 +599,7 @@ def test_1_3_rules_are_reported_in_their_order(hub: Callable[..., Any]) -> None:
         repair(operator(CommandKind.MASS_CANCEL, account=2), time=700 * SECOND),
         repair(flags=0, time=800 * SECOND),
     ]
-    assert told == [
+    assert emitted == [
         "CLIENT_ORDER_ID_CAPACITY",
         "MAX_OPEN_ORDERS",
         "REDUCE_ONLY_WOULD_INCREASE",

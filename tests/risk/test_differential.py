@@ -1,7 +1,7 @@
 """The engine with risk on against the oracle: every accept, every reject with its reason, value and bound.
 
-Random commands in markets with near limits, and in markets with offsets, legs, protection and settlement; everything that
-belongs to risk must have occurred. What belongs to matching alone is tests/matching/test_differential.py.
+Random commands in markets with low limits, and in markets with offsets, legs, protection and settlement. Every event and reason
+of risk must occur. tests/matching/test_differential.py has those of matching alone.
 """
 
 from collections import Counter
@@ -57,7 +57,7 @@ KINDS = {
 
 
 def what_occurs(flows: Iterator[Any]) -> Any:
-    """Kinds and reasons that the oracle tells of these flows, none of which the engine tells otherwise."""
+    """Kinds and reasons of these flows, for which engine and oracle give the same events."""
     kinds: Counter[int] = Counter()
     reasons: Counter[int] = Counter()
     for flow in flows:

@@ -22,7 +22,7 @@ NEAR, FAR, SPREAD, TAS, BLOCK = ({"instrument": number} for number in range(5))
 
 @pytest.fixture(params=["reference", "engine"])
 def hub(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Makes a Venue. near, far: terms of the outrights, every: of all instruments; other keywords are limits of account 0."""
+    """Makes a Venue. near, far: terms of the outrights; every: terms of all instruments. Other keywords: limits of account 0."""
 
     def make(
         near: dict[str, int] | None = None,
@@ -55,8 +55,8 @@ def positions(hub: Venue, number: int = 0) -> list[tuple[int, int]]:
 def trade(hub: Venue, price: int, lots: int, instrument: dict[str, int], side: Side = BUY, **fields: Any) -> None:
     """Account 0 trades with account 1 at a price, as the incoming side."""
     hub.do(enter(1, 3 - side, price, lots, **instrument, **fields))
-    told = hub.do(enter(0, side, price, lots, **instrument, **fields))
-    assert told[-1][0] == "traded", told
+    emitted = hub.do(enter(0, side, price, lots, **instrument, **fields))
+    assert emitted[-1][0] == "traded", emitted
 
 
 def settle(hub: Venue, instrument: dict[str, int], price: int | None = None) -> np.ndarray:
@@ -84,7 +84,7 @@ def test_12_2_a_spread_is_a_position_in_both_legs_at_the_near_settlement_and_tha
 
 
 def test_12_2_what_was_paid_is_the_spread_whatever_the_legs_settle_at(hub: Callable[..., Any]) -> None:
-    """Bought at -3; near settles 106, far 108: the spread is worth -2, so that each of five lots gains a tick."""
+    """Bought at -3. Near settles at 106, far at 108, so the spread is worth -2 and each of five lots gains a tick."""
     book = hub()
     before = equities(book)
     trade(book, -3, 5, SPREAD)
@@ -115,7 +115,7 @@ def test_12_4_a_filled_spread_is_held_as_positions(hub: Callable[..., Any]) -> N
     passes(book, enter(0, SELL, 110, 16, **NEAR))
 
 
-def test_12_4_of_two_legs_the_rule_that_comes_first_is_told_and_of_one_rule_the_near_leg(
+def test_12_4_of_two_legs_the_first_rule_is_reported_and_of_one_rule_the_near_leg(
     hub: Callable[..., Any],
 ) -> None:
     """Selling breaks both: near short (507) and far long (506)."""
@@ -133,7 +133,7 @@ def test_12_4_credit_is_the_sum_of_both_legs(hub: Callable[..., Any]) -> None:
     passes(book, enter(0, SELL, 110, 5, **NEAR))  # the other side of the near leg is held already
 
 
-def test_12_4_a_leg_may_grow_only_where_the_whole_has_credit(hub: Callable[..., Any]) -> None:
+def test_12_4_a_leg_may_grow_only_if_both_legs_together_have_credit(hub: Callable[..., Any]) -> None:
     """Short 5 far; the spread sells near, which grows, and buys far, which does not."""
     book = hub({"margin": 10}, {"margin": 10}, equity=100)
     trade(book, 104, 5, FAR, SELL)
@@ -186,7 +186,7 @@ def test_12_1_lots_are_a_position_of_the_leg_at_once_and_cost_settlement_and_tic
     ]  # 6 x 2 + 2 x 1 ticks
 
 
-def test_12_1_what_trades_after_the_leg_has_settled_is_priced_with_tas(hub: Callable[..., Any]) -> None:
+def test_12_1_lots_traded_after_the_leg_has_settled_get_their_price_when_tas_settles(hub: Callable[..., Any]) -> None:
     book = hub()
     settle(book, NEAR, 107)
     trade(book, 2, 6, TAS)
@@ -255,12 +255,12 @@ def test_12_5_a_block_is_a_position_of_its_leg_at_the_price_of_the_trade(hub: Ca
 
 
 def test_11_6_a_called_account_may_trade_what_enlarges_no_leg(hub: Callable[..., Any]) -> None:
-    """Long 8 near with a margin of 10 and 81 fen, of which it loses 20: called. Selling reduces; a spread grows far."""
+    """Long 8 near with a margin of 10 and 81 fen. It loses 20 and is called. A sale reduces, a spread enlarges far."""
     book = hub({"margin": 10}, {"margin": 10}, equity=81)
     trade(book, 100, 8, NEAR)
     settle(book, NEAR, 97)
-    told = book.events(operator(CommandKind.END_DAY))
-    assert [int(event["quantity"]) for event in told if event["kind"] == 14] == [80 - 57]
+    emitted = book.events(operator(CommandKind.END_DAY))
+    assert [int(event["quantity"]) for event in emitted if event["kind"] == 14] == [80 - 57]
     book.do(
         operator(CommandKind.LIMIT, Limit.INSTRUMENT_MARGIN, quantity=0, **NEAR),
         operator(CommandKind.LIMIT, Limit.INSTRUMENT_MARGIN, quantity=0, **FAR),
@@ -270,5 +270,5 @@ def test_11_6_a_called_account_may_trade_what_enlarges_no_leg(hub: Callable[...,
     refused(book, enter(0, BUY, 1, 1, **TAS), "MARGIN_CALLED", 9, 8)
     passes(book, enter(0, SELL, 105, 8, **NEAR))
     passes(book, enter(1, BUY, 99, 1, **NEAR))
-    book.do(operator(CommandKind.CASH, account=0, quantity=0))  # equity covers the margin, which is nothing now
+    book.do(operator(CommandKind.CASH, account=0, quantity=0))  # equity covers the margin, which is 0 now
     passes(book, enter(0, BUY, 99, 1, **NEAR))

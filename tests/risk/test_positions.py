@@ -20,7 +20,7 @@ OPEN, CLOSE, TODAY, REDUCE = Flag.OPEN, Flag.CLOSE, Flag.CLOSE_TODAY, Flag.REDUC
 
 @pytest.fixture(params=["reference", "engine"])
 def hub(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Makes a Venue; keywords beside those of the instrument are limits of account 0."""
+    """Makes a Venue. Keywords that the instrument does not have are limits of account 0."""
 
     def make(terms: dict[str, Any] | None = None, **limits: Any) -> Venue:
         accounts = [account("A", **limits), *(account(name) for name in "BCD")]
@@ -41,7 +41,7 @@ def other(side: int, quantity: int, price: int = 100, **fields: Any) -> dict[str
 def holds(
     hub: Venue, long: int = 0, short: int = 0, today: tuple[Any, ...] = (0, 0), number: int = 0, leg: int = 0
 ) -> None:
-    """What the account holds is just this, in lots; today: of long and short."""
+    """The account holds exactly this, in lots; today: of long and short."""
     if isinstance(hub.machine, Exchange):
         ledger = hub.machine.ledger
         gross, exposure = (rows[number * len(ledger.limits) + leg] for rows in (ledger.gross, ledger.exposures))
@@ -67,16 +67,16 @@ def long_and_short(hub: Venue, long: int, short: int) -> None:
 
 
 @pytest.mark.parametrize("flags", [0, OPEN | CLOSE, CLOSE | TODAY, OPEN | CLOSE | TODAY])
-def test_10_1_an_order_bears_just_one_of_the_three(hub: Callable[..., Any], flags: int) -> None:
+def test_10_1_an_order_carries_exactly_one_offset_flag(hub: Callable[..., Any], flags: int) -> None:
     refused(hub(), order(BUY, 1, flags), "INVALID_OFFSET", int(flags), 0)
 
 
 @pytest.mark.parametrize("flags", [OPEN, CLOSE, TODAY])
-def test_10_1_elsewhere_none_may(hub: Callable[..., Any], flags: Flag) -> None:
+def test_10_1_without_the_option_no_order_carries_an_offset_flag(hub: Callable[..., Any], flags: Flag) -> None:
     refused(hub({"offset": False}), order(BUY, 1, flags), "INVALID_OFFSET", int(flags), 0)
 
 
-def test_10_1_what_closes_today_does_not_outlive_the_day(hub: Callable[..., Any]) -> None:
+def test_10_1_an_order_that_closes_today_ends_with_the_day(hub: Callable[..., Any]) -> None:
     book = hub()
     book.do(order(BUY, 5, OPEN), other(SELL, 5))
     refused(book, order(SELL, 1, TODAY, time_in_force=TimeInForce.GTC), "INVALID_OFFSET", int(TODAY), 0)
@@ -90,7 +90,7 @@ def test_10_1_what_closes_today_does_not_outlive_the_day(hub: Callable[..., Any]
     passes(book, order(SELL, 1, TODAY, 101))
 
 
-def test_10_1_an_amendment_bears_none_and_the_order_keeps_its_own(hub: Callable[..., Any]) -> None:
+def test_10_1_an_amend_carries_no_offset_flag_and_the_order_keeps_its_own(hub: Callable[..., Any]) -> None:
     book = hub()
     book.do(order(BUY, 5, OPEN), other(SELL, 5), operator(CommandKind.END_DAY), order(SELL, 2, CLOSE, 105))
     refused(book, amend(0, 4, 105, 3, flags=CLOSE), "INVALID_OFFSET", int(CLOSE), 0)
@@ -133,7 +133,7 @@ def test_10_2_close_takes_what_is_older_and_close_today_what_is_not(hub: Callabl
 
 
 @pytest.mark.parametrize("side", [BUY, SELL])
-def test_10_3_no_more_is_closed_than_is_held_of_its_kind_less_what_closes_already(
+def test_10_3_an_order_closes_at_most_what_is_held_less_what_open_orders_close(
     hub: Callable[..., Any], side: Side
 ) -> None:
     book = hub()
@@ -166,7 +166,7 @@ def test_10_4_lots_opened_and_to_be_opened_on_both_sides_keep_to_the_cap_of_the_
     book = hub({"opening_cap": 10})
     book.do(order(BUY, 4, OPEN), other(SELL, 4), order(SELL, 3, OPEN, 105))
     refused(book, order(BUY, 4, OPEN, 95), "OPENING_CAP", 11, 10)
-    passes(book, order(SELL, 4, TODAY, 105))  # what closes does not count
+    passes(book, order(SELL, 4, TODAY, 105))  # closing orders do not count
     passes(book, order(BUY, 3, OPEN, 95))
     refused(book, amend(0, 6, 95, 4), "OPENING_CAP", 11, 10)
     book.do(cancel(0, 3))
@@ -194,7 +194,7 @@ def test_10_5_limits_bind_each_side_by_itself(hub: Callable[..., Any], side: Sid
     book.do(order(side, 6, OPEN), other(3 - side, 6), order(3 - side, 9, OPEN), other(side, 9))
     refused(book, order(side, 5, OPEN, price), reason, 11, 10)
     passes(book, order(side, 4, OPEN, price))
-    passes(book, order(side, 9, TODAY, price))  # what closes the other side reaches nothing
+    passes(book, order(side, 9, TODAY, price))  # orders that close the other side add nothing
 
 
 def test_10_5_margin_is_held_for_the_larger_side_and_not_for_orders_that_close(hub: Callable[..., Any]) -> None:
@@ -210,7 +210,7 @@ def test_10_5_margin_is_held_for_the_larger_side_and_not_for_orders_that_close(h
 # 10.6 The day
 
 
-def test_10_6_the_end_of_the_day_makes_all_of_it_older(hub: Callable[..., Any]) -> None:
+def test_10_6_the_end_of_the_day_makes_todays_lots_yesterdays(hub: Callable[..., Any]) -> None:
     book = hub()
     book.do(order(BUY, 5, OPEN), other(SELL, 5), order(SELL, 2, OPEN), other(BUY, 2))
     holds(book, long=5, short=2, today=(5, 2))
@@ -218,7 +218,7 @@ def test_10_6_the_end_of_the_day_makes_all_of_it_older(hub: Callable[..., Any]) 
     holds(book, long=5, short=2)
 
 
-def test_10_3_what_a_closing_order_keeps_is_free_again_when_it_expires(hub: Callable[..., Any]) -> None:
+def test_10_3_lots_kept_by_a_closing_order_are_free_when_it_expires(hub: Callable[..., Any]) -> None:
     book = hub()
     long_and_short(book, 5, 5)
     book.do(order(SELL, 5, CLOSE, 105), operator(CommandKind.END_DAY))
@@ -242,8 +242,8 @@ def test_10_3_a_stop_order_that_closes_keeps_its_lots_and_closes_them_when_it_is
     long_and_short(book, 5, 5)
     passes(book, order(SELL, 5, CLOSE, 0, order_type=OrderType.STOP, trigger_price=98))
     refused(book, order(SELL, 1, CLOSE), "CLOSE_EXCEEDS_POSITION", 1, 0)
-    told = book.events(enter(1, BUY, 98, 6, flags=OPEN), enter(2, SELL, 98, 1, flags=OPEN))
-    assert int(told[-1]["flags"]) == CLOSE | OPEN << 16
+    emitted = book.events(enter(1, BUY, 98, 6, flags=OPEN), enter(2, SELL, 98, 1, flags=OPEN))
+    assert int(emitted[-1]["flags"]) == CLOSE | OPEN << 16
     holds(book, short=5)
 
 
@@ -259,13 +259,13 @@ def test_10_8_liquidation_ends_both_sides_against_each_other_and_closes_the_rest
     book.do(order(BUY, 1, OPEN, 95), order(SELL, 2, CLOSE, 105))
     if side:
         book.do(other(3 - side, 20))
-    told = book.events(operator(CommandKind.LIQUIDATE, account=0))
-    assert int(told[-1]["quantity"]) == abs(long - short)
+    emitted = book.events(operator(CommandKind.LIQUIDATE, account=0))
+    assert int(emitted[-1]["quantity"]) == abs(long - short)
     holds(book)
     passes(book, order(BUY, 1, OPEN, 95))
 
 
-def test_10_8_what_finds_no_counterparty_stays_and_may_be_closed(hub: Callable[..., Any]) -> None:
+def test_10_8_lots_without_a_counterparty_stay_and_may_be_closed(hub: Callable[..., Any]) -> None:
     book = hub()
     long_and_short(book, 8, 3)
     book.do(other(BUY, 2), operator(CommandKind.LIQUIDATE, account=0))

@@ -1,6 +1,6 @@
 """RULEBOOK 9.6, market-maker protection, as situations. Each runs over the oracle and over the engine with risk on.
 
-Account 0 is the market maker: 10 lots within 100 ms of the first. Commands come a second apart unless they bring their time.
+Account 0 is the market maker: 10 lots within 100 ms of the first. Commands come a second apart unless they have a time.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ def hub(request: pytest.FixtureRequest) -> Venue:
 
 
 def sell(quantity: int, time: int = NOON, **fields: Any) -> dict[str, Any]:
-    """Account 1 hits the market maker's bid."""
+    """Account 1 sells to the market maker's bid."""
     return enter(1, SELL, 100, quantity, time=time, **fields)
 
 
@@ -98,7 +98,7 @@ def test_9_6_lots_of_all_instruments_count_together_and_one_order_may_meet_sever
     ]
 
 
-def test_9_6_the_order_that_trips_two_accounts_cancels_both_in_order_and_finishes_first(hub: Venue) -> None:
+def test_9_6_an_order_that_trips_two_accounts_finishes_before_both_are_canceled_in_order(hub: Venue) -> None:
     hub.do(
         operator(CommandKind.LIMIT, Limit.PROTECTION_LOTS, account=2, quantity=3),
         enter(2, BUY, 100, 3),
@@ -117,7 +117,7 @@ def test_9_6_the_order_that_trips_two_accounts_cancels_both_in_order_and_finishe
     ]
 
 
-def test_9_6_an_account_without_protection_trades_as_much_as_it_likes(hub: Venue) -> None:
+def test_9_6_an_account_without_protection_is_never_tripped(hub: Venue) -> None:
     hub.do(enter(2, BUY, 100, 1000), sell(999))
     assert hub.orders() == [(1, 100, 1)]
 
