@@ -177,7 +177,7 @@ def check_account(command, accounts):
 
 @inlined
 def check_range(value, low, high):
-    """RULEBOOK 1.2: the bound that is reported is the end of the range that was passed."""
+    """RULEBOOK 1.2: the bound told is the end that was passed."""
     if value < low:
         return c.INVALID_VALUE, value, low
     if value > high:
@@ -195,7 +195,7 @@ def days_of(year, month):
 
 @inlined
 def check_begin_day(book, date):
-    """BEGIN_DAY: a date of the calendar, yyyymmdd, after the current trading date."""
+    """BEGIN_DAY: a date of the calendar, yyyymmdd, behind the present trading date."""
     year, month, day = date // 10_000, date // 100 % 100, date % 100
     present = book.state[0].trading_date
     if date <= present:
