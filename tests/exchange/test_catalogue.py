@@ -373,8 +373,8 @@ def terms(content: dict[str, Any], number: int) -> dict[str, Any]:
         ),
         (lambda c: c["spot"].append(c["spot"][0]), "symbol SC-NEGOTIATED is listed twice, first by sc.json"),
         (
-            lambda c: c["spot"][0].update({"symbol": "SC.X"}),
-            "instrument SC.X: symbol is SC.X, must be 1 to 32 ASCII characters",
+            lambda c: c["spot"][0].update({"symbol": "SC" * 17}),
+            "instrument SCSCSCSCSCSCSCSCSCSCSCSCSCSCSCSCSC: symbol is SCSCSCSCSCSCSCSCSCSCSCSCSCSCSCSCSC, must be 1 to 32 ASCII",
         ),
     ],
 )

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from exchange import Exchange
 from exchange.catalogue import Kind, read_catalogue
 from exchange.catalogue.calendar import CalendarError, beijing
-from exchange.catalogue.schedule import Driver, Schedule, Step, follow
+from exchange.catalogue.driver import Driver
+from exchange.catalogue.schedule import Schedule, Step, follow
 from exchange.engine.phases import FOLLOWS
 from matching.codes import ALL, CommandKind, EventKind, Limit, Phase, Reason, SettlementRule
 from matching.records import COMMAND, EVENT
