@@ -308,7 +308,7 @@ LEVEL = record(
     ("tail", "<u4"))                  # slot of the youngest order
 LEVEL = overlaid(LEVEL, "ends", "<i8", "head")     # head and tail are also one number
 
-# Beside a LEVEL of a side that is counted. Kept apart from it: as part of LEVEL, or kept for all, it costs 1 % of the
+# Beside a LEVEL of a side that is counted. Kept apart from it: as part of LEVEL, or kept for every side, it costs 1 % of the
 # friendly flow and 5 to 13 % of flows that touch many levels (benchmarks/kernel.py).
 COUNT = record(
     ("orders", "<i4"),

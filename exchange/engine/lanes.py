@@ -181,6 +181,13 @@ def process_amend(book, ledger, risk, events, at, command):
 
 
 @inlined
+def continues(commands, number):
+    """Does a row continue the sequence, and is it not earlier than the row before it?"""
+    command, before = commands[np.uint64(number)], commands[np.uint64(max(number - 1, 0))]
+    return command.sequence - number == commands[0].sequence and command.time >= before.time
+
+
+@inlined
 def look_ahead(book, ledger, risk, commands, number, sequence):
     """Fetch what coming commands will touch: memory is slow, and a batch says in advance where it will look.
 
@@ -227,7 +234,8 @@ def process_plain(commands, first, events, at, book, ledger, risk):
     state = book.state[0]
     state.event_id -= at  # events are numbered from the first row on
     number = sure = first
-    before = commands[0].sequence  # a row that does not continue it is not applied
+    before = commands[0].sequence  # a row that does not continue it, or the time of the last one, is not applied
+    latest = commands[np.uint64(max(number - 1, 0))].time
     room = room_for_events(book, events)
     while ledger.hub[0].tripped == 0:
         if rarely(number == sure):
@@ -235,8 +243,11 @@ def process_plain(commands, first, events, at, book, ledger, risk):
             if rarely(number == sure):
                 break
         command = commands[np.uint64(number)]
-        if rarely(command.sequence - number != before or not is_for_plain_market(book, command)):
+        time = command.time
+        wrong = (command.sequence - number ^ before) | (time - latest) >> 63
+        if rarely(wrong != 0 or not is_for_plain_market(book, command)):
             break
+        latest = time
         look_ahead(book, ledger, risk, commands, number, command.sequence)
         kind = command.kind
         if kind == c.CANCEL:
@@ -366,7 +377,7 @@ def process_any(commands, first, events, at, book, ledger):
     while number < len(commands) and at + 2 * state.orders + state.extra_rows <= room and plain < _STEADY:
         command = commands[np.uint64(number)]
         kind = command.kind
-        if kind >= c.PHASE or command.sequence - number != commands[0].sequence:
+        if kind >= c.PHASE or not continues(commands, number):
             break
         for_plain_lane = (
             is_for_plain_market(book, command) and kind <= c.AMEND and (kind != c.ENTER or is_plain(ledger, command))
@@ -408,7 +419,7 @@ def process_operators(commands, first, events, at, book, ledger):
     while number < len(commands) and at + 2 * state.orders + state.extra_rows <= room:
         command = commands[np.uint64(number)]
         kind = command.kind
-        if kind < c.PHASE or command.sequence - number != commands[0].sequence:
+        if kind < c.PHASE or not continues(commands, number):
             break
         if kind > c.WINDOW:
             at = refuse(book, events, at, command, c.UNKNOWN_KIND, np.int64(kind), c.NONE, c.NONE)

@@ -20,6 +20,16 @@ _ARENAS = 3
 _COPIED = 256  # events; copying so few is cheaper than lending them
 
 
+_WARM = 1 << 14  # events: what a large batch gives
+_PAGE = 4096  # octets
+
+
+def touch(rows: np.ndarray) -> None:
+    """Let the operating system provide the memory of an array now, not when it is first written. Changes nothing."""
+    octets = rows.view(np.uint8).reshape(-1)[::_PAGE]
+    octets |= 0
+
+
 class _Arena:
     """One block of rows, with the results that were lent from it."""
 
@@ -62,6 +72,14 @@ class Results:
             octets = self._arena.rows[self._first : self._first + count].view(np.uint8)
             return octets.copy().view(EVENT)  # byte for byte; NumPy would copy records field by field
         return self._arena.lend(self._first, count)
+
+    def warm_up(self) -> None:
+        """Provide the memory of the next results."""
+        while len(self._arenas) < _ARENAS:
+            self._arenas.append(_Arena(2 * self._most))
+        for arena in self._arenas:
+            first = arena.first_free()
+            touch(arena.rows[first : first + _WARM])
 
     def _place(self) -> tuple[_Arena, int]:
         """An arena with room, and its first free row."""

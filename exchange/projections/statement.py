@@ -76,7 +76,7 @@ class Statements:
         return _Day(opening, [0] * count, [0] * count, [{} for _ in range(count)])
 
     def record(self, commands: np.ndarray, events: np.ndarray) -> None:
-        """Take a batch: COMMAND[n] as applied (not looked at), and the EVENT[m] that came of it.
+        """Take a batch: COMMAND[n] as applied (not used), and their events, EVENT[m].
 
         Errors   ValueError where the batch does not continue those recorded before; nothing has changed then
         Cost     O(m) to find the few events of clearing, a few microseconds for each of these
@@ -149,7 +149,7 @@ class Statements:
 
     @property
     def date(self) -> int | None:
-        """Trading date of the last day that ended, yyyymmdd, 0 if none was told; None: none has ended."""
+        """Trading date of the last day that ended, yyyymmdd, 0 if no BEGIN_DAY gave it; None: no day has ended."""
         return self._ended.date if self._ended else None
 
     @property
