@@ -1,6 +1,8 @@
-"""`qiee`: the command line. The hub that `serve` starts is put together in gateway/serving.py.
+"""`qiee`: the command line. gateway/serving.py puts together the hub that `serve` starts.
 
     qiee serve      qiee replay      qiee bench      qiee journal verify|dump|repair      qiee keys list|add|remove
+
+Commands import what they need when they run: numba and the server take a second to load, and most need neither.
 
 Exit codes: 0 done, 1 unforeseen, 2 wrong argument or configuration (of verify: torn), 3 data folder in use, 4 the journal
 failed while running, 5 journal suspect, 6 corrupt, 7 from a newer version, 8 of another configuration, 9 unreadable, 10 cannot
@@ -75,7 +77,7 @@ def serve(
         )
     except ConfigurationError as error:
         _fail(error, error.exit_code)
-    from gateway.serving import run  # numba and the server are loaded only where they are needed
+    from gateway.serving import run
 
     raise typer.Exit(run(settings))
 
@@ -92,9 +94,9 @@ def replay(
     day: Day = None,
     profile: Profile = None,
 ) -> None:
-    """Replay recorded order flow through the whole machine and report what came of it.
+    """Replay recorded order flow through the whole machine and report the result.
 
-    A journal is replayed with the settings of its hub: --config, --catalogue, --day and --profile as given to serve.
+    A journal is replayed with the settings of its hub: give --config, --catalogue, --day and --profile as to serve.
     """
     given = {"catalogue": catalogue, "day": day, "profile": profile}
     for name, value in ({"config": config_file} | given).items():
@@ -136,7 +138,7 @@ def bench(what: Annotated[str, typer.Argument(help=", ".join(BENCHMARKS))] = "ke
 
 @journal_app.command("verify")
 def journal_verify(data: Folder = DATA) -> None:
-    """Check every byte and say what a start of the hub would find. Exit code as a start would have."""
+    """Check every byte and report what a start of the hub would find. The exit code is that of a start."""
     from exchange.journal.journal import verify
 
     result = verify(str(data))

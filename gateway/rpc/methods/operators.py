@@ -16,7 +16,6 @@ from msgspec import UNSET
 from exchange.projections.surveillance import CONDUCT
 from gateway.rpc import account, requests
 from gateway.rpc.desk import Desk
-from gateway.rpc.methods.queries import required
 from gateway.rpc.reports import Batch
 from gateway.rpc.ticket import Caller, Submission
 from gateway.text.answers import encode, rejection
@@ -234,7 +233,7 @@ def schedule(caller: Caller, params: requests.Nothing, now: int) -> str:
 
 def surveillance(caller: Caller, params: requests.ForAccount, now: int) -> str:
     """Conduct of the day, and which thresholds were reached (RULEBOOK 9.7)."""
-    watch = required(caller.desk.hub.surveillance, "surveillance")
+    watch = caller.desk.hub.projections.surveillance
     exchange = caller.desk.hub.exchange
     only = None if params.account == _ANY else caller.desk.account(params.account)
     counters = (CONDUCT.names or ())[2:]  # after account and instrument
