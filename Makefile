@@ -4,12 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 COMMA := ,
 
-.PHONY: help serving install serve day test check replay bench clean
+.PHONY: help serving install serve day quick test check format hooks replay bench clean
 
 help:
 	@echo "make serve    start a hub with demo accounts and simulated members; Ctrl-C stops it"
 	@echo "make day      the same, living through trading days, 24 hours in five minutes"
-	@echo "make test     install and run the whole suite: linters, types, layers, tests"
+	@echo "make quick    the tests that need neither the compiler nor sockets, in seconds"
+	@echo "make check    formatter, linter, types, layers; runs nothing"
+	@echo "make test     everything: make check, then the whole suite"
+	@echo "make format   format the code and repair what the linter can"
+	@echo "make hooks    run make check before each commit"
 	@echo "make replay   replay half an hour of a real venue's order flow and compare the trades"
 	@echo "make bench    measure kernel, auction, day, recovery and gateway (about twelve minutes)"
 	@echo "make clean    remove the environment and compiled files (not the data folder)"
@@ -48,13 +52,25 @@ day: serving
 replay: install
 	@$(BIN)/qiee replay
 
+# With the JIT off nothing is compiled and kernels are Python: slow for long flows, which are left to `make test`.
+quick: install
+	@NUMBA_DISABLE_JIT=1 $(BIN)/pytest -m "unit and not compiled"
+
+format: install
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format .
+
 check: install
+	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
 test: check
 	@$(BIN)/pytest
+
+hooks: install
+	@$(BIN)/pre-commit install
 
 bench: install
 	@$(BIN)/python -m benchmarks.kernel

@@ -113,8 +113,8 @@ class Instrument:
             len(self.legs) == 1 if self.at_settlement else len(self.legs) <= 2,
             "one symbol" if self.at_settlement else "at most two symbols",
         )
-        if "." in self.symbol or not self.symbol.isascii() or not 0 < len(self.symbol) <= 32:
-            self._require("symbol", self.symbol, False, "1 to 32 ASCII characters without a dot")
+        fits = self.symbol.isascii() and 0 < len(self.symbol) <= 32
+        self._require("symbol", self.symbol, fits, "1 to 32 ASCII characters")
 
     def check_legs(self, listed: Mapping[str, "Instrument"]) -> None:
         """Raises InstrumentError where a leg is not listed, has legs itself, or differs in what both must share (12.6)."""

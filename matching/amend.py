@@ -6,11 +6,11 @@
 import numpy as np
 
 from matching import codes as c
-from matching.book import crosses, find, own, parked, price_of, rest, row_of, unlink
-from matching.breaker import interrupt, is_held_back, reach_of, trades_continuously
+from matching.book import find, own, parked, price_of, rest, row_of, unlink
+from matching.breaker import interrupt, is_held_back, reach_of
 from matching.cancel import cancel_partner, withdraw
 from matching.events import Incoming, emit_order
-from matching.execute import execute, self_match_mode
+from matching.execute import execute, may_trade, self_match_mode
 from matching.extras import offset_flags, release
 from matching.iceberg import conceal, reveal
 from matching.jit import inlined
@@ -103,8 +103,8 @@ def amend(book, events, at, command, slot, plain):
     if keeps_place:
         return at if plain else conceal(book, events, at, command, slot, shown)
     interrupted = False
-    if crosses(book, number, side, price) if plain else trades_continuously(book.instruments[np.uint64(number)]):
-        incoming = Incoming(order, number, account, order.order_id, side, price, offset)
+    if may_trade(book, number, side, price, plain):
+        incoming = Incoming(events[np.uint64(at - 1)], number, account, order.order_id, side, price, offset)
         mode = self_match_mode(book, account, np.int64(command.flag_bits))
         reach = price if plain else reach_of(book, number, side, price, command.time)
         trades = book.state[0].trade_id

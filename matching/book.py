@@ -23,8 +23,21 @@ import numpy as np
 
 from matching import bitmap
 from matching.codes import Phase
-from matching.jit import inlined, prefetch, rarely
-from matching.records import EXTRA, INSTRUMENT, LEVEL, MEMBER, NOBODY, ORDER, PARKED, SIDE, STATE, new_rows
+from matching.jit import inlined, outlined, prefetch, rarely
+from matching.records import (
+    COUNT,
+    EXTRA,
+    ICEBERG,
+    INSTRUMENT,
+    LEVEL,
+    MEMBER,
+    NOBODY,
+    ORDER,
+    PARKED,
+    SIDE,
+    STATE,
+    new_rows,
+)
 
 _FOLD = 12  # bits by which the high bits of an id are shifted onto the low ones
 
@@ -43,6 +56,7 @@ class Book(NamedTuple):
     chain: np.ndarray  # uint32 (c + 1), slot
     members: np.ndarray  # MEMBER (m)
     state: np.ndarray  # STATE (1)
+    counts: np.ndarray  # COUNT, one a level; kept for the sides that are `counted`
 
 
 def new_book(bands, references, members: int, max_orders: int, median=None, protection=None) -> Book:
@@ -109,6 +123,7 @@ def new_book(bands, references, members: int, max_orders: int, median=None, prot
         np.zeros(max_orders + 1, np.uint32),
         accounts,
         state,
+        new_rows(levels, COUNT),
     )
 
 
@@ -237,6 +252,15 @@ def new_slot(book):
 # Queues -------------------------------------------------------------------------------------------
 
 
+@outlined
+def count(book, slot, row, change):
+    """An order has joined (1) or left (-1) a level of a side that is `counted`."""
+    level = book.counts[np.uint64(row)]
+    level.orders += change
+    if book.orders[slot].terms & ICEBERG:
+        level.icebergs += change
+
+
 @inlined
 def rest(book, side, slot, row):
     """Queue an order behind all others of its price. side: SIDE; row: of the price in its ladder."""
@@ -249,6 +273,8 @@ def rest(book, side, slot, row):
     level.tail = slot
     level.quantity += order.leaves_quantity
     side.orders += 1
+    if rarely(side.counted != 0):
+        count(book, slot, np.int64(row), 1)
     if tail == NOBODY:
         level.head = slot
         bitmap.mark(book.words, side.words, row - side.first)
@@ -281,6 +307,8 @@ def unlink(book, side, slot):
     )  # head the next one, tail the previous
     level.quantity -= order.leaves_quantity
     side.orders -= 1
+    if rarely(side.counted != 0):
+        count(book, slot, np.int64(row), -1)
     empty = links == 0
     bitmap.clear_if(book.words, side.words, np.int64(row) - side.first, empty)
     if rarely(empty and row == side.best):

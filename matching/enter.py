@@ -7,11 +7,11 @@ last parameter of the steps: True on the fast path, for a plain order in a plain
 import numpy as np
 
 from matching import codes as c
-from matching.book import crosses, find, index, new_slot, own, parked, rest, row_of
-from matching.breaker import interrupt, is_held_back, reach_of, trades_continuously
+from matching.book import find, index, new_slot, own, parked, rest, row_of
+from matching.breaker import interrupt, is_held_back, reach_of
 from matching.cancel import withdraw
 from matching.events import Incoming, cancel_incoming, emit, emit_named
-from matching.execute import can_fill, execute, self_match_mode
+from matching.execute import can_fill, execute, may_trade, self_match_mode
 from matching.extras import mark
 from matching.iceberg import conceal, is_iceberg
 from matching.jit import copy_fields, inlined, rarely
@@ -129,7 +129,7 @@ def enter(book, events, at, command, limit, plain):
     order_id, leaves = command.sequence, command.quantity
     if not plain and is_parked_type(command.order_type):
         return park(book, events, at, command, limit)
-    emit_named(
+    entry = emit_named(
         book,
         events,
         at,
@@ -148,12 +148,12 @@ def enter(book, events, at, command, limit, plain):
     )
     at += 1
     offset = c.NONE if plain else np.int64(command.flag_bits) & c.OFFSET_FLAGS
-    incoming = Incoming(command, number, account, order_id, side, limit, offset)
+    incoming = Incoming(entry, number, account, order_id, side, limit, offset)
     passing = command.time_in_force == c.IOC or command.time_in_force == c.FOK
     interrupted = False
     if not plain:
         other = partner_of(book, command)
-    if crosses(book, number, side, limit) if plain else trades_continuously(book.instruments[np.uint64(number)]):
+    if may_trade(book, number, side, limit, plain):
         mode = self_match_mode(book, account, np.int64(command.flag_bits))
         reach = limit if plain else reach_of(book, number, side, limit, command.time)
         least = c.NONE if plain else command.minimum_quantity

@@ -20,7 +20,7 @@ _NAME_END = code((1 << 48) - 1)  # of ORDER.name_end: client_2 and instrument
 class Incoming(NamedTuple):
     """The order that is trading with resting ones: a new order, an amended or triggered one, or a liquidation."""
 
-    owner: Any  # row that holds its client order id: the ENTER command, an ORDER or an EVENT
+    entry: Any  # EVENT with which it came in: ACCEPTED, AMENDED or TRIGGERED
     instrument: int  # index
     account: int
     order_id: int
@@ -106,15 +106,15 @@ def emit_order(book, events, at, command, order, kind, reason, flags, price, qua
 @inlined
 def emit_incoming(book, events, at, command, incoming, kind, reason, flags, price, quantity, leaves):
     """Write the event of an Incoming order. Returns the row."""
-    return emit(
+    return emit_named(
         book,
         events,
         at,
         command,
-        incoming.owner,
+        incoming.entry,
+        incoming.entry.name_end,
         kind,
         reason,
-        incoming.instrument,
         incoming.account,
         incoming.side,
         flags,

@@ -10,8 +10,8 @@ Helpers stand before those who use them, as the compiler wants it.
 import numpy as np
 
 from matching import codes as c
-from matching.book import is_empty, next_row, opposite, price_of, rest, row_of, unlink
-from matching.breaker import note_trade, reach_after
+from matching.book import crosses, is_empty, next_row, opposite, price_of, rest, row_of, unlink
+from matching.breaker import note_trade, reach_after, trades_continuously
 from matching.cancel import cancel_partner, withdraw
 from matching.codes import RESTING_OFFSET
 from matching.events import cancel_incoming, emit_incoming, number_trade
@@ -80,6 +80,12 @@ def stops_incoming(book, level, mode, group):
 
 
 # Trades -------------------------------------------------------------------------------------------
+
+
+@inlined
+def may_trade(book, number, side, limit, plain):
+    """Is there reason to execute an order? On the fast path if it crosses, on the general one if the phase lets it trade."""
+    return crosses(book, number, side, limit) if plain else trades_continuously(book.instruments[np.uint64(number)])
 
 
 @either

@@ -38,6 +38,7 @@ BROKEN = (
     "the count of parked orders is wrong",
     "the second allowance is not what orders take of it",
     "a parked order should have been triggered",
+    "the orders of a level are not counted right",
 )
 
 
@@ -73,11 +74,14 @@ def terms_hold(book, slot, waits):
 def broken_side(book, side, number, waits):
     """(number in BROKEN, row of levels or slot, orders, sum of EXTRA.rows) of one SIDE. number: its row of sides."""
     count, best, marked, rows = 0, side.end, side.first - 1, 0
+    counted = side.counted != 0
     for row in range(side.first, side.end):
         level = book.levels[row]
         if level.head == NOBODY:
             if level.tail != NOBODY or level.quantity != 0:
                 return 1, row, 0, 0
+            if counted and (book.counts[row].orders != 0 or book.counts[row].icebergs != 0):
+                return 19, row, 0, 0
             continue
         if best == side.end:
             best = row
@@ -87,7 +91,7 @@ def broken_side(book, side, number, waits):
         if side.first + following < row:
             return 9, side.first + following, 0, 0
         marked = row
-        quantity, older, slot = 0, np.uint32(NOBODY), level.head
+        quantity, older, slot, orders, icebergs = 0, np.uint32(NOBODY), level.head, 0, 0
         while slot != NOBODY:
             order = book.orders[slot]
             if order.leaves_quantity <= 0 or order.leaves_quantity > order.quantity:
@@ -102,6 +106,8 @@ def broken_side(book, side, number, waits):
                 return 15, np.int64(slot), 0, 0
             rows += book.extras[slot].rows if order.terms & MARKED else 0
             quantity += order.leaves_quantity
+            orders += 1
+            icebergs += 1 if order.terms & ICEBERG else 0
             count += 1
             if count > len(book.orders):
                 return 4, np.int64(slot), 0, 0
@@ -110,6 +116,8 @@ def broken_side(book, side, number, waits):
             return 6, row, 0, 0
         if level.tail != older:
             return 7, row, 0, 0
+        if counted and (book.counts[row].orders != orders or book.counts[row].icebergs != icebergs):
+            return 19, row, 0, 0
     if marked + 1 < side.end and first_from(book.words, side.words, marked + 1 - side.first) >= 0:
         return 9, marked, 0, 0
     if side.best != best:

@@ -10,7 +10,7 @@ from matching import codes as c
 from matching.book import own, parked, price_of, rest, row_of, unlink
 from matching.breaker import interrupt, is_held_back, reach_of, trades_continuously
 from matching.cancel import cancel_partner
-from matching.events import Incoming, cancel_incoming, emit_incoming
+from matching.events import Incoming, cancel_incoming, emit_order
 from matching.execute import execute, limit_price, self_match_mode
 from matching.extras import offset_flags, release
 from matching.iceberg import conceal
@@ -43,8 +43,9 @@ def trigger(book, events, at, command, slot):
     book.instruments[np.uint64(number)].stops -= 1
     # no collar: a stop order must be able to close a position; protection and the band still bind it
     limit = limit_price(book, number, c.MARKET if stop else c.LIMIT, side, extra.price, c.NONE)
-    incoming = Incoming(order, number, account, order.order_id, side, limit, offset_flags(book, slot))
-    emit_incoming(book, events, at, command, incoming, c.TRIGGERED, c.OK, incoming.flags, limit, order.quantity, leaves)
+    flags = offset_flags(book, slot)
+    entry = emit_order(book, events, at, command, order, c.TRIGGERED, c.OK, flags, limit, order.quantity, leaves)
+    incoming = Incoming(entry, number, account, order.order_id, side, limit, flags)
     at = cancel_partner(book, events, at + 1, command, slot)
     order.terms &= ~PARKED & 255
     mode = self_match_mode(book, account, np.int64(extra.flag_bits))

@@ -8,7 +8,7 @@ The commands themselves are those of exchange/commands.py.
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from risk.limits import Account
 __all__ = ["SECOND", "account", "amend", "as_rows", "cancel", "enter", "fields", "instrument", "operator", "rows"]
 
 SECOND = 1_000_000_000
+T = TypeVar("T")
 
 
 def instrument(
@@ -52,6 +53,12 @@ def account(
 def rows(*commands: Command, start: int = 1, time: int = SECOND) -> np.ndarray:
     """COMMAND[n], stamped from `start`, one second apart unless a command has its own time."""
     return stamped(commands, start - 1, (start - 1) * time, time)
+
+
+def existing(it: T | None) -> T:
+    """What was looked for, which must be there."""
+    assert it is not None
+    return it
 
 
 def fields(events: np.ndarray, *names: str) -> list[tuple[Any, ...]]:

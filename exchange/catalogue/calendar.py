@@ -19,7 +19,7 @@ from exchange.catalogue import entries
 from exchange.instruments import InstrumentError
 from exchange.units import BEIJING
 
-CALENDAR = pathlib.Path(__file__).with_name("calendar.json")
+CALENDAR = pathlib.Path(__file__).parent / "data" / "calendar.json"
 EVENING = 18  # o'clock: what comes after belongs to the next trading day
 _MINUTE = 60_000_000_000  # ns
 _DAY = datetime.timedelta(days=1)

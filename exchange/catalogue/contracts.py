@@ -24,7 +24,7 @@ from exchange.catalogue.venue import Profile, Session, read_profile, read_sessio
 from exchange.instruments import Instrument, InstrumentError, daily_limits
 from matching.codes import Limit, Mechanism, Phase
 
-CATALOGUE = pathlib.Path(__file__).parent
+CATALOGUE = pathlib.Path(__file__).with_name("data")
 HUB, SESSIONS, PROFILES = "hub.json", "sessions.json", "profiles.json"
 _NO_FAMILIES = (HUB, SESSIONS, PROFILES, CALENDAR.name)
 _SCALE = 10_000  # of shares

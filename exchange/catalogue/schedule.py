@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from exchange.catalogue import Catalogue, Contract, Kind
 from exchange.catalogue.calendar import CalendarError, moment, yyyymmdd
+from exchange.catalogue.contracts import Catalogue, Contract, Kind
 from exchange.engine.machine import Exchange
 from exchange.engine.phases import MAY_FOLLOW
 from matching.codes import ALL, AUCTION_PHASES, CommandKind, EventKind, Limit, Phase, Reason, SettlementRule

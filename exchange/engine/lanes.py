@@ -27,7 +27,7 @@ from exchange.engine.rules import (
 )
 from matching import codes as c
 from matching.amend import amend, open_after_amend, resting_order
-from matching.book import bucket_of, find, home, next_row, own, price_of
+from matching.book import bucket_of, count, find, home, next_row, own, price_of
 from matching.cancel import EVERY_TIME, mass_cancel, withdraw
 from matching.codes import ALL
 from matching.enter import enter
@@ -181,6 +181,13 @@ def process_amend(book, ledger, risk, events, at, command):
 
 
 @inlined
+def continues(commands, number):
+    """Does a row continue the sequence, and is it not earlier than the row before it?"""
+    command, before = commands[np.uint64(number)], commands[np.uint64(max(number - 1, 0))]
+    return command.sequence - number == commands[0].sequence and command.time >= before.time
+
+
+@inlined
 def look_ahead(book, ledger, risk, commands, number, sequence):
     """Fetch what coming commands will touch: memory is slow, and a batch says in advance where it will look.
 
@@ -227,7 +234,8 @@ def process_plain(commands, first, events, at, book, ledger, risk):
     state = book.state[0]
     state.event_id -= at  # events are numbered from the first row on
     number = sure = first
-    before = commands[0].sequence  # a row that does not continue it is not applied
+    before = commands[0].sequence  # a row that does not continue it, or the time of the last one, is not applied
+    latest = commands[np.uint64(max(number - 1, 0))].time
     room = room_for_events(book, events)
     while ledger.hub[0].tripped == 0:
         if rarely(number == sure):
@@ -235,8 +243,11 @@ def process_plain(commands, first, events, at, book, ledger, risk):
             if rarely(number == sure):
                 break
         command = commands[np.uint64(number)]
-        if rarely(command.sequence - number != before or not is_for_plain_market(book, command)):
+        time = command.time
+        wrong = (command.sequence - number ^ before) | (time - latest) >> 63
+        if rarely(wrong != 0 or not is_for_plain_market(book, command)):
             break
+        latest = time
         look_ahead(book, ledger, risk, commands, number, command.sequence)
         kind = command.kind
         if kind == c.CANCEL:
@@ -366,7 +377,7 @@ def process_any(commands, first, events, at, book, ledger):
     while number < len(commands) and at + 2 * state.orders + state.extra_rows <= room and plain < _STEADY:
         command = commands[np.uint64(number)]
         kind = command.kind
-        if kind >= c.PHASE or command.sequence - number != commands[0].sequence:
+        if kind >= c.PHASE or not continues(commands, number):
             break
         for_plain_lane = (
             is_for_plain_market(book, command) and kind <= c.AMEND and (kind != c.ENTER or is_plain(ledger, command))
@@ -408,7 +419,7 @@ def process_operators(commands, first, events, at, book, ledger):
     while number < len(commands) and at + 2 * state.orders + state.extra_rows <= room:
         command = commands[np.uint64(number)]
         kind = command.kind
-        if kind < c.PHASE or command.sequence - number != commands[0].sequence:
+        if kind < c.PHASE or not continues(commands, number):
             break
         if kind > c.WINDOW:
             at = refuse(book, events, at, command, c.UNKNOWN_KIND, np.int64(kind), c.NONE, c.NONE)
@@ -428,25 +439,50 @@ def process_operators(commands, first, events, at, book, ledger):
 # Reading the books --------------------------------------------------------------------------------
 
 
-@kernel
-def list_depth(book, number, side, rows):
-    """Fill int64 rows (n, 3) with price, quantity shown and orders of a side's levels, best first. Returns how many."""
-    ladder = own(book, number, side)
+@inlined
+def shown_at(book, row):
+    """Lots that the orders of a level show."""
+    shown = np.int64(0)
+    slot = book.levels[row].head
+    while slot != NOBODY:
+        order = book.orders[slot]
+        shown += book.extras[slot].shown if order.terms & ICEBERG else order.leaves_quantity
+        slot = order.next
+    return shown
+
+
+@inlined
+def begin_counting(book, ladder):
+    """Count the orders of every level of a side; from here on `rest` and `unlink` keep the counts."""
     row = ladder.best
-    count = 0
-    while count < len(rows) and row != ladder.end:
-        rows[count, 0] = price_of(ladder, row)
-        rows[count, 1] = 0
-        rows[count, 2] = 0
+    while row != ladder.end:
         slot = book.levels[row].head
         while slot != NOBODY:
-            order = book.orders[slot]
-            rows[count, 1] += book.extras[slot].shown if order.terms & ICEBERG else order.leaves_quantity
-            rows[count, 2] += 1
-            slot = order.next
-        count += 1
+            count(book, slot, row, 1)
+            slot = book.orders[slot].next
         row = next_row(book, ladder, row + 1)
-    return count
+    ladder.counted = 1
+
+
+@kernel
+def list_depth(book, number, side, rows):
+    """Fill int64 rows (n, 3) with price, quantity shown and orders of a side's levels, best first. Returns how many.
+
+    Cost   O(levels listed), and the orders of those in which icebergs rest. The first call for a side counts its orders.
+    """
+    ladder = own(book, number, side)
+    if ladder.counted == 0:
+        begin_counting(book, ladder)
+    row = ladder.best
+    listed = 0
+    while listed < len(rows) and row != ladder.end:
+        counts = book.counts[row]
+        rows[listed, 0] = price_of(ladder, row)
+        rows[listed, 1] = book.levels[row].quantity if counts.icebergs == 0 else shown_at(book, row)
+        rows[listed, 2] = counts.orders
+        listed += 1
+        row = next_row(book, ladder, row + 1)
+    return listed
 
 
 @kernel

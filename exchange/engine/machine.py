@@ -8,7 +8,6 @@ Exchange owns the memory of matching and risk, and names it for people; the path
 """
 
 import hashlib
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,6 +31,7 @@ from exchange.engine.lanes import (
     process_any,
     process_operators,
 )
+from exchange.engine.results import Results, touch
 from exchange.instruments import Instrument, daily_limits, largest_order
 from matching.auction import indicative
 from matching.book import Book, new_book
@@ -41,7 +41,6 @@ from matching.records import (
     COMMAND,
     COMMAND_WORDS,
     EVENT,
-    EVENT_WORDS,
     EXTRA,
     INSTRUMENT,
     MARKED,
@@ -49,10 +48,10 @@ from matching.records import (
     NOBODY,
     OCO,
     ORDER,
+    SIDE,
     SPARE_EXTRA_ROWS,
     SPARE_ROWS,
     TIME_IN_FORCE,
-    new_rows,
     offset_of,
 )
 from risk.limits import LARGEST_MARGIN, Account, set_account
@@ -101,8 +100,7 @@ OFFER = np.dtype(
 )
 
 _MILLISECOND = 1_000_000  # ns
-_SPARE_ROWS = 8192  # events a batch may give beyond the worst single command, before a second call
-_COPIED_ROWS = 256  # up to here a copy is cheaper than lending a buffer
+_SPARE_EVENTS = 8192  # events a batch may give beyond those of the worst single command, before a second call
 
 
 class Exchange:
@@ -141,9 +139,9 @@ class Exchange:
             instrument.check_legs(listed)
         self._book = self._new_book(max_orders)
         self._ledger = self._new_ledger(max_client_order_ids)
+        self._results = Results(self._most_events() + _SPARE_EVENTS)
         limits = self._ledger.limits  # columns: a cell is read several times as fast as a field of a record
         self._fees = limits["fee_per_lot"], limits["fee_rate"], limits["fen_per_tick"]
-        self._buffers: list[tuple[np.ndarray, np.ndarray]] = []
         self._lanes: dict[Any, Callable[..., Any]] = {}  # what each of the three is called by
 
     def _new_book(self, max_orders: int) -> Book:
@@ -200,14 +198,33 @@ class Exchange:
             )
         return ledger
 
+    def warm_up(self) -> None:
+        """Load the compiled lanes and the memory that commands will use, so that the first batch is as fast as later ones.
+
+        Changes nothing that shows. It takes as much memory as a full book does.
+        """
+        lanes = process if self.risk else process_alone, process_any, process_operators
+        for lane in lanes:
+            self._compiled(lane, np.zeros(1, COMMAND).view(COMMAND_WORDS), 0, self._results.room(), 0)
+        book, ledger = self._book, self._ledger
+        for rows in (book.orders, book.chain, book.buckets, book.levels, ledger.exposures, ledger.client_orders):
+            touch(rows)
+        self._results.warm_up()
+
+    def _most_events(self) -> int:
+        """Events that a single command may give: of every order, account and instrument."""
+        book = self._book
+        return 3 * len(book.orders) + 2 * (len(book.members) + len(book.instruments)) + SPARE_EXTRA_ROWS + SPARE_ROWS
+
     # The machine ----------------------------------------------------------------------------------
 
     def apply(self, commands: np.ndarray) -> np.ndarray:
         """Apply COMMAND[n] and return the EVENT[m] that came of them.
 
         The result is the caller's to keep. Any split of the same rows into batches gives the same events.
-        Errors    TypeError: rows are not COMMAND; ValueError: the sequence does not continue the last one, and nothing
-                  has been applied then; but where first and last row are right and one between them is not, all before that one
+        Errors    TypeError: rows are not COMMAND. ValueError naming the row, its value and the bound: the sequence does not
+                  continue the last one, or time runs backwards. Rows before that one may have been applied then:
+                  `sequence` says how far; none has where the first row is wrong, or the last row's sequence.
         """
         if commands.dtype != COMMAND:
             raise TypeError(f"commands: dtype {commands.dtype}, must be matching.COMMAND")
@@ -217,29 +234,34 @@ class Exchange:
         if not (commands.flags.c_contiguous and commands.flags.behaved):
             commands = commands.copy()
         rows = commands.view(COMMAND_WORDS)
-        if commands["sequence"][0] != self.sequence + 1 or commands["sequence"][-1] != self.sequence + len(commands):
-            raise self._gap(
-                commands, int(np.argmax(commands["sequence"] - np.arange(len(commands)) != self.sequence + 1))
-            )
+        sequences, times = commands["sequence"], commands["time"]
+        if sequences[0] != self.sequence + 1 or sequences[-1] != self.sequence + len(commands) or times[0] < self.time:
+            raise self._out_of_order(sequences, times)
         parts = []
         done = 0
         while done < len(rows):
-            (buffer, octets), began = self._free_buffer(), done
-            done, written = self._fill(rows, done, buffer)
+            began = done
+            done, written = self._fill(rows, done, self._results.room())
             if done == began:
-                gap = self._gap(commands, done)
+                error = self._out_of_order(sequences, times)
                 self.sequence += done
-                raise gap
-            if written <= _COPIED_ROWS:
-                parts.append(octets[: written * EVENT.itemsize].copy().view(EVENT))
-            else:
-                parts.append(buffer[:written].view(EVENT))
+                self.time = int(times[done - 1])
+                raise error
+            parts.append(self._results.lend(written))
         self.sequence += len(rows)
-        self.time = int(commands["time"][-1])
+        self.time = int(times[-1])
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _gap(self, commands: np.ndarray, row: int) -> ValueError:
-        return ValueError(f"sequence of row {row} is {commands['sequence'][row]}, must be {self.sequence + row + 1}")
+    def _out_of_order(self, sequences: np.ndarray, times: np.ndarray) -> ValueError:
+        """What is wrong with the first row that does not continue the last command."""
+        wanted = self.sequence + 1 + np.arange(len(sequences))
+        before = np.concatenate([[self.time], times[:-1]])
+        row = int(np.argmax((sequences != wanted) | (times < before)))
+        if sequences[row] != wanted[row]:
+            return ValueError(f"sequence of row {row} is {sequences[row]}, must be {wanted[row]}")
+        return ValueError(
+            f"time of row {row} is {times[row]}, must be {before[row]} or later: time never runs backwards"
+        )
 
     def _fill(self, rows: np.ndarray, done: int, buffer: np.ndarray) -> tuple[int, int]:
         """Apply rows from `done` on until all are done or the buffer might not hold the events of the next.
@@ -257,26 +279,13 @@ class Exchange:
 
     def _run(self, lane: Any, rows: np.ndarray, done: int, buffer: np.ndarray, at: int) -> Any:
         """One call of a lane. All of its arguments have been made here, always of the same types."""
-        arguments = rows, done, buffer, at, self._book, self._ledger
+        return self._compiled(lane, rows, done, buffer, at)(rows, done, buffer, at, self._book, self._ledger)
+
+    def _compiled(self, lane: Any, rows: np.ndarray, done: int, buffer: np.ndarray, at: int) -> Callable[..., Any]:
+        """What a lane is called by, for arguments of these types."""
         if lane not in self._lanes:
-            self._lanes[lane] = direct(lane, *arguments)
-        return self._lanes[lane](*arguments)
-
-    def _free_buffer(self) -> tuple[np.ndarray, np.ndarray]:
-        """An event buffer that nobody looks at any more, else a new one: its rows, and its octets.
-
-        Fresh memory halves the speed of the machine, so buffers are reused; and a result must stay the caller's. A
-        result is a view that refers to its buffer, so a buffer that only this list refers to is free.
-        """
-        for buffer in self._buffers:
-            if sys.getrefcount(buffer[0].base) == 3:  # rows, octets and the argument; a lent view would be one more
-                return buffer
-        self._buffers = self._buffers[-3:]  # those lent for long are left to their holders
-        book = self._book
-        most = 3 * len(book.orders) + 2 * (len(book.members) + len(book.instruments)) + SPARE_EXTRA_ROWS + SPARE_ROWS
-        rows = new_rows(most + _SPARE_ROWS, EVENT_WORDS)
-        self._buffers.append((rows, rows.view(np.uint8)))
-        return self._buffers[-1]
+            self._lanes[lane] = direct(lane, rows, done, buffer, at, self._book, self._ledger)
+        return self._lanes[lane]
 
     @property
     def event_id(self) -> int:
@@ -299,15 +308,28 @@ class Exchange:
         """Index of an instrument. Errors: KeyError."""
         return self._index[symbol]
 
-    def depth(self, symbol: str, levels: int = 10) -> tuple[np.ndarray, np.ndarray]:
-        """(bids, asks): record arrays with price (ticks), quantity (lots) and orders; best first."""
+    def depth(self, symbol: str, levels: int | None = 10) -> tuple[np.ndarray, np.ndarray]:
+        """(bids, asks): record arrays with price (ticks), quantity (lots) and orders; best first.
+
+        levels   at most so many a side; None: all
+        Cost     O(levels listed), and the orders of levels in which icebergs rest. The first call for an instrument
+                 counts its orders, and from then on each order of it costs the engine a little more
+        Errors   KeyError
+        """
         number = self._index[symbol]
         sides = []
         for side in (Side.BUY, Side.SELL):
-            rows = np.empty((levels, 3), np.int64)
+            most = int(self._book.sides[2 * number + side - 1].orders)
+            rows = np.empty((most if levels is None else min(levels, most), 3), np.int64)
             count = list_depth(self._book, number, int(side), rows)
-            sides.append(rows[:count].view(DEPTH).reshape(count))
+            sides.append(rows[:count].copy().view(DEPTH).reshape(count))
         return sides[0], sides[1]
+
+    def best(self, symbol: str) -> tuple[int | None, int | None]:
+        """Prices of the best bid and the best ask, ticks; None: there is none. O(1). Errors: KeyError."""
+        number = self._index[symbol]
+        bids, asks = self._book.sides[2 * number : 2 * number + 2].tolist()
+        return _best_price(bids), _best_price(asks)
 
     def orders(self, symbol: str) -> np.ndarray:
         """RESTING orders of an instrument: bids then asks, best price first, oldest first."""
@@ -472,6 +494,7 @@ class Exchange:
             arrays[f"book_{name}"] = _copied(getattr(book, name))
         for name in ("orders", "extras", "chain"):
             arrays[f"book_{name}"] = _copied(getattr(book, name)[:used])
+        arrays["book_sides"]["counted"] = 0  # counts are not kept, they are made again when depth is asked for
         for name in ("accounts", "limits", "exposures", "gross", "firms", "hub"):
             arrays[f"ledger_{name}"] = _copied(getattr(ledger, name))
         return arrays
@@ -501,11 +524,21 @@ class Exchange:
                 raise ValueError(
                     f"snapshot array {name}: {None if given is None else given.shape}, must be {target.shape}"
                 )
+        for side in book.sides[book.sides["counted"] != 0]:
+            book.counts[side.first : side.end] = 0
         ledger.client_orders["order_id"] = 0
         ledger.client_orders[arrays["client_rows"]] = arrays["client_orders"].view(ledger.client_orders.dtype)
         for name, target in (whole | cut).items():
             target[: len(arrays[name])] = arrays[name].view(target.dtype)
         self.sequence, self.time = map(int, arrays["sequence"])
+
+
+_BEST, _END, _ORIGIN, _SLOPE = ((SIDE.names or ()).index(name) for name in ("best", "end", "origin", "slope"))
+
+
+def _best_price(side: tuple[int, ...]) -> int | None:
+    """Price of a SIDE's best level, ticks; see book.price_of."""
+    return None if side[_BEST] == side[_END] else side[_SLOPE] * (side[_BEST] - side[_ORIGIN])
 
 
 def _copied(rows: np.ndarray) -> np.ndarray:

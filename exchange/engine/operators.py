@@ -37,14 +37,15 @@ from risk.limits import LARGEST_MARGIN, LIMIT_HIGH, LIMIT_LOW
 from risk.positions import end_positions_day
 from risk.protection import set_protection
 
-_PHASES = len(Phase)
+_ZERO, _ONE = code(0), code(1)
+_LAST_PHASE = code(len(Phase) - 1)
 _LAST_LIMIT = max(int(limit) for limit in Limit)
 _SECOND, _MILLISECOND = 1_000_000_000, 1_000_000
 _LAST_DATE = 9999_12_31
 _EXPIRING = code(
     sum(1 << int(time) for time in (TimeInForce.DAY, TimeInForce.SESSION, TimeInForce.OPENING, TimeInForce.GTD))
 )
-_LARGEST_SUM = 1 << 61  # fen
+_LARGEST_SUM = code(1 << 61)  # fen
 
 
 @outlined
@@ -218,7 +219,7 @@ def check_kill_switch(book, ledger, command):
     elif scope != c.HUB:
         reason, value, bound = check_account(command, len(ledger.firms) if scope == c.FIRM else len(book.members))
     if reason == c.OK:
-        reason, value, bound = check_range(command.on, 0, 1)
+        reason, value, bound = check_range(command.on, _ZERO, _ONE)
     return reason, value, bound
 
 
@@ -236,7 +237,7 @@ def check_limit(book, ledger, risk, command):
         reason, wrong, bound = check_range(value, LIMIT_LOW[which], LIMIT_HIGH[which])
     if reason == c.OK and risk and which == c.LIMIT_INSTRUMENT_MARGIN:
         held = largest_exposure(ledger, np.int64(command.instrument))
-        reason, wrong, bound = check_range(value, 0, LARGEST_MARGIN // max(1, held))
+        reason, wrong, bound = check_range(value, _ZERO, LARGEST_MARGIN // max(1, held))
     return reason, wrong, bound
 
 
@@ -249,7 +250,7 @@ def check_cash(book, ledger, risk, command):
     if reason == c.OK and risk:
         equity = ledger.accounts[np.uint64(command.account)].equity + command.amount
         if command.amount < 0:
-            reason, value, bound = check_range(equity, 0, equity)
+            reason, value, bound = check_range(equity, _ZERO, equity)
         else:
             reason, value, bound = check_range(equity, equity, _LARGEST_SUM)
     return reason, value, bound
@@ -272,7 +273,7 @@ def check_operator(book, ledger, risk, command):
     if kind in (c.PHASE, c.WINDOW):
         reason, value, bound = check_instrument_or_all(book, command)
         if reason == c.OK and kind == c.PHASE:
-            reason, value, bound = check_range(np.int64(command.phase), 0, _PHASES - 1)
+            reason, value, bound = check_range(np.int64(command.phase), _ZERO, _LAST_PHASE)
             if reason == c.OK:
                 reason, value, bound = check_phase(book, command)
         return reason, value, bound

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
+StrPath = str | os.PathLike[str]  # a folder or file, as the os module takes it
 WRITE_BYTES = 64 << 20  # one write call carries at most this; Linux itself stops just under 2 GiB
 
 
-def read_file(path: str, most: int | None = None) -> np.ndarray:
+def read_file(path: StrPath, most: int | None = None) -> np.ndarray:
     """The bytes of a file, or the first of them, as uint8[n]: writable and aligned, so that compiled code takes views."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -45,11 +46,11 @@ class Files:
     sync: Callable[[int], None] = os.fsync
     close: Callable[[int], None] = os.close
     rename: Callable[[str, str], None] = os.replace
-    remove: Callable[[str], None] = os.unlink
-    names: Callable[[str], list[str]] = os.listdir
+    remove: Callable[[StrPath], None] = os.unlink
+    names: Callable[[StrPath], list[str]] = os.listdir
     read: Callable[..., np.ndarray] = read_file
     lock: Callable[[int, int], None] = fcntl.flock
-    statvfs: Callable[[str], os.statvfs_result] = os.statvfs
+    statvfs: Callable[[StrPath], os.statvfs_result] = os.statvfs
 
 
 FILES = Files()
@@ -62,7 +63,7 @@ def write_all(files: Files, fd: int, buffers: Sequence[Any], size: int) -> None:
         raise OSError(f"short write: {written} of {size} bytes")
 
 
-def sync_folder(files: Files, folder: str) -> None:
+def sync_folder(files: Files, folder: StrPath) -> None:
     """Make the names in a folder durable: without it a new or renamed file can vanish in a power cut."""
     fd = files.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

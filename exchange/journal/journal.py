@@ -40,7 +40,7 @@ from typing import TextIO
 
 import numpy as np
 
-from exchange.journal.files import FILES, Files, sync_folder, write_all, write_atomically
+from exchange.journal.files import FILES, Files, StrPath, sync_folder, write_all, write_atomically
 from exchange.journal.segments import (
     CLOSE,
     COMMANDS,
@@ -140,7 +140,7 @@ class Journal:
 
     def __init__(
         self,
-        folder: str,
+        folder: StrPath,
         files: Files,
         lock_fd: int,
         volatile: bool,
@@ -160,7 +160,7 @@ class Journal:
     @classmethod
     def open(
         cls,
-        folder: str,
+        folder: StrPath,
         config_hash: bytes = NO_CONFIGURATION,
         durable: bool = True,
         *,
@@ -348,7 +348,7 @@ class Journal:
         return JournalFailed(self._failure)
 
 
-def read(folder: str, first: int = 1, last: int | None = None, files: Files = FILES) -> Iterator[np.ndarray]:
+def read(folder: StrPath, first: int = 1, last: int | None = None, files: Files = FILES) -> Iterator[np.ndarray]:
     """COMMAND[<= BLOCK_ROWS] blocks of a journal, open or not, without its lock; every checksum is checked on the way.
 
     first, last  sequences, both included; last None: as far as the frames are good
@@ -419,7 +419,7 @@ class Result:
     text: str
 
 
-def verify(folder: str, files: Files = FILES) -> Result:
+def verify(folder: StrPath, files: Files = FILES) -> Result:
     """Check every byte, and say what a start of the hub would find. Changes nothing, takes no lock.
 
     Beside a running hub it may see a frame half written, and call the journal torn.
@@ -442,7 +442,7 @@ def verify(folder: str, files: Files = FILES) -> Result:
     )
 
 
-def dump(folder: str, out: TextIO, first: int = 1, last: int | None = None, files: Files = FILES) -> Result:
+def dump(folder: StrPath, out: TextIO, first: int = 1, last: int | None = None, files: Files = FILES) -> Result:
     """Write commands as lines of JSON, one a row, in the units of the row (ticks, lots, ns). Takes no lock."""
     count = 0
     try:
@@ -465,7 +465,7 @@ def dump(folder: str, out: TextIO, first: int = 1, last: int | None = None, file
     return Result(0, f"{count} commands")
 
 
-def repair(folder: str, accept_loss_from: int, now_ns: int, files: Files = FILES) -> Result:
+def repair(folder: StrPath, accept_loss_from: int, now_ns: int, files: Files = FILES) -> Result:
     """Drop a SUSPECT end, if the operator names the first command that is lost by it. The end is kept in a torn-*.bin.
 
     accept_loss_from  sequence; must be the one that `verify` names
@@ -537,7 +537,7 @@ def check_headers(examination: Examination, config_hash: bytes, engine_version: 
             )
 
 
-def _lock(folder: str, files: Files) -> int:
+def _lock(folder: StrPath, files: Files) -> int:
     """The folder's LOCK file, locked; the folder is made if it is not there."""
     try:
         if not os.path.isdir(folder):

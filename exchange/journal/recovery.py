@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from exchange.journal import snapshot as snapshots
-from exchange.journal.files import FILES, Files
+from exchange.journal.files import FILES, Files, StrPath
 from exchange.journal.journal import NO_CONFIGURATION, Journal, JournalCorrupt, JournalMismatch, Recovered
 from exchange.journal.segments import SEGMENT_HEADER, read_header, segment_paths
 
@@ -41,7 +41,7 @@ class Recovery:
 
 
 def recover(
-    folder: str,
+    folder: StrPath,
     make_exchange: Callable[[], Machine],
     config_hash: bytes = NO_CONFIGURATION,
     durable: bool = True,

@@ -49,7 +49,7 @@ from enum import Enum, IntEnum
 import numpy as np
 from crc32c import crc32c
 
-from exchange.journal.files import FILES, Files
+from exchange.journal.files import FILES, Files, StrPath
 from matching.records import COMMAND
 
 MAGIC = b"QIEE"
@@ -257,7 +257,7 @@ class Examination:
 
 
 def pack_frame(
-    kind: int, rows: memoryview | bytes, count: int, link: int, sequence: int, durable: int
+    kind: int, rows: bytes | bytearray | memoryview, count: int, link: int, sequence: int, durable: int
 ) -> tuple[bytes, int]:
     """A frame's header for these rows, and its crc, which the next frame names as its link."""
     packed = FRAME_HEADER.pack(0, crc32c(rows), link, kind, count, sequence, durable)
@@ -265,13 +265,13 @@ def pack_frame(
     return struct.pack("<I", crc) + packed[4:], crc
 
 
-def segment_paths(folder: str, files: Files = FILES) -> list[tuple[int, str]]:
+def segment_paths(folder: StrPath, files: Files = FILES) -> list[tuple[int, str]]:
     """Number and path of each segment of the folder, in order."""
     matches = (_SEGMENT_NAME.fullmatch(name) for name in files.names(folder))
     return sorted((int(match[1]), os.path.join(folder, match[0])) for match in matches if match)
 
 
-def examine(folder: str, files: Files = FILES, snapshot_sequence: int = 0) -> Examination:
+def examine(folder: StrPath, files: Files = FILES, snapshot_sequence: int = 0) -> Examination:
     """Check every byte of a journal and judge its end.
 
     snapshot_sequence  last command that a valid snapshot covers: the journal must reach it, and may begin after it
@@ -302,7 +302,7 @@ def examine(folder: str, files: Files = FILES, snapshot_sequence: int = 0) -> Ex
             )
     proof = Proof.DURABLE if snapshot_sequence else Proof.NONE
     detail = f"commands 1 to {snapshot_sequence} are missing" if snapshot_sequence else ""
-    return Examination([], Verdict(Finding.of(Found.NOTHING, proof), folder, 0, 1, detail))
+    return Examination([], Verdict(Finding.of(Found.NOTHING, proof), os.fspath(folder), 0, 1, detail))
 
 
 def read_header(content: np.ndarray) -> Header | None:

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from crc32c import crc32c
 
-from exchange.journal.files import FILES, Files, write_atomically
+from exchange.journal.files import FILES, Files, StrPath, write_atomically
 
 MAGIC = b"QIEESNAP"
 FORMAT_VERSION = 3  # raise it when arrays of the same names mean something else
@@ -57,7 +57,7 @@ class Snapshot:
 
 
 def write(
-    folder: str, arrays: dict[str, np.ndarray], sequence: int, chain: int, digest: str, files: Files = FILES
+    folder: StrPath, arrays: dict[str, np.ndarray], sequence: int, chain: int, digest: str, files: Files = FILES
 ) -> str:
     """Write a snapshot of a state that the journal has made durable.
 
@@ -94,7 +94,7 @@ def write(
     return path
 
 
-def load(path: str, files: Files = FILES) -> Snapshot:
+def load(path: StrPath, files: Files = FILES) -> Snapshot:
     """Read and check a snapshot. Its arrays are writable views of one block of memory.
 
     Errors  SnapshotInvalid, whatever the bytes are; OSError
@@ -116,12 +116,12 @@ def load(path: str, files: Files = FILES) -> Snapshot:
         directory = json.loads(content[HEADER.size : HEADER.size + directory_bytes].tobytes())
         data = content[HEADER.size + directory_bytes :]
         arrays = {entry["name"]: _array(entry, data) for entry in directory["arrays"]}
-        return Snapshot(path, directory["sequence"], directory["chain"], directory["digest"], arrays)
+        return Snapshot(os.fspath(path), directory["sequence"], directory["chain"], directory["digest"], arrays)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise SnapshotInvalid(f"{path}: its directory makes no sense: {error}") from error
 
 
-def valid(folder: str, files: Files = FILES) -> Iterator[Snapshot]:
+def valid(folder: StrPath, files: Files = FILES) -> Iterator[Snapshot]:
     """The folder's valid snapshots, the newest first, read one at a time; the others are passed over."""
     for sequence, path in reversed(_paths(folder, files)):
         try:
@@ -132,23 +132,23 @@ def valid(folder: str, files: Files = FILES) -> Iterator[Snapshot]:
             yield snapshot
 
 
-def older(folder: str, sequence: int, files: Files = FILES) -> list[str]:
+def older(folder: StrPath, sequence: int, files: Files = FILES) -> list[str]:
     """Paths of the snapshots before the one of this sequence, valid or not, the oldest first."""
     return [path for at, path in _paths(folder, files) if at < sequence]
 
 
-def newest(folder: str, files: Files = FILES) -> Snapshot | None:
+def newest(folder: StrPath, files: Files = FILES) -> Snapshot | None:
     """The newest valid snapshot, None if there is none."""
     return next(valid(folder, files), None) if os.path.isdir(folder) else None
 
 
-def covered_sequence(folder: str, files: Files = FILES) -> int:
+def covered_sequence(folder: StrPath, files: Files = FILES) -> int:
     """The last command that a valid snapshot covers; 0 without one."""
     snapshot = newest(folder, files)
     return snapshot.sequence if snapshot else 0
 
 
-def _paths(folder: str, files: Files) -> list[tuple[int, str]]:
+def _paths(folder: StrPath, files: Files) -> list[tuple[int, str]]:
     matches = (_NAME.fullmatch(name) for name in files.names(folder))
     return sorted((int(match[1]), os.path.join(folder, match[0])) for match in matches if match)
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from exchange.engine.machine import Exchange
 from exchange.journal import snapshot as snapshots
-from exchange.journal.files import FILES
+from exchange.journal.files import FILES, StrPath
 from exchange.journal.journal import (
     NO_CONFIGURATION,
     REFUSALS,
@@ -120,7 +120,7 @@ def replay(
 
 
 def replay_journal(
-    folder: str,
+    folder: StrPath,
     make_exchange: Callable[[], Exchange],
     config_hash: bytes = NO_CONFIGURATION,
     *,
@@ -228,7 +228,7 @@ def _paced(
             at = end
 
 
-def _span(folder: str, config_hash: bytes) -> tuple[int, int]:
+def _span(folder: StrPath, config_hash: bytes) -> tuple[int, int]:
     """First and last sequence in a journal of this configuration; (1, 0): none. An unfinished end does not count.
 
     Errors    JournalError
@@ -243,7 +243,7 @@ def _span(folder: str, config_hash: bytes) -> tuple[int, int]:
     return examination.first_sequence, examination.sequence
 
 
-def _restore(exchange: Exchange, folder: str, first: int) -> None:
+def _restore(exchange: Exchange, folder: StrPath, first: int) -> None:
     """Begin at the oldest snapshot from which the journal goes on without gap. Errors: JournalCorrupt."""
     usable = [snapshot for snapshot in snapshots.valid(folder) if snapshot.sequence >= first - 1]
     if not usable:

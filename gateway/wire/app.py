@@ -27,6 +27,7 @@ from gateway.rpc.desk import Desk
 from gateway.rpc.methods.table import METHODS
 from gateway.rpc.session import Session
 from gateway.rpc.ticket import Ticket
+from gateway.version import VERSION
 from gateway.wire import guard
 from gateway.wire.frames import text_frame_head
 from gateway.wire.rest import router
@@ -207,7 +208,7 @@ def _log_failure(task: asyncio.Task[None]) -> None:
 def create_app(hub: Hub) -> FastAPI:
     """The ASGI application of a hub. Serve it by server.serve: it needs the guarded protocols."""
     gateway = Gateway(hub)
-    app = FastAPIOffline(title=hub.name, version="1.0", lifespan=gateway.lifespan, docs_url="/docs", redoc_url=None)
+    app = FastAPIOffline(title=hub.name, version=VERSION, lifespan=gateway.lifespan, docs_url="/docs", redoc_url=None)
     app.include_router(router(gateway.desk, METHODS))
 
     @app.websocket("/ws/api/v2")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: Path(folder, name).read_bytes() for name in names}
 
 
-def in_memory(segments: dict[str, bytes | np.ndarray]) -> Files:
+def in_memory(segments: Mapping[str, Any]) -> Files:
     """Files that read only these segments."""
 
     def content(path: str, most: Any = None) -> np.ndarray:

@@ -10,12 +10,13 @@ a file and the sectors in it survive independently of each other, as metadata an
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from exchange.journal.files import FILES, Files, read_file
+from exchange.journal.files import FILES, Files, StrPath, read_file
 
 SECTOR = 512
 
@@ -78,7 +79,7 @@ class Disk:
         self.open_files[fd] = name, self.current[name]
         return fd
 
-    def write(self, fd: int, buffers: list[Any]) -> int:
+    def write(self, fd: int, buffers: Sequence[Any]) -> int:
         data = b"".join(bytes(buffer) for buffer in buffers)
         inode = self.open_files[fd][1]
         assert inode is not None
@@ -110,7 +111,7 @@ class Disk:
         self.current[os.path.basename(new)] = inode
         self.pending += [(os.path.basename(new), inode), (os.path.basename(old), None)]
 
-    def remove(self, path: Path) -> None:
+    def remove(self, path: StrPath) -> None:
         if self.tick():
             raise PowerCut
         FILES.remove(path)

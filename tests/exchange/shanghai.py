@@ -30,6 +30,7 @@ from typing import NamedTuple
 import numpy as np
 
 from exchange import AuctionStep, Instrument
+from exchange.commands import Command
 from matching import EventKind, Phase, Side
 from matching.codes import CommandKind
 from tests.build import cancel, enter, operator, rows
@@ -231,10 +232,12 @@ def _ticks(price: str) -> int:
 
 
 def _day(symbol: str, date: str, records: list[Order | Trade]) -> Day:
-    commands, times, ids = [], [], {}
+    commands: list[Command] = []
+    times: list[str] = []
+    ids: dict[int, int] = {}
     phases = list(PHASES)
 
-    def send(command: dict, time: str) -> None:
+    def send(command: Command, time: str) -> None:
         commands.append(command)
         times.append(time)
 
@@ -254,18 +257,18 @@ def _day(symbol: str, date: str, records: list[Order | Trade]) -> Day:
             ids[record.number] = len(commands) + 1
             send(_entry(record.side, record.price, record.quantity), record.time)
         elif record.incoming != NO_SIDE:
-            number, last, quantity = record.incoming_order, record, record.quantity
+            number, price, quantity = record.incoming_order, record.price, record.quantity
             while at < len(records) and _trades_on(records[at], record):
-                last = records[at]
-                quantity += last.quantity
+                price = records[at].price
+                quantity += records[at].quantity
                 at += 1
             rest = records[at] if at < len(records) else None
             if isinstance(rest, Order) and rest.kind == NEW_ORDER and rest.number == number:
-                last = rest
+                price = rest.price
                 quantity += rest.quantity
                 at += 1
             ids[number] = len(commands) + 1
-            send(_entry(record.incoming, last.price, quantity), record.time)
+            send(_entry(record.incoming, price, quantity), record.time)
     enter_phases("24:00")
     stamped = rows(*commands)
     midnight = datetime.datetime.strptime(date, "%Y.%m.%d").replace(tzinfo=BEIJING)
@@ -273,7 +276,7 @@ def _day(symbol: str, date: str, records: list[Order | Trade]) -> Day:
     return Day(symbol, records, stamped, {order_id: number for number, order_id in ids.items()})
 
 
-def _entry(side: int, price: int, quantity: int) -> dict:
+def _entry(side: int, price: int, quantity: int) -> Command:
     return enter(BUYER if side == Side.BUY else SELLER, side, price, quantity)
 
 

@@ -27,6 +27,8 @@ from tests.exchange.recorded import (
     rebuilt,
 )
 
+pytestmark = pytest.mark.compiled
+
 ENTER, CANCEL = int(CommandKind.ENTER), int(CommandKind.CANCEL)
 LIMIT, MARKET = int(OrderType.LIMIT), int(OrderType.MARKET)
 GTC, IOC = int(TimeInForce.GTC), int(TimeInForce.IOC)

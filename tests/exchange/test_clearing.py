@@ -36,6 +36,7 @@ from matching.codes import SettlementRule as Rule
 from matching.invariants import check_book
 from risk.limits import Account
 from tests.build import account, amend, enter, fields, instrument, operator, rows
+from tests.effort import examples
 from tests.venue import Venue
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -388,7 +389,7 @@ def test_a_price_at_which_a_result_could_not_be_counted_is_refused() -> None:
         ({"fee_rate": 1_000_000}, 5_213, 1, 5_213_000),
     ],
 )
-def test_fees_per_lot_and_on_value_are_rounded_down(terms: dict[str, int], price: int, lots: int, fee: int) -> None:
+def test_fees_per_lot_and_on_value_are_rounded_down(terms: dict[str, Any], price: int, lots: int, fee: int) -> None:
     """11.4: a tick on a lot is worth 1,000 fen"""
     book = venue(
         instrument(floor=4_000, ceiling=7_000, reference_price=5_000, tick_size=instrument().tick_size * 1000, **terms),
@@ -723,7 +724,7 @@ def test_liquidation_without_a_position_only_cancels() -> None:
 
 def test_self_match_prevention_does_not_stop_liquidation() -> None:
     """11.7: orders of the own group are canceled (704), and the liquidation goes on"""
-    group = {"group": 1, "self_match": SelfMatch.CANCEL_BOTH}
+    group: dict[str, Any] = {"group": 1, "self_match": SelfMatch.CANCEL_BOTH}
     book = venue(accounts=[account("A", **group), account("B"), account("C", **group)])
     book.do(*trade(100, 5), enter(2, BUY, 99, 2), enter(1, BUY, 98, 9))
     assert book.do(operator(Kind.LIQUIDATE, account=0)) == [
@@ -1066,8 +1067,10 @@ class Bookkeeper:
         self.paid_in = EQUITY * ACCOUNTS
         self.fees = 0
         self.previous = [terms.reference_price for terms in INSTRUMENTS]
-        self.held = defaultdict(int)  # (account, instrument): lots at the last settlement
-        self.traded = [[] for _ in INSTRUMENTS]  # since then: (buyer, seller, price, lots)
+        self.held: defaultdict[tuple[int, int], int] = defaultdict(
+            int
+        )  # (account, instrument): lots at the last settlement
+        self.traded: list[list[Any]] = [[] for _ in INSTRUMENTS]  # since then: (buyer, seller, price, lots)
 
     def settle(self, number: int, price: int) -> None:
         """Today's trades against the settlement price, plus yesterday's position times its change; then fees."""
@@ -1191,7 +1194,8 @@ class Days:
         return events
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.compiled
+@settings(max_examples=examples(60), deadline=None)
 @given(days=DAYS, last=st.integers(0, 2))
 def test_whole_days_conserve_lots_and_fen_and_equal_plain_arithmetic(days: list[Any], last: int) -> None:
     """11.1 to 11.8"""
@@ -1211,7 +1215,7 @@ def test_whole_days_conserve_lots_and_fen_and_equal_plain_arithmetic(days: list[
         check_book(run.exchange.book)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(days=DAYS)
 def test_days_in_any_batches_and_over_a_restored_state_are_the_same(days: list[Any]) -> None:
     """1.1"""

@@ -32,6 +32,16 @@ def test_terms_that_contradict_each_other_are_refused_with_field_value_and_bound
         instrument(**terms)
 
 
+def test_a_symbol_may_hold_a_dot() -> None:
+    assert instrument("600000.SH").symbol == "600000.SH"
+
+
+@pytest.mark.parametrize("symbol", ["", "S" * 33, "\u539f\u6cb9"])
+def test_a_symbol_that_is_empty_long_or_not_ascii_is_refused(symbol: str) -> None:
+    with pytest.raises(InstrumentError, match="symbol is .*, must be 1 to 32 ASCII characters$"):
+        instrument(symbol)
+
+
 @pytest.mark.parametrize(
     ("terms", "told"),
     [

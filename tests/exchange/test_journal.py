@@ -206,7 +206,7 @@ def test_a_folder_that_is_a_file_is_one_clear_refusal(tmp_path: Path) -> None:
 
 
 def test_a_segment_that_cannot_be_read_is_one_clear_refusal(tmp_path: Path) -> None:
-    def fail(path: str, most: int | None = None) -> None:
+    def fail(path: str, most: int | None = None) -> np.ndarray:
         raise OSError(5, "Input/output error", path)
 
     filled(tmp_path, [3]).close()
@@ -303,7 +303,7 @@ def test_dump_writes_a_line_of_json_a_command(tmp_path: Path) -> None:
 class ClosedPipe(io.StringIO):
     """Standard output after `| head` has ended."""
 
-    def write(self, text: str) -> None:
+    def write(self, text: str) -> int:
         raise BrokenPipeError
 
 
@@ -317,7 +317,7 @@ def suspect(folder: Path) -> Path:
     filled(folder / "source", [2, 3, 4]).close()
     content = bytearray(contents(folder / "source")["00000001.journal"][:-32])
     content[-50] ^= 1
-    put(folder / "hub", {"00000001.journal": content})
+    put(folder / "hub", {"00000001.journal": bytes(content)})
     return folder / "hub"
 
 
@@ -344,7 +344,7 @@ def test_repair_does_nothing_to_a_good_journal_and_refuses_a_corrupt_one(tmp_pat
     assert result.exit_code == 0 and "nothing to repair" in result.text and contents(tmp_path) == before
     damaged = bytearray(before["00000001.journal"])
     damaged[120] ^= 1
-    put(tmp_path, {"00000001.journal": damaged})
+    put(tmp_path, {"00000001.journal": bytes(damaged)})
     result = repair(tmp_path, 1, 0)
     assert result.exit_code == 6 and "not repaired: CORRUPT" in result.text
     assert contents(tmp_path)["00000001.journal"] == damaged

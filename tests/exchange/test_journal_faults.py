@@ -20,6 +20,7 @@ from exchange.journal.files import FILES, Files
 from exchange.journal.journal import Journal, JournalFailed, JournalSuspect, repair
 from exchange.journal.segments import Decision, Finding, examine
 from matching.records import COMMAND
+from tests.build import existing
 from tests.exchange.journals import commands, contents, everything, filled, put
 from tests.exchange.power import Disk, PowerCut, on_disk
 
@@ -42,7 +43,8 @@ def failing(name: str, at: int, error: int | None) -> Files:
             real(*arguments)
         raise OSError(error, os.strerror(error))
 
-    return dataclasses.replace(FILES, **{name: call})
+    replaced: Any = {name: call}
+    return dataclasses.replace(FILES, **replaced)
 
 
 def session(folder: Path, files: Files) -> int:
@@ -133,7 +135,7 @@ def test_an_end_that_was_torn_is_kept_aside_and_the_journal_goes_on(tmp_path: Pa
         put(hub, {"00000001.journal": content[:length]})
         journal, recovered = Journal.open(hub)
         assert (recovered.verdict.finding, recovered.sequence) == (Finding.CUT_SHORT, 7)
-        assert Path(recovered.torn_path).read_bytes() == content[length - recovered.torn_bytes : length]
+        assert Path(existing(recovered.torn_path)).read_bytes() == content[length - recovered.torn_bytes : length]
         journal.append(commands(8, 5))
         journal.close()
         assert np.array_equal(everything(hub), commands(1, 12)) and examine(hub).verdict.finding is Finding.STOPPED
@@ -156,6 +158,7 @@ def _write_until_killed(folder: str, acknowledge: int, seed: int) -> None:
         os.write(acknowledge, journal.sync().to_bytes(8, "little"))
 
 
+@pytest.mark.compiled
 def test_a_thousand_kills_lose_nothing_acknowledged_and_need_no_operator(tmp_path: Path) -> None:
     findings = dict.fromkeys(Finding, 0)
     for kill in range(1_000):
@@ -224,6 +227,7 @@ def test_a_disk_that_fills_up_is_an_orderly_stop(tmp_path: Path) -> None:
         journal.close()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("part", range(10))
 def test_a_power_cut_loses_nothing_acknowledged_and_invents_nothing(tmp_path: Path, part: int) -> None:
     """Any subset of unsynced sectors and names survives. An unclear end is SUSPECT, never CORRUPT, and repair is enough."""
@@ -233,8 +237,8 @@ def test_a_power_cut_loses_nothing_acknowledged_and_invents_nothing(tmp_path: Pa
         folder, acknowledged = tmp_path / f"{seed}-0", 0
         folder.mkdir()
         for life in range(3):
-            disk = Disk(folder, die_at=int(generator.integers(1, 60)))
-            on_disk(disk, folder)
+            disk = Disk(str(folder), die_at=int(generator.integers(1, 60)))
+            on_disk(disk, str(folder))
             try:
                 journal, _ = Journal.open(folder, segment_bytes=6_000, files=disk.files)
                 while True:

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 from exchange import Account, Exchange
+from exchange.engine.lanes import locate
 from exchange.engine.machine import DEPTH, POSITION, RESTING
 from matching import COMMAND, EVENT
 from matching.codes import CommandKind, EventKind, Limit, Phase, Reason, Scope, Side, TimeInForce
 from matching.codes import CommandKind as Kind
 from matching.invariants import check_book
+from matching.records import ICEBERG
 from tests.build import account, amend, as_rows, cancel, enter, fields, instrument, operator, rows
 from tests.matching.flow import Flow, random_flow
 
@@ -37,7 +39,7 @@ def flow_exchange(flow: Flow, risk: bool = True) -> Exchange:
     return Exchange(flow.instruments, flow.accounts, risk=risk, max_orders=flow.max_orders)
 
 
-def split(commands: np.ndarray, rng: Any) -> Iterator[np.ndarray | None]:
+def split(commands: np.ndarray, rng: Any) -> Iterator[np.ndarray]:
     """The rows cut into batches of random length."""
     begin = 0
     while begin < len(commands):
@@ -55,6 +57,7 @@ def two_sided() -> tuple[Any, ...]:
 # Digest, state, restore
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("risk", [True, False], ids=["with risk", "without risk"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_same_rows_in_any_batches_give_the_same_events_and_digest(seed: int, risk: bool) -> None:
@@ -129,6 +132,7 @@ def test_the_digest_depends_on_the_meaning_of_the_state_and_not_on_its_place_in_
     assert one.digest() == other.digest()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("risk", [True, False], ids=["with risk", "without risk"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_restored_exchange_equals_the_first_and_goes_on_equally(seed: int, risk: bool) -> None:
@@ -143,6 +147,7 @@ def test_a_restored_exchange_equals_the_first_and_goes_on_equally(seed: int, ris
     check_book(second.book)
 
 
+@pytest.mark.compiled
 def test_restoring_replaces_whatever_was_there() -> None:
     flow = random_flow(1, COUNT)
     first, second = flow_exchange(flow), flow_exchange(flow)
@@ -206,6 +211,7 @@ def test_another_process_with_another_hash_seed_has_the_same_digest() -> None:
 # Results belong to the caller
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("size", [1, 100, 1000], ids=["copied", "copied", "lent"])
 def test_results_that_are_kept_do_not_change(size: int) -> None:
     exchange = Exchange([instrument()], [account("A")])
@@ -217,6 +223,7 @@ def test_results_that_are_kept_do_not_change(size: int) -> None:
     assert [events.tobytes() for events in kept] == copies
 
 
+@pytest.mark.compiled
 def test_a_part_of_a_result_keeps_it_alive() -> None:
     exchange = Exchange([instrument()], [account("A")])
     prices = exchange.apply(rows(*[enter(0, BUY, 99, 1)] * 1000))[500:]["price"]
@@ -226,6 +233,7 @@ def test_a_part_of_a_result_keeps_it_alive() -> None:
     assert prices.tolist() == [99] * 500
 
 
+@pytest.mark.compiled
 def test_buffers_of_results_that_were_dropped_are_used_again() -> None:
     exchange = Exchange([instrument()], [account("A")])
     places = set()
@@ -242,6 +250,7 @@ def test_a_result_may_be_written_by_its_owner() -> None:
     assert exchange.apply(rows(cancel(0, 3), start=4))["price"].tolist() == [98]
 
 
+@pytest.mark.compiled
 def test_a_batch_that_gives_more_events_than_a_buffer_holds_is_whole() -> None:
     exchange = Exchange([instrument()], [account("A"), account("B")], max_orders=1 << 12)
     exchange.apply(rows(*[enter(0, SELL, 101, 1)] * 4000))
@@ -303,6 +312,30 @@ def test_rows_after_one_out_of_order_are_not_applied(kind: CommandKind) -> None:
     exchange.apply(rows(enter(0, BUY, 97, 1), start=4))
 
 
+def test_time_that_runs_backwards_between_batches_is_refused() -> None:
+    exchange, _ = two_sided()
+    refused(
+        exchange,
+        rows(enter(0, BUY, 98, 1, time=exchange.time - 1), start=3),
+        ValueError,
+        f"^time of row 0 is {exchange.time - 1}, must be {exchange.time} or later: time never runs backwards$",
+    )
+    assert len(exchange.apply(rows(enter(0, BUY, 98, 1, time=exchange.time), start=3))) == 1
+
+
+@pytest.mark.parametrize("kind", [Kind.ENTER, Kind.TAKE, Kind.WINDOW], ids=["plain", "any", "operators"])
+@pytest.mark.parametrize("risk", [True, False])
+def test_time_that_runs_backwards_within_a_batch_is_refused(kind: CommandKind, risk: bool) -> None:
+    exchange = Exchange([instrument()], [account("A")], risk=risk)
+    commands = rows(*(enter(0, BUY, 98, 1) for _ in range(4)))
+    commands["time"], commands["kind"][1:3] = (10, 12, 11, 13), kind
+    with pytest.raises(ValueError, match="^time of row 2 is 11, must be 12 or later: time never runs backwards$"):
+        exchange.apply(commands)
+    assert (exchange.sequence, exchange.time) == (2, 12)
+    exchange.apply(rows(enter(0, BUY, 97, 1, time=12), start=3))
+    assert exchange.sequence == 3
+
+
 def test_no_rows_give_no_events() -> None:
     exchange, _ = two_sided()
     before = exchange.digest()
@@ -321,7 +354,8 @@ def test_rows_may_have_any_layout_in_memory(form: str) -> None:
     elif form == "backwards":
         given = commands[::-1].copy()[::-1]
     elif form == "plain rows":
-        given = commands.view(np.dtype(COMMAND.fields))
+        fields: Any = COMMAND.fields
+        given = commands.view(np.dtype(fields))
     else:
         wide = np.zeros(len(commands), np.dtype([("row", COMMAND), ("more", "<i8")]))
         wide["row"] = commands
@@ -356,6 +390,86 @@ def test_depth_is_best_first_and_bounded() -> None:
     assert fields(asks, "price", "quantity", "orders") == [(102, 5, 1), (105, 4, 1)]
     assert [len(side) for side in exchange.depth("SC2701", levels=1)] == [1, 1]
     assert [len(side) for side in exchange.depth("SC2701", levels=0)] == [0, 0]
+
+
+def test_depth_without_a_bound_has_every_level() -> None:
+    exchange = Exchange([instrument()], [account("A")])
+    exchange.apply(rows(*[enter(0, BUY, 90 + number % 10, 1) for number in range(25)]))
+    bids, asks = exchange.depth("SC2701", levels=None)
+    assert fields(bids, "price", "orders") == [(99 - number, 3 if number > 4 else 2) for number in range(10)]
+    assert len(asks) == 0
+
+
+def walked(exchange: Exchange, symbol: str) -> list[list[tuple[int, ...]]]:
+    """The depth of an instrument, order by order; of an iceberg what it shows."""
+    book = exchange.book
+    sides: list[list[tuple[int, ...]]] = []
+    for side in (BUY, SELL):
+        levels: dict[int, list[int]] = {}
+        for order in exchange.orders(symbol)[exchange.orders(symbol)["side"] == side]:
+            slot = locate(book, int(order.order_id))[0]
+            iceberg = book.orders[slot].terms & ICEBERG
+            level = levels.setdefault(int(order.price), [0, 0])
+            level[0] += int(book.extras[slot].shown if iceberg else order.leaves_quantity)
+            level[1] += 1
+        sides.append([(price, *level) for price, level in levels.items()])
+    return sides
+
+
+@pytest.mark.parametrize("first", [0, 200])
+@pytest.mark.parametrize("seed", range(4))
+def test_depth_counts_what_a_walk_over_the_orders_counts(seed: int, first: int) -> None:
+    """Whenever it is asked for the first time, and over a snapshot."""
+    flow = random_flow(seed, 500, risk=True)
+    exchange, restored = flow_exchange(flow), flow_exchange(flow)
+    exchange.apply(flow.commands[:first])
+    for at in range(first, len(flow.commands), 25):
+        exchange.apply(flow.commands[at : at + 25])
+        for terms in flow.instruments:
+            depth = [side.tolist() for side in exchange.depth(terms.symbol, levels=None)]
+            assert depth == walked(exchange, terms.symbol)
+        check_book(exchange.book)
+    for _ in range(2):
+        restored.restore(exchange.state())
+        for terms in flow.instruments:
+            assert [side.tolist() for side in restored.depth(terms.symbol, None)] == walked(exchange, terms.symbol)
+        check_book(restored.book)
+
+
+def test_depth_changes_nothing_that_shows() -> None:
+    flow = random_flow(3, 300, risk=True)
+    exchange = flow_exchange(flow)
+    exchange.apply(flow.commands)
+    digest, state = exchange.digest(), exchange.state()
+    exchange.depth(flow.instruments[0].symbol)
+    assert exchange.digest() == digest
+    assert {name: array.tobytes() for name, array in exchange.state().items()} == {
+        name: array.tobytes() for name, array in state.items()
+    }
+
+
+def test_best_prices_follow_the_book() -> None:
+    exchange = Exchange([instrument(), instrument("600000.SH")], [account("A"), account("B")])
+    assert exchange.best("600000.SH") == (None, None)
+    exchange.apply(rows(enter(0, BUY, 97, 1, instrument=1), enter(0, BUY, 99, 2, instrument=1)))
+    assert exchange.best("600000.SH") == (99, None)
+    exchange.apply(rows(enter(1, SELL, 101, 1, instrument=1), enter(1, SELL, 99, 2, instrument=1), start=3))
+    assert exchange.best("600000.SH") == (97, 101)
+    assert exchange.best("SC2701") == (None, None)
+
+
+@pytest.mark.parametrize("risk", [True, False])
+def test_a_warm_exchange_is_in_the_state_of_a_cold_one(risk: bool) -> None:
+    flow = random_flow(1, 300)
+    cold, warm = flow_exchange(flow, risk), flow_exchange(flow, risk)
+    warm.warm_up()
+    assert warm.digest() == cold.digest() and warm.event_id == warm.sequence == 0
+    warm.apply(flow.commands[:150])
+    warm.warm_up()
+    events = np.concatenate([cold.apply(flow.commands[:150]), cold.apply(flow.commands[150:])])
+    assert as_rows(warm.apply(flow.commands[150:])) == as_rows(events[events["sequence"] > 150])
+    assert warm.digest() == cold.digest()
+    check_book(warm.book)
 
 
 def test_orders_are_bids_then_offers_best_price_first_oldest_first() -> None:
@@ -406,7 +520,7 @@ def test_positions_are_what_was_traded_and_what_is_open() -> None:
 def test_an_instrument_that_does_not_exist_is_a_key_error() -> None:
     exchange, _ = two_sided()
     assert exchange.index("SC2701") == 0 and exchange.phase("SC2701") == Phase.CONTINUOUS
-    for ask in (exchange.index, exchange.depth, exchange.orders, exchange.last_price, exchange.phase):
+    for ask in (exchange.index, exchange.depth, exchange.best, exchange.orders, exchange.last_price, exchange.phase):
         with pytest.raises(KeyError, match="SC2702"):
             ask("SC2702")
 

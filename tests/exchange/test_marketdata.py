@@ -62,7 +62,7 @@ def play(seed: int, count: int = 700) -> tuple[Any, ...]:
     return flow, played
 
 
-def split(items: list[Any], rng: Any) -> Iterator[list[Any] | None]:
+def split(items: list[Any], rng: Any) -> Iterator[list[Any]]:
     """Cut a list into pieces of random length."""
     while items:
         size = int(rng.choice((1, 2, 7, 60)))
@@ -74,7 +74,7 @@ class Client:
     """Follows one instrument by its change sets alone, and refuses a set that does not fit."""
 
     def __init__(self) -> None:
-        self.sides = {int(BUY): {}, int(SELL): {}}
+        self.sides: dict[int, dict[int, Any]] = {int(BUY): {}, int(SELL): {}}
         self.change_id = 0
 
     def apply(self, book: np.record, levels: np.ndarray) -> None:
@@ -99,6 +99,7 @@ class Client:
         return (sorted(self.sides[int(BUY)].items(), reverse=True), sorted(self.sides[int(SELL)].items()))
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_client_with_nothing_but_change_sets_has_the_engines_book_after_every_command(seed: int) -> None:
     flow, played = play(seed)
@@ -126,6 +127,7 @@ def test_a_client_with_nothing_but_change_sets_has_the_engines_book_after_every_
             assert market.checksum(number) == checksum_by_hand(*books[number])
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", SEEDS[:4])
 def test_any_split_of_the_events_gives_the_same_changes_tape_and_figures(seed: int) -> None:
     flow, played = play(seed)
@@ -142,6 +144,7 @@ def test_any_split_of_the_events_gives_the_same_changes_tape_and_figures(seed: i
     assert markets[0].trades().tolist() == markets[1].trades().tolist()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", SEEDS[:6])
 def test_phases_and_last_prices_are_the_engines(seed: int) -> None:
     """Also phases that the hub sets itself (8.8)."""
@@ -158,6 +161,7 @@ def test_phases_and_last_prices_are_the_engines(seed: int) -> None:
             assert figures.trades == 0 or figures.last_price == exchange.last_price(terms.symbol)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", SEEDS[:6])
 def test_top_is_flagged_exactly_when_the_best_price_or_its_quantity_differs(seed: int) -> None:
     flow, played = play(seed)
@@ -474,7 +478,8 @@ def test_the_band_of_an_instrument_that_is_listed_follows_from_its_reference_pri
     listed = {"kind": EventKind.LISTED, "price": 80}
 
     def band() -> tuple[int, int]:
-        return tuple(int(market.statistics(0)[name]) for name in ("floor", "ceiling"))
+        statistics = market.statistics(0)
+        return int(statistics["floor"]), int(statistics["ceiling"])
 
     market.record(stream([listed]))
     assert band() == (72, 88)

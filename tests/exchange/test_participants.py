@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,8 @@ from matching.records import COMMAND
 from risk.records import GROSS
 from tests.build import account, enter, instrument, operator, rows
 
+pytestmark = pytest.mark.compiled
+
 BUY, SELL = Side.BUY, Side.SELL
 START = 1_795_000_000_000_000_000
 STEP = 100_000_000  # ns
@@ -59,7 +62,8 @@ class Market:
         self.now = now
         self.runner = Runner(self.exchange, None, lambda: self.now)
         self.runner.listeners.append(self._keep)
-        self.commands, self.events = [], []
+        self.commands: list[Any] = []
+        self.events: list[Any] = []
 
     def _keep(self, commands: np.ndarray, events: np.ndarray) -> None:
         self.commands.append(commands)
@@ -98,7 +102,7 @@ class Market:
 @pytest.fixture(scope="module")
 def day() -> Any:
     """10,000 steps, about a quarter of an hour, with a look at the books every second."""
-    market = Market()
+    market: Any = Market()
     market.step(LATER)
     market.seen = []  # (books that are two-sided, spreads of the nearest months, fair values)
     for _ in range(1000):
@@ -292,7 +296,7 @@ def test_after_a_restart_the_same_seed_does_not_repeat_the_same_walk() -> None:
 
 
 def test_a_person_trades_at_once_with_a_market_order() -> None:
-    market = Market()
+    market: Any = Market()
     market.step(LATER)
     events = market.person(enter(0, BUY, 0, 2, order_type=OrderType.MARKET, time_in_force=TimeInForce.IOC))
     assert events["kind"][0] == EventKind.ACCEPTED and events["quantity"][events["kind"] == EventKind.TRADED].sum() == 2
@@ -300,7 +304,7 @@ def test_a_person_trades_at_once_with_a_market_order() -> None:
 
 @pytest.mark.parametrize("name", ["demo", "refinery", "trader"])
 def test_a_demo_account_beyond_its_limit_is_refused_with_the_limit(name: str) -> None:
-    market = Market()
+    market: Any = Market()
     market.step(LATER)
     number = [account.name for account in market.exchange.accounts].index(name)
     price = int(market.scenario.fair_values[0])
@@ -318,7 +322,7 @@ def test_a_demo_account_beyond_its_limit_is_refused_with_the_limit(name: str) ->
 
 
 def test_books_fill_again_after_a_person_has_swept_them() -> None:
-    market = Market()
+    market: Any = Market()
     market.step(LATER)
     for side in (BUY, SELL) * 5:
         market.person(enter(2, side, 0, 200, order_type=OrderType.MARKET, time_in_force=TimeInForce.IOC))
@@ -352,7 +356,7 @@ def test_a_price_that_people_pushed_to_the_collar_comes_back_and_the_books_with_
 
 @pytest.mark.parametrize("phase", [Phase.HALTED, Phase.CLOSED, Phase.BREAK])
 def test_members_leave_an_instrument_alone_that_does_not_trade(phase: Phase) -> None:
-    market = Market()
+    market: Any = Market()
     market.step(LATER)
     market.person(operator(CommandKind.PHASE, phase, instrument=0))
     begun = len(market.commands)
@@ -415,7 +419,8 @@ class Watcher:
     interval_ns, months = STEP // 50, 1
 
     def __init__(self, instruments: Any) -> None:
-        self.account, self.instruments, self.seen = 0, instruments, set()
+        self.account, self.instruments = 0, instruments
+        self.seen: set[Any] = set()
 
     def act(self, now_ns: Any, seen: Any) -> Any:
         self.seen.add(seen.instrument)
@@ -491,7 +496,7 @@ def test_members_trade_through_two_compressed_days_and_every_auction_has_a_price
 
 
 def test_a_member_that_was_refused_is_silent_for_a_second() -> None:
-    market = Market()
+    market: Any = Market()
     market.step(LATER)
     maker = PEOPLE
     market.person(operator(CommandKind.KILL_SWITCH, Scope.ACCOUNT, account=maker, quantity=1))
@@ -509,7 +514,7 @@ def test_a_member_that_was_refused_is_silent_for_a_second() -> None:
 
 
 def view(
-    orders: list[tuple[int, int, int, int]] | tuple[Any, ...] = (),
+    orders: Sequence[tuple[int, int, int, int]] = (),
     fair: int = 1000,
     last: int = 1000,
     position: int = 0,
@@ -741,11 +746,11 @@ def test_fair_values_go_on_from_the_last_prices_and_revert() -> None:
     for _ in range(20_000):
         values.step(STEP)
         seen.append(values.ticks)
-    seen = np.array(seen)
-    assert np.abs(np.diff(seen, axis=0)).max() <= 2  # a tick of the product, a tick of its own
-    assert abs(seen.mean() - 1000) < 10 and 12 < seen[:, 0].std() < 25
-    assert np.abs(seen[:, 0] - seen[:, 1]).max() < 30
-    assert seen.min() >= 925 and seen.max() <= 1075  # a fourth of the way to the limit stays free
+    ticks = np.array(seen)
+    assert np.abs(np.diff(ticks, axis=0)).max() <= 2  # a tick of the product, a tick of its own
+    assert abs(ticks.mean() - 1000) < 10 and 12 < ticks[:, 0].std() < 25
+    assert np.abs(ticks[:, 0] - ticks[:, 1]).max() < 30
+    assert ticks.min() >= 925 and ticks.max() <= 1075  # a fourth of the way to the limit stays free
 
 
 def test_ranks_follow_the_delivery_within_a_product() -> None:

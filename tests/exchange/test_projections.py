@@ -10,6 +10,7 @@ from exchange.projections.blotter import Blotter, OrderState
 from exchange.projections.marketdata import MarketData
 from exchange.projections.projections import Projections
 from matching.records import PARKED
+from tests.build import existing
 from tests.matching.flow import Flow, engine, random_flow
 
 
@@ -18,7 +19,7 @@ def projections(flow: Flow) -> Projections:
     return Projections(exchange, Blotter(flow.max_orders), MarketData(flow.instruments))
 
 
-def batches(flow: Flow, seed: int) -> Iterator[np.ndarray | None]:
+def batches(flow: Flow, seed: int) -> Iterator[np.ndarray]:
     rng, at = np.random.default_rng(seed), 0
     while at < len(flow.commands):
         size = int(rng.choice((1, 2, 9, 40)))
@@ -36,7 +37,7 @@ def agree(hub: Projections) -> int:
     opened = np.concatenate([hub.blotter.open_orders(number) for number in range(len(exchange.accounts))])
     assert len(opened) == exchange.book.state[0].orders
     for entry in opened:
-        order = exchange.order(int(entry.order_id))
+        order = existing(exchange.order(int(entry.order_id)))
         for name in ("price", "quantity", "leaves_quantity", "account", "instrument", "side", "time_in_force"):
             assert entry[name] == order[name]
         slot = locate(exchange.book, int(entry.order_id))[0]
@@ -46,6 +47,7 @@ def agree(hub: Projections) -> int:
     return len(opened)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("risk", [False, True])
 @pytest.mark.parametrize("seed", range(10))
 def test_projections_say_what_the_engine_holds_whatever_happens(seed: int, risk: bool) -> None:
@@ -58,6 +60,7 @@ def test_projections_say_what_the_engine_holds_whatever_happens(seed: int, risk:
     assert {projection.event_id for projection in hub.all} == {hub.exchange.event_id}
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", range(3))
 def test_a_snapshot_restores_the_same_projections(seed: int) -> None:
     flow = random_flow(seed, 900, True)

@@ -15,7 +15,10 @@ from exchange.replay.formats import Flow
 from exchange.replay.replay import Report, replay, replay_journal, run
 from exchange.replay.report import main, render
 from matching.codes import Reason
+from tests.build import existing
 from tests.exchange.recorded import ASK, BID, PRICE, changed, closed, created, deleted, flow, id_of, rebuilt
+
+pytestmark = pytest.mark.compiled
 
 
 def machine(flow: Flow) -> Exchange:
@@ -111,8 +114,8 @@ OPENING = (created(1, 0, BID, PRICE, 7), created(2, 0, BID, PRICE, 7))  # two bi
 
 def difference(*rows: tuple[Any, ...], tape: tuple[Any, ...]) -> tuple[Any, ...]:
     """The only missing and the only extra trade, as (taker, maker, quantity, cause), or None."""
-    comparison = quiet(rebuilt(*OPENING, *rows, tape=tape)).comparison
-    found = []
+    comparison = existing(quiet(rebuilt(*OPENING, *rows, tape=tape)).comparison)
+    found: list[Any] = []
     for differences in (comparison.missing, comparison.extra):
         assert len(differences) <= 1
         found += [(one.taker_id, one.maker_id, one.quantity, one.cause) for one in differences] or [None]
@@ -168,7 +171,7 @@ def test_a_trade_of_an_order_that_the_hub_refused_is_missing() -> None:
 
 def test_identical_trades_in_another_order_are_reported() -> None:
     rows = (*OPENING, created(3, 10, ASK, PRICE, 7), created(4, 11, ASK, PRICE, 7))
-    swapped = quiet(rebuilt(*rows, tape=((4, 2, PRICE, 7), (3, 1, PRICE, 7)))).comparison
+    swapped = existing(quiet(rebuilt(*rows, tape=((4, 2, PRICE, 7), (3, 1, PRICE, 7)))).comparison)
     assert (swapped.identical, swapped.in_order) == (2, False)
 
 
@@ -183,7 +186,7 @@ def test_orders_open_on_one_side_only_or_with_another_quantity_are_reported() ->
         closed(1, BID, PRICE, 7),
         closed(5, BID, 5, 1),
     )
-    comparison = quiet(flow).comparison
+    comparison = existing(quiet(flow).comparison)
     assert [(one.taker_id, one.quantity, one.cause) for one in comparison.resting_differ] == [
         (1, 7, "open at the venue only"),
         (2, 6, "7 lots are open here"),
@@ -199,7 +202,8 @@ class Clock:
     """A clock that moves only during a sleep."""
 
     def __init__(self) -> None:
-        self.now, self.slept = 1000.0, []
+        self.now = 1000.0
+        self.slept: list[float] = []
 
     def __call__(self) -> float:
         return self.now
@@ -370,7 +374,7 @@ def test_the_command_prints_the_report_and_writes_it_as_json(tmp_path: Path) -> 
 
 def test_a_users_mistake_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
     text = io.StringIO()
-    consoles = {"console": Console(file=io.StringIO()), "errors": Console(file=text, width=80)}
+    consoles: dict[str, Any] = {"console": Console(file=io.StringIO()), "errors": Console(file=text, width=80)}
     nowhere, hub = str(tmp_path / "nowhere"), lambda: machine(rebuilt(*OPENING))
     assert main(nowhere, hub, **consoles) == JournalUnreadable.exit_code
     assert main(nowhere, hub, every=-1, **consoles) == 2

@@ -26,9 +26,9 @@ class Recording:
     """A journal in memory that records the order of calls. Its disk can be blocked, and can fail."""
 
     def __init__(self) -> None:
-        self.story = []
-        self.batches = []
-        self.fails = None
+        self.story: list[Any] = []
+        self.batches: list[Any] = []
+        self.fails: str | None = None
         self.disk = threading.Event()
         self.disk.set()
 
@@ -70,6 +70,11 @@ def told(answers: list[Any], name: int | str) -> Callable[..., Any]:
     return lambda commands, events: answers.append((name, commands, events))
 
 
+def noted(story: list[Any], name: str) -> Callable[..., Any]:
+    """A listener that only notes that it was called."""
+    return lambda commands, events: story.append(name)
+
+
 async def until(holds: Callable[..., Any]) -> None:
     async def wait() -> None:
         while not holds():
@@ -104,6 +109,7 @@ WAYS = pytest.mark.parametrize("way", ["step", "run"])
 # Whose rows, whose events
 
 
+@pytest.mark.compiled
 @WAYS
 @pytest.mark.parametrize("with_journal", [True, False], ids=["journal", "no journal"])
 @pytest.mark.parametrize("seed", range(3))
@@ -113,7 +119,7 @@ def test_every_submitter_gets_just_its_rows_and_their_events(seed: int, with_jou
     runner = Runner(shared, Recording() if with_journal else None, Clock())
     rng = np.random.default_rng(seed)
     cuts = np.unique(np.concatenate([[0, 600], rng.integers(0, 600, 60)]))
-    answers = []
+    answers: list[Any] = []
     for begin, end in zip(cuts, cuts[1:], strict=False):
         runner.submit(flow.commands[begin:end], told(answers, int(begin)))
     both_ways(runner)[way]()
@@ -130,7 +136,8 @@ def test_every_submitter_gets_just_its_rows_and_their_events(seed: int, with_jou
 
 def test_a_trade_is_a_reply_to_the_taker_and_reaches_the_maker_as_a_listener() -> None:
     runner = Runner(exchange(), None, Clock())
-    answers, heard = [], []
+    answers: list[Any] = []
+    heard: list[Any] = []
     runner.listeners.append(told(heard, "all"))
     runner.submit(unstamped(enter(0, SELL, 101, 5)), told(answers, "maker"))
     runner.submit(unstamped(enter(1, BUY, 101, 5)), told(answers, "taker"))
@@ -143,7 +150,7 @@ def test_a_trade_is_a_reply_to_the_taker_and_reaches_the_maker_as_a_listener() -
 
 def test_a_submission_without_reply_is_processed_and_shifts_no_other_answer() -> None:
     runner = Runner(exchange(), None, Clock())
-    answers = []
+    answers: list[Any] = []
     runner.submit(unstamped(enter(0, BUY, 99, 1)))
     runner.submit(unstamped(enter(0, BUY, 98, 2), cancel(0, 9)), told(answers, "second"))
     runner.submit(unstamped(enter(0, BUY, 97, 3)))
@@ -205,18 +212,19 @@ def test_nothing_is_published_before_the_journal_synced_and_replies_come_before_
     journal = Recording()
     runner = Runner(exchange(), journal, Clock())
     for name in ("listener 1", "listener 2"):
-        runner.listeners.append(lambda commands, events, name=name: journal.story.append(name))
+        runner.listeners.append(noted(journal.story, name))
     for number in range(3):
         runner.submit(
             unstamped(enter(0, BUY, 99, 1)),
-            lambda commands, events, number=number: journal.story.append(f"reply {number}"),
+            noted(journal.story, f"reply {number}"),
         )
     both_ways(runner)[way]()
     assert journal.story == ["append", "sync", "reply 0", "reply 1", "reply 2", "listener 1", "listener 2"]
 
 
 def test_while_the_disk_is_busy_nothing_is_published_and_what_queues_up_is_the_next_batch() -> None:
-    journal, answers = Recording(), []
+    journal = Recording()
+    answers: list[Any] = []
     runner = Runner(exchange(), journal, Clock())
     journal.disk.clear()
 
@@ -264,7 +272,8 @@ def test_the_journal_has_all_that_was_published_and_replays_to_the_same_state(tm
 @WAYS
 @pytest.mark.parametrize("broken", ["append", "sync"])
 def test_a_failed_journal_stops_the_loop_without_an_answer(broken: str, way: str) -> None:
-    journal, answers = Recording(), []
+    journal = Recording()
+    answers: list[Any] = []
     runner = Runner(exchange(), journal, Clock())
     runner.listeners.append(told(answers, "listener"))
     journal.fails = broken
@@ -276,7 +285,8 @@ def test_a_failed_journal_stops_the_loop_without_an_answer(broken: str, way: str
 
 
 def test_after_the_journal_has_failed_no_command_is_accepted_and_the_queue_stays_unanswered() -> None:
-    journal, answers = Recording(), []
+    journal = Recording()
+    answers: list[Any] = []
     runner = Runner(exchange(), journal, Clock())
 
     async def breaking_disk() -> None:
@@ -303,7 +313,8 @@ def test_after_the_journal_has_failed_no_command_is_accepted_and_the_queue_stays
 
 
 def test_stop_processes_what_is_queued_and_accepts_no_more() -> None:
-    journal, answers = Recording(), []
+    journal = Recording()
+    answers: list[Any] = []
     runner = Runner(exchange(), journal, Clock())
 
     async def stopped() -> None:
@@ -346,8 +357,10 @@ def test_a_reply_may_submit_the_next_command(with_journal: bool) -> None:
     assert sequences == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.compiled
 def test_a_batch_is_bounded_and_a_submission_is_never_cut() -> None:
-    journal, answers = Recording(), []
+    journal = Recording()
+    answers: list[Any] = []
     runner = Runner(exchange(), journal, Clock())
     sizes = (MAX_BATCH - 1, 1, 1, MAX_BATCH + 5, 2)
     for size in sizes:

@@ -17,6 +17,7 @@ from exchange.catalogue.schedule import Driver, Schedule, Step, follow
 from exchange.engine.phases import FOLLOWS
 from matching.codes import ALL, CommandKind, EventKind, Limit, Phase, Reason, SettlementRule
 from matching.records import COMMAND, EVENT
+from tests.build import existing
 
 DATE = datetime.date
 MINUTE = 60 * 10**9
@@ -296,7 +297,7 @@ def walk(driver: Driver, until: tuple[str, str]) -> Step:
     """Take steps by hand, and give their events to the driver, until the step of a local time and description."""
     time, text = until
     for _ in range(100):
-        step = driver.next()
+        step = existing(driver.next())
         driver.heard(answer(step))
         if f"{beijing(step.time):%H:%M}" == time and text in step.description:
             return step
@@ -308,7 +309,7 @@ def test_by_hand_the_days_follow_each_other() -> None:
     for day in DAYS[:3]:
         for expected in CHINESE.day(day):
             assert driver.upcoming == (expected.time, expected.description) and driver.day == day
-            step = driver.next()
+            step = existing(driver.next())
             assert (step.time, step.commands.tolist()) == (expected.time, expected.commands.tolist())
             driver.heard(answer(step))
 
@@ -316,7 +317,7 @@ def test_by_hand_the_days_follow_each_other() -> None:
 def test_a_driver_ends_with_the_calendar() -> None:
     last = CHINESE.calendar.trading_days(DATE(2027, 12, 1), DATE(2027, 12, 31))[-1]
     driver = Driver(CHINESE, last, start_ns=0)
-    steps = [driver.next() for _ in CHINESE.day(last)]
+    steps = [existing(driver.next()) for _ in CHINESE.day(last)]
     assert all(step is not None for step in steps) and driver.next() is None and driver.due(10**18) == []
     assert driver.finished and driver.upcoming is None
 
@@ -359,7 +360,7 @@ def test_a_short_auction_lasts_two_minutes_of_market_time() -> None:
     driver = Driver(INTERNATIONAL, FRIDAY, start_ns=0)
     begun = walk(driver, ("06:00", "continuous")).time
     driver.heard(event(EventKind.PHASE, SC1, Phase.CALL_AUCTION, Reason.VELOCITY, time=10 * MINUTE // 288))
-    step = driver.next()
+    step = existing(driver.next())
     assert step.commands[["kind", "instrument", "order_type"]].tolist() == [(CommandKind.PHASE, SC1, Phase.CONTINUOUS)]
     assert abs(step.time - (begun + 12 * MINUTE)) < 10**9 and "SC2701" in step.description
 
@@ -377,17 +378,17 @@ def test_a_short_auction_trades_before_the_break_or_the_close(
     """RULEBOOK 14.7: it begins a minute before the break and would end a minute after its start."""
     driver = Driver(CHINESE, FRIDAY, start_ns=0)
     walk(driver, before)
-    due, _ = driver.upcoming
+    due, _ = existing(driver.upcoming)
     driver.heard(event(EventKind.PHASE, SC2, Phase.CONTINUOUS))
     driver.heard(event(EventKind.PHASE, SC1, Phase.CALL_AUCTION, Reason.CASCADE, time=minutes * MINUTE // 288))
-    step = driver.next()
+    step = existing(driver.next())
     assert step.time == due and following in step.description
     rows = step.commands[step.commands["instrument"] == SC1]
     assert [Phase(int(phase)) for phase in rows["order_type"]] == way
     for phase, after in zip([Phase.CALL_AUCTION, *way], way, strict=False):
         assert after in FOLLOWS[phase]
     driver.heard(answer(step))
-    assert driver.next().time >= due + 10 * MINUTE  # and does not end again
+    assert existing(driver.next()).time >= due + 10 * MINUTE  # and does not end again
 
 
 def test_an_auction_that_began_as_the_break_began_ends_in_the_break() -> None:
@@ -395,7 +396,7 @@ def test_an_auction_that_began_as_the_break_began_ends_in_the_break() -> None:
     driver = Driver(CHINESE, FRIDAY, start_ns=0)
     walk(driver, ("10:15", "break"))
     driver.heard(event(EventKind.PHASE, SC1, Phase.CALL_AUCTION, Reason.VELOCITY, time=0))
-    step = driver.next()
+    step = existing(driver.next())
     assert [(int(row["instrument"]), Phase(int(row["order_type"]))) for row in step.commands] == [
         (SC1, Phase.AUCTION_MATCH),
         (SC1, Phase.BREAK),
@@ -408,7 +409,7 @@ def test_an_auction_that_somebody_else_has_ended_is_left_alone() -> None:
     walk(driver, ("09:00", "continuous"))
     driver.heard(event(EventKind.PHASE, SC1, Phase.CALL_AUCTION, Reason.VELOCITY, time=0))
     driver.heard(event(EventKind.PHASE, SC1, Phase.CONTINUOUS))
-    assert f"{beijing(driver.next().time):%H:%M}" == "10:15"
+    assert f"{beijing(existing(driver.next()).time):%H:%M}" == "10:15"
 
 
 def test_what_an_operator_has_halted_stays_halted_until_the_close() -> None:
@@ -440,7 +441,7 @@ def test_after_three_locked_days_an_instrument_is_halted_for_a_day(days: int, ha
     walk(driver, ("15:10", "settlement"))
     driver.heard(event(EventKind.SETTLED, SC1, price=5600, leaves=days))
     walk(driver, ("15:30", "ends"))
-    first = driver.next()
+    first = existing(driver.next())
     rows = first.commands[first.commands["kind"] == CommandKind.PHASE]
     assert rows[["instrument", "order_type"]].tolist() == ([(SC1, Phase.HALTED)] if halted else [])
     driver.heard(answer(first))
@@ -456,14 +457,14 @@ def test_a_countdown_ends_the_one_sided_auction_and_not_the_timetable(minutes: t
     start = walk(driver, ("13:30", "call auction LN-AUCTION")).time
     for minute in minutes:
         driver.heard(event(EventKind.COUNTDOWN, AUCTION, quantity=minute * MINUTE // 288))
-    step = driver.next()
+    step = existing(driver.next())
     assert [(int(row["instrument"]), Phase(int(row["order_type"]))) for row in step.commands] == [
         (AUCTION, Phase.AUCTION_MATCH),
         (AUCTION, Phase.CLOSED),
     ]
     assert abs(step.time - (start + minutes[-1] * MINUTE)) < 10**9
     driver.heard(answer(step))
-    assert f"{beijing(driver.next().time):%H:%M}" == "14:55"  # neither 13:45 nor 13:46
+    assert f"{beijing(existing(driver.next()).time):%H:%M}" == "14:55"  # neither 13:45 nor 13:46
 
 
 def test_months_are_listed_at_what_was_settled() -> None:
@@ -472,7 +473,7 @@ def test_months_are_listed_at_what_was_settled() -> None:
     walk(driver, ("15:10", "settlement"))
     driver.heard(event(EventKind.SETTLED, INDEX["SC2704"], price=5469))
     walk(driver, ("15:30", "ends"))
-    first = driver.next()
+    first = existing(driver.next())
     prices = {int(row["instrument"]): int(row["price"]) for row in first.commands if row["kind"] == CommandKind.LIST}
     assert prices[INDEX["SC2705"]] == 5162 + 300
 
@@ -502,7 +503,7 @@ def test_after_a_restart_the_next_step_follows_and_no_trading_time_is_lost(profi
     for place in range(total - 1):
         exchange, steps = standing(schedule, FRIDAY, place)
         driver = Driver.resume(schedule, exchange, start_ns=5)
-        time, _ = driver.upcoming
+        time, _ = existing(driver.upcoming)
         assert driver.day == FRIDAY and time <= steps[place + 1].time
         assert driver.market_time(5) < time
         again = [step for step in steps if time <= step.time <= steps[place].time]
@@ -533,14 +534,14 @@ def test_a_day_that_has_ended_is_followed_by_the_next() -> None:
     exchange.book.instruments["locked_days"][LU1] = -3
     exchange.ledger.limits["settlement"][SC1] = 5300
     driver = Driver.resume(CHINESE, exchange, start_ns=0)
-    first = driver.next()
+    first = existing(driver.next())
     assert driver.day == DATE(2026, 12, 7) and first.commands[0]["quantity"] == 20261207
     assert (LU1, Phase.HALTED) in first.commands[["instrument", "order_type"]].tolist()
 
 
 def test_an_exchange_that_has_seen_nothing_begins_with_the_first_day() -> None:
     driver = Driver.resume(CHINESE, Exchange(CHINESE.catalogue.instruments, 1), start_ns=0)
-    assert driver.day == OPENS and driver.next().commands[0]["quantity"] == 20261201
+    assert driver.day == OPENS and existing(driver.next()).commands[0]["quantity"] == 20261201
 
 
 def test_halts_short_auctions_and_countdowns_survive_a_restart() -> None:
@@ -551,13 +552,13 @@ def test_halts_short_auctions_and_countdowns_survive_a_restart() -> None:
     exchange.book.instruments["phase"][[SC1, SC2]] = Phase.HALTED, Phase.CALL_AUCTION
     exchange.book.instruments["deadline"][AUCTION] = 3 * MINUTE // 288
     driver = Driver.resume(CHINESE, exchange, start_ns=0)
-    first, second = driver.next(), driver.next()
+    first, second = existing(driver.next()), existing(driver.next())
     assert first.commands[["instrument", "order_type"]].tolist() == [(SC2, Phase.CONTINUOUS)]
     assert second.commands[["instrument", "order_type"]].tolist() == [
         (AUCTION, Phase.AUCTION_MATCH),
         (AUCTION, Phase.CLOSED),
     ]
-    assert SC1 not in driver.next().commands["instrument"]
+    assert SC1 not in existing(driver.next()).commands["instrument"]
 
 
 def test_in_real_time_a_restart_catches_up() -> None:

@@ -34,7 +34,7 @@ SEQUENCES = list(itertools.accumulate(BLOCKS, initial=0))
 STRADDLING = HEAD + FRAME + 31 * ROW  # where a frame begins whose header lies in two sectors
 
 
-def judge(content: bytes | dict[str, bytes], snapshot_sequence: int = 0) -> Verdict:
+def judge(content: bytes | bytearray | dict[str, bytes], snapshot_sequence: int = 0) -> Verdict:
     segments = content if isinstance(content, dict) else {NAME: content}
     return examine("folder", in_memory(segments), snapshot_sequence).verdict
 
@@ -116,6 +116,7 @@ def test_every_length_of_a_journal_gives_the_decision_of_the_table(closed: bytes
         assert (verdict.finding, verdict.offset, verdict.sequence) == expected, length
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("mask", [0xFF, 0x01])
 def test_every_flipped_byte_is_noticed_and_nothing_acknowledged_is_dropped(killed: bytes, mask: int) -> None:
     content = bytearray(killed)

@@ -337,7 +337,10 @@ class Outline(HTMLParser):
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.open, self.tags, self.loads, self.cells = [], [], [], []
+        self.open: list[Any] = []
+        self.tags: list[Any] = []
+        self.loads: list[Any] = []
+        self.cells: list[Any] = []
         self.feed(page)
         self.close()
 

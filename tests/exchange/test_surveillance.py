@@ -282,12 +282,10 @@ def test_the_figures_of_a_day_begin_anew_within_a_batch() -> None:
 # Against a plain replay, over a snapshot, and what is refused
 
 
-def plain(flow: Flow, batches: list[tuple[np.ndarray, np.ndarray]]) -> Counter:
+def plain(flow: Flow, batches: list[tuple[np.ndarray, np.ndarray]]) -> Counter[Any]:
     """(account, instrument) -> counts, in plain dictionaries."""
-    counts, group = (
-        Counter(),
-        {number: (terms.group, number if terms.group is None else 0) for number, terms in enumerate(flow.accounts)},
-    )
+    counts: Counter[Any] = Counter()
+    group = {number: (terms.group, number if terms.group is None else 0) for number, terms in enumerate(flow.accounts)}
     for commands, events in batches:
         causes = {int(command["sequence"]): command for command in commands}
         for event in events:
@@ -324,7 +322,7 @@ def pieces(flow: Flow, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield commands, exchange.apply(commands)
 
 
-def told(surveillance: Surveillance) -> Counter:
+def told(surveillance: Surveillance) -> Counter[Any]:
     return Counter(
         {
             (int(row.account), int(row.instrument), name): int(row[name])
@@ -335,6 +333,7 @@ def told(surveillance: Surveillance) -> Counter:
     )
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", range(8))
 def test_it_equals_a_plain_replay_of_the_events(seed: int) -> None:
     flow = random_flow(seed, 1000)

@@ -11,7 +11,9 @@ from exchange import Account, Exchange
 from exchange.catalogue import read_catalogue
 from exchange.catalogue.schedule import Driver, Schedule
 from matching.codes import CommandKind, EventKind, Flag, Limit, OrderType, Phase, Reason, Side, TimeInForce
-from tests.build import enter, rows
+from tests.build import enter, existing, rows
+
+pytestmark = pytest.mark.compiled
 
 DATE = datetime.date
 SCHEDULES = {name: Schedule(read_catalogue(profile=name)) for name in ("chinese", "international")}
@@ -47,7 +49,7 @@ class Hub:
         return events
 
     def step(self) -> tuple[Any, ...]:
-        step = self.driver.next()
+        step = existing(self.driver.next())
         return step, self.apply(step.commands, step.time)
 
     def until(self, text: str, date: date | None = None) -> np.ndarray:
@@ -105,7 +107,7 @@ def test_after_a_restart_the_steps_that_follow_are_the_same(profile: str) -> Non
     for _ in range(60):
         step, _ = hub.step()
         resumed = Driver.resume(hub.schedule, hub.exchange, 0)
-        following, expected = resumed.upcoming, hub.driver.upcoming
+        following, expected = existing(resumed.upcoming), existing(hub.driver.upcoming)
         assert resumed.day == hub.driver.day and following[0] <= expected[0]
         if step.description == "settlement" or "ends" in step.description or "begins" in step.description:
             assert following == expected

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.build import existing
+
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
@@ -20,9 +22,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         text=True,
     )
     try:
-        yield next(f"127.0.0.1:{line.split()[1]}" for line in process.stdout if line.startswith("port "))
+        yield next(f"127.0.0.1:{line.split()[1]}" for line in existing(process.stdout) if line.startswith("port "))
     finally:
         process.terminate()
         code = process.wait(20)
-        process.stdout.close()
+        existing(process.stdout).close()
     assert code == 0, "the hub did not stop cleanly"

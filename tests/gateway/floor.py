@@ -58,9 +58,10 @@ class Floor:
             **settings,
         )
         market = MarketData(exchange.instruments)
+        no_runner: Any = None  # sessions submit to the floor
         self.hub = Hub(
             Projections(exchange, Blotter(4096), market),
-            None,
+            no_runner,
             Feed(exchange.instruments, market, exchange),
             Auth(KEYS),
             lambda: self.now,

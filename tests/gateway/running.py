@@ -76,7 +76,7 @@ def running(folder: os.PathLike[str], bounds: Bounds | None = None) -> Iterator[
         assert not thread.is_alive()
 
 
-def _run(folder: str, bounds: Bounds, started: list, ready: threading.Event) -> None:
+def _run(folder: str, bounds: Bounds, started: list[Any], ready: threading.Event) -> None:
     async def main() -> None:
         exchange = Exchange(
             [instrument(), instrument("FU2701")],

@@ -32,7 +32,7 @@ NAMES = ("alice", "bob", "carol", "dave")
 async def main(folder: str) -> None:
     instruments = load_catalogue()
     accounts = [Account(name=name, equity=10**13) for name in NAMES]
-    make_ready(lambda text: None)  # and from here on nothing may need compiling
+    make_ready(lambda text: None)  # from here on nothing may be compiled
     journal, _ = Journal.open(folder)
     exchange = Exchange(instruments, accounts, max_orders=1 << 14)
     market = MarketData(instruments)

@@ -33,7 +33,7 @@ def signed(
     key: str = KEY,
     secret: str = SECRET,
     signature: str | None = None,
-) -> Auth:
+) -> Request:
     return Request(
         grant_type="client_signature",
         client_id=key,
@@ -44,7 +44,7 @@ def signed(
     )
 
 
-def secret(value: str = SECRET, key: str = KEY, **more: Any) -> Auth:
+def secret(value: str = SECRET, key: str = KEY, **more: Any) -> Request:
     return Request(grant_type="client_credentials", client_id=key, client_secret=value, **more)
 
 

@@ -30,6 +30,7 @@ from gateway.binary.session import (
     BinaryLimits,
     BinarySession,
     Close,
+    Send,
     Submit,
     describe,
 )
@@ -39,6 +40,8 @@ from gateway.wire.bounds import Bounds
 from matching import ALL, COMMAND, EVENT, CommandKind, EventKind, Flag, OrderType, Reason, Side, TimeInForce
 from matching.codes import RESTING_OFFSET, Limit, Scope
 from matching.invariants import check_book
+from tests.build import existing
+from tests.effort import examples
 from tests.gateway.running import running
 
 KEYS = [
@@ -66,7 +69,7 @@ class Hub:
         self.exchange = Exchange(instruments(), accounts=[Account(name=name) for name in ("alice", "bob", "carol")])
         self.runner = Runner(self.exchange, None, lambda: 0)
         self.auth = Auth(KEYS)
-        self.batches = []
+        self.batches: list[Any] = []
         self.runner.listeners.append(lambda commands, events: self.batches.append((commands, events)))
 
     def run(self) -> Any:
@@ -81,7 +84,7 @@ class Member:
     def __init__(self, hub: Any, key: str, number: int = 7, limits: Any = DEFAULT, **options: Any) -> None:
         self.hub = hub
         self.session = BinarySession(number, self.log_on, lambda who: describe(hub.exchange, who), limits)
-        self.frames = []
+        self.frames: list[Any] = []
         secret = next(credential.client_secret for credential in KEYS if credential.client_id == key)
         self.answer = self.session.receive(
             json.dumps({"method": "auth", "client_id": key, "client_secret": secret} | options)
@@ -142,6 +145,12 @@ def sell(price: int, quantity: int, **more: Any) -> Any:
     return enter(Side.SELL, price, quantity, **more)
 
 
+def data(action: Any) -> str | bytes:
+    """What a session sends."""
+    assert isinstance(action, Send)
+    return action.data
+
+
 def error_of(actions: Any) -> Any:
     (action,) = actions
     return json.loads(action.data)["error"]
@@ -159,10 +168,10 @@ def test_the_first_answer_has_account_instruments_layouts_and_sequence(hub: Any)
     Member(hub, "bob").send(rows(buy(10, 1)))
     hub.run()
     (answer,) = Member(hub, "alice", number=9).answer
-    told = json.loads(answer.data)["result"]
+    told = json.loads(data(answer))["result"]
     assert (told["account"], told["session"], told["sequence"], told["max_rows"]) == (0, 9, 1, MAX_ROWS)
     assert np.dtype([tuple(field) for field in told["command"]]).itemsize == COMMAND.itemsize == 112
-    assert np.dtype([tuple(field) for field in told["event"]]).fields.keys() == EVENT.fields.keys()
+    assert np.dtype([tuple(field) for field in told["event"]]).names == EVENT.names
     assert told["instruments"][1] == {
         "index": 1,
         "symbol": "FU2701",
@@ -198,21 +207,22 @@ def test_rows_before_logging_on_close_the_connection(hub: Any) -> None:
 )
 def test_a_first_message_that_is_no_log_on_is_refused_and_closes(hub: Any, text: str) -> None:
     refusal, close = BinarySession(1, Member(hub, "alice").log_on, lambda who: {}).receive(text)
-    assert json.loads(refusal.data)["error"]["code"] == -32600
+    assert json.loads(data(refusal))["error"]["code"] == -32600
     assert close == Close(1008, "authenticate first")
 
 
 def test_a_wrong_secret_closes_with_the_usual_answer(hub: Any) -> None:
     session = BinarySession(1, Member(hub, "alice").log_on, lambda who: {})
     refusal, close = session.receive('{"method":"auth","client_id":"alice","client_secret":"guess"}')
-    assert json.loads(refusal.data)["error"]["code"] == 13004
+    assert json.loads(data(refusal))["error"]["code"] == 13004
     assert close == Close(1008, "invalid_credentials")
     assert session.disconnected(1008) == []
 
 
 def test_a_key_that_may_not_see_trades_is_refused_and_one_that_may_only_read_cannot_send(hub: Any) -> None:
     refusal, close = Member(hub, "blind").answer
-    assert json.loads(refusal.data)["error"]["code"] == 13021 and close.code == 1008
+    assert json.loads(data(refusal))["error"]["code"] == 13021
+    assert isinstance(close, Close) and close.code == 1008
     reader, alice = Member(hub, "reader"), Member(hub, "alice")
     assert error_of(reader.send(rows(buy(10, 1))))["data"]["field"] == "scope"
     alice.send(rows(buy(10, 1)))
@@ -225,7 +235,7 @@ def test_logging_on_twice_and_other_texts_are_errors_that_keep_the_session(hub: 
     alice = Member(hub, "alice")
     for text in ('{"method":"auth","client_id":"bob","client_secret":"b-secret"}', '{"method":"dance"}', "hello"):
         assert error_of(alice.session.receive(text))["code"] == -32600
-    assert alice.session.credential.account == 0
+    assert existing(alice.session.credential).account == 0
     assert isinstance(alice.send(rows(buy(10, 1)))[0], Submit)
 
 
@@ -241,7 +251,7 @@ def test_the_hub_writes_account_and_session_into_every_row_and_changes_nothing_e
     before = sent.tobytes()
     (action,) = bob.send(sent)
     assert action.commands["account"].tolist() == [1, 1] and action.commands["session"].tolist() == [42, 42]
-    for field in set(COMMAND.names) - {"account", "session"}:
+    for field in set(COMMAND.names or ()) - {"account", "session"}:
         assert (action.commands[field] == sent[field]).all()
     assert sent.tobytes() == before
 
@@ -252,9 +262,10 @@ def test_the_hub_writes_account_and_session_into_every_row_and_changes_nothing_e
 )
 def test_a_frame_that_is_not_so_many_whole_rows_closes(hub: Any, size: Any, code: Any) -> None:
     (close,) = Member(hub, "alice").session.receive(bytes(size))
-    assert close.code == code and close.reason
+    assert isinstance(close, Close) and close.code == code and close.reason
 
 
+@pytest.mark.compiled
 def test_the_largest_frame_is_accepted(hub: Any) -> None:
     alice = Member(hub, "alice")
     alice.send(np.repeat(rows(buy(10, 1)), MAX_ROWS))
@@ -315,7 +326,8 @@ def test_what_the_book_refuses_is_a_rejected_event_of_that_row_alone(hub: Any) -
     assert received["account"].tolist() == [0] * 5
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.compiled
+@settings(max_examples=examples(150), deadline=None)
 @given(st.binary(min_size=ROW, max_size=ROW * 8).map(lambda data: data[: len(data) // ROW * ROW]), st.booleans())
 def test_no_bytes_whatever_break_the_hub(data: Any, tame: Any) -> None:
     hub = Hub()
@@ -440,7 +452,8 @@ def test_every_session_of_an_account_gets_all_its_events(hub: Any) -> None:
 def test_any_flow_gives_each_account_exactly_its_events_in_order(hub: Any) -> None:
     members = [Member(hub, name) for name in ("alice", "bob", "carol")]
     random = np.random.default_rng(20261123)
-    everything, received = [], [[], [], []]
+    everything: list[Any] = []
+    received: list[list[Any]] = [[], [], []]
     for _ in range(60):
         for member in random.permutation(3)[: random.integers(1, 4)]:
             orders = [
@@ -590,6 +603,7 @@ def test_a_client_that_never_reads_is_overrun_by_the_events_of_others(hub: Any) 
     assert alice.session.overrun
 
 
+@pytest.mark.compiled
 def test_frames_of_events_are_of_bounded_length(hub: Any) -> None:
     alice, bob = Member(hub, "alice"), Member(hub, "bob")
     for _ in range(2):
@@ -666,7 +680,7 @@ def test_a_frame_that_cannot_be_rows_is_closed_with_its_code(hub_of_sockets: Any
         with pytest.raises(ConnectionClosed) as closed:
             alice.send(frame)
             alice.recv(5)
-        assert closed.value.rcvd.code == code
+        assert existing(closed.value.rcvd).code == code
 
 
 def test_a_wrong_key_and_silence_are_closed_with_1008(hub_of_sockets: Any) -> None:
@@ -674,7 +688,7 @@ def test_a_wrong_key_and_silence_are_closed_with_1008(hub_of_sockets: Any) -> No
         BinaryClient(hub_of_sockets.url, "alice", "guess")
     with connect(hub_of_sockets.url + "/ws/bin/v1") as silent, pytest.raises(ConnectionClosed) as closed:
         silent.recv(5)
-    assert closed.value.rcvd.code == 1008
+    assert existing(closed.value.rcvd).code == 1008
 
 
 def test_a_lost_connection_cancels_and_a_logout_does_not(hub_of_sockets: Any) -> None:
@@ -698,6 +712,7 @@ def test_a_lost_connection_cancels_and_a_logout_does_not(hub_of_sockets: Any) ->
     assert hub.inside(lambda: {order.account for order in hub.hub.exchange.orders("SC2701")}) <= {0, 1}
 
 
+@pytest.mark.compiled
 def test_many_frames_at_once_are_all_answered_in_order(hub_of_sockets: Any) -> None:
     """A hundred thousand rows before the test reads an event: the client reads while it sends, so neither side waits."""
     block = rows(*[buy(95, 1, time_in_force=TimeInForce.IOC)] * 4_096)
@@ -709,6 +724,7 @@ def test_many_frames_at_once_are_all_answered_in_order(hub_of_sockets: Any) -> N
     assert (events["kind"] == EventKind.ACCEPTED).sum() == (events["kind"] == EventKind.CANCELED).sum() == 25 * 4_096
 
 
+@pytest.mark.compiled
 def test_a_client_that_sends_and_never_reads_is_stopped_from_sending_and_then_cut(hub_of_sockets: Any) -> None:
     """Its frames wait in its own socket, not in the hub. In the end its resting order is canceled."""
     hub = hub_of_sockets
@@ -792,13 +808,17 @@ def test_the_schema_lays_out_every_byte_once() -> None:
 
     width = {"int64": 8, "int32": 4, "uint32": 4, "uint16": 2, "uint8": 1, "ClientOrderId": 20}
     root = ElementTree.fromstring(schema())
-    coded = {item.get("name"): item.get("encodingType") for item in root.find("types") if item.get("encodingType")}
+    coded = {
+        item.get("name"): item.get("encodingType", "")
+        for item in existing(root.find("types"))
+        if item.get("encodingType")
+    }
     messages = list(root)[1:]
     assert [message.get("name") for message in messages] == ["COMMAND", "EVENT"]
     for message, dtype in zip(messages, (COMMAND, EVENT), strict=True):
         at = 0
-        for field, name in zip(message, dtype.names, strict=True):
-            assert (field.get("name"), int(field.get("offset"))) == (name, at)
-            kind = field.get("type")
+        for field, name in zip(message, dtype.names or (), strict=True):
+            assert (field.get("name"), int(field.get("offset", ""))) == (name, at)
+            kind = field.get("type", "")
             at += width[coded.get(kind, kind)]
-        assert at == int(message.get("blockLength")) == dtype.itemsize
+        assert at == int(message.get("blockLength", "")) == dtype.itemsize

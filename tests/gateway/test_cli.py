@@ -23,6 +23,7 @@ from exchange.journal.snapshot import newest
 from gateway.client import Client, ConnectionLost, HubError
 from gateway.config import ConfigurationError, configuration_hash, credentials, load, new_key, read_keys, write_keys
 from risk.limits import Account
+from tests.build import existing
 
 QIEE = [sys.executable, "-c", "from gateway.cli import main; main()"]
 
@@ -30,7 +31,7 @@ QIEE = [sys.executable, "-c", "from gateway.cli import main; main()"]
 class Process:
     """A hub started with `qiee serve` on a free port."""
 
-    running: list[subprocess.Popen] = []
+    running: list[subprocess.Popen[str]] = []
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
@@ -49,9 +50,9 @@ class Process:
                 break
         else:
             raise AssertionError("".join(self.said))
-        self.at = re.search(r"ws://([\d.:]+)/ws/api/v2", "".join(self.said)).group(1)
+        self.at = existing(re.search(r"ws://([\d.:]+)/ws/api/v2", "".join(self.said))).group(1)
 
-    def ask(self, method: str, key: str = "demo", **params: object) -> dict:
+    def ask(self, method: str, key: str = "demo", **params: object) -> Any:
         """One request over HTTP, as the greeting shows it. Errors are returned as the answer."""
         query = "&".join(f"{name}={value}" for name, value in params.items())
         request = urllib.request.Request(f"http://{self.at}/api/v2/{method}?{query}")
@@ -78,13 +79,13 @@ def folder(tmp_path: Path) -> Iterator[Any]:
         process.wait()
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*QIEE, *arguments], capture_output=True, text=True, timeout=120, env=os.environ | environment
     )
 
 
-def refused(result: subprocess.CompletedProcess, exit_code: int, *words: str) -> None:
+def refused(result: subprocess.CompletedProcess[str], exit_code: int, *words: str) -> None:
     """One line on stderr, no traceback, this exit code."""
     assert result.returncode == exit_code, result.stderr
     assert result.stderr.count("\n") == 1 and "Traceback" not in result.stderr
@@ -98,7 +99,7 @@ def test_the_greeting_shows_keys_and_an_order_that_works_when_pasted(folder: Pat
     try:
         said = "".join(hub.said)
         assert "demo / demo-secret" in said
-        command = re.search(r"curl .*'", said).group(0)
+        command = existing(re.search(r"curl .*'", said)).group(0)
         answer = json.loads(subprocess.run(command, shell=True, capture_output=True, text=True, timeout=30).stdout)
         assert answer["result"]["order"]["order_state"] == "open"
     finally:
@@ -117,9 +118,9 @@ def test_ctrl_c_while_the_first_start_compiles_ends_the_hub_at_once_and_leaves_n
         env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "NUMBA_DISABLE_JIT": "0"},
     )
     Process.running.append(hub)
-    assert "compiling the kernels" in hub.stdout.readline()
+    assert "compiling the kernels" in existing(hub.stdout).readline()
     for _ in range(2):  # the second one seconds later: both processes are compiling by then
-        assert "compiling ..." in hub.stdout.readline()
+        assert "compiling ..." in existing(hub.stdout).readline()
     os.killpg(hub.pid, signal.SIGINT)  # as a terminal does
     said, _ = hub.communicate(timeout=5)  # ends when the last process has closed its output
     assert hub.returncode == -signal.SIGINT and "Traceback" not in said
@@ -253,7 +254,7 @@ def test_a_journal_that_cannot_be_written_stops_the_hub_and_the_next_start_has_a
 
 def test_a_hub_whose_output_is_closed_stops_in_order(folder: Path) -> None:
     hub = Process(folder, "--no-members")
-    hub.process.stdout.close()
+    existing(hub.process.stdout).close()
     hub.process.send_signal(signal.SIGTERM)
     assert hub.process.wait(timeout=30) == 0
 
@@ -306,7 +307,7 @@ def test_a_journal_is_replayed_under_the_configuration_of_its_hub_and_under_no_o
     else:
         pytest.fail(f"nothing was traded or settled: {sold}")
     assert hub.stop()[0] == 0
-    stopped, report = newest(str(folder)), folder / "report.json"
+    stopped, report = existing(newest(str(folder))), folder / "report.json"
     assert run("replay", "--journal", str(folder), "--json", str(report), *replayed).returncode == 0
     told = json.loads(report.read_text())
     assert (told["commands"], told["digest"]) == (stopped.sequence, stopped.digest) and told["trades"] > 0

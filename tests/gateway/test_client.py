@@ -161,13 +161,13 @@ def test_refusals_reach_the_caller_who_made_them(url: str, terms: Any) -> None:
 
     async def run() -> Any:
         async with AsyncClient(url, "dave", "dave-secret") as hub:
-            good, bad = await asyncio.gather(
+            answers = await asyncio.gather(
                 hub.buy(name, lot, price), hub.sell("NOTHING", lot, price), return_exceptions=True
             )
             await hub.cancel_all()
             with pytest.raises(HubError):
                 await hub.subscribe("no.such.channel")
-            return good, bad
+            return answers
 
     good, bad = asyncio.run(run())
     assert good["order"]["order_state"] == "open" and isinstance(bad, HubError)
@@ -179,7 +179,8 @@ def test_refusals_reach_the_caller_who_made_them(url: str, terms: Any) -> None:
 @pytest.fixture
 def scripted() -> Iterator[Any]:
     """A websocket server that sends these frames after the first message: (url, frames sent, frames received)."""
-    say, heard = [], []
+    say: list[Any] = []
+    heard: list[Any] = []
 
     def talk(websocket: Any) -> None:
         heard.append(websocket.recv())

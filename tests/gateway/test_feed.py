@@ -13,7 +13,7 @@ from exchange.instruments import Instrument
 from exchange.projections.marketdata import MarketData
 from gateway.market.feed import INTERVAL, TRY_AGAIN_LATER, ChannelError, Feed
 from matching.codes import ALL, CommandKind, Phase, Side, TimeInForce
-from tests.build import cancel, enter, instrument, operator, rows
+from tests.build import cancel, enter, existing, instrument, operator, rows
 from tests.matching.flow import random_flow
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -24,7 +24,10 @@ class Connection:
     """A subscriber that reads everything at once, unless the test stops it."""
 
     def __init__(self, reading: bool = True) -> None:
-        self.reading, self.waiting, self.received, self.closed = reading, [], [], None
+        self.reading = reading
+        self.waiting: list[Any] = []
+        self.received: list[Any] = []
+        self.closed: tuple[int, str] | None = None
 
     @property
     def queued(self) -> int:
@@ -59,7 +62,8 @@ class BookClient:
     def apply(self, data: dict[str, Any]) -> None:
         assert data["instrument_name"] == self.terms.symbol
         if data["type"] == "snapshot":
-            self.bids, self.asks = {}, {}
+            self.bids: dict[Any, Any] = {}
+            self.asks: dict[Any, Any] = {}
             self.resyncs += data.get("resync", False)
         else:
             assert data["prev_change_id"] == self.change_id < data["change_id"]
@@ -146,6 +150,7 @@ def busy(hub: Hub, count: int, size: int = 50) -> None:
 # Books --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", range(12))
 def test_a_book_rebuilt_from_json_is_the_engines_at_every_change_whoever_joined_when(seed: int) -> None:
     flow = random_flow(seed, 600)
@@ -168,6 +173,7 @@ def test_a_book_rebuilt_from_json_is_the_engines_at_every_change_whoever_joined_
             assert client.change_id == hub.feed.market.top(number).change_id
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", range(6))
 def test_a_conflated_channel_publishes_the_net_change_at_most_ten_times_a_second(seed: int) -> None:
     flow = random_flow(seed, 900)
@@ -248,8 +254,13 @@ def test_a_message_is_encoded_once_and_not_at_all_without_subscribers(monkeypatc
     hub.do(enter(0, BUY, 100, 1))
     assert len(both[0].received) > 3
     assert all(one is other for one, other in zip(both[0].received[3:], both[2].received[3:], strict=True))
-    written = []
-    monkeypatch.setattr("gateway.market.feed.notification", lambda channel, data: written.append(channel) or b"")
+    written: list[str] = []
+
+    def notification(channel: str, data: str) -> bytes:
+        written.append(channel)
+        return b""
+
+    monkeypatch.setattr("gateway.market.feed.notification", notification)
     hub.do(enter(0, BUY, 100, 1, instrument=1), enter(1, SELL, 100, 1, instrument=1))
     for connection in both:
         hub.feed.drop(connection)
@@ -338,6 +349,7 @@ def test_trades_come_command_by_command_or_once_an_interval_before_the_book_they
 # Slow subscribers ---------------------------------------------------------------------------------
 
 
+@pytest.mark.compiled
 def test_a_slow_subscriber_of_a_book_is_conflated_to_a_fresh_snapshot_and_the_others_miss_nothing() -> None:
     hub = Hub([instrument()], max_queue=20_000)
     channels = ("book.SC2701.raw", "book.SC2701.100ms", "quote.SC2701", "book.SC2701.none.10.raw")
@@ -376,7 +388,7 @@ def test_a_subscriber_that_does_not_read_is_cut_off_after_the_patience_with_1013
     hub.wait(4 * INTERVAL)
     assert stuck.closed is None
     hub.wait(2 * INTERVAL)
-    assert stuck.closed[0] == TRY_AGAIN_LATER and hub.feed.channels(stuck) == []
+    assert existing(stuck.closed)[0] == TRY_AGAIN_LATER and hub.feed.channels(stuck) == []
     held = stuck.queued
     busy(hub, 400)
     hub.wait()
@@ -406,7 +418,7 @@ def test_trades_are_never_left_out_so_a_full_queue_ends_its_connection_alone() -
     stuck, fast = hub.join("trades.SC2701.raw", reading=False), hub.join("trades.SC2701.raw")
     for _ in range(200):
         hub.do(enter(0, SELL, 100, 1), enter(1, BUY, 100, 1))
-    assert stuck.closed[0] == TRY_AGAIN_LATER and stuck.queued < 20_500
+    assert existing(stuck.closed)[0] == TRY_AGAIN_LATER and stuck.queued < 20_500
     assert [data[0]["trade_seq"] for data in fast.messages()] == list(range(1, 201))
 
 

@@ -26,6 +26,7 @@ from websockets.sync.client import connect
 from gateway.wire.bounds import Bounds
 from gateway.wire.guard import Connection, Guard, connection_of, network_of
 from gateway.wire.server import ServerError, serve
+from tests.build import existing
 
 SHORT = Bounds(
     connections=60,
@@ -49,7 +50,7 @@ MEBIBYTE = 1 << 20
 # The server.
 
 
-async def application(scope: str, receive: Any, send: Any) -> None:
+async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         for done in ("startup", "shutdown"):
             await receive()
@@ -63,7 +64,7 @@ async def application(scope: str, receive: Any, send: Any) -> None:
         await talk(scope, receive, send)
 
 
-async def talk(scope: str, receive: Any, send: Any) -> None:
+async def talk(scope: Any, receive: Any, send: Any) -> None:
     """Echo; `key:NAME` authenticates, `feed` sends without end."""
     connection = connection_of(scope)
     await receive()
@@ -93,7 +94,7 @@ async def run_server(bounds: Any) -> None:
     server = serve(application, "127.0.0.1", 0, bounds)
     await server.start()
     loop = asyncio.get_running_loop()
-    asked = asyncio.Queue()
+    asked: asyncio.Queue[Any] = asyncio.Queue()
     loop.add_reader(0, lambda: asked.put_nowait(os.read(0, 100)))
     print(server.port, flush=True)
     while await asked.get():  # a line: report the state; end of input: stop
@@ -111,14 +112,14 @@ async def run_server(bounds: Any) -> None:
 class Running:
     """A server process and the clients of one test, which come from one address."""
 
-    process: subprocess.Popen
+    process: subprocess.Popen[bytes]
     port: int
     address: str = "127.0.0.1"
 
     def metrics(self) -> Any:
-        self.process.stdin.write(b"?\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        existing(self.process.stdin).write(b"?\n")
+        existing(self.process.stdin).flush()
+        return json.loads(existing(self.process.stdout).readline())
 
     def refused(self, name: str) -> Any:
         return self.metrics()[f"refused_{name}"]
@@ -164,7 +165,7 @@ def start(bounds: Any) -> Any:
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
     )
-    return Running(process, int(process.stdout.readline()))
+    return Running(process, int(existing(process.stdout).readline()))
 
 
 @pytest.fixture(scope="module")
@@ -290,7 +291,7 @@ def test_a_message_over_the_bound_is_closed_with_1009_even_while_its_bytes_still
         with pytest.raises(ConnectionClosed) as closed:
             client.send("x" * (SHORT.message_bytes_before_authentication + 1))
             client.recv()
-    assert closed.value.rcvd.code == 1009
+    assert existing(closed.value.rcvd).code == 1009
     client = hub.upgrade()
     client.sendall(frame(2, bytes(200_000)))
     assert close_code(client) == 1009
@@ -305,7 +306,7 @@ def test_messages_may_be_larger_once_authenticated(hub: Any) -> None:
         with pytest.raises(ConnectionClosed) as closed:
             client.send(bytes(SHORT.message_bytes + 1))
             client.recv()
-    assert closed.value.rcvd.code == 1009
+    assert existing(closed.value.rcvd).code == 1009
 
 
 def test_many_tiny_messages_at_once_are_refused_and_cost_no_memory(hub: Any) -> None:
@@ -599,7 +600,7 @@ def test_a_private_endpoint_closes_with_1008_unless_authenticated_in_time(hub: A
     assert early.recv() == "True"
     with pytest.raises(ConnectionClosed) as closed:
         late.recv(5)
-    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "not authenticated in time")
+    assert (existing(closed.value.rcvd).code, existing(closed.value.rcvd).reason) == (1008, "not authenticated in time")
     early.send("private")
     assert early.recv() == "private"
     early.close()
@@ -619,7 +620,7 @@ def test_stopping_does_not_wait_for_a_stalled_reader() -> None:
     assert out == b"stopped\n" and running.process.returncode == 0
     with pytest.raises(ConnectionClosed) as closed:
         healthy.recv()
-    assert closed.value.rcvd.code == 1012
+    assert existing(closed.value.rcvd).code == 1012
     client.close()
 
 
@@ -638,7 +639,7 @@ def test_an_address_that_cannot_be_bound_is_named(host: Any, port: Any) -> None:
 
 
 def test_an_application_that_refuses_to_start_is_reported() -> None:
-    async def broken(scope: str, receive: Any, send: Any) -> None:
+    async def broken(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "lifespan.startup.failed", "message": "no data folder"})
 

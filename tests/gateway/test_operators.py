@@ -24,7 +24,7 @@ from tests.build import account, instrument, operator
 from tests.gateway.floor import Client, Floor
 
 OPERATORS = sorted(name for name in METHODS if name.startswith("operator/"))
-PARAMETERS = {
+PARAMETERS: dict[str, dict[str, Any]] = {
     "operator/set_phase": {"instrument_name": "SC2701", "phase": "halted"},
     "operator/kill_switch": {"scope": "hub", "on": True},
     "operator/set_limit": {"limit": "max_long", "value": 5, "account": "alice"},
@@ -669,7 +669,7 @@ def test_a_compressed_day_runs_by_itself_into_the_next_one() -> None:
     runner = Runner(exchange, None, time.time_ns)
     day = TradingDay.resume("compressed", schedule, exchange, time.time_ns, minutes=1 / 30)
     runner.listeners.append(day.heard)
-    told = []
+    told: list[Any] = []
 
     async def run() -> None:
         tasks = [asyncio.create_task(runner.run()), asyncio.create_task(day.run(runner, told.append))]

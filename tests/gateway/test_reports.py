@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import numpy as np
+import pytest
 
 from exchange.projections.blotter import Blotter
 from gateway.rpc.order import Orders
@@ -21,7 +22,8 @@ class Watcher:
     """The owner of one account, subscribed to everything."""
 
     def __init__(self, account: int, instruments: frozenset[int]) -> None:
-        self.account, self.messages = account, []
+        self.account = account
+        self.messages: list[Any] = []
         self.channels = {"orders": Channel("orders", instruments), "trades": Channel("trades", instruments)}
 
     def notify(self, message: bytes) -> None:
@@ -45,7 +47,9 @@ def follow(seed: int) -> tuple[set[int], int, int]:
     exchange, blotter = engine(flow), Blotter(flow.max_orders)
     orders = Orders(exchange, blotter)
     reports = Reports(orders)
-    watchers = [Watcher(account, frozenset(range(len(flow.instruments)))) for account in range(len(flow.accounts))]
+    watchers: list[Any] = [
+        Watcher(account, frozenset(range(len(flow.instruments)))) for account in range(len(flow.accounts))
+    ]
     for watcher in watchers:
         reports.watch(watcher)
     rng = np.random.default_rng(seed)
@@ -88,8 +92,10 @@ def compare(watcher: Watcher, orders: Orders, first: int, events: np.ndarray) ->
     return len(last), len(own_trades)
 
 
+@pytest.mark.compiled
 def test_every_change_of_an_order_is_reported_to_its_owner_as_the_blotter_has_it() -> None:
-    kinds, changes, trades = set(), 0, 0
+    kinds: set[Any] = set()
+    changes = trades = 0
     for seed in range(10):
         seen, told, traded = follow(seed)
         kinds, changes, trades = kinds | seen, changes + told, trades + traded

@@ -1,5 +1,7 @@
 """Single rows are the bytes of the dtypes."""
 
+from typing import Any
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +33,7 @@ def test_a_packed_row_is_the_dtypes_row() -> None:
         ),
         COMMAND,
     )[0]
-    assert [row[name].item() for name in COMMAND.names] == [
+    assert [row[name].item() for name in COMMAND.names or ()] == [
         0,
         0,
         12,
@@ -61,7 +63,8 @@ def test_a_packed_row_is_the_dtypes_row() -> None:
 def test_reading_a_row_gives_what_the_dtype_gives(command: bytes, event: bytes) -> None:
     for raw, dtype, read_all in ((command, COMMAND, commands_of), (event, EVENT, events_of)):
         row = np.frombuffer(raw, dtype)
-        values = next(read_all(row))
-        assert values._fields == dtype.names
-        for name, value in zip(dtype.names, values, strict=True):
+        values: Any = next(read_all(row))
+        names = dtype.names or ()
+        assert values._fields == names
+        for name, value in zip(names, values, strict=True):
             assert (value.rstrip(b"\0") if isinstance(value, bytes) else value) == row[0][name].item()

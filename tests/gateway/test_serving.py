@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_the_hub_accepts_only_cancels_while_the_disk_is_nearly_full(
     condition, heard, stop = Condition(), [], asyncio.Event()
     condition.listeners.append(lambda: heard.append(condition.disk_low))
     journal = SimpleNamespace(space=lambda: (next(levels), 1 << 20), sequence=0)
-    running = SimpleNamespace(
+    running: Any = SimpleNamespace(
         recovery=SimpleNamespace(journal=journal),
         hub=SimpleNamespace(condition=condition),
         snapshot_at=0,

@@ -38,6 +38,7 @@ from matching.invariants import check_book
 from matching.jit import INTERPRETED
 from matching.records import EVENT
 from tests.build import account, amend, cancel, enter, instrument, operator, rows
+from tests.effort import examples
 from tests.venue import brief
 
 RULEBOOK = pathlib.Path(__file__).parents[2] / "docs" / "RULEBOOK.md"
@@ -54,12 +55,12 @@ FIELDS = {
 }
 
 
-def short(event: np.record) -> tuple:
+def short(event: np.record) -> tuple[Any, ...]:
     """An event in short form; of a PHASE the instrument's number, the phase and the reason."""
     kind = EventKind(event["kind"])
     if kind not in FIELDS:
         return brief(event)
-    emitted = [int(event[field]) for field in FIELDS[kind]]
+    emitted: list[Any] = [int(event[field]) for field in FIELDS[kind]]
     if kind == EventKind.PHASE:
         emitted[1:] = Phase(emitted[1]).name, Reason(emitted[2]).name
     return (kind.name.lower(), *emitted)
@@ -192,12 +193,10 @@ def test_8_6_every_set_of_up_to_two_buys_and_two_sells_trades_lot_by_lot_in_orde
     events = exchange.apply(rows(phase(AUCTION_MATCH, ALL), start=exchange.sequence + 1))
     check_book(exchange.book)
     assert short(events[-1]) == ("phase", ALL, "AUCTION_MATCH", "NONE")
-    emitted = np.split(events[:-1], np.flatnonzero(np.diff(events["instrument"][:-1])) + 1)
-    assert [int(part["instrument"][0]) for part in emitted] == list(range(len(books)))
-    for number, ((bids, asks), orders, part) in enumerate(zip(books, before, emitted, strict=True)):
-        price, volume, surplus = auction_price(
-            bids, asks, TICKS, EVERY_CHOICE[number % len(EVERY_CHOICE)], number % len(TICKS)
-        )
+    parts = np.split(events[:-1], np.flatnonzero(np.diff(events["instrument"][:-1])) + 1)
+    assert [int(part["instrument"][0]) for part in parts] == list(range(len(books)))
+    for at, ((bids, asks), orders, part) in enumerate(zip(books, before, parts, strict=True)):
+        price, volume, surplus = auction_price(bids, asks, TICKS, EVERY_CHOICE[at % len(EVERY_CHOICE)], at % len(TICKS))
         buys, sells = (
             [(int(o["order_id"]), int(o["price"]), int(o["leaves_quantity"])) for o in orders if o["side"] == side]
             for side in (BUY, SELL)
@@ -213,13 +212,13 @@ def test_8_6_every_set_of_up_to_two_buys_and_two_sells_trades_lot_by_lot_in_orde
         assert [short(event) for event in part] == [
             *expected,
             ("auction", price, volume, surplus),
-            ("phase", number, "AUCTION_MATCH", "NONE"),
+            ("phase", at, "AUCTION_MATCH", "NONE"),
         ], (bids, asks)
         left = {order: lots for order, _, lots in buys + sells}
         for buy, sell, lots in trades:
             left[buy] -= lots
             left[sell] -= lots
-        assert [(int(o["order_id"]), int(o["leaves_quantity"])) for o in exchange.orders(f"B{number}")] == [
+        assert [(int(o["order_id"]), int(o["leaves_quantity"])) for o in exchange.orders(f"B{at}")] == [
             (order, left[order]) for order, _, _ in buys + sells if left[order]
         ]
 
@@ -230,7 +229,7 @@ def test_8_6_every_set_of_up_to_two_buys_and_two_sells_trades_lot_by_lot_in_orde
 @st.composite
 def auctions(draw: Callable[..., Any]) -> tuple[list[dict[str, Any]], int, int]:
     """(commands that fill a book, tie-break steps, reference): plain orders, icebergs, OPENING orders, OCOs with a stop."""
-    commands = []
+    commands: list[dict[str, Any]] = []
     for number in range(1, draw(st.integers(2, 40)) + 1):
         side, price, lots = draw(st.sampled_from(Side)), draw(st.integers(92, 108)), draw(st.integers(1, 60))
         order = enter(
@@ -273,14 +272,14 @@ def depth_of(market: Market) -> dict[tuple[int, int], int]:
 def levels_after(shown: dict[tuple[int, int], int], events: np.ndarray) -> dict[tuple[int, int], int]:
     """Lots shown at each price after the events of one auction, as EventKind defines them. shown: before it."""
     shown = dict(shown)
-    out = {}  # buy orders that have left their level to trade
+    out: dict[int, tuple[tuple[int, int], int]] = {}  # buy orders that have left their level to trade
     for event in events:
         kind, order, at = event["kind"], int(event["order_id"]), (int(event["side"]), int(event["price"]))
         if kind == EventKind.UNCROSSED:
             shown[at] -= int(event["quantity"])
-            out[order] = [at, int(event["quantity"])]
+            out[order] = (at, int(event["quantity"]))
         elif kind == EventKind.TRADED:
-            out[order][1] -= int(event["quantity"])
+            out[order] = (out[order][0], out[order][1] - int(event["quantity"]))
             shown[SELL, int(event["resting_price"])] -= int(event["quantity"])
         elif kind == EventKind.DISPLAYED:
             shown[at] += int(event["quantity"] - event["resting_leaves_quantity"])
@@ -292,7 +291,7 @@ def levels_after(shown: dict[tuple[int, int], int], events: np.ndarray) -> dict[
 
 
 @settings(
-    max_examples=15 if INTERPRETED else 400,
+    max_examples=examples(400),
     derandomize=True,
     deadline=None,
     database=None,
@@ -373,9 +372,11 @@ def rulebook_table() -> dict[Phase, tuple[Reason, Reason, Reason, set[Phase]]]:
     for line in RULEBOOK.read_text(encoding="utf-8").splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         if len(cells) == 5 and cells[0] in Phase.__members__:
-            refusals = [0 if cell == "yes" else int(cell) for cell in cells[1:4]]
+            entry, amend, cancel = (Reason(0 if cell == "yes" else int(cell)) for cell in cells[1:4])
             table[Phase[cells[0]]] = (
-                *refusals,
+                entry,
+                amend,
+                cancel,
                 {
                     Phase[word]
                     for word in re.findall("[A-Z_]{4,}", cells[4])
@@ -730,7 +731,7 @@ def test_8_6_every_field_of_the_events_of_an_auction(market: Market) -> None:
     )
     events = market.events(phase(AUCTION_MATCH) | {"client_order_id": b"open", "account": 3})
     order = {"order_id": 1, "account": 1, "side": BUY, "client_order_id": b"bid"}
-    expected = [
+    expected: list[dict[str, Any]] = [
         {"kind": EventKind.UNCROSSED, "price": 103, "quantity": 5, "leaves_quantity": 5, **order},
         {
             "kind": EventKind.TRADED,

@@ -33,10 +33,15 @@ def ask(number):
     return step(number) * FACTOR + c.NOTHING
 """
 STEP = '''
+from typing import NamedTuple
 import numpy as np
 from matching.jit import inlined, outlined
 FACTOR = 3
 TABLE = np.array([0, 3])
+
+class Given(NamedTuple):
+    number: int
+    unused: int
 
 @outlined
 def deeper(number):
@@ -45,7 +50,7 @@ def deeper(number):
 
 @inlined
 def step(number):
-    return deeper(number)
+    return deeper(Given(number, 0).number)
 
 @inlined
 def not_reached(number):
@@ -110,7 +115,8 @@ def test_another_checkout_of_the_same_sources_shares_the_kernels_of_the_first(tm
         ("probe_step.py", "return number + TABLE[1]", "return number + TABLE[1] + 2", 27),
         ("probe_step.py", "FACTOR = 3", "FACTOR = 4", 28),
         ("probe_step.py", "[0, 3]", "[0, 5]", 27),
-        ("probe_step.py", "return deeper(number)", "return deeper(number + 1)", 24),
+        ("probe_step.py", "Given(number, 0)", "Given(number + 1, 0)", 24),
+        ("probe_step.py", "number: int\n    unused: int", "unused: int\n    number: int", 9),
         ("probe_codes.py", "NOTHING = 0", "NOTHING = 1", 22),
         ("probe.py", "* FACTOR", "- FACTOR", 4),
     ],
@@ -156,3 +162,41 @@ except TypeError as error:
     assert run(checkout(tmp_path / "first"), tmp_path / "cache", program=program).startswith(
         "step is a step of a kernel"
     )
+
+
+def test_a_literal_flag_compiles_the_branch_it_chooses_and_nothing_of_the_other(tmp_path: pathlib.Path) -> None:
+    program = """
+import json
+from numba.core.errors import TypingError
+from matching.jit import either, inlined, kernel
+
+@inlined
+def no_integer_has(number):
+    return number.this
+
+@either
+def step(number, plain):
+    if not plain and number > 0:
+        number = no_integer_has(number)
+    return number + 1
+
+@inlined
+def pass_on(number, plain):
+    return step(number, plain)
+
+@kernel
+def fast(number):
+    return pass_on(number, True)
+
+@kernel
+def general(number):
+    return pass_on(number, False)
+
+try:
+    general(1)
+except TypingError:
+    print(json.dumps(fast(1)))
+"""
+    root = checkout(tmp_path / "first")
+    (root / "matching" / "flagged.py").write_text(program)
+    assert run(root, tmp_path / "cache", program="import matching.flagged") == 2

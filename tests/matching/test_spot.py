@@ -28,11 +28,11 @@ from matching.codes import (
     TimeInForce,
 )
 from matching.invariants import check_book
-from matching.jit import INTERPRETED
 from matching.records import EVENT
 from matching.spot import COUNTDOWN
 from risk.limits import Account
 from tests.build import SECOND, account, amend, cancel, enter, instrument, operator, rows
+from tests.effort import examples
 from tests.venue import brief
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -547,7 +547,7 @@ bids = st.lists(st.tuples(st.integers(0, 6), st.integers(1, 9), st.integers(0, 1
 
 
 @settings(
-    max_examples=25 if INTERPRETED else 300,
+    max_examples=examples(300),
     derandomize=True,
     deadline=None,
     database=None,

@@ -25,6 +25,7 @@ from matching.codes import (
 from matching.invariants import check_book
 from matching.reference import ReferenceBook
 from tests.build import account, amend, cancel, enter, instrument, operator, rows
+from tests.effort import examples
 
 accounts = st.integers(0, 2)
 instruments = st.integers(0, 1)
@@ -47,7 +48,13 @@ class EngineBesideReference(RuleBasedStateMachine):
     def open(
         self, groups: list[Any], self_match: SelfMatch, rule: str, protection: int, auction: int, max_orders: int
     ) -> None:
-        terms = {"floor": -2, "ceiling": 3, "price_rule": rule, "protection": protection, "auction": auction}
+        terms: dict[str, Any] = {
+            "floor": -2,
+            "ceiling": 3,
+            "price_rule": rule,
+            "protection": protection,
+            "auction": auction,
+        }
         markets = [
             instrument("A1", reference_price=0, **terms),
             instrument("B1", reference_price=3, velocity=2, velocity_window=4000, daily_limit=9000, **terms),
@@ -296,7 +303,7 @@ class EngineBesideReference(RuleBasedStateMachine):
 
 
 EngineBesideReference.TestCase.settings = settings(
-    max_examples=80,
+    max_examples=examples(80),
     stateful_step_count=40,
     derandomize=True,
     deadline=None,

@@ -227,19 +227,17 @@ class RiskOracle:
             refusals = [self.offset_makes_no_sense(command), of_book]
             if refusal is None:
                 refusals.append(next(self.risk_refusals(command), None))
+            broken_rules = [broken for broken in refusals if broken is not None]
             if command.kind == CommandKind.TAKE and refusal is None:
                 # 1.3: lots that depend on the offer are checked once it is known
-                refusal = min(
-                    (broken for broken in refusals if broken),
-                    default=None,
-                    key=lambda broken: (
-                        Reason.IRREVOCABLE
-                        if broken is of_book and broken[0] in (Reason.INVALID_QUANTITY, Reason.QUANTITY_BELOW_MINIMUM)
-                        else broken[0]
-                    ),
-                )
+                of_offer = (Reason.INVALID_QUANTITY, Reason.QUANTITY_BELOW_MINIMUM)
+
+                def precedence(broken: Refusal) -> Reason:
+                    return Reason.IRREVOCABLE if broken is of_book and broken[0] in of_offer else broken[0]
+
+                refusal = min(broken_rules, default=None, key=precedence)
             else:
-                refusal = min(filter(None, refusals), default=None)
+                refusal = min(broken_rules, default=None)
             self.count_message(command, refusal)
         if refusal is None:
             self.execute(command)

@@ -342,7 +342,7 @@ def test_5_10_a_client_order_id_is_used_until_the_day_ends_and_the_first_order_i
     hub: Callable[..., Any],
 ) -> None:
     book = hub()
-    mine = {"client_order_id": b"mine"}
+    mine: dict[str, Any] = {"client_order_id": b"mine"}
     book.do(enter(0, BUY, 99, 1, **mine), cancel(0, 1))
     refused(book, enter(0, BUY, 98, 2, **mine), "DUPLICATE_CLIENT_ORDER_ID", 1, 0)
     emitted = book.events(enter(0, BUY, 98, 2, **mine))
@@ -364,7 +364,7 @@ def test_5_10_a_label_and_no_id_at_all_need_not_be_unique(hub: Callable[..., Any
 
 def test_5_10_the_id_of_a_refused_order_and_of_an_amend_or_cancel_is_not_used(hub: Callable[..., Any]) -> None:
     book = hub()
-    mine = {"client_order_id": b"mine"}
+    mine: dict[str, Any] = {"client_order_id": b"mine"}
     book.do(enter(0, BUY, 111, 1, **mine), enter(0, BUY, 99, 3), amend(0, 2, 99, 2, **mine), cancel(0, 2, **mine))
     passes(book, enter(0, BUY, 99, 1, **mine))
 

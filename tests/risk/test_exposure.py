@@ -32,6 +32,7 @@ MOVING = (
 OPEN, CLOSE, CLOSE_TODAY = Flag.OPEN, Flag.CLOSE, Flag.CLOSE_TODAY
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("make, first", [(random_flow, 0), (random_flow, 10), (special_flow, 0), (special_flow, 10)])
 def test_5_14_exposures_equal_a_recomputation_and_money_is_conserved(make: Callable[..., Any], first: int) -> None:
     """5.14, 10, 12, 11.3, 11.4: every figure of every account, and the sums of positions, costs and money."""

@@ -24,10 +24,10 @@ from gateway.text.refusals import Refused, invalid, refusal
 from gateway.text.rows import layout
 from gateway.text.scale import date_number, date_text, fen
 from gateway.text.words import DIRECTION
+from gateway.version import VERSION
 from matching.codes import EventKind, Mechanism, Phase, Reason
 from matching.records import EVENT, Event
 
-VERSION = "1.0"
 _FILL = layout(FILL)
 
 
