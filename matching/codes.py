@@ -224,7 +224,7 @@ class Reason(IntEnum):
     """Why a command was refused or an order canceled: one member per rule.
 
     Members stand in order of precedence: of several broken rules the first named here is reported.
-    RULEBOOK gives each its number; gateway/text/messages.py its text, field and FIX code.
+    RULEBOOK gives each its number; gateway/text/refusals.py its text, field and FIX code.
     """
 
     NONE = 0
