@@ -112,6 +112,7 @@ class Floor:
     def operate(self, *commands: dict[str, Any]) -> None:
         """Apply operator commands."""
         block = rows(*commands, start=self.hub.exchange.sequence + 1)
+        block["time"] = self.now
         self._publish(block, self.hub.exchange.apply(block))
 
     def _publish(self, commands: np.ndarray, events: np.ndarray) -> None:
