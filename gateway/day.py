@@ -4,7 +4,7 @@
     runner.listeners.append(day.heard)
     await day.run(runner, say)                   # until the hub stops; by hand: day.next() for each operator/next_step
 
-exchange/catalogue/schedule.py knows what a day is and how it reacts to events. Here is only the clock.
+exchange/catalogue/driver.py knows what a day is and how it reacts to events. Here is only the clock.
 """
 
 import asyncio
@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from exchange.catalogue.schedule import Driver, Schedule, Step
+from exchange.catalogue.driver import Driver
+from exchange.catalogue.schedule import Schedule, Step
 from exchange.engine.machine import Exchange
 from exchange.runner import Runner
 from matching.codes import EventKind, Reason

@@ -11,7 +11,9 @@ sessions.json          phases of a trading day, by Beijing time (venue.py)
 profiles.json          the rules of a venue: chinese or international (venue.py)
 calendar.json          public holidays (calendar.py)
 
-entries.py reads the files strictly, contracts.py computes the contracts, schedule.py the commands of each trading day.
+entries.py reads the files strictly, contracts.py computes the contracts, schedule.py the commands of each trading day, and
+driver.py gives them out as time passes.
+
 Every number in the files has a grade and a source. The rules and terms of the Qingdao exchange are not public; these are
 modelled on comparable venues.
 """

@@ -1,4 +1,4 @@
-"""Data files, read strictly: each field of an entry as what it must be, none missing, none unknown.
+"""Data files, read strictly: every field of an entry has the right type, none is missing and none is unknown.
 
     read({"code": "SC", "lot_size": "1000"}, {"code": text, "lot_size": size}, "family")
 

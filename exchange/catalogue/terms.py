@@ -1,4 +1,4 @@
-"""A product family: what all its contracts have in common, and the terms that change with the date. RULEBOOK 14.
+"""A product family: the terms that all its contracts share, and those that change with the date. RULEBOOK 14.
 
     family = read_family(entries.load(path), profile, sessions)
     family.terms_at(datetime.date(2027, 2, 15)).daily_limit
@@ -80,7 +80,7 @@ class Month:
 
 @dataclass(frozen=True)
 class Derived:
-    """TAS or calendar spreads of a family: prices reach so many ticks to either side."""
+    """TAS or calendar spreads of a family: prices reach `reach` ticks to either side."""
 
     reach: int
     session: str
@@ -172,7 +172,7 @@ _FAMILY: entries.Fields = {
     "sources": entries.table,
 }
 _MAYBE: entries.Fields = {"tas": entries.table, "spreads": entries.table, "spot": entries.entries}
-# what the file itself must give a source for; the profile's fields have theirs in profiles.json
+# fields for which the file must name a source; profiles.json has the sources of the profile's fields
 _SOURCED = (
     "tick_size",
     "lot_size",
@@ -362,7 +362,7 @@ def _last_trading_day(content: object, name: str) -> LastTradingDay:
 
 
 def _terms(content: list[Any], name: str) -> tuple[Terms, ...]:
-    """Effective-dated terms. The first entry is complete, later ones say what changes."""
+    """Effective-dated terms. The first entry is complete, later entries have only what changes."""
     if not content:
         raise EntryError(f"{name}: terms is [], must have at least one entry")
     found: list[Terms] = []

@@ -370,7 +370,7 @@ def leg_is_settled(ledger, limit):
 
 @outlined
 def balance(book, ledger, events, at, command, number, account, price, margin):
-    """Mark one account's position to market, charge its fees, tell BALANCE. margin: fen per lot from now on."""
+    """Mark one account's position to market, charge its fees, emit BALANCE. margin: fen per lot from now on."""
     limit, row = ledger.limits[np.uint64(number)], ledger.accounts[np.uint64(account)]
     exposure = exposure_of(ledger, account, number)
     has_legs = limit.special & _LEGS != 0
@@ -452,7 +452,7 @@ def next_holder(ledger, number, account, sign):
 
 @outlined
 def deliver(book, ledger, events, at, command, number, price):
-    """Match longs and shorts in account order and tell each pair how much goes from whom to whom."""
+    """DELIVERY: match longs and shorts in account order, one event for each buyer and seller that meet."""
     accounts = len(ledger.accounts)
     buyer, seller = next_holder(ledger, number, c.NONE, _LONG), next_holder(ledger, number, c.NONE, _SHORT)
     received = delivered = 0  # lots of buyer and seller that are paired already
@@ -513,7 +513,7 @@ def cure(ledger, account):
 
 @outlined
 def call_margins(book, ledger, events, at, command):
-    """At END_DAY: tell each account that is called, or still is, what is missing. Returns the next free row of events."""
+    """END_DAY: MARGIN_CALL for each account that is called, or still is. Returns the next free row of events."""
     for account in range(len(ledger.accounts)):
         row = ledger.accounts[account]
         margin = initial_margin(ledger, account)

@@ -1,10 +1,11 @@
-"""The deterministic machine: commands in, events out. No I/O, no clock.
+"""The exchange as one object: commands in, events out. No I/O, no clock.
 
     exchange = Exchange([Instrument(...)], accounts=100)
     events = exchange.apply(commands)         # COMMAND[n], stamped -> EVENT[m]
     bids, asks = exchange.depth("SC2701")
 
-Exchange owns the memory of matching and risk, and names it for people; the path of a command is exchange/engine/lanes.py.
+Exchange owns the memory of matching and risk, and offers it to read by symbol and account. exchange/engine/lanes.py has
+the path of a command, docs/IN_PROCESS.md an introduction.
 """
 
 import hashlib
@@ -142,7 +143,7 @@ class Exchange:
         self._results = Results(self._most_events() + _SPARE_EVENTS)
         limits = self._ledger.limits  # columns: a cell is read several times as fast as a field of a record
         self._fees = limits["fee_per_lot"], limits["fee_rate"], limits["fen_per_tick"]
-        self._lanes: dict[Any, Callable[..., Any]] = {}  # what each of the three is called by
+        self._lanes: dict[Any, Callable[..., Any]] = {}  # compiled, by lane
 
     def _new_book(self, max_orders: int) -> Book:
         book = new_book(
@@ -216,12 +217,12 @@ class Exchange:
         book = self._book
         return 3 * len(book.orders) + 2 * (len(book.members) + len(book.instruments)) + SPARE_EXTRA_ROWS + SPARE_ROWS
 
-    # The machine ----------------------------------------------------------------------------------
+    # Commands -------------------------------------------------------------------------------------
 
     def apply(self, commands: np.ndarray) -> np.ndarray:
-        """Apply COMMAND[n] and return the EVENT[m] that came of them.
+        """Apply COMMAND[n]. Returns their events, EVENT[m].
 
-        The result is the caller's to keep. Any split of the same rows into batches gives the same events.
+        The caller may keep the result and write to it. Any split of the same rows into batches gives the same events.
         Errors    TypeError: rows are not COMMAND. ValueError naming the row, its value and the bound: the sequence does not
                   continue the last one, or time runs backwards. Rows before that one may have been applied then:
                   `sequence` says how far; none has where the first row is wrong, or the last row's sequence.
@@ -230,7 +231,7 @@ class Exchange:
             raise TypeError(f"commands: dtype {commands.dtype}, must be matching.COMMAND")
         if not len(commands):
             return np.empty(0, EVENT)
-        # the compiled call knows one kind of array only: contiguous, writable, aligned
+        # The lanes are compiled for one kind of array: contiguous, writable, aligned.
         if not (commands.flags.c_contiguous and commands.flags.behaved):
             commands = commands.copy()
         rows = commands.view(COMMAND_WORDS)
@@ -278,11 +279,11 @@ class Exchange:
         return done, at
 
     def _run(self, lane: Any, rows: np.ndarray, done: int, buffer: np.ndarray, at: int) -> Any:
-        """One call of a lane. All of its arguments have been made here, always of the same types."""
+        """One call of a lane."""
         return self._compiled(lane, rows, done, buffer, at)(rows, done, buffer, at, self._book, self._ledger)
 
     def _compiled(self, lane: Any, rows: np.ndarray, done: int, buffer: np.ndarray, at: int) -> Callable[..., Any]:
-        """What a lane is called by, for arguments of these types."""
+        """The compiled lane. It does not check types, which is safe because all arguments are made in this class."""
         if lane not in self._lanes:
             self._lanes[lane] = direct(lane, rows, done, buffer, at, self._book, self._ledger)
         return self._lanes[lane]
@@ -294,12 +295,12 @@ class Exchange:
 
     @property
     def book(self) -> Book:
-        """The arrays of matching, for invariants.check_book and for measuring. Not to be written."""
+        """The arrays of matching, for invariants.check_book and for benchmarks. Read only."""
         return self._book
 
     @property
     def ledger(self) -> Ledger:
-        """The arrays of risk. Not to be written."""
+        """The arrays of risk. Read only."""
         return self._ledger
 
     # Reading --------------------------------------------------------------------------------------
@@ -341,7 +342,7 @@ class Exchange:
         number, book = self._index[symbol], self._book
         slots, prices = np.concatenate([self._slots(number, place) for place in (0, 1)]).T
         orders, extras = book.orders[slots], book.extras[slots]
-        marked = orders["terms"] & MARKED != 0  # else the row of extras is nobody's
+        marked = orders["terms"] & MARKED != 0  # else its row of extras means nothing
         offers = np.zeros(len(slots), OFFER)
         offers["price"] = prices
         for field in ("order_id", "leaves_quantity", "account", "side"):
@@ -382,7 +383,10 @@ class Exchange:
         return int(self._book.instruments[self._index[symbol]].last_price)
 
     def indicative(self, symbol: str) -> tuple[int, int, int]:
-        """(price, lots, lots bid minus lots offered left) that a call auction would trade now; zeros: nothing. RULEBOOK 8.4."""
+        """(price, lots, surplus) of a call auction that ended now, all 0 if nothing would trade. RULEBOOK 8.4.
+
+        surplus   lots bid minus lots offered that would remain at the price
+        """
         price, volume, surplus = indicative(self._book, self._index[symbol])
         return int(price), int(volume), int(surplus)
 
@@ -441,10 +445,9 @@ class Exchange:
     # The whole state ------------------------------------------------------------------------------
 
     def digest(self) -> str:
-        """Hex digest of everything that decides what comes next. Equal state, equal digest, on any machine.
+        """Hex digest of all state that later events depend on. Equal state, equal digest, on any machine.
 
-        It goes over what the state means (orders in their queues, exposures, counters), not over where in memory
-        it lies.
+        It covers what the state means (orders in their queues, exposures, counters), not where it lies in memory.
         """
         digest = hashlib.blake2b(digest_size=16)
         book, ledger, state = self._book, self._ledger, self._book.state[0]
@@ -471,7 +474,7 @@ class Exchange:
         return digest.hexdigest()
 
     def _extras(self, slots: np.ndarray) -> np.ndarray:
-        """int64 (n, fields of EXTRA) of those of the orders that are MARKED; who is linked is told by its id."""
+        """int64 (n, fields of EXTRA) of those of the orders that are MARKED; a linked order is named by its id."""
         book = self._book
         marked = slots[book.orders["terms"][slots] & MARKED != 0]
         rows = np.array([book.extras[field][marked] for field in EXTRA.names or ()], np.int64)
@@ -481,7 +484,7 @@ class Exchange:
         return np.ascontiguousarray(rows.T)
 
     def state(self) -> dict[str, np.ndarray]:
-        """All memory as named arrays, cut to what is used, for a snapshot. Copies: later commands do not change them."""
+        """All state as named arrays, without unused rows, for a snapshot. They are copies."""
         book, ledger = self._book, self._ledger
         used = int(book.state[0].used)
         held = np.flatnonzero(ledger.client_orders["order_id"])
@@ -494,13 +497,13 @@ class Exchange:
             arrays[f"book_{name}"] = _copied(getattr(book, name))
         for name in ("orders", "extras", "chain"):
             arrays[f"book_{name}"] = _copied(getattr(book, name)[:used])
-        arrays["book_sides"]["counted"] = 0  # counts are not kept, they are made again when depth is asked for
+        arrays["book_sides"]["counted"] = 0  # a restored exchange counts anew when its depth is read
         for name in ("accounts", "limits", "exposures", "gross", "firms", "hub"):
             arrays[f"ledger_{name}"] = _copied(getattr(ledger, name))
         return arrays
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take the state of another Exchange made from the same instruments, accounts and capacities.
+        """Take over the state of another Exchange made from the same instruments, accounts and capacities.
 
         Errors    ValueError naming the array that does not fit; nothing has changed then
         """
@@ -542,5 +545,5 @@ def _best_price(side: tuple[int, ...]) -> int | None:
 
 
 def _copied(rows: np.ndarray) -> np.ndarray:
-    """A copy byte for byte. NumPy's own copies records field by field: slowly, and leaving what pads them undefined."""
+    """A copy byte for byte. NumPy would copy field by field, slowly, and leave the padding undefined."""
     return rows.view(np.uint8).copy().view(rows.dtype)

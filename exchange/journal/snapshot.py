@@ -1,7 +1,7 @@
-"""The whole state of the exchange in one file, so that a start need not begin with the first command.
+"""The whole state of the exchange in one file, so that a start need not replay the journal from its first command.
 
-A snapshot is an accelerator and never the truth: every one may be deleted while the journal is whole. It is a name for
-"the state after command n of this journal": sequence n, the journal's chain value there, and the digest of the state.
+A snapshot only saves time: all of them may be deleted while the journal is whole. It holds the state after command n of
+a journal: the sequence n, the journal's chain value there, the digest of the state, and the state itself.
 
     write(folder, exchange.state(), journal.sequence, journal.chain, exchange.digest())
     snapshot = newest(folder)                   # None: there is no valid one
@@ -11,8 +11,8 @@ A file, 000000001000.snapshot, is a header of 32 bytes, a directory in JSON, and
 
     8 magic   4 format version   4 CRC-32C of all that follows it   8 bytes of the file   4 bytes of the directory   4 zero
 
-It is written beside its name, synced, renamed and the folder synced, so it is there as a whole or not at all; if it is
-damaged nevertheless, the one before it is taken and more of the journal is replayed.
+It is written under another name, synced, renamed, and the folder synced, so it exists whole or not at all. If it is
+damaged nevertheless, recovery takes the snapshot before it and replays more of the journal.
 """
 
 import contextlib
@@ -52,7 +52,7 @@ class Snapshot:
     path: str
     sequence: int
     chain: int  # journal's crc of the frame that ends with this command
-    digest: str  # what exchange.digest() said
+    digest: str  # of the exchange
     arrays: dict[str, np.ndarray]
 
 
@@ -88,7 +88,7 @@ def write(
     try:
         os.close(write_atomically(files, path, [header, directory, *(piece for piece in pieces if len(piece))]))
     except OSError as error:
-        with contextlib.suppress(OSError):  # the room that a half-written one takes may be what the journal needs
+        with contextlib.suppress(OSError):  # the journal may need the space of a half-written snapshot
             files.remove(path + ".tmp")
         raise SnapshotFailed(f"cannot write {path}: {error}") from error
     return path
@@ -127,7 +127,7 @@ def valid(folder: StrPath, files: Files = FILES) -> Iterator[Snapshot]:
         try:
             snapshot = load(path, files)
         except (SnapshotInvalid, OSError):
-            continue  # recovery reports which it took; an older one is as good, only slower
+            continue  # an older snapshot is as good, only slower; recovery reports which it took
         if snapshot.sequence == sequence:
             yield snapshot
 
@@ -154,7 +154,7 @@ def _paths(folder: StrPath, files: Files) -> list[tuple[int, str]]:
 
 
 def _layout(dtype: np.dtype) -> dict[str, Any]:
-    """A dtype as the directory tells it. Rows whose fields overlay each other are bytes: who restores them knows more."""
+    """A dtype as the directory has it. Rows whose fields overlap are stored as bytes; `restore` knows their type."""
     try:
         return {"dtype": np.lib.format.dtype_to_descr(dtype), "record": dtype.type is np.record}
     except ValueError:

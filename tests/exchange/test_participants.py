@@ -10,7 +10,8 @@ import pytest
 
 from exchange import Account, Exchange
 from exchange.catalogue import load_catalogue, read_catalogue
-from exchange.catalogue.schedule import Driver, Schedule
+from exchange.catalogue.driver import Driver
+from exchange.catalogue.schedule import Schedule
 from exchange.participants import member
 from exchange.participants.fair_value import FairValues
 from exchange.participants.market_maker import MarketMaker

@@ -9,7 +9,8 @@ import pytest
 
 from exchange import Account, Exchange
 from exchange.catalogue import read_catalogue
-from exchange.catalogue.schedule import Driver, Schedule
+from exchange.catalogue.driver import Driver
+from exchange.catalogue.schedule import Schedule
 from matching.codes import CommandKind, EventKind, Flag, Limit, OrderType, Phase, Reason, Side, TimeInForce
 from tests.build import enter, existing, rows
 

@@ -22,7 +22,8 @@ import numpy as np
 from exchange import Account, Exchange
 from exchange.catalogue import Catalogue, read_catalogue
 from exchange.catalogue.calendar import beijing
-from exchange.catalogue.schedule import Driver, Schedule, Step
+from exchange.catalogue.driver import Driver
+from exchange.catalogue.schedule import Schedule, Step
 from exchange.projections.blotter import Blotter
 from exchange.projections.marketdata import MarketData
 from exchange.projections.projections import Projections
