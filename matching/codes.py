@@ -35,6 +35,11 @@ class OrderType(IntEnum):
     STOP_LIMIT = 4             # parked likewise, then a LIMIT order
 
 
+# What orders of a type carry; tests/matching/test_codes.py holds the kernels to it.
+STOP_TYPES = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})  # a trigger price that they wait for
+LIMIT_TYPES = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})  # a limit price of their owner
+
+
 class TimeInForce(IntEnum):
     """FIX 59."""
 

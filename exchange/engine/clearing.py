@@ -283,7 +283,7 @@ def withdraw_outside(book, events, at, command, side, instrument):
         while slot != NOBODY:
             order, extra = book.orders[slot], book.extras[slot]
             younger = order.next
-            parked_limit = order.terms & PARKED != 0 and extra.order_type == c.STOP_LIMIT
+            parked_limit = order.terms & PARKED != 0 and extra.order_type != c.STOP
             if outside or (parked_limit and is_outside(instrument, extra.price)):
                 at = withdraw(book, events, at, command, slot, c.OUTSIDE_DAILY_LIMITS, False)
             slot = younger

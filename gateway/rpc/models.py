@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
+from gateway.text.words import OrderTypeWord
+
 
 def _plain(value: Any) -> Any:
     """A number, or a text that holds a plain decimal: no exponent, sign, space or underscore that Decimal would take."""
@@ -55,7 +57,7 @@ class Enter(BaseModel):
     price: Number = Field(
         default=_ABSENT, description="currency per unit, a multiple of tick_size; of limit and stop_limit"
     )
-    type: Literal["limit", "market", "stop_limit", "stop_market"] = "limit"
+    type: OrderTypeWord = "limit"
     trigger_price: Number = Field(default=_ABSENT, description="of stops: last price at which they enter the market")
     trigger: Literal["last_price"] = "last_price"
     time_in_force: Literal[

@@ -34,7 +34,7 @@ def test_the_protocol_names_every_method() -> None:
 
 
 def test_parameters_take_the_words_that_the_protocol_has_for_codes() -> None:
-    assert set(get_args(requests.OrderType)) == set(words.ORDER_TYPE_CODE)
+    assert set(get_args(words.OrderTypeWord)) == set(words.ORDER_TYPE_CODE)
     assert set(get_args(requests.TimeInForce)) == set(words.TIME_IN_FORCE_CODE)
 
 

@@ -5,7 +5,7 @@ import json
 import random
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -13,6 +13,7 @@ from gateway.hub import Limits
 from gateway.rpc.desk import Bucket
 from gateway.rpc.session import TRANSITIONS, State
 from gateway.text.refusals import Refused
+from gateway.text.words import OrderTypeWord
 from matching.codes import CommandKind, Phase, Scope
 from tests.build import account, enter, existing, instrument, operator, rows
 from tests.gateway.floor import Client, Floor
@@ -108,8 +109,8 @@ def test_a_request_that_is_refused_keeps_its_id_where_that_can_be_read(floor: Fl
         (
             {"type": "foo"},
             "type",
-            "limit, market, stop_limit, stop_market",
-            "must be one of limit, market, stop_limit, stop_market",
+            ", ".join(get_args(OrderTypeWord)),
+            f"must be one of {', '.join(get_args(OrderTypeWord))}",
         ),
         ({"expire_date": "x"}, "expire_date", "a date such as 2026-12-31", "must be a date such as 2026-12-31"),
         ({"time_in_force": "good_til_date"}, "expire_date", None, "is missing: a good_til_date order ends with it"),

@@ -22,6 +22,7 @@ from exchange import Exchange, Instrument
 from matching.codes import (
     ALL,
     AUCTION_PHASES,
+    STOP_TYPES,
     AuctionStep,
     CommandKind,
     Flag,
@@ -67,7 +68,7 @@ TIME_IN_FORCE_SHARE = {
     TimeInForce.OPENING: 0.03,
 }
 RESTS = (TimeInForce.DAY, TimeInForce.GTC, TimeInForce.GTD, TimeInForce.SESSION)
-STOPS = (OrderType.STOP, OrderType.STOP_LIMIT)
+STOPS = sorted(STOP_TYPES)
 MODE_FLAGS = (Flag.SMP_CANCEL_INCOMING, Flag.SMP_CANCEL_RESTING, Flag.SMP_CANCEL_BOTH)
 LIMITS = (*Limit, *(Limit.SELF_MATCH, Limit.GROUP) * 8)
 WRONG = {  # field: values that are invalid in rows of every kind
