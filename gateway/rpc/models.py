@@ -1,7 +1,7 @@
-"""The documented models of the messages that matter most: for OpenAPI and for readers, in pydantic.
+"""Documented models of the most used parameters, in pydantic: for OpenAPI and for readers.
 
-The hub itself reads with the structs of requests.py, which are ten times faster. A test feeds both the same messages and
-sees that they take and refuse the same.
+The hub itself reads with the structs of requests.py, which are ten times faster. A test gives both the same messages and
+checks that they accept and refuse the same ones.
 
     Enter.model_json_schema()
 """

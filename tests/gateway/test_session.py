@@ -375,6 +375,7 @@ def test_another_order_under_the_same_client_order_id_is_refused(alice: Client, 
     assert alice.ask("private/sell", **body | {"amount": 5})["code"] == 14502
 
 
+@pytest.mark.compiled
 def test_client_order_ids_of_other_accounts_and_of_yesterday_do_not_matter(alice: Client, bob: Client) -> None:
     buy(alice, 5, 1, client_order_id="a1")
     assert "dup" not in buy(bob, 5, 1, client_order_id="a1")["order"]
