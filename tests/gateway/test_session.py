@@ -718,7 +718,7 @@ def test_a_query_to_the_engine_waits_until_its_state_is_durable(alice: Client, b
     """Between the engine's call and the disk, an answer would report a trade that could still be lost."""
     floor = alice.floor
     sell(bob, 5, 1)
-    block = rows(enter(0, 1, 100, 2, time=floor.now), start=2)
+    block = rows(enter(0, 1, 100, 2), start=2, time=floor.now)
     events = floor.hub.exchange.apply(block)  # computed, but not yet on the disk
     alice.tell('{"id":5,"method":"private/get_positions"}')
     bob.tell('{"id":6,"method":"public/test"}')
