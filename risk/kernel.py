@@ -15,58 +15,14 @@ import numpy as np
 from matching import codes as c
 from matching.codes import RESTING_OFFSET
 from matching.jit import code, inlined, rarely, read_anew
-from risk.legs import check_special_exposure, fill_special, hold_special
-from risk.positions import OFFSET, check_offset_flags, move, row_of_exposure, weigh
+from risk.legs import fill_special, hold_special
+from risk.positions import move, row_of_exposure, weigh
 from risk.protection import count_resting_fill
-from risk.records import SPECIAL_OFFSET
 
 _PIECE = code(0xFFFFFFFF)
 
 
-# The order by itself (RULEBOOK 5.5, 5.7, 5.8) -----------------------------------------------------
-
-
-@inlined
-def check_offset(special, flags, time_in_force):
-    """Offset flags (RULEBOOK 10.1). special: LIMIT.special of the instrument; 0 for an AMEND, which bears none anywhere."""
-    if (flags & OFFSET) | (special & SPECIAL_OFFSET):
-        return check_offset_flags(special, np.int64(flags), np.int64(time_in_force))
-    return c.OK, 0, 0
-
-
-@inlined
-def check_increments(limit, price, trigger, quantity):
-    """Price and trigger price on the increment, quantity at least the minimum and on its increment.
-
-    A price that nobody chose is given as 0: that of a MARKET or STOP order, the trigger of any but a parked one.
-    """
-    if limit.price_increment > 1:
-        if price % limit.price_increment != 0:
-            return c.PRICE_OFF_TICK, price, limit.price_increment
-        if trigger % limit.price_increment != 0:
-            return c.PRICE_OFF_TICK, trigger, limit.price_increment
-    if quantity < limit.minimum_quantity:
-        return c.QUANTITY_BELOW_MINIMUM, quantity, limit.minimum_quantity
-    if limit.quantity_increment > 1 and quantity % limit.quantity_increment != 0:
-        return c.QUANTITY_OFF_LOT, quantity, limit.quantity_increment
-    return c.OK, 0, 0
-
-
-@inlined
-def check_size(account, limit, price, total_quantity, open_quantity, last_price, bound_by_collar):
-    """Collar, largest order, largest notional. price: of a STOP order its trigger, and no collar binds it (RULEBOOK 2.9)."""
-    if limit.collar != 0 and bound_by_collar:
-        if price > last_price + limit.collar:
-            return c.PRICE_OUTSIDE_COLLAR, price, last_price + limit.collar
-        if price < last_price - limit.collar:
-            return c.PRICE_OUTSIDE_COLLAR, price, last_price - limit.collar
-    largest = min(account.max_order_quantity, limit.max_order_quantity)
-    if total_quantity > largest:
-        return c.MAX_ORDER_QUANTITY, total_quantity, largest
-    notional = abs(price) * open_quantity * limit.fen_per_tick
-    if notional > account.max_order_notional:
-        return c.MAX_ORDER_NOTIONAL, notional, account.max_order_notional
-    return c.OK, 0, 0
+# Message rate (RULEBOOK 5.9) -----------------------------------------------------------------------
 
 
 @inlined
@@ -80,16 +36,6 @@ def count_message(account, time):
     """A message that keeps to the rate has come."""
     if rarely(account.message_interval != 0):
         account.message_arrival = max(account.message_arrival, time) + account.message_interval
-
-
-@inlined
-def check_rate(account, time):
-    """Generic cell rate algorithm (ITU-T I.371) on command time. A message that passes is counted."""
-    early = earliest_message(account)
-    if account.message_interval != 0 and time < early:
-        return c.MESSAGE_RATE, time, early
-    count_message(account, time)
-    return c.OK, 0, 0
 
 
 # Client order ids (RULEBOOK 5.10) -----------------------------------------------------------------
@@ -160,90 +106,6 @@ def forget_client_orders(ledger):
         for row in range(len(ledger.client_orders)):
             ledger.client_orders[row].order_id = 0
         ledger.hub[0].client_orders = 0
-
-
-# The account (RULEBOOK 5.11 to 5.13) --------------------------------------------------------------
-
-
-@inlined
-def check_exposure(ledger, account_index, instrument_index, side, growth, flags):
-    """Would `growth` > 0 more lots on this side break reduce-only, position limits or credit? RULEBOOK 10 to 12 add to it.
-
-    flags   of the order, and REDUCE_ONLY of the AMEND that makes it grow
-    """
-    account = ledger.accounts[np.uint64(account_index)]
-    limit = ledger.limits[np.uint64(instrument_index)]
-    if limit.special | account.called:
-        return check_special_exposure(
-            ledger,
-            np.int64(account_index),
-            np.int64(instrument_index),
-            np.int64(side),
-            np.int64(growth),
-            np.int64(flags),
-        )
-    exposure = ledger.exposures[row_of_exposure(ledger, account_index, instrument_index)]
-    buys = growth * (2 - side)  # a side is 1 or 2: arithmetic instead of a branch nobody can predict
-    sells = growth - buys
-    long = exposure.position + exposure.open_buy + buys
-    short = exposure.open_sell + sells - exposure.position
-    reach = long if side == c.BUY else short
-    bound = min(account.max_long if side == c.BUY else account.max_short, limit.max_position, limit.largest_position)
-    if flags & c.REDUCE_ONLY and reach > 0:
-        return c.REDUCE_ONLY_WOULD_INCREASE, reach, 0
-    if reach > bound:
-        return c.MAX_LONG if side == c.BUY else c.MAX_SHORT, reach, bound
-    more = max(long, short) - exposure.worst  # as in worst_case
-    margin = account.margin_used + more * limit.margin
-    if more > 0 and margin > account.equity:
-        return c.CREDIT, margin, account.equity
-    return c.OK, 0, 0
-
-
-@inlined
-def breaks_limits(ledger, command, side, price, last_price, total, leaves, growth, orders):
-    """Would an order break any rule of 5.1, 5.2, 5.5, 5.7 to 5.9, 5.11 to 5.13 or 9.6?
-
-    The same as check_increments, check_size, check_rate, check_exposure and so on, but not in order and without saying which.
-    Margin of the account is not called, and positions in the instrument are net and its own. An order that does not grow may
-    be told to break a position limit that was broken before.
-
-    command         ENTER or AMEND; side, price: of the order from then on, its limit in ticks
-    total, leaves   lots of the order from then on, and of these open
-    growth, orders  how many lots and orders more are open then
-    Returns         (whether it does, lots that margin is held for if it does not)
-    """
-    account = ledger.accounts[np.uint64(command.account)]
-    limit = ledger.limits[np.uint64(command.instrument)]
-    exposure = ledger.exposures[row_of_exposure(ledger, command.account, command.instrument)]
-    unfit = limit.refusal | np.int64(account.refusal | account.tripped)
-    breaks = (
-        (unfit != 0)
-        | (total < limit.minimum_quantity)
-        | (total > min(account.max_order_quantity, limit.max_order_quantity))
-        | (abs(price) * leaves * limit.fen_per_tick > account.max_order_notional)
-        | (account.open_orders + orders > account.max_open_orders)
-    )
-    if rarely(account.message_interval != 0):
-        breaks |= command.time < earliest_message(account)
-    if rarely(limit.price_increment > 1):
-        breaks |= (command.kind == c.AMEND or command.order_type != c.MARKET) and price % limit.price_increment != 0
-    if rarely(limit.quantity_increment > 1):
-        breaks |= total % limit.quantity_increment != 0
-    if rarely(limit.collar != 0):
-        breaks |= (price > last_price + limit.collar) | (price < last_price - limit.collar)
-    buys = growth * (2 - side)  # a side is 1 or 2: arithmetic instead of a branch nobody can predict
-    long = exposure.position + exposure.open_buy + buys
-    short = exposure.open_sell + (growth - buys) - exposure.position
-    worst = max(long, short)  # as in worst_case
-    more = worst - exposure.worst
-    reach, most = (long, account.max_long) if side == c.BUY else (short, account.max_short)
-    breaks |= (reach > min(most, limit.max_position, limit.largest_position)) | (
-        (more > 0) & (account.margin_used + more * limit.margin > account.equity)
-    )
-    if rarely(command.flag_bits & c.REDUCE_ONLY != 0):
-        breaks |= reach > 0
-    return breaks, worst
 
 
 # Hold, release, fill (RULEBOOK 5.14) --------------------------------------------------------------

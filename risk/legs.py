@@ -12,8 +12,8 @@ import numpy as np
 
 from matching import codes as c
 from matching.jit import inlined, outlined
-from risk.positions import check_gross, fill_in, hold_in, reach_and_worst, row_of_exposure
-from risk.records import SPECIAL_AT_SETTLEMENT, SPECIAL_OFFSET, SPECIAL_SPREAD, SPECIAL_TO_LEG
+from risk.positions import fill_in, hold_in, no_stake, row_of_exposure, stake_in
+from risk.records import SPECIAL_AT_SETTLEMENT, SPECIAL_SPREAD, SPECIAL_TO_LEG
 
 # Which positions ----------------------------------------------------------------------------------
 
@@ -32,79 +32,15 @@ def second_leg(ledger, instrument):
     return np.int64(limit.leg_far) if limit.special & SPECIAL_SPREAD else np.int64(-1)
 
 
-# Checks (RULEBOOK 5.12, 5.13, 10.3, 10.4, 11.6) ---------------------------------------------------
-
-
 @inlined
-def check_reach(ledger, account, leg, side, growth, flags):
-    """Reduce-only and the position limits of one leg."""
-    reach, _ = reach_and_worst(ledger, account, leg, side, growth, flags)
-    limit, terms = ledger.limits[np.uint64(leg)], ledger.accounts[np.uint64(account)]
-    if flags & c.REDUCE_ONLY and reach > 0:
-        return c.REDUCE_ONLY_WOULD_INCREASE, reach, 0
-    bound = min(terms.max_long if side == c.BUY else terms.max_short, limit.max_position, limit.largest_position)
-    if reach > bound:
-        return c.MAX_LONG if side == c.BUY else c.MAX_SHORT, reach, bound
-    return c.OK, 0, 0
-
-
-@inlined
-def enlarged(ledger, account, leg, side, growth, flags):
-    """Lots by which the worst case of a leg would grow; a leg that does not exist: 0."""
-    if leg < 0:
-        return 0
-    _, worst = reach_and_worst(ledger, account, leg, side, growth, flags)
-    return worst - ledger.exposures[row_of_exposure(ledger, account, leg)].worst
-
-
-@inlined
-def check_credit(ledger, account, near, far, side, growth, flags):
-    """Credit over all legs, and whether an account whose margin is called would enlarge one of them."""
-    terms = ledger.accounts[np.uint64(account)]
-    more_near = enlarged(ledger, account, near, side, growth, flags)
-    more_far = enlarged(ledger, account, far, 3 - side, growth, flags)
-    if more_near > 0 or more_far > 0:
-        margin = terms.margin_used + more_near * ledger.limits[np.uint64(near)].margin
-        if far >= 0:
-            margin += more_far * ledger.limits[np.uint64(far)].margin
-        if margin > terms.equity:
-            return c.CREDIT, margin, terms.equity
-        if terms.called:
-            leg, more = (near, more_near) if more_near > 0 else (far, more_far)
-            worst = ledger.exposures[row_of_exposure(ledger, account, leg)].worst
-            return c.MARGIN_CALLED, worst + more, worst
-    return c.OK, 0, 0
-
-
-@inlined
-def check_closing(ledger, account, leg, side, growth, flags):
-    """What only an instrument asks that keeps long and short apart."""
-    limit = ledger.limits[np.uint64(leg)]
-    if limit.special & SPECIAL_OFFSET == 0:
-        return c.OK, 0, 0
-    return check_gross(ledger.gross[row_of_exposure(ledger, account, leg)], limit.opening_cap, side, growth, flags)
-
-
-@inlined
-def first_of(near, far):
-    """Of what two legs broke the rule that comes first; of the same rule the near leg's. (reason, value, bound) each."""
-    return far if far[0] != c.OK and (near[0] == c.OK or far[0] < near[0]) else near
-
-
-@outlined
-def check_special_exposure(ledger, account, instrument, side, growth, flags):
-    """As kernel.check_exposure, of any instrument and for any account."""
+def stakes_of(ledger, account, instrument, side, growth, flags):
+    """The Stake of an account in each instrument that an order is about: (near, far). far: no_stake where there is none."""
     near, far = first_leg(ledger, instrument), second_leg(ledger, instrument)
-    broken = check_reach(ledger, account, near, side, growth, flags)
+    stake = stake_in(ledger, account, near, side, growth, flags, False)
+    other = no_stake()
     if far >= 0:
-        broken = first_of(broken, check_reach(ledger, account, far, 3 - side, growth, flags))
-    if broken[0] == c.OK:
-        broken = check_credit(ledger, account, near, far, side, growth, flags)
-    if broken[0] == c.OK:
-        broken = check_closing(ledger, account, near, side, growth, flags)
-        if far >= 0:
-            broken = first_of(broken, check_closing(ledger, account, far, 3 - side, growth, flags))
-    return broken
+        other = stake_in(ledger, account, far, 3 - side, growth, flags, False)
+    return stake, other
 
 
 # Hold, release, fill ------------------------------------------------------------------------------

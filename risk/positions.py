@@ -5,16 +5,15 @@ is told in risk/legs.py. `move` is the way of net positions and the only one tha
 there is a row of GROSS beside the EXPOSURE, whose position stays the net of the two.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from matching import codes as c
-from matching.codes import TimeInForce
-from matching.jit import code, inlined, outlined
+from matching.jit import inlined, outlined
 from risk.records import SPECIAL_OFFSET
 
-OFFSET = c.OPEN | c.CLOSE | c.CLOSE_TODAY
 _CLOSING = c.CLOSE | c.CLOSE_TODAY
-_OUTLIVES_DAY = 1 << code(TimeInForce.GTC) | 1 << code(TimeInForce.GTD)
 
 
 # Net positions ------------------------------------------------------------------------------------
@@ -62,17 +61,6 @@ def move(ledger, account_index, instrument_index, position, open_buy, open_sell,
 
 
 # Long and short kept apart (RULEBOOK 10) ----------------------------------------------------------
-
-
-@outlined
-def check_offset_flags(special, flags, time_in_force):
-    """RULEBOOK 10.1, where a flag or the instrument asks for it: just one, and CLOSE_TODAY only on an order that ends with the
-    day, for tomorrow its lots are yesterday's."""
-    offset = flags & OFFSET
-    one = offset != 0 and offset & (offset - 1) == 0
-    if special & SPECIAL_OFFSET == 0 or not one or (offset == c.CLOSE_TODAY and (1 << time_in_force) & _OUTLIVES_DAY):
-        return c.INVALID_OFFSET, flags, 0
-    return c.OK, 0, 0
 
 
 @inlined
@@ -141,46 +129,65 @@ def fill_gross(gross, side, quantity, flags):
         gross.short_today += opened
 
 
+# What an order would lead to ----------------------------------------------------------------------
+
+
+class Stake(NamedTuple):
+    """What an account could come to hold in one instrument if the order grows as proposed. Lots, unless noted."""
+
+    reach: int  # largest position on the side of the order
+    limit: int  # position limit of that side
+    worst_before: int  # that margin is held for now
+    worst: int  # that margin would be held for
+    margin: int  # fen a lot
+    closes: bool  # the order closes what is held on the other side (RULEBOOK 10)
+    free: int  # of it, not yet claimed by other closing orders
+    opened: int  # today, the order included
+    cap: int  # most that may be opened a day; 0: any
+
+
 @inlined
-def check_gross(gross, cap, side, growth, flags):
-    """RULEBOOK 10.3 and 10.4: does a closing order find what it closes, does an opening one keep to the day's cap?"""
-    if closes(flags):
-        if side == c.BUY:
-            held, today = gross.short, gross.short_today
-            open_today, open_older = gross.closing_short_today, gross.closing_short
+def no_stake():
+    """The Stake in an instrument that does not exist. It breaks no rule."""
+    zero = np.int64(0)
+    return Stake(zero, zero, zero, zero, zero, False, zero, zero, zero)
+
+
+@inlined
+def stake_in(ledger, account_index, instrument, side, growth, flags, plain):
+    """The Stake of an account in an instrument that positions are kept in. plain: its positions are net."""
+    account, limit = ledger.accounts[np.uint64(account_index)], ledger.limits[np.uint64(instrument)]
+    row = row_of_exposure(ledger, account_index, instrument)
+    exposure = ledger.exposures[row]
+    position_limit = min(
+        account.max_long if side == c.BUY else account.max_short, limit.max_position, limit.largest_position
+    )
+    zero = np.int64(0)
+    if not plain and limit.special & SPECIAL_OFFSET:
+        gross = ledger.gross[row]
+        free = opened = zero
+        reach, worst, closing = zero, exposure.worst, closes(flags)
+        if not closing:
+            reach = growth + (gross.long + gross.opening_buy if side == c.BUY else gross.short + gross.opening_sell)
+            worst = max(reach, exposure.worst)
+            opened = gross.opened + gross.opening_buy + gross.opening_sell + growth
+        elif side == c.BUY:
+            older = gross.short - gross.short_today - gross.closing_short
+            free = gross.short_today - gross.closing_short_today if only_today(flags) else older
         else:
-            held, today = gross.long, gross.long_today
-            open_today, open_older = gross.closing_long_today, gross.closing_long
-        free = today - open_today if only_today(flags) else held - today - open_older
-        if growth > free:
-            return c.CLOSE_EXCEEDS_POSITION, growth, max(free, 0)
-    elif cap != 0:
-        opened = gross.opened + gross.opening_buy + gross.opening_sell + growth
-        if opened > cap:
-            return c.OPENING_CAP, opened, cap
-    return c.OK, 0, 0
+            older = gross.long - gross.long_today - gross.closing_long
+            free = gross.long_today - gross.closing_long_today if only_today(flags) else older
+        return Stake(
+            reach, position_limit, exposure.worst, worst, limit.margin, closing, free, opened, limit.opening_cap
+        )
+    buys = growth * (2 - side)  # a side is 1 or 2: arithmetic instead of a branch that cannot be predicted
+    long = exposure.position + exposure.open_buy + buys
+    short = exposure.open_sell + (growth - buys) - exposure.position
+    reach = long if side == c.BUY else short
+    return Stake(reach, position_limit, exposure.worst, max(long, short), limit.margin, False, zero, zero, zero)
 
 
 # Either way ---------------------------------------------------------------------------------------
-
-
-@inlined
-def reach_and_worst(ledger, account, instrument, side, growth, flags):
-    """What `growth` more open lots would lead to: (lots that the position could reach on that side, what margin would be held
-    for). Lots that close reach nothing."""
-    row = row_of_exposure(ledger, account, instrument)
-    exposure = ledger.exposures[row]
-    if ledger.limits[np.uint64(instrument)].special & SPECIAL_OFFSET:
-        if closes(flags):
-            return 0, exposure.worst
-        gross = ledger.gross[row]
-        reach = (gross.long + gross.opening_buy if side == c.BUY else gross.short + gross.opening_sell) + growth
-        return reach, max(reach, exposure.worst)
-    buys = growth if side == c.BUY else 0
-    sells = growth - buys
-    long = exposure.position + exposure.open_buy + buys
-    short = exposure.open_sell + sells - exposure.position
-    return long if side == c.BUY else short, max(long, short)
 
 
 @inlined

@@ -7,18 +7,10 @@ exchange/engine/lanes.py, which finds them with `next_tripped`.
 import numpy as np
 
 from matching import codes as c
-from matching.jit import inlined, outlined
+from matching.jit import outlined
 from matching.records import NIL
 
 _MILLISECOND = 1_000_000
-
-
-@inlined
-def check_protection(account):
-    """New orders of a tripped account are refused until it is reset. account: its row."""
-    if account.tripped:
-        return c.PROTECTION_TRIPPED, account.protection_traded, account.protection_lots
-    return c.OK, 0, 0
 
 
 @outlined

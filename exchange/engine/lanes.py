@@ -13,17 +13,15 @@ import numpy as np
 from exchange.engine.operators import check_operator, done, operate
 from exchange.engine.phases import release_lock
 from exchange.engine.rules import (
-    check_amend,
+    broken_rule,
+    check,
     check_cancel,
-    check_enter_any,
     check_mass_cancel,
-    check_names,
-    check_taking,
-    is_plain,
-    limit_of,
-    names_known,
-    passes,
-    passes_amend,
+    is_plain_amend,
+    is_plain_entry,
+    is_plain_market,
+    proposed_amend,
+    proposed_entry,
 )
 from matching import codes as c
 from matching.book import bucket_of, find, next_row, own, price_of
@@ -36,7 +34,6 @@ from matching.records import (
     NIL,
     NOBODY,
     PARKED,
-    PLAIN_STATE,
     SPARE_ROWS,
 )
 from matching.spot import (
@@ -62,8 +59,9 @@ from risk.kernel import (
     settle_incoming,
     settle_plain,
 )
-from risk.positions import row_of_exposure
+from risk.positions import row_of_exposure, stake_in
 from risk.protection import next_tripped
+from risk.rules import Found
 
 _AHEAD, _FAR_AHEAD = 6, 48  # how many commands ahead to look
 
@@ -72,10 +70,18 @@ _MOST_GROWTH = 3  # see sure_of_room
 
 
 @outlined
-def refuse(book, events, at, command, reason, value, bound, first_order):
+def refuse(book, events, at, command, reason, value):
     """Write the REJECTED event of a command. Returns the next free row of events."""
     read_anew()
-    return rejected(book, events, at, command, reason, value, bound, first_order)
+    return rejected(book, events, at, command, reason, value, c.NONE, c.NONE)
+
+
+@outlined
+def reject(book, events, at, command, found):
+    """Write the REJECTED event of a command by what a list of rules has Found. Returns the next free row of events."""
+    read_anew()
+    first_order = found.value if found.reason == c.DUPLICATE_CLIENT_ORDER_ID else c.NONE
+    return rejected(book, events, at, command, found.reason, found.value, found.bound, first_order)
 
 
 # What follows from a command ----------------------------------------------------------------------
@@ -109,35 +115,30 @@ def cancel_tripped(book, ledger, events, at, command):
 # The path of a command: the plain lane ------------------------------------------------------------
 
 
-@inlined
-def is_for_plain_market(book, command):
-    """Is the command about an instrument where everything is plain, by an account that exists?"""
-    return names_known(book, command) and book.instruments[np.uint64(command.instrument)].state == PLAIN_STATE
-
-
 @outlined
-def refuse_enter(book, ledger, risk, events, at, command):
-    """A plain order does not pass: find the first rule that it breaks, and say so."""
+def refuse_rule(book, ledger, risk, events, at, command):
+    """Write the REJECTED event of a plain command that breaks a rule."""
     read_anew()
-    reason, value, bound, first, _ = check_enter_any(book, ledger, risk, command)
-    return rejected(book, events, at, command, reason, value, bound, first)
+    found, _, _ = check(book, ledger, risk, command)
+    return reject(book, events, at, command, found)
 
 
 @inlined
 def process_enter(book, ledger, risk, events, at, command):
-    """ENTER of a plain order in a plain market: the way of most orders."""
-    price = limit_of(book, ledger, risk, command)
-    fine, worst = passes(book, ledger, risk, command, price)
-    if rarely(not fine):
-        return refuse_enter(book, ledger, risk, events, at, command)
+    """ENTER on the fast path."""
+    order = proposed_entry(book, ledger, risk, command, True)
+    stake = stake_in(ledger, command.account, command.instrument, order.side, order.growth, order.flags, True)
+    found = broken_rule(book, ledger, risk, command, order, NOBODY, stake, stake, True)
+    if rarely(found.broken):
+        return refuse_rule(book, ledger, risk, events, at, command)
     if not risk:
-        return enter(book, events, at, command, price)
+        return enter(book, events, at, command, order.price)
     if names_client_order(command):
         remember(ledger, command)
-    hold_passed(ledger, command, command.side, command.quantity, 1, worst)
-    end = enter(book, events, at, command, price)
+    hold_passed(ledger, command, order.side, order.growth, 1, stake.worst)
+    end = enter(book, events, at, command, order.price)
     if end != at + 1:
-        settle_incoming(ledger, command, command.sequence, command.side, command.quantity, events, at + 1, end)
+        settle_incoming(ledger, command, command.sequence, order.side, order.leaves, events, at + 1, end)
     return end
 
 
@@ -146,7 +147,7 @@ def process_cancel(book, ledger, risk, events, at, command):
     """CANCEL in a plain market, where nothing else can be wrong with it (check_cancel)."""
     slot = resting_order(book, command)
     if rarely(slot == NOBODY):
-        return refuse(book, events, at, command, c.UNKNOWN_ORDER, command.order_id, 0, 0)
+        return refuse(book, events, at, command, c.UNKNOWN_ORDER, command.order_id)
     order = book.orders[slot]
     if risk:
         hold_plain(ledger, command.account, command.instrument, order.side, -order.leaves_quantity, -1)
@@ -157,9 +158,9 @@ def process_cancel(book, ledger, risk, events, at, command):
 def process_amend_in_order(book, ledger, risk, events, at, command):
     """AMEND in a plain market, one rule after the other: it breaks one, or is of the few that passes_amend does not know."""
     read_anew()
-    reason, value, bound, slot = check_amend(book, ledger, risk, command)
-    if reason != c.OK:
-        return rejected(book, events, at, command, reason, value, bound, 0)
+    found, slot, _ = check(book, ledger, risk, command)
+    if found.broken:
+        return reject(book, events, at, command, found)
     end = amend(book, events, at, command, slot)
     if risk:
         settle_plain(ledger, events, at, end)
@@ -170,18 +171,18 @@ def process_amend_in_order(book, ledger, risk, events, at, command):
 def process_amend(book, ledger, risk, events, at, command):
     """AMEND in a plain market."""
     slot = resting_order(book, command)
-    order = book.orders[slot]
-    order_id, side, leaves = order.order_id, np.int64(order.side), open_after_amend(order, command)
-    growth = leaves - order.leaves_quantity
-    fine, worst = passes_amend(book, ledger, risk, command, slot, leaves)
-    if rarely(not fine):
+    order_id, leaves = book.orders[slot].order_id, open_after_amend(book.orders[slot], command)
+    order = proposed_amend(book, command, slot, leaves, True)
+    stake = stake_in(ledger, command.account, command.instrument, order.side, order.growth, order.flags, True)
+    found = broken_rule(book, ledger, risk, command, order, slot, stake, stake, True)
+    if rarely(found.broken | (not is_plain_amend(ledger, command, slot, leaves))):
         return process_amend_in_order(book, ledger, risk, events, at, command)
     if not risk:
         return amend(book, events, at, command, slot)
-    hold_passed(ledger, command, side, growth, 0, worst)
+    hold_passed(ledger, command, order.side, order.growth, 0, stake.worst)
     end = amend(book, events, at, command, slot)
     if end != at + 1:
-        settle_incoming(ledger, command, order_id, side, leaves, events, at + 1, end)
+        settle_incoming(ledger, command, order_id, order.side, leaves, events, at + 1, end)
     return end
 
 
@@ -240,14 +241,14 @@ def process_plain(commands, first, events, at, book, ledger, risk):
             if rarely(number == sure):
                 break
         command = commands[np.uint64(number)]
-        if rarely(command.sequence - number != before or not is_for_plain_market(book, command)):
+        if rarely(command.sequence - number != before or not is_plain_market(book, command)):
             break
         look_ahead(book, ledger, risk, commands, number, command.sequence)
         kind = command.kind
         if kind == c.CANCEL:
             at = process_cancel(book, ledger, risk, events, at, command)
         elif kind == c.ENTER:
-            if rarely(not is_plain(ledger, command)):
+            if rarely(not is_plain_entry(ledger, command)):
                 break
             at = process_enter(book, ledger, risk, events, at, command)
         elif kind == c.AMEND:
@@ -282,12 +283,9 @@ def process_alone(commands, first, events, at, book, ledger):
 @outlined
 def process_enter_any(book, ledger, risk, events, at, command):
     """ENTER of any order in any market."""
-    reason, value, bound = check_names(book, command)
-    if reason != c.OK:
-        return refuse(book, events, at, command, reason, value, bound, 0)
-    reason, value, bound, first, price = check_enter_any(book, ledger, risk, command)
-    if reason != c.OK:
-        return refuse(book, events, at, command, reason, value, bound, first)
+    found, _, price = check(book, ledger, risk, command)
+    if found.broken:
+        return reject(book, events, at, command, found)
     if risk and names_client_order(command):
         remember(ledger, command)
     end = enter_any(book, events, at, command, price)
@@ -302,9 +300,9 @@ def process_enter_any(book, ledger, risk, events, at, command):
 @outlined
 def process_take(book, ledger, risk, events, at, command):
     """TAKE."""
-    reason, value, bound, first, slot = check_taking(book, ledger, risk, command)
-    if reason != c.OK:
-        return refuse(book, events, at, command, reason, value, bound, first)
+    found, slot, _ = check(book, ledger, risk, command)
+    if found.broken:
+        return reject(book, events, at, command, found)
     if risk and names_client_order(command):
         remember(ledger, command)
     end = take(book, events, at, command, slot)
@@ -316,9 +314,9 @@ def process_take(book, ledger, risk, events, at, command):
 @outlined
 def process_cancel_any(book, ledger, risk, events, at, command):
     """CANCEL of any order."""
-    reason, value, bound, slot = check_cancel(book, command)
-    if reason != c.OK:
-        return refuse(book, events, at, command, reason, value, bound, 0)
+    found, slot = check_cancel(book, command)
+    if found.broken:
+        return reject(book, events, at, command, found)
     end = withdraw_any(book, events, at, command, slot, c.OK)
     end = aftermath(book, events, end, command, command.instrument)
     if risk:
@@ -329,9 +327,9 @@ def process_cancel_any(book, ledger, risk, events, at, command):
 @outlined
 def process_amend_any(book, ledger, risk, events, at, command):
     """AMEND of any order."""
-    reason, value, bound, slot = check_amend(book, ledger, risk, command)
-    if reason != c.OK:
-        return refuse(book, events, at, command, reason, value, bound, 0)
+    found, slot, _ = check(book, ledger, risk, command)
+    if found.broken:
+        return reject(book, events, at, command, found)
     end = amend_any(book, events, at, command, slot)
     end = aftermath(book, events, end, command, command.instrument)
     if risk:
@@ -342,9 +340,9 @@ def process_amend_any(book, ledger, risk, events, at, command):
 @outlined
 def process_mass_cancel(book, ledger, risk, events, at, command):
     """MASS_CANCEL."""
-    reason, value, bound = check_mass_cancel(book, command)
-    if reason != c.OK:
-        return refuse(book, events, at, command, reason, value, bound, 0)
+    found = check_mass_cancel(book, command)
+    if found.broken:
+        return reject(book, events, at, command, found)
     end, canceled = mass_cancel(
         book, events, at, command, command.instrument, command.account, command.side, c.MASS_CANCEL_REASON, EVERY_TIME
     )
@@ -375,7 +373,7 @@ def process_any(commands, first, events, at, book, ledger):
         if kind >= c.PHASE or command.sequence - number != commands[0].sequence:
             break
         for_plain_lane = (
-            is_for_plain_market(book, command) and kind <= c.AMEND and (kind != c.ENTER or is_plain(ledger, command))
+            is_plain_market(book, command) and kind <= c.AMEND and (kind != c.ENTER or is_plain_entry(ledger, command))
         )
         plain = plain + 1 if for_plain_lane else 0
         if kind == c.ENTER:
@@ -389,7 +387,7 @@ def process_any(commands, first, events, at, book, ledger):
         elif kind == c.TAKE:
             at = process_take(book, ledger, risk, events, at, command)
         else:
-            at = refuse(book, events, at, command, c.UNKNOWN_KIND, np.int64(kind), 0, 0)
+            at = refuse(book, events, at, command, c.UNKNOWN_KIND, np.int64(kind))
         if ledger.hub[0].tripped != 0:
             at = cancel_tripped(book, ledger, events, at, command)
         number += 1
@@ -417,11 +415,11 @@ def process_operators(commands, first, events, at, book, ledger):
         if kind < c.PHASE or command.sequence - number != commands[0].sequence:
             break
         if kind > c.WINDOW:
-            at = refuse(book, events, at, command, c.UNKNOWN_KIND, np.int64(kind), 0, 0)
+            at = refuse(book, events, at, command, c.UNKNOWN_KIND, np.int64(kind))
         else:
             reason, value, bound = check_operator(book, ledger, risk, command)
             if reason != c.OK:
-                at = refuse(book, events, at, command, reason, value, bound, 0)
+                at = reject(book, events, at, command, Found(True, reason, value, bound))
             else:
                 at = operate(book, ledger, risk, events, at, command)
         if ledger.hub[0].tripped != 0:
