@@ -14,9 +14,9 @@ import numpy as np
 
 from matching import codes as c
 from matching.codes import RESTING_OFFSET
-from matching.jit import code, inlined, rarely, read_anew
-from risk.legs import fill_special, hold_special
-from risk.positions import move, row_of_exposure, weigh
+from matching.jit import code, inlined, outlined, rarely, read_anew
+from risk.legs import fill_legs, hold_legs
+from risk.positions import move
 from risk.protection import count_resting_fill
 
 _PIECE = code(0xFFFFFFFF)
@@ -112,202 +112,71 @@ def forget_client_orders(ledger):
 
 
 @inlined
-def hold_plain(ledger, account, instrument, side, quantity, orders):
-    """hold, where the instrument is known to be plain."""
-    bought = quantity * (2 - side)
-    move(ledger, account, instrument, 0, bought, quantity - bought, orders)
-
-
-@inlined
-def hold(ledger, account, instrument, side, quantity, orders, flags):
+def hold(ledger, account, instrument, side, quantity, orders, flags, plain):
     """Hold `quantity` more open lots of one side and `orders` more open orders; negative: release them.
 
-    flags   offset flags of the order (RULEBOOK 10.1); others mean nothing here
+    flags   of the order; only offset flags count here (RULEBOOK 10.1)
+    plain   literal: positions in the instrument are known to be net and its own
     """
-    if ledger.limits[np.uint64(instrument)].special:
-        hold_special(
-            ledger,
-            np.int64(account),
-            np.int64(instrument),
-            np.int64(side),
-            np.int64(quantity),
-            np.int64(orders),
-            np.int64(flags),
-        )
+    if not plain and ledger.limits[np.uint64(instrument)].special:
+        hold_legs(ledger, account, instrument, side, quantity, orders, flags)
     else:
-        hold_plain(ledger, account, instrument, side, quantity, orders)
+        bought = quantity * (2 - side)  # a side is 1 or 2
+        move(ledger, account, instrument, c.NONE, bought, quantity - bought, orders)
 
 
 @inlined
-def hold_passed(ledger, command, side, growth, orders, worst):
-    """Count and hold what breaks_limits has let pass. growth, orders: as there; worst: what that said."""
-    account = ledger.accounts[np.uint64(command.account)]
-    exposure = ledger.exposures[row_of_exposure(ledger, command.account, command.instrument)]
-    buys = growth * (2 - side)
-    count_message(account, command.time)
-    exposure.open_buy += buys
-    exposure.open_sell += growth - buys
-    account.open_orders += orders
-    weigh(ledger, account, exposure, command.instrument, worst)
-
-
-@inlined
-def count_traded(exposure, side, quantity, turnover, value):
-    """What `quantity` traded lots cost, and what fees and average prices are reckoned of. See EXPOSURE."""
-    exposure.cost += turnover if side == c.BUY else -turnover
-    exposure.volume += quantity
-    exposure.turnover += turnover
-    exposure.value += value
-
-
-@inlined
-def fill_plain(ledger, account, instrument, side, quantity, price, leaves):
-    """fill, where the instrument is known to be plain."""
-    bought = quantity * (2 - side)
-    sold = quantity - bought
-    exposure = move(ledger, account, instrument, bought - sold, -bought, -sold, -1 if leaves == 0 else 0)
-    count_traded(exposure, side, quantity, price * quantity, abs(price * quantity))
-
-
-@inlined
-def fill(ledger, account, instrument, side, quantity, price, leaves, flags):
-    """Turn `quantity` open lots into position; without leaves the order is no longer open. flags: see hold."""
-    if ledger.limits[np.uint64(instrument)].special:
-        fill_special(
-            ledger,
-            np.int64(account),
-            np.int64(instrument),
-            np.int64(side),
-            np.int64(quantity),
-            np.int64(price),
-            np.int64(leaves),
-            np.int64(flags),
-        )
+def fill(ledger, account, instrument, side, quantity, price, leaves, flags, plain):
+    """Turn `quantity` open lots into position; without leaves the order is no longer open. flags, plain: see hold."""
+    if not plain and ledger.limits[np.uint64(instrument)].special:
+        fill_legs(ledger, account, instrument, side, quantity, price, leaves, flags)
     else:
-        fill_plain(ledger, account, instrument, side, quantity, price, leaves)
+        bought = quantity * (2 - side)
+        sold = quantity - bought
+        closed = code(1 if leaves == 0 else 0)
+        exposure = move(ledger, account, instrument, bought - sold, -bought, -sold, -closed)
+        exposure.cost += price * (bought - sold)
+        exposure.volume += quantity
+        exposure.turnover += price * quantity
+        exposure.value += abs(price) * quantity
 
 
 @inlined
 def protect(ledger, event):
-    """Count a trade for the protection of the resting account (RULEBOOK 9.6), if it has any."""
+    """Count a trade for the market-maker protection of the resting account (RULEBOOK 9.6), if it has any."""
     if rarely(ledger.accounts[np.uint64(event.resting_account)].protection_lots != 0):
         read_anew()
         count_resting_fill(ledger, np.int64(event.resting_account), event.quantity, event.time)
 
 
 @inlined
-def change_of(event):
-    """(lots, orders) more, or fewer, that are open by an ACCEPTED, CANCELED or AMENDED event."""
-    if event.kind == c.ACCEPTED:
-        return event.quantity, 1
-    if event.kind == c.CANCELED:
-        return -event.quantity, -1
-    return event.leaves_quantity - event.resting_leaves_quantity, 0
-
-
-@inlined
-def apply_event(ledger, event):
+def apply_event(ledger, event, plain):
     """Bring exposures up to date with one event. An order counts as open from ACCEPTED until its leaves are zero."""
     kind = event.kind
-    flags = np.int64(event.flag_bits)
+    account, instrument, side = np.int64(event.account), np.int64(event.instrument), np.int64(event.side)
+    flags, quantity = np.int64(event.flag_bits), event.quantity
     if kind == c.TRADED:
-        fill(
-            ledger,
-            event.account,
-            event.instrument,
-            event.side,
-            event.quantity,
-            event.price,
-            event.leaves_quantity,
-            flags,
-        )
-        fill(
-            ledger,
-            event.resting_account,
-            event.instrument,
-            3 - event.side,
-            event.quantity,
-            event.price,
-            event.resting_leaves_quantity,
-            flags >> RESTING_OFFSET,
-        )
+        fill(ledger, account, instrument, side, quantity, event.price, event.leaves_quantity, flags, plain)
+        resting, flags = np.int64(event.resting_account), flags >> RESTING_OFFSET
+        fill(ledger, resting, instrument, 3 - side, quantity, event.price, event.resting_leaves_quantity, flags, plain)
         protect(ledger, event)
-    elif kind == c.ACCEPTED or kind == c.CANCELED or kind == c.AMENDED:
-        held, orders = change_of(event)
-        hold(ledger, event.account, event.instrument, event.side, held, orders, flags)
+    elif kind == c.ACCEPTED:
+        hold(ledger, account, instrument, side, quantity, code(1), flags, plain)
+    elif kind == c.CANCELED:
+        hold(ledger, account, instrument, side, -quantity, code(-1), flags, plain)
+    elif kind == c.AMENDED:
+        growth = event.leaves_quantity - event.resting_leaves_quantity
+        hold(ledger, account, instrument, side, growth, c.NONE, flags, plain)
 
 
 @inlined
-def settle(ledger, events, first, last):
-    """Bring exposures up to date with the events of rows first to last - 1."""
+def apply_rows(ledger, events, first, last, plain):
+    """Bring exposures up to date with the events of rows first to last - 1. plain: see hold."""
     for row in range(first, last):
-        apply_event(ledger, events[np.uint64(row)])
+        apply_event(ledger, events[np.uint64(row)], plain)
 
 
-@inlined
-def settle_incoming(ledger, command, order_id, side, quantity, events, first, last):
-    """Bring exposures up to date with what a plain order that is held has met: rows first to last - 1, behind that it came in.
-
-    The incoming order moves its exposure once, by all that it has come to.
-    order_id, side, quantity    of the order that the ENTER or AMEND is about; lots open when it came in
-    """
-    leaves = quantity
-    filled, turnover, value = np.int64(0), np.int64(0), np.int64(0)
-    for row in range(first, last):
-        event = events[np.uint64(row)]
-        if event.kind == c.TRADED:
-            traded = event.price * event.quantity
-            filled += event.quantity
-            turnover += traded
-            value += abs(traded)
-            leaves -= event.quantity
-            fill_plain(
-                ledger,
-                event.resting_account,
-                command.instrument,
-                3 - side,
-                event.quantity,
-                event.price,
-                event.resting_leaves_quantity,
-            )
-            protect(ledger, event)
-        elif event.order_id == order_id:  # what is left of it is canceled
-            leaves = np.int64(0)
-        else:  # a resting order goes instead of trading with its own kind
-            hold_plain(ledger, event.account, command.instrument, 3 - side, -event.quantity, -1)
-    gone = quantity - leaves
-    bought, no_longer_buying = filled * (2 - side), gone * (2 - side)
-    exposure = move(
-        ledger,
-        command.account,
-        command.instrument,
-        2 * bought - filled,
-        -no_longer_buying,
-        no_longer_buying - gone,
-        -1 if leaves == 0 else 0,
-    )
-    count_traded(exposure, side, filled, turnover, value)
-
-
-@inlined
-def settle_plain(ledger, events, first, last):
-    """settle, where all the events are orders and trades of an instrument that is known to be plain."""
-    for row in range(first, last):
-        event = events[np.uint64(row)]
-        if event.kind == c.TRADED:
-            fill_plain(
-                ledger, event.account, event.instrument, event.side, event.quantity, event.price, event.leaves_quantity
-            )
-            fill_plain(
-                ledger,
-                event.resting_account,
-                event.instrument,
-                3 - event.side,
-                event.quantity,
-                event.price,
-                event.resting_leaves_quantity,
-            )
-            protect(ledger, event)
-        else:
-            held, orders = change_of(event)
-            hold_plain(ledger, event.account, event.instrument, event.side, held, orders)
+@outlined
+def apply_events(ledger, events, first, last):
+    """apply_rows for any events, compiled once for all who call it."""
+    apply_rows(ledger, events, first, last, False)

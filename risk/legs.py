@@ -47,7 +47,7 @@ def stakes_of(ledger, account, instrument, side, growth, flags):
 
 
 @outlined
-def hold_special(ledger, account, instrument, side, quantity, orders, flags):
+def hold_legs(ledger, account, instrument, side, quantity, orders, flags):
     """As kernel.hold, of any instrument."""
     ledger.accounts[np.uint64(account)].open_orders += orders
     hold_in(ledger, account, first_leg(ledger, instrument), side, quantity, flags)
@@ -57,7 +57,7 @@ def hold_special(ledger, account, instrument, side, quantity, orders, flags):
 
 
 @outlined
-def fill_special(ledger, account, instrument, side, quantity, price, leaves, flags):
+def fill_legs(ledger, account, instrument, side, quantity, price, leaves, flags):
     """As kernel.fill, of any instrument. RULEBOOK 12.2 gives the legs of a spread their prices."""
     limit = ledger.limits[np.uint64(instrument)]
     own = ledger.exposures[row_of_exposure(ledger, account, instrument)]

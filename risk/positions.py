@@ -193,25 +193,25 @@ def stake_in(ledger, account_index, instrument, side, growth, flags, plain):
 @inlined
 def hold_in(ledger, account, instrument, side, quantity, flags):
     """Hold `quantity` more open lots of one side in an instrument that positions are kept in; negative: release them."""
-    bought = quantity if side == c.BUY else 0
+    bought = quantity * (2 - side)
     if ledger.limits[np.uint64(instrument)].special & SPECIAL_OFFSET:
         open_gross(ledger.gross[row_of_exposure(ledger, account, instrument)], side, quantity, flags)
-        move_gross(ledger, account, instrument, 0, bought, quantity - bought)
+        move_gross(ledger, account, instrument, c.NONE, bought, quantity - bought)
     else:
-        move(ledger, account, instrument, 0, bought, quantity - bought, 0)
+        move(ledger, account, instrument, c.NONE, bought, quantity - bought, c.NONE)
 
 
 @inlined
 def fill_in(ledger, account, instrument, side, quantity, flags):
     """Turn `quantity` open lots of one side into position. Returns the exposure, whose cost is the caller's to change."""
-    bought = quantity if side == c.BUY else 0
+    bought = quantity * (2 - side)
     sold = quantity - bought
     if ledger.limits[np.uint64(instrument)].special & SPECIAL_OFFSET:
         gross = ledger.gross[row_of_exposure(ledger, account, instrument)]
         open_gross(gross, side, -quantity, flags)
         fill_gross(gross, side, quantity, flags)
         return move_gross(ledger, account, instrument, bought - sold, -bought, -sold)
-    return move(ledger, account, instrument, bought - sold, -bought, -sold, 0)
+    return move(ledger, account, instrument, bought - sold, -bought, -sold, c.NONE)
 
 
 @inlined
@@ -252,7 +252,7 @@ def net_off(ledger, account, instrument):
     gross.long -= both
     gross.short -= both
     if ledger.limits[np.uint64(instrument)].special & SPECIAL_OFFSET:
-        move_gross(ledger, account, instrument, 0, 0, 0)
+        move_gross(ledger, account, instrument, c.NONE, c.NONE, c.NONE)
 
 
 @outlined
@@ -266,6 +266,6 @@ def end_position(ledger, account, instrument):
     gross.long_today = 0
     gross.short_today = 0
     if ledger.limits[np.uint64(instrument)].special & SPECIAL_OFFSET:
-        move_gross(ledger, account, instrument, -exposure.position, 0, 0)
+        move_gross(ledger, account, instrument, -exposure.position, c.NONE, c.NONE)
     else:
-        move(ledger, account, instrument, -exposure.position, 0, 0, 0)
+        move(ledger, account, instrument, -exposure.position, c.NONE, c.NONE, c.NONE)

@@ -68,9 +68,13 @@ def nothing_found():
 @inlined
 def rule(found, reason, broken, value, bound):
     """One rule of a list: `found`, or this rule if it is the first that is broken."""
-    if found.broken:
-        return found
-    return Found(broken, reason, value, bound)
+    earlier = found.broken
+    return Found(
+        earlier | broken,
+        found.reason if earlier else reason,
+        found.value if earlier else value,
+        found.bound if earlier else bound,
+    )
 
 
 @inlined

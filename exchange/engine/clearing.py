@@ -17,7 +17,7 @@ from matching.kernel import emit, incoming_canceled, nameless
 from matching.records import NOBODY, PARKED
 from matching.terms import EVERY_TIME, execute_any, mass_cancel, withdraw_any
 from matching.triggers import fire
-from risk.kernel import settle
+from risk.kernel import apply_events
 from risk.legs import settle_into, settle_legs
 from risk.limits import LARGEST_MARGIN
 from risk.positions import end_position, net_off
@@ -67,12 +67,6 @@ def emit_notice(book, events, at, command, kind, number, account, price, quantit
         )
     )
     return at + 1
-
-
-@outlined
-def follow(ledger, events, first, end):
-    """Bring exposures up to date with the events of rows first to end - 1. Compiled once for all."""
-    settle(ledger, events, first, end)
 
 
 @inlined
@@ -427,7 +421,7 @@ def settle_instrument(book, ledger, risk, events, at, command):
     limit.window_turnover = 0
     end = cancel_outside(book, events, at, command, number)
     if risk:
-        follow(ledger, events, at, end)
+        apply_events(ledger, events, at, end)
         settle_into(ledger, number, price)
         for account in range(len(ledger.accounts)):
             exposure = exposure_of(ledger, account, number)
@@ -502,7 +496,7 @@ def expire(book, ledger, risk, events, at, command):
     price = limit.settlement
     end, canceled = mass_cancel(book, events, at, command, number, c.EVERY, c.NONE, c.INSTRUMENT_EXPIRY, EVERY_TIME)
     if risk:
-        follow(ledger, events, at, end)
+        apply_events(ledger, events, at, end)
         settle_into(ledger, number, price)
         if limit.special & SPECIAL_AT_SETTLEMENT:
             settle_legs(ledger, number, ledger.limits[np.uint64(limit.leg_near)].settlement)
@@ -608,7 +602,7 @@ def liquidate(book, ledger, risk, events, at, command):
     end, _ = mass_cancel(book, events, at, command, number, account, c.NONE, c.LIQUIDATION, EVERY_TIME)
     closed = c.NONE
     if risk:
-        follow(ledger, events, at, end)
+        apply_events(ledger, events, at, end)
         at = end
         net_off(ledger, account, number)
         side, lots, flags = to_close(ledger, account, number)
@@ -618,5 +612,5 @@ def liquidate(book, ledger, risk, events, at, command):
     end = fire(book, events, end, command, number)
     end = release_lock(book, events, end, command, number)
     if risk:
-        follow(ledger, events, at, end)
+        apply_events(ledger, events, at, end)
     return end

@@ -26,7 +26,7 @@ from exchange.engine.rules import (
 from matching import codes as c
 from matching.book import bucket_of, find, next_row, own, price_of
 from matching.codes import ALL
-from matching.jit import inlined, kernel, outlined, prefetch, rarely, read_anew
+from matching.jit import code, inlined, kernel, outlined, prefetch, rarely, read_anew
 from matching.kernel import amend, enter, open_after_amend, rejected, resting_order, withdraw
 from matching.records import (
     CACHE_LINE,
@@ -50,14 +50,13 @@ from matching.terms import (
 )
 from matching.triggers import fire
 from risk.kernel import (
+    apply_events,
+    apply_rows,
+    count_message,
     first_client_order_row,
-    hold_passed,
-    hold_plain,
+    hold,
     names_client_order,
     remember,
-    settle,
-    settle_incoming,
-    settle_plain,
 )
 from risk.positions import row_of_exposure, stake_in
 from risk.protection import next_tripped
@@ -103,12 +102,12 @@ def cancel_tripped(book, ledger, events, at, command):
     number = next_tripped(ledger, 0)
     while number != NIL:
         end, _ = mass_cancel(book, events, at, command, ALL, number, 0, c.PROTECTION, EVERY_TIME)
-        settle(ledger, events, at, end)
+        apply_events(ledger, events, at, end)
         at = end
         number = next_tripped(ledger, number + 1)
     ledger.hub[0].tripped = 0
     end = aftermath(book, events, at, command, ALL)
-    settle(ledger, events, at, end)
+    apply_events(ledger, events, at, end)
     return end
 
 
@@ -127,7 +126,9 @@ def refuse_rule(book, ledger, risk, events, at, command):
 def process_enter(book, ledger, risk, events, at, command):
     """ENTER on the fast path."""
     order = proposed_entry(book, ledger, risk, command, True)
-    stake = stake_in(ledger, command.account, command.instrument, order.side, order.growth, order.flags, True)
+    stake = stake_in(
+        ledger, np.int64(command.account), np.int64(command.instrument), order.side, order.growth, order.flags, True
+    )
     found = broken_rule(book, ledger, risk, command, order, NOBODY, stake, stake, True)
     if rarely(found.broken):
         return refuse_rule(book, ledger, risk, events, at, command)
@@ -135,10 +136,12 @@ def process_enter(book, ledger, risk, events, at, command):
         return enter(book, events, at, command, order.price)
     if names_client_order(command):
         remember(ledger, command)
-    hold_passed(ledger, command, order.side, order.growth, 1, stake.worst)
+    account, instrument = np.int64(command.account), np.int64(command.instrument)
+    count_message(ledger.accounts[np.uint64(account)], command.time)
+    hold(ledger, account, instrument, order.side, order.growth, code(1), c.NONE, True)
     end = enter(book, events, at, command, order.price)
     if end != at + 1:
-        settle_incoming(ledger, command, command.sequence, order.side, order.leaves, events, at + 1, end)
+        apply_rows(ledger, events, at + 1, end, True)
     return end
 
 
@@ -150,7 +153,8 @@ def process_cancel(book, ledger, risk, events, at, command):
         return refuse(book, events, at, command, c.UNKNOWN_ORDER, command.order_id)
     order = book.orders[slot]
     if risk:
-        hold_plain(ledger, command.account, command.instrument, order.side, -order.leaves_quantity, -1)
+        account, instrument, side = np.int64(command.account), np.int64(command.instrument), np.int64(order.side)
+        hold(ledger, account, instrument, side, -order.leaves_quantity, code(-1), c.NONE, True)
     return withdraw(book, events, at, command, slot, c.OK)
 
 
@@ -163,7 +167,7 @@ def process_amend_in_order(book, ledger, risk, events, at, command):
         return reject(book, events, at, command, found)
     end = amend(book, events, at, command, slot)
     if risk:
-        settle_plain(ledger, events, at, end)
+        apply_rows(ledger, events, at, end, True)
     return end
 
 
@@ -171,18 +175,22 @@ def process_amend_in_order(book, ledger, risk, events, at, command):
 def process_amend(book, ledger, risk, events, at, command):
     """AMEND in a plain market."""
     slot = resting_order(book, command)
-    order_id, leaves = book.orders[slot].order_id, open_after_amend(book.orders[slot], command)
+    leaves = open_after_amend(book.orders[slot], command)
     order = proposed_amend(book, command, slot, leaves, True)
-    stake = stake_in(ledger, command.account, command.instrument, order.side, order.growth, order.flags, True)
+    stake = stake_in(
+        ledger, np.int64(command.account), np.int64(command.instrument), order.side, order.growth, order.flags, True
+    )
     found = broken_rule(book, ledger, risk, command, order, slot, stake, stake, True)
     if rarely(found.broken | (not is_plain_amend(ledger, command, slot, leaves))):
         return process_amend_in_order(book, ledger, risk, events, at, command)
     if not risk:
         return amend(book, events, at, command, slot)
-    hold_passed(ledger, command, order.side, order.growth, 0, stake.worst)
+    account, instrument = np.int64(command.account), np.int64(command.instrument)
+    count_message(ledger.accounts[np.uint64(account)], command.time)
+    hold(ledger, account, instrument, order.side, order.growth, c.NONE, c.NONE, True)
     end = amend(book, events, at, command, slot)
     if end != at + 1:
-        settle_incoming(ledger, command, order_id, order.side, leaves, events, at + 1, end)
+        apply_rows(ledger, events, at + 1, end, True)
     return end
 
 
@@ -293,7 +301,7 @@ def process_enter_any(book, ledger, risk, events, at, command):
         end = note_offer(book, events, end, command)
     end = aftermath(book, events, end, command, command.instrument)
     if risk:
-        settle(ledger, events, at, end)
+        apply_events(ledger, events, at, end)
     return end
 
 
@@ -307,7 +315,7 @@ def process_take(book, ledger, risk, events, at, command):
         remember(ledger, command)
     end = take(book, events, at, command, slot)
     if risk:
-        settle(ledger, events, at, end)
+        apply_events(ledger, events, at, end)
     return end
 
 
@@ -320,7 +328,7 @@ def process_cancel_any(book, ledger, risk, events, at, command):
     end = withdraw_any(book, events, at, command, slot, c.OK)
     end = aftermath(book, events, end, command, command.instrument)
     if risk:
-        settle(ledger, events, at, end)
+        apply_events(ledger, events, at, end)
     return end
 
 
@@ -333,7 +341,7 @@ def process_amend_any(book, ledger, risk, events, at, command):
     end = amend_any(book, events, at, command, slot)
     end = aftermath(book, events, end, command, command.instrument)
     if risk:
-        settle(ledger, events, at, end)
+        apply_events(ledger, events, at, end)
     return end
 
 
@@ -347,7 +355,7 @@ def process_mass_cancel(book, ledger, risk, events, at, command):
         book, events, at, command, command.instrument, command.account, command.side, c.MASS_CANCEL_REASON, EVERY_TIME
     )
     if risk:
-        settle(ledger, events, at, end)
+        apply_events(ledger, events, at, end)
     end = done(book, events, end, command, c.MASS_CANCELED, command.account, command.side, canceled)
     return aftermath(book, events, end, command, command.instrument)
 

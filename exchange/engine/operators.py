@@ -16,7 +16,6 @@ from exchange.engine.clearing import (
     check_settle,
     cure,
     expire,
-    follow,
     largest_exposure,
     liquidate,
     list_instrument,
@@ -31,7 +30,7 @@ from matching.codes import ALL, Limit, Phase, TimeInForce
 from matching.jit import code, inlined, outlined
 from matching.kernel import emit
 from matching.terms import look_at, mass_cancel
-from risk.kernel import forget_client_orders
+from risk.kernel import apply_events, forget_client_orders
 from risk.limits import LARGEST_MARGIN, LIMIT_HIGH, LIMIT_LOW
 from risk.positions import end_positions_day
 from risk.protection import set_protection
@@ -344,7 +343,7 @@ def change_phases(book, ledger, risk, events, at, command):
         ):
             end = change_phase(book, events, end, command, number, phase, c.OK)
     if risk:
-        follow(ledger, events, at, end)
+        apply_events(ledger, events, at, end)
     return done(book, events, end, command, c.PHASE, c.NONE, c.NONE, phase) if command.instrument == ALL else end
 
 
@@ -353,7 +352,7 @@ def end_day(book, ledger, risk, events, at, command):
     """END_DAY: orders expire, client order ids are free again, margin is called (RULEBOOK 2.3, 5.10, 11.6)."""
     end, expired = mass_cancel(book, events, at, command, c.EVERY, c.EVERY, c.NONE, c.DAY_ENDED_REASON, _EXPIRING)
     if risk:
-        follow(ledger, events, at, end)
+        apply_events(ledger, events, at, end)
         forget_client_orders(ledger)
         end_positions_day(ledger)
         end = call_margins(book, ledger, events, end, command)
