@@ -7,7 +7,7 @@ exchange/engine/lanes.py, which finds them with `next_tripped`.
 import numpy as np
 
 from matching import codes as c
-from matching.jit import outlined
+from matching.jit import code, outlined
 from matching.records import NIL
 
 _MILLISECOND = 1_000_000
@@ -36,7 +36,7 @@ def next_tripped(ledger, number):
         if account.tripped and account.open_orders != 0:
             return number
         number += 1
-    return NIL
+    return code(NIL)
 
 
 @outlined

@@ -78,6 +78,13 @@ def rule(found, reason, broken, value, bound):
 
 
 @inlined
+def range_rule(found, reason, value, low, high):
+    """A value lies from `low` to `high`; the bound that is reported is the end it lies beyond. RULEBOOK 1.2."""
+    found = rule(found, reason, value < low, value, low)
+    return rule(found, reason, value > high, value, high)
+
+
+@inlined
 def checked(found, refusal):
     """`rule` for what a function has checked that returns (reason, value, bound)."""
     reason, value, bound = refusal

@@ -22,6 +22,7 @@ from risk.legs import settle_into, settle_legs
 from risk.limits import LARGEST_MARGIN
 from risk.positions import end_position, net_off
 from risk.records import SPECIAL_AT_SETTLEMENT, SPECIAL_OFFSET, SPECIAL_SPREAD, SPECIAL_TO_LEG
+from risk.rules import range_rule, rule
 
 _LONG, _SHORT = code(1), code(-1)  # signs of positions
 _LEGS = SPECIAL_SPREAD | SPECIAL_TO_LEG  # positions are the legs'
@@ -142,16 +143,12 @@ def is_untradable(phase):
 
 
 @inlined
-def check_list(book, command):
-    """LIST: a price that its ladder has, and only what was never listed."""
+def check_list(found, book, command):
+    """LIST: a price that the ladder of the instrument has, and only what was never listed."""
     instrument = book.instruments[np.uint64(command.instrument)]
-    if command.price < instrument.ladder_floor:
-        return c.INVALID_VALUE, command.price, instrument.ladder_floor
-    if command.price > instrument.ladder_ceiling:
-        return c.INVALID_VALUE, command.price, instrument.ladder_ceiling
-    if instrument.phase != c.UNLISTED:
-        return c.PHASE_TRANSITION, np.int64(instrument.phase), c.CLOSED
-    return c.OK, 0, 0
+    phase = np.int64(instrument.phase)
+    found = range_rule(found, c.INVALID_VALUE, command.price, instrument.ladder_floor, instrument.ladder_ceiling)
+    return rule(found, c.PHASE_TRANSITION, phase != c.UNLISTED, phase, c.CLOSED)
 
 
 @outlined
@@ -348,29 +345,25 @@ def is_countable(ledger, number, price):
 
 
 @inlined
-def check_settle(book, ledger, risk, command):
+def check_settle(found, book, ledger, risk, command):
     """SETTLE: a rule that exists, figures that can be counted, an instrument that trades, a price within the band."""
-    number, rule = np.int64(command.instrument), np.int64(command.order_type)
+    number, method, given = np.int64(command.instrument), np.int64(command.order_type), command.price
     instrument, limit = book.instruments[np.uint64(number)], ledger.limits[np.uint64(number)]
-    if rule > c.GIVEN:
-        return c.INVALID_VALUE, rule, c.GIVEN
-    if risk:
-        price = settlement_price(book, ledger, number, rule, command.price)
-        if not is_countable(ledger, number, price):
-            return c.INVALID_VALUE, price, instrument.previous_settlement
+    found = rule(found, c.INVALID_VALUE, method > c.GIVEN, method, c.GIVEN)
+    if risk and not found.broken:
+        price = settlement_price(book, ledger, number, method, given)
+        countable = is_countable(ledger, number, price)
+        found = rule(found, c.INVALID_VALUE, not countable, price, instrument.previous_settlement)
         days = days_locked(instrument, limit.settled)
         margin = margin_after(limit, price, limit_after(instrument, days), days)
         largest = LARGEST_MARGIN // max(1, largest_exposure(ledger, number))
-        if margin > largest:
-            return c.INVALID_VALUE, margin, largest
+        found = rule(found, c.INVALID_VALUE, margin > largest, margin, largest)
     phase = np.int64(instrument.phase)
-    if is_untradable(phase):
-        return REFUSES_ENTRY[np.uint64(phase)], phase, 0
-    if rule == c.GIVEN and command.price < instrument.floor:
-        return c.PRICE_BELOW_BAND, command.price, instrument.floor
-    if rule == c.GIVEN and command.price > instrument.ceiling:
-        return c.PRICE_ABOVE_BAND, command.price, instrument.ceiling
-    return c.OK, 0, 0
+    found = rule(found, REFUSES_ENTRY[np.uint64(phase)], is_untradable(phase), phase, c.NONE)
+    if method == c.GIVEN:
+        found = rule(found, c.PRICE_BELOW_BAND, given < instrument.floor, given, instrument.floor)
+        found = rule(found, c.PRICE_ABOVE_BAND, given > instrument.ceiling, given, instrument.ceiling)
+    return found
 
 
 @inlined
@@ -441,16 +434,14 @@ def settle_instrument(book, ledger, risk, events, at, command):
 
 
 @inlined
-def check_expire(book, ledger, risk, command):
+def check_expire(found, book, ledger, risk, command):
     """EXPIRE: only what is listed and, with its leg if it trades at settlement, has settled since the day began."""
     limit = ledger.limits[np.uint64(command.instrument)]
     unpriced = limit.special & SPECIAL_AT_SETTLEMENT != 0 and not leg_is_settled(ledger, limit)
-    if risk and (limit.settled == 0 or unpriced):
-        return c.INVALID_VALUE, np.int64(0), np.int64(1)
+    unsettled = risk and (limit.settled == 0 or unpriced)
+    found = rule(found, c.INVALID_VALUE, unsettled, c.NONE, code(1))
     phase = np.int64(book.instruments[np.uint64(command.instrument)].phase)
-    if is_untradable(phase):
-        return c.PHASE_TRANSITION, phase, c.EXPIRED_PHASE
-    return c.OK, 0, 0
+    return rule(found, c.PHASE_TRANSITION, is_untradable(phase), phase, c.EXPIRED_PHASE)
 
 
 @inlined
@@ -543,17 +534,14 @@ def call_margins(book, ledger, events, at, command):
 
 
 @inlined
-def check_liquidate(book, command):
+def check_liquidate(found, book, command):
     """LIQUIDATE: where a MARKET order could trade."""
     instrument = book.instruments[np.uint64(command.instrument)]
-    phase = np.int64(instrument.phase)
-    if REFUSES_ENTRY[np.uint64(phase)] != c.OK:
-        return REFUSES_ENTRY[np.uint64(phase)], phase, 0
-    if phase == c.CALL_AUCTION:
-        return c.NOT_IN_AUCTION, phase, 0
-    if instrument.mechanism != c.ORDER_BOOK:
-        return c.WRONG_MECHANISM, np.int64(instrument.mechanism), 0
-    return c.OK, 0, 0
+    phase, mechanism = np.int64(instrument.phase), np.int64(instrument.mechanism)
+    refusal = REFUSES_ENTRY[np.uint64(phase)]
+    found = rule(found, refusal, refusal != c.OK, phase, c.NONE)
+    found = rule(found, c.NOT_IN_AUCTION, phase == c.CALL_AUCTION, phase, c.NONE)
+    return rule(found, c.WRONG_MECHANISM, mechanism != c.ORDER_BOOK, mechanism, c.NONE)
 
 
 @inlined

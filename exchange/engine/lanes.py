@@ -60,7 +60,6 @@ from risk.kernel import (
 )
 from risk.positions import row_of_exposure, stake_in
 from risk.protection import next_tripped
-from risk.rules import Found
 
 _AHEAD, _FAR_AHEAD = 6, 48  # how many commands ahead to look
 
@@ -99,14 +98,14 @@ def aftermath(book, events, at, command, instrument):
 @outlined
 def cancel_tripped(book, ledger, events, at, command):
     """The orders of accounts that this command has tripped leave the books. RULEBOOK 9.6."""
-    number = next_tripped(ledger, 0)
+    number = next_tripped(ledger, c.NONE)
     while number != NIL:
         end, _ = mass_cancel(book, events, at, command, ALL, number, 0, c.PROTECTION, EVERY_TIME)
         apply_events(ledger, events, at, end)
         at = end
         number = next_tripped(ledger, number + 1)
     ledger.hub[0].tripped = 0
-    end = aftermath(book, events, at, command, ALL)
+    end = aftermath(book, events, at, command, c.EVERY)
     apply_events(ledger, events, at, end)
     return end
 
@@ -115,11 +114,16 @@ def cancel_tripped(book, ledger, events, at, command):
 
 
 @outlined
-def refuse_rule(book, ledger, risk, events, at, command):
-    """Write the REJECTED event of a plain command that breaks a rule."""
+def process_in_full(book, ledger, risk, events, at, command):
+    """ENTER or AMEND in a plain market that breaks a rule, or an AMEND that is not plain: the whole list decides."""
     read_anew()
-    found, _, _ = check(book, ledger, risk, command)
-    return reject(book, events, at, command, found)
+    found, slot, _ = check(book, ledger, risk, command)
+    if found.broken:
+        return reject(book, events, at, command, found)
+    end = amend(book, events, at, command, slot)
+    if risk:
+        apply_rows(ledger, events, at, end, True)
+    return end
 
 
 @inlined
@@ -129,9 +133,9 @@ def process_enter(book, ledger, risk, events, at, command):
     stake = stake_in(
         ledger, np.int64(command.account), np.int64(command.instrument), order.side, order.growth, order.flags, True
     )
-    found = broken_rule(book, ledger, risk, command, order, NOBODY, stake, stake, True)
+    found = broken_rule(book, ledger, risk, command, order, np.uint32(NOBODY), stake, stake, True)
     if rarely(found.broken):
-        return refuse_rule(book, ledger, risk, events, at, command)
+        return process_in_full(book, ledger, risk, events, at, command)
     if not risk:
         return enter(book, events, at, command, order.price)
     if names_client_order(command):
@@ -158,19 +162,6 @@ def process_cancel(book, ledger, risk, events, at, command):
     return withdraw(book, events, at, command, slot, c.OK)
 
 
-@outlined
-def process_amend_in_order(book, ledger, risk, events, at, command):
-    """AMEND in a plain market, one rule after the other: it breaks one, or is of the few that passes_amend does not know."""
-    read_anew()
-    found, slot, _ = check(book, ledger, risk, command)
-    if found.broken:
-        return reject(book, events, at, command, found)
-    end = amend(book, events, at, command, slot)
-    if risk:
-        apply_rows(ledger, events, at, end, True)
-    return end
-
-
 @inlined
 def process_amend(book, ledger, risk, events, at, command):
     """AMEND in a plain market."""
@@ -182,7 +173,7 @@ def process_amend(book, ledger, risk, events, at, command):
     )
     found = broken_rule(book, ledger, risk, command, order, slot, stake, stake, True)
     if rarely(found.broken | (not is_plain_amend(ledger, command, slot, leaves))):
-        return process_amend_in_order(book, ledger, risk, events, at, command)
+        return process_in_full(book, ledger, risk, events, at, command)
     if not risk:
         return amend(book, events, at, command, slot)
     account, instrument = np.int64(command.account), np.int64(command.instrument)
@@ -299,7 +290,7 @@ def process_enter_any(book, ledger, risk, events, at, command):
     end = enter_any(book, events, at, command, price)
     if book.instruments[np.uint64(command.instrument)].mechanism == c.ONE_SIDED:
         end = note_offer(book, events, end, command)
-    end = aftermath(book, events, end, command, command.instrument)
+    end = aftermath(book, events, end, command, np.int64(command.instrument))
     if risk:
         apply_events(ledger, events, at, end)
     return end
@@ -326,7 +317,7 @@ def process_cancel_any(book, ledger, risk, events, at, command):
     if found.broken:
         return reject(book, events, at, command, found)
     end = withdraw_any(book, events, at, command, slot, c.OK)
-    end = aftermath(book, events, end, command, command.instrument)
+    end = aftermath(book, events, end, command, np.int64(command.instrument))
     if risk:
         apply_events(ledger, events, at, end)
     return end
@@ -339,7 +330,7 @@ def process_amend_any(book, ledger, risk, events, at, command):
     if found.broken:
         return reject(book, events, at, command, found)
     end = amend_any(book, events, at, command, slot)
-    end = aftermath(book, events, end, command, command.instrument)
+    end = aftermath(book, events, end, command, np.int64(command.instrument))
     if risk:
         apply_events(ledger, events, at, end)
     return end
@@ -356,8 +347,8 @@ def process_mass_cancel(book, ledger, risk, events, at, command):
     )
     if risk:
         apply_events(ledger, events, at, end)
-    end = done(book, events, end, command, c.MASS_CANCELED, command.account, command.side, canceled)
-    return aftermath(book, events, end, command, command.instrument)
+    end = done(book, events, end, command, c.MASS_CANCELED, np.int64(command.account), np.int64(command.side), canceled)
+    return aftermath(book, events, end, command, np.int64(command.instrument))
 
 
 @kernel
@@ -425,9 +416,9 @@ def process_operators(commands, first, events, at, book, ledger):
         if kind > c.WINDOW:
             at = refuse(book, events, at, command, c.UNKNOWN_KIND, np.int64(kind))
         else:
-            reason, value, bound = check_operator(book, ledger, risk, command)
-            if reason != c.OK:
-                at = reject(book, events, at, command, Found(True, reason, value, bound))
+            found = check_operator(book, ledger, risk, command)
+            if found.broken:
+                at = reject(book, events, at, command, found)
             else:
                 at = operate(book, ledger, risk, events, at, command)
         if ledger.hub[0].tripped != 0:

@@ -24,6 +24,7 @@ from exchange.engine.clearing import (
     settle_instrument,
 )
 from exchange.engine.phases import change_phase, check_phase, phase_refusal, release_lock
+from exchange.engine.rules import account_rule, instrument_rule
 from matching import codes as c
 from matching.breaker import forget_slices
 from matching.codes import ALL, Limit, Phase, TimeInForce
@@ -34,15 +35,16 @@ from risk.kernel import apply_events, forget_client_orders
 from risk.limits import LARGEST_MARGIN, LIMIT_HIGH, LIMIT_LOW
 from risk.positions import end_positions_day
 from risk.protection import set_protection
+from risk.rules import checked, nothing_found, range_rule, rule
 
-_PHASES = len(Phase)
-_LAST_LIMIT = max(int(limit) for limit in Limit)
-_SECOND, _MILLISECOND = 1_000_000_000, 1_000_000
-_LAST_DATE = 9999_12_31
+_LAST_PHASE = code(max(Phase))
+_LAST_LIMIT = code(max(Limit))
+_SECOND, _MILLISECOND = 1_000_000_000, 1_000_000  # ns
+_LAST_DATE = code(9999_12_31)
 _EXPIRING = code(
     sum(1 << int(time) for time in (TimeInForce.DAY, TimeInForce.SESSION, TimeInForce.OPENING, TimeInForce.GTD))
 )
-_LARGEST_SUM = 1 << 61  # fen
+_LARGEST_SUM = code(1 << 61)  # fen
 
 
 @outlined
@@ -162,41 +164,13 @@ def set_limit(book, ledger, risk, command):
         set_instrument_limit(book, ledger, np.int64(command.instrument), which, value)
 
 
-# Is the command sound? RULEBOOK 1.5 and 7 ---------------------------------------------------------
+# Is the command sound? RULEBOOK 1.5 and 7. The form of a list of rules: risk/rules.py -------------
 
 
 @inlined
-def check_instrument(book, command):
-    """The instrument exists."""
-    if command.instrument < 0 or command.instrument >= len(book.instruments):
-        return c.UNKNOWN_INSTRUMENT, np.int64(command.instrument), len(book.instruments) - 1
-    return c.OK, 0, 0
-
-
-@inlined
-def check_instrument_or_all(book, command):
-    """The instrument exists, or all are meant."""
-    if command.instrument == ALL:
-        return c.OK, 0, 0
-    return check_instrument(book, command)
-
-
-@inlined
-def check_account(command, accounts):
-    """The account, or the firm, is one of so many."""
-    if command.account < 0 or command.account >= accounts:
-        return c.UNKNOWN_ACCOUNT, np.int64(command.account), accounts - 1
-    return c.OK, 0, 0
-
-
-@inlined
-def check_range(value, low, high):
-    """RULEBOOK 1.2: the bound told is the end that was passed."""
-    if value < low:
-        return c.INVALID_VALUE, value, low
-    if value > high:
-        return c.INVALID_VALUE, value, high
-    return c.OK, 0, 0
+def value_rule(found, value, low, high):
+    """109: a value lies from `low` to `high`."""
+    return range_rule(found, c.INVALID_VALUE, value, low, high)
 
 
 @inlined
@@ -208,101 +182,90 @@ def days_of(year, month):
 
 
 @inlined
-def check_begin_day(book, date):
-    """BEGIN_DAY: a date of the calendar, yyyymmdd, behind the present trading date."""
+def check_begin_day(found, book, date):
+    """BEGIN_DAY: a date of the calendar, yyyymmdd, later than the present trading date."""
     year, month, day = date // 10_000, date // 100 % 100, date % 100
-    present = book.state[0].trading_date
-    if date <= present:
-        return c.INVALID_VALUE, date, present + 1
-    if date > _LAST_DATE:
-        return c.INVALID_VALUE, date, _LAST_DATE
-    if year == 0 or month < 1 or month > 12 or day < 1 or day > days_of(year, month):
-        return c.INVALID_VALUE, date, present + 1
-    return c.OK, 0, 0
+    earliest = book.state[0].trading_date + 1
+    found = value_rule(found, date, earliest, _LAST_DATE)
+    unknown = year == 0 or month < 1 or month > 12 or day < 1 or day > days_of(year, month)
+    return rule(found, c.INVALID_VALUE, unknown, date, earliest)
 
 
 @inlined
-def check_kill_switch(book, ledger, command):
+def check_kill_switch(found, book, ledger, command):
     """KILL_SWITCH: a scope, what it is about, 1 or 0."""
-    scope = command.order_type
-    reason, value, bound = check_range(np.int64(scope), c.HUB, c.INSTRUMENT)
-    if reason != c.OK:
-        return reason, value, bound
+    scope = np.int64(command.order_type)
+    found = value_rule(found, scope, c.HUB, c.INSTRUMENT)
     if scope == c.INSTRUMENT:
-        reason, value, bound = check_instrument(book, command)
+        found = instrument_rule(found, book, command)
     elif scope != c.HUB:
-        reason, value, bound = check_account(command, len(ledger.firms) if scope == c.FIRM else len(book.members))
-    if reason == c.OK:
-        reason, value, bound = check_range(command.quantity, 0, 1)
-    return reason, value, bound
+        found = account_rule(found, command, len(ledger.firms) if scope == c.FIRM else len(book.members))
+    return value_rule(found, command.quantity, c.NONE, code(1))
 
 
 @inlined
-def check_limit(book, ledger, risk, command):
-    """LIMIT: a limit that exists, whose it is, a value within its range (risk/limits.py)."""
-    which, value = command.order_type, command.quantity
-    if LIMIT_LOW[which] > LIMIT_HIGH[which]:
-        return c.INVALID_VALUE, np.int64(which), _LAST_LIMIT
+def check_limit(found, book, ledger, risk, command):
+    """LIMIT: a limit that exists, an account or instrument that has it, a value within its range (risk/limits.py)."""
+    which, value = np.int64(command.order_type), command.quantity
+    found = rule(found, c.INVALID_VALUE, LIMIT_LOW[which] > LIMIT_HIGH[which], which, _LAST_LIMIT)
     if which >= c.LIMIT_INSTRUMENT_MAX_ORDER_QUANTITY:
-        reason, wrong, bound = check_instrument(book, command)
+        found = instrument_rule(found, book, command)
     else:
-        reason, wrong, bound = check_account(command, len(book.members))
-    if reason == c.OK:
-        reason, wrong, bound = check_range(value, LIMIT_LOW[which], LIMIT_HIGH[which])
-    if reason == c.OK and risk and which == c.LIMIT_INSTRUMENT_MARGIN:
-        held = largest_exposure(ledger, np.int64(command.instrument))
-        reason, wrong, bound = check_range(value, 0, LARGEST_MARGIN // max(1, held))
-    return reason, wrong, bound
+        found = account_rule(found, command, len(book.members))
+    found = value_rule(found, value, LIMIT_LOW[which], LIMIT_HIGH[which])
+    if risk and which == c.LIMIT_INSTRUMENT_MARGIN and not found.broken:
+        most = LARGEST_MARGIN // max(1, largest_exposure(ledger, np.int64(command.instrument)))
+        found = value_rule(found, value, c.NONE, most)
+    return found
 
 
 @inlined
-def check_cash(book, ledger, risk, command):
+def check_cash(found, book, ledger, risk, command):
     """CASH: a payment that can be counted; what is paid out must be there."""
-    reason, value, bound = check_account(command, len(book.members))
-    if reason == c.OK:
-        reason, value, bound = check_range(command.quantity, -_LARGEST_SUM, _LARGEST_SUM)
-    if reason == c.OK and risk:
-        equity = ledger.accounts[np.uint64(command.account)].equity + command.quantity
-        if command.quantity < 0:
-            reason, value, bound = check_range(equity, 0, equity)
-        else:
-            reason, value, bound = check_range(equity, equity, _LARGEST_SUM)
-    return reason, value, bound
+    paid = command.quantity
+    found = account_rule(found, command, len(book.members))
+    found = value_rule(found, paid, -_LARGEST_SUM, _LARGEST_SUM)
+    if risk and not found.broken:
+        equity = ledger.accounts[np.uint64(command.account)].equity + paid
+        found = rule(found, c.INVALID_VALUE, paid < 0 and equity < 0, equity, c.NONE)
+        found = rule(found, c.INVALID_VALUE, paid >= 0 and equity > _LARGEST_SUM, equity, _LARGEST_SUM)
+    return found
 
 
 @inlined
 def check_operator(book, ledger, risk, command):
-    """Codes, names and values of an operator command, and what its kind asks for. Returns (reason, value, bound)."""
-    kind = command.kind
+    """Codes, names and values of an operator command, and the rules of its kind. Returns Found."""
+    kind, found = command.kind, nothing_found()
     if kind == c.END_DAY:
-        return c.OK, 0, 0
+        return found
     if kind == c.BEGIN_DAY:
-        return check_begin_day(book, command.quantity)
+        return check_begin_day(found, book, command.quantity)
     if kind == c.KILL_SWITCH:
-        return check_kill_switch(book, ledger, command)
+        return check_kill_switch(found, book, ledger, command)
     if kind == c.SET_LIMIT:
-        return check_limit(book, ledger, risk, command)
+        return check_limit(found, book, ledger, risk, command)
     if kind == c.CASH:
-        return check_cash(book, ledger, risk, command)
+        return check_cash(found, book, ledger, risk, command)
     if kind in (c.PHASE, c.WINDOW):
-        reason, value, bound = check_instrument_or_all(book, command)
-        if reason == c.OK and kind == c.PHASE:
-            reason, value, bound = check_range(np.int64(command.order_type), 0, _PHASES - 1)
-            if reason == c.OK:
-                reason, value, bound = check_phase(book, command)
-        return reason, value, bound
-    reason, value, bound = check_instrument(book, command)
-    if reason == c.OK and kind == c.LIQUIDATE:
-        reason, value, bound = check_account(command, len(book.members))
-    if reason != c.OK:
-        return reason, value, bound
+        if command.instrument != ALL:
+            found = instrument_rule(found, book, command)
+        if kind == c.PHASE:
+            found = value_rule(found, np.int64(command.order_type), c.NONE, _LAST_PHASE)
+            if not found.broken:
+                found = checked(found, check_phase(book, command))
+        return found
+    found = instrument_rule(found, book, command)
+    if kind == c.LIQUIDATE:
+        found = account_rule(found, command, len(book.members))
+    if found.broken:
+        return found
     if kind == c.LIST:
-        return check_list(book, command)
+        return check_list(found, book, command)
     if kind == c.SETTLE:
-        return check_settle(book, ledger, risk, command)
+        return check_settle(found, book, ledger, risk, command)
     if kind == c.EXPIRE:
-        return check_expire(book, ledger, risk, command)
-    return check_liquidate(book, command)
+        return check_expire(found, book, ledger, risk, command)
+    return check_liquidate(found, book, command)
 
 
 # Carrying it out ----------------------------------------------------------------------------------

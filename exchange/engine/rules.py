@@ -54,6 +54,7 @@ from risk.rules import (
     nothing_found,
     offset_rules,
     protection_rules,
+    range_rule,
     rule,
     size_rules,
     standing_rules,
@@ -194,12 +195,25 @@ def refills_needed(quantity):
 
 
 @inlined
+def instrument_rule(found, book, command):
+    """102: the instrument exists."""
+    last = np.int64(len(book.instruments) - 1)
+    number = np.int64(command.instrument)
+    return rule(found, c.UNKNOWN_INSTRUMENT, number < 0 or number > last, number, last)
+
+
+@inlined
+def account_rule(found, command, accounts):
+    """103: the account, or the firm, is one of so many."""
+    last = np.int64(accounts - 1)
+    number = np.int64(command.account)
+    return rule(found, c.UNKNOWN_ACCOUNT, number < 0 or number > last, number, last)
+
+
+@inlined
 def name_rules(found, book, command):
     """102 and 103: instrument and account exist. No other rule may be looked at before these hold."""
-    instrument, instruments = np.int64(command.instrument), np.int64(len(book.instruments))
-    account, accounts = np.int64(command.account), np.int64(len(book.members))
-    found = rule(found, c.UNKNOWN_INSTRUMENT, instrument < 0 or instrument >= instruments, instrument, instruments - 1)
-    return rule(found, c.UNKNOWN_ACCOUNT, account < 0 or account >= accounts, account, accounts - 1)
+    return account_rule(instrument_rule(found, book, command), command, len(book.members))
 
 
 @inlined
@@ -350,8 +364,7 @@ def broken_rule(book, ledger, risk, command, order, slot, near, far, plain):
         found = type_rules(found, command, order)  # 104 to 106
     unsound = rarely(command.flag_bits != 0) and not are_flags_sound(command, order)
     found = rule(found, c.INVALID_FLAGS, unsound, np.int64(command.flag_bits), _ZERO)
-    found = rule(found, c.INVALID_QUANTITY, quantity <= 0, quantity, code(1))
-    found = rule(found, c.INVALID_QUANTITY, quantity > MAX_QUANTITY, quantity, code(MAX_QUANTITY))
+    found = range_rule(found, c.INVALID_QUANTITY, quantity, code(1), code(MAX_QUANTITY))
     if not plain:
         found = term_rules(found, book, command, order, slot)  # 110 to 113
         if risk:
@@ -435,12 +448,9 @@ def check_cancel(book, command):
 @inlined
 def check_mass_cancel(book, command):
     """The rules of a MASS_CANCEL: instrument and account exist or are ALL; side is BUY, SELL or 0. Returns Found."""
-    instrument, instruments = np.int64(command.instrument), np.int64(len(book.instruments))
-    account, accounts = np.int64(command.account), np.int64(len(book.members))
-    side = np.int64(command.side)
-    found = nothing_found()
-    found = rule(
-        found, c.UNKNOWN_INSTRUMENT, instrument < ALL or instrument >= instruments, instrument, instruments - 1
-    )
-    found = rule(found, c.UNKNOWN_ACCOUNT, account < ALL or account >= accounts, account, accounts - 1)
+    found, side = nothing_found(), np.int64(command.side)
+    if command.instrument != ALL:
+        found = instrument_rule(found, book, command)
+    if command.account != ALL:
+        found = account_rule(found, command, len(book.members))
     return rule(found, c.INVALID_SIDE, side > c.SELL, side, _ZERO)
