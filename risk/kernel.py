@@ -1,13 +1,11 @@
-"""Pre-trade risk: what an order must pass, and what it holds. RULEBOOK 5.
+"""What accounts have at stake: messages counted, client order ids taken, lots held and filled. RULEBOOK 5.9, 5.10, 5.14.
 
-`refuses`, `check_order` and `check_account` say which rule an order breaks first; `apply_event` keeps the exposures.
-Exposures follow from events alone: an ACCEPTED order is held, trades, cancels and amendments move or release it. So
-after any run they equal a recomputation from the open orders and the trades.
+Exposures follow from events alone: an ACCEPTED order is held; trades, cancels and amendments fill or release it. So after
+any run they equal a recomputation from the open orders and the trades. `apply_events` brings them up to date.
 
-`check_exposure`, `hold`, `fill` and `settle` are for every instrument and account. The many, with net positions of their
-own and no margin called, take the short way told here; one test leads the others to risk/legs.py.
-
-Checks return (reason, value, bound); reason 0 means that the order passes.
+Most instruments have net positions of their own. `hold` and `fill` do these at once and leave the others to risk/legs.py.
+The fast path knows that its instrument is of that kind and says so with a literal `plain`, which the compiler folds away.
+What an order must pass is in risk/rules.py.
 """
 
 import numpy as np
@@ -27,13 +25,13 @@ _PIECE = code(0xFFFFFFFF)
 
 @inlined
 def earliest_message(account):
-    """Time, ns, from which on another message keeps to the rate."""
+    """Time, ns, from which on another message is within the rate."""
     return account.message_arrival - (account.message_burst - 1) * account.message_interval
 
 
 @inlined
 def count_message(account, time):
-    """A message that keeps to the rate has come."""
+    """Count a message that is within the rate."""
     if rarely(account.message_interval != 0):
         account.message_arrival = max(account.message_arrival, time) + account.message_interval
 
@@ -43,7 +41,7 @@ def count_message(account, time):
 
 @inlined
 def first_client_order_row(ledger, command):
-    """Row of the table where the search for this account's client order id begins."""
+    """Row of the table at which the search for the client order id of a command begins."""
     first, second, third = np.int64(command.client_0), np.int64(command.client_1), np.int64(command.client_2)
     # pieces of 32 bits by factors of 28 bits: no sum of six leaves int64
     words = (
@@ -60,7 +58,7 @@ def first_client_order_row(ledger, command):
 
 @inlined
 def client_order_row(ledger, command):
-    """Row of the table that holds this account's client order id, or the free row where it would go."""
+    """Row of the table that holds the client order id of a command, or the free row where it would go."""
     last = len(ledger.client_orders) - 1
     row = first_client_order_row(ledger, command)
     while True:
@@ -83,13 +81,13 @@ def names_client_order(command):
 
 @inlined
 def first_holder(ledger, command):
-    """The accepted order that has this client order id, or 0."""
+    """The accepted order that took this client order id first, or 0."""
     return ledger.client_orders[client_order_row(ledger, command)].order_id
 
 
 @inlined
 def remember(ledger, command):
-    """Note the client order id of an accepted order."""
+    """Take the client order id of an accepted order for the day."""
     held = ledger.client_orders[client_order_row(ledger, command)]
     held.order_id = command.sequence
     held.client_0 = command.client_0
@@ -101,7 +99,7 @@ def remember(ledger, command):
 
 @inlined
 def forget_client_orders(ledger):
-    """A new day: every client order id is free again."""
+    """Free every client order id, for a new day."""
     if ledger.hub[0].client_orders != 0:
         for row in range(len(ledger.client_orders)):
             ledger.client_orders[row].order_id = 0

@@ -1,11 +1,12 @@
-"""Orders that are about other positions than a net one in their own instrument. RULEBOOK 10 and 12.
+"""Orders that change other positions than a net one in their own instrument. RULEBOOK 10 and 12.
 
-An order is about one or two positions: its own instrument's, its leg's, or both legs' of a spread, the far one on the
-other side. Each is checked, held and filled by itself (risk/positions.py), with the offset flags of the order. Volume
-and value, and so fees, are those of the instrument that traded (12.3).
+An order changes one or two positions: that of its own instrument, that of its leg, or those of both legs of a spread, the
+far one on the other side. Each is checked, held and filled by itself (risk/positions.py), with the offset flags of the
+order. Volume and value, and so fees, are those of the instrument that traded (12.3).
 
-At settlement (12.1) lots are a position of the leg as soon as they trade, and count for limits and margin like any other.
-Only their price is to come: till then the instrument traded remembers lots and ticks off, and `settle_legs` adds their cost.
+With trading at settlement (12.1) lots are a position of the leg as soon as they trade, and count for limits and margin like
+any other. Only their price is not known yet. Until the leg is settled, the traded instrument keeps the lots and their ticks
+off that price; `settle_legs` then adds their cost.
 """
 
 import numpy as np
@@ -20,7 +21,7 @@ from risk.records import SPECIAL_AT_SETTLEMENT, SPECIAL_SPREAD, SPECIAL_TO_LEG
 
 @inlined
 def first_leg(ledger, instrument):
-    """The instrument whose position an order changes: its own where it has no leg."""
+    """The instrument whose position an order changes: its own, unless it has a leg."""
     limit = ledger.limits[np.uint64(instrument)]
     return np.int64(limit.leg_near) if limit.special & (SPECIAL_SPREAD | SPECIAL_TO_LEG) else np.int64(instrument)
 
@@ -48,7 +49,7 @@ def stakes_of(ledger, account, instrument, side, growth, flags):
 
 @outlined
 def hold_legs(ledger, account, instrument, side, quantity, orders, flags):
-    """As kernel.hold, of any instrument."""
+    """kernel.hold for any instrument."""
     ledger.accounts[np.uint64(account)].open_orders += orders
     hold_in(ledger, account, first_leg(ledger, instrument), side, quantity, flags)
     far = second_leg(ledger, instrument)
@@ -58,7 +59,7 @@ def hold_legs(ledger, account, instrument, side, quantity, orders, flags):
 
 @outlined
 def fill_legs(ledger, account, instrument, side, quantity, price, leaves, flags):
-    """As kernel.fill, of any instrument. RULEBOOK 12.2 gives the legs of a spread their prices."""
+    """kernel.fill for any instrument. RULEBOOK 12.2 gives the legs of a spread their prices."""
     limit = ledger.limits[np.uint64(instrument)]
     own = ledger.exposures[row_of_exposure(ledger, account, instrument)]
     lots = quantity if side == c.BUY else -quantity
@@ -82,9 +83,9 @@ def fill_legs(ledger, account, instrument, side, quantity, price, leaves, flags)
 
 @outlined
 def settle_legs(ledger, instrument, settlement):
-    """RULEBOOK 12.1: what was traded in `instrument` at its leg's settlement price costs that price now, and the ticks off it.
+    """RULEBOOK 12.1: give what was traded in `instrument` its cost in the leg, now that the leg has a settlement price.
 
-    Only the cost of the leg's positions changes; over all accounts by nothing.
+    Each lot costs that price plus the ticks it was traded at. Over all accounts the costs add up to nothing.
     """
     leg = first_leg(ledger, instrument)
     for account in range(len(ledger.accounts)):
@@ -96,7 +97,7 @@ def settle_legs(ledger, instrument, settlement):
 
 @outlined
 def settle_into(ledger, leg, settlement):
-    """A leg has its settlement price: whatever was traded at it is paid for. To be done before positions are marked to it."""
+    """settle_legs for every instrument that trades at the settlement price of a leg. Call it before marking to market."""
     for instrument in range(len(ledger.limits)):
         limit = ledger.limits[instrument]
         if limit.special & SPECIAL_AT_SETTLEMENT and limit.leg_near == leg:

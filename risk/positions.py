@@ -1,8 +1,8 @@
 """What an account holds in one instrument: net, or with long and short kept apart (RULEBOOK 10).
 
-Everything here is about one account and one instrument that positions are kept in; which instruments an order is about
-is told in risk/legs.py. `move` is the way of net positions and the only one that most orders take. With SPECIAL_OFFSET
-there is a row of GROSS beside the EXPOSURE, whose position stays the net of the two.
+Each function is about one account and one instrument in which positions are kept. risk/legs.py says which instruments an
+order changes. `move` changes a net position, and is all that most orders need. An instrument with SPECIAL_OFFSET also has a
+row of GROSS, with long and short; the position of its EXPOSURE is the net of the two.
 """
 
 from typing import NamedTuple
@@ -29,14 +29,14 @@ def row_of_exposure(ledger, account, instrument):
 def worst_case(position, open_buy, open_sell):
     """Lots of the larger side if all buys, or all sells, were to fill: max(|position + open_buy|, |position - open_sell|).
 
-    No signs are needed, for where one of the two is on its other side, the other one is farther from zero.
+    No absolute values are needed: where one of the two has the wrong sign, the other one is farther from zero.
     """
     return max(position + open_buy, open_sell - position)
 
 
 @inlined
 def weigh(ledger, account, exposure, instrument, worst):
-    """From now on margin is held for `worst` lots of an exposure. account: its row."""
+    """Hold margin for `worst` lots of an exposure from now on. account: row of Ledger.accounts."""
     account.margin_used += (worst - exposure.worst) * ledger.limits[np.uint64(instrument)].margin
     exposure.worst = worst
 
@@ -65,19 +65,19 @@ def move(ledger, account_index, instrument_index, position, open_buy, open_sell,
 
 @inlined
 def closes(flags):
-    """Does an order with these flags close? What bears none of them opens."""
+    """Does an order with these flags close a position? Without a flag it opens one."""
     return flags & _CLOSING != 0
 
 
 @inlined
 def only_today(flags):
-    """Does a closing order close what was opened today? Orders of the hub may close either, the older first."""
+    """Does a closing order close what was opened today? With CLOSE, orders of the exchange close the older lots first."""
     return flags & _CLOSING == c.CLOSE_TODAY
 
 
 @inlined
 def open_gross(gross, side, quantity, flags):
-    """`quantity` more open lots (negative: fewer) that would open or close."""
+    """Add `quantity` open lots of one side (negative: release them), as opening or closing ones."""
     if not closes(flags):
         if side == c.BUY:
             gross.opening_buy += quantity
@@ -96,7 +96,7 @@ def open_gross(gross, side, quantity, flags):
 
 @inlined
 def left_of_today(held, today, quantity, is_today):
-    """What of today's lots is left when `quantity` of all `held` are closed: its own kind is taken first."""
+    """Today's lots that are left when `quantity` of all `held` are closed. is_today: of today's first, else of older ones."""
     if is_today:
         return max(today - quantity, 0)
     return min(today, held - quantity)
@@ -104,10 +104,10 @@ def left_of_today(held, today, quantity, is_today):
 
 @inlined
 def fill_gross(gross, side, quantity, flags):
-    """Traded lots become a position, or end one.
+    """Turn traded lots into a position, or close one with them.
 
-    A closing order finds what it closes, because check_gross has kept it. Only the hub itself can have taken that away
-    (11.7, 11.8); then what is missing opens the other side, and the net is right in any case.
+    What a closing order closes is there, since rule 510 kept it free. Only LIQUIDATE and EXPIRE take it away (11.7, 11.8).
+    Then the missing lots open the other side, and the net is right in any case.
     """
     opened = quantity
     if closes(flags):
@@ -192,7 +192,7 @@ def stake_in(ledger, account_index, instrument, side, growth, flags, plain):
 
 @inlined
 def hold_in(ledger, account, instrument, side, quantity, flags):
-    """Hold `quantity` more open lots of one side in an instrument that positions are kept in; negative: release them."""
+    """Hold `quantity` more open lots of one side; negative: release them."""
     bought = quantity * (2 - side)
     if ledger.limits[np.uint64(instrument)].special & SPECIAL_OFFSET:
         open_gross(ledger.gross[row_of_exposure(ledger, account, instrument)], side, quantity, flags)
@@ -203,7 +203,7 @@ def hold_in(ledger, account, instrument, side, quantity, flags):
 
 @inlined
 def fill_in(ledger, account, instrument, side, quantity, flags):
-    """Turn `quantity` open lots of one side into position. Returns the exposure, whose cost is the caller's to change."""
+    """Turn `quantity` open lots of one side into position. Returns the exposure; its cost is left to the caller."""
     bought = quantity * (2 - side)
     sold = quantity - bought
     if ledger.limits[np.uint64(instrument)].special & SPECIAL_OFFSET:
@@ -232,7 +232,7 @@ def move_gross(ledger, account_index, instrument_index, position, open_buy, open
 
 @outlined
 def end_positions_day(ledger):
-    """RULEBOOK 10.6: what was opened today is yesterday's now, and the day's cap begins anew."""
+    """RULEBOOK 10.6: no lots were opened today any more, neither for CLOSE_TODAY nor for the opening cap."""
     for instrument in range(len(ledger.limits)):
         if ledger.limits[instrument].special & SPECIAL_OFFSET:
             for account in range(len(ledger.accounts)):
@@ -244,7 +244,7 @@ def end_positions_day(ledger):
 
 @outlined
 def net_off(ledger, account, instrument):
-    """End what an account holds on both sides against itself, without a trade: net position and cost stay. RULEBOOK 10.8."""
+    """Close long against short of one account, without a trade: net position and cost stay. RULEBOOK 10.8."""
     gross = ledger.gross[row_of_exposure(ledger, account, instrument)]
     both = min(gross.long, gross.short)
     gross.long_today = left_of_today(gross.long, gross.long_today, both, False)
@@ -257,7 +257,7 @@ def net_off(ledger, account, instrument):
 
 @outlined
 def end_position(ledger, account, instrument):
-    """A position ends by something else than a trade (RULEBOOK 11.8): nothing is held and nothing has been paid for it."""
+    """End a position without a trade (RULEBOOK 11.8): no lots and no cost are left."""
     row = row_of_exposure(ledger, account, instrument)
     exposure, gross = ledger.exposures[row], ledger.gross[row]
     exposure.cost = 0

@@ -1,4 +1,4 @@
-"""The pre-trade rules about limits and accounts, each of them once. RULEBOOK 5, 9.6, 10 to 12.
+"""The pre-trade rules about limits and accounts, each of them once. RULEBOOK 2.7, 5, 9.6, 10 to 12.
 
 A rule is one line of a list: its Reason, whether the order breaks it, and the value and bound that a refusal reports.
 

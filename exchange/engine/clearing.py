@@ -1,9 +1,11 @@
 """The clearing house: settlement prices, marking to market, fees, margin, expiry, liquidation. RULEBOOK 9.1, 9.4 and 11.
 
-Operators command each step (exchange/engine/operators.py); nothing here looks at a clock. A day of an instrument reaches from
-one SETTLE to the next, so that no trade is left without its fee. Money is whole fen: what marking to market takes from
-one account it gives to others, to the fen, because positions and costs of all accounts sum to zero; what fees take
-goes to HUB.fees. Checks return (reason, value, bound); reason 0 means that the command passes.
+Operators command each step (exchange/engine/operators.py); nothing here looks at a clock. The day of an instrument lasts
+from one SETTLE to the next, so that no trade is left without its fee. Money is whole fen. What marking to market takes from
+one account it gives to others, to the fen, because positions and costs of all accounts sum to zero. Fees go to HUB.fees.
+
+"To settle" means SETTLE here: a settlement price, and what follows from it. Trades are applied to exposures by
+`apply_events` (risk/kernel.py).
 """
 
 import numpy as np
@@ -25,17 +27,17 @@ from risk.records import SPECIAL_AT_SETTLEMENT, SPECIAL_OFFSET, SPECIAL_SPREAD, 
 from risk.rules import range_rule, rule
 
 _LONG, _SHORT = code(1), code(-1)  # signs of positions
-_LEGS = SPECIAL_SPREAD | SPECIAL_TO_LEG  # positions are the legs'
+_LEGS = SPECIAL_SPREAD | SPECIAL_TO_LEG  # its positions are kept in its legs
 _PARTS = code(10_000)  # of daily limits, margin rates and the maintenance share
 _MILLION = code(1_000_000)  # of fee rates
 _WIDER_ONCE, _WIDER_TWICE = 300, 500  # 1/10,000: daily limit after one day limit-locked, after more (9.4)
 _MARGIN_BEYOND = 200  # 1/10,000: margin rate beyond such a limit
-_LARGEST_MONEY = 1 << 61  # fen of one account; keeps sums of a few within int64
+_LARGEST_MONEY = 1 << 61  # fen of one account; a sum of a few must fit int64
 
 
 @inlined
 def share(amount, rate, whole):
-    """amount x rate / whole, rounded down, where the product alone might leave int64."""
+    """amount x rate / whole, rounded down, even where amount x rate does not fit int64."""
     return amount // whole * rate + amount % whole * rate // whole
 
 
@@ -47,7 +49,7 @@ def share_up(amount, rate, whole):
 
 @outlined
 def emit_notice(book, events, at, command, kind, number, account, price, quantity, leaves):
-    """Write an event that is about no order. Returns the next free row of events. Compiled once for all."""
+    """Emit an event that is about no order. Returns the next free row of events."""
     nameless(
         emit(
             book,
@@ -78,7 +80,7 @@ def exposure_of(ledger, account, number):
 
 @inlined
 def margin_lots(ledger, account, number):
-    """Lots of a position that need margin: where long and short are apart, the larger (RULEBOOK 10.5); a leg's are not here."""
+    """Lots of a position that need margin. Of long and short kept apart: the larger (RULEBOOK 10.5); with legs: none."""
     if ledger.limits[np.uint64(number)].special & _LEGS:
         return np.int64(0)
     if ledger.limits[np.uint64(number)].special & SPECIAL_OFFSET:
@@ -89,7 +91,7 @@ def margin_lots(ledger, account, number):
 
 @outlined
 def initial_margin(ledger, account):
-    """Fen that the positions of an account need; its orders are left out."""
+    """Margin that the positions of an account need, fen. Its orders do not count."""
     margin = c.NONE
     for number in range(len(ledger.limits)):
         margin += margin_lots(ledger, account, number) * ledger.limits[number].margin
@@ -107,7 +109,7 @@ def largest_exposure(ledger, number):
 
 @outlined
 def set_margin(ledger, number, margin):
-    """A new margin per lot, fen, revalues what every account holds."""
+    """Set the margin per lot, fen, and revalue what every account holds."""
     limit = ledger.limits[np.uint64(number)]
     for account in range(len(ledger.accounts)):
         ledger.accounts[account].margin_used += exposure_of(ledger, account, number).worst * (margin - limit.margin)
@@ -120,7 +122,7 @@ def set_margin(ledger, number, margin):
 
 @inlined
 def begin_day(book, ledger, risk, date):
-    """A trading date, and figures of accounts that begin anew."""
+    """BEGIN_DAY: set the trading date and begin the daily figures of accounts anew."""
     book.state[0].trading_date = date
     for number in range(len(book.instruments)):
         instrument = book.instruments[number]
@@ -138,13 +140,13 @@ def begin_day(book, ledger, risk, date):
 
 @inlined
 def is_untradable(phase):
-    """Is an instrument not listed yet, or no more?"""
+    """Is an instrument in a phase before its listing or after its expiry?"""
     return phase in (c.UNLISTED, c.EXPIRED_PHASE)
 
 
 @inlined
 def check_list(found, book, command):
-    """LIST: a price that the ladder of the instrument has, and only what was never listed."""
+    """LIST: the price is on the ladder of the instrument, which was never listed before."""
     instrument = book.instruments[np.uint64(command.instrument)]
     phase = np.int64(instrument.phase)
     found = range_rule(found, c.INVALID_VALUE, command.price, instrument.ladder_floor, instrument.ladder_ceiling)
@@ -153,7 +155,7 @@ def check_list(found, book, command):
 
 @outlined
 def list_instrument(book, ledger, events, at, command):
-    """LIST: an instrument comes to the market, closed. RULEBOOK 11.9. Returns the next free row of events."""
+    """LIST: an instrument comes to the market, in phase CLOSED. RULEBOOK 11.9. Returns the next free row of events."""
     number, price = np.int64(command.instrument), command.price
     instrument, limit = book.instruments[np.uint64(number)], ledger.limits[np.uint64(number)]
     instrument.phase = c.CLOSED
@@ -171,7 +173,7 @@ def list_instrument(book, ledger, events, at, command):
 
 @inlined
 def traded(ledger, number):
-    """(lots, ticks x lots) traded in an instrument since its last SETTLE: what its accounts bought and sold, halved."""
+    """(lots, ticks x lots) traded in an instrument since its last SETTLE: half of what its accounts bought and sold."""
     volume = turnover = c.NONE
     for account in range(len(ledger.accounts)):
         exposure = exposure_of(ledger, account, number)
@@ -188,7 +190,7 @@ def average(turnover, volume):
 
 @inlined
 def price_of_legs(book, ledger, limit):
-    """Settlement price of an instrument that has legs: a spread's near less far, a block's the leg's, at settlement 0."""
+    """Settlement price of an instrument with legs. Spread: near less far; block: its leg's; trading at settlement: 0."""
     if limit.special & SPECIAL_AT_SETTLEMENT:
         return np.int64(0)
     near = ledger.limits[np.uint64(limit.leg_near)].settlement
@@ -227,7 +229,7 @@ def settlement_price(book, ledger, number, rule, given):
 
 @inlined
 def open_window(ledger, number):
-    """WINDOW: what comes now counts for WINDOW_VWAP."""
+    """WINDOW: from now on trades count for WINDOW_VWAP."""
     limit = ledger.limits[np.uint64(number)]
     limit.window_volume, limit.window_turnover = traded(ledger, number)
 
@@ -239,7 +241,7 @@ def open_window(ledger, number):
 def days_locked(instrument, settled):
     """Days in a row that an instrument has closed limit-locked, this one included; negative: at the lower limit."""
     days = instrument.locked_days
-    if settled:  # a second SETTLE of the same day corrects the price, it adds no day
+    if settled:  # a second SETTLE on one day corrects the price and adds no day
         return days
     if instrument.locked == c.BUY:
         return max(days, 0) + 1
@@ -267,7 +269,7 @@ def margin_after(limit, price, wide, days):
 
 @inlined
 def set_band(instrument, price, rate):
-    """The band of the day that comes. rate: 1/10,000; 0: the whole ladder."""
+    """Set the band of the next day. rate: 1/10,000; 0: the whole ladder."""
     instrument.previous_settlement = price
     instrument.floor, instrument.ceiling = instrument.ladder_floor, instrument.ladder_ceiling
     if rate != 0:
@@ -283,7 +285,7 @@ def is_outside(instrument, price):
 
 @inlined
 def withdraw_outside(book, events, at, command, side, instrument):
-    """Cancel the orders of one SIDE whose price or trigger lies outside the band. side: of the book, or parked orders."""
+    """Cancel the orders of one SIDE, of the book or parked, whose price or trigger lies outside the band."""
     row = side.best
     while row != side.end:
         outside = is_outside(instrument, price_of(side, row))
@@ -301,7 +303,7 @@ def withdraw_outside(book, events, at, command, side, instrument):
 
 @outlined
 def cancel_outside(book, events, at, command, number):
-    """Orders that the new band leaves outside are canceled (708), in the order of RULEBOOK 2.3."""
+    """Cancel the orders outside the new band (708), in the order of RULEBOOK 2.3."""
     instrument = book.instruments[np.uint64(number)]
     for row in (2 * number, 2 * number + 1):
         at = withdraw_outside(book, events, at, command, book.sides[np.uint64(row)], instrument)
@@ -315,7 +317,7 @@ def cancel_outside(book, events, at, command, number):
 
 @inlined
 def result_of(exposure, limit, price):
-    """Fen that marking a position to `price` pays into the account; negative: out of it."""
+    """Fen that an account gets when its position is marked to `price`; negative: that it pays."""
     if limit.special & _LEGS:
         return np.int64(0)
     return (exposure.position * price - exposure.cost) * limit.fen_per_tick
@@ -323,7 +325,7 @@ def result_of(exposure, limit, price):
 
 @inlined
 def fees_of(exposure, limit):
-    """Fen for what was traded since the last SETTLE."""
+    """Fees, fen, for what was traded since the last SETTLE."""
     if limit.fen_per_tick == 0:
         return np.int64(0)
     return exposure.volume * limit.fee_per_lot + share(exposure.value * limit.fen_per_tick, limit.fee_rate, _MILLION)
@@ -331,7 +333,7 @@ def fees_of(exposure, limit):
 
 @outlined
 def is_countable(ledger, number, price):
-    """Would results and equities at this settlement price stay within 2^61 and 2^62 fen?"""
+    """Do results and equities stay within 2^61 and 2^62 fen at this settlement price?"""
     limit = ledger.limits[np.uint64(number)]
     ticks = _LARGEST_MONEY // max(1, limit.fen_per_tick) // 2
     for account in range(len(ledger.accounts)):
@@ -346,7 +348,7 @@ def is_countable(ledger, number, price):
 
 @inlined
 def check_settle(found, book, ledger, risk, command):
-    """SETTLE: a rule that exists, figures that can be counted, an instrument that trades, a price within the band."""
+    """SETTLE: its rule exists, results and margin can be counted, the instrument trades, a given price lies in the band."""
     number, method, given = np.int64(command.instrument), np.int64(command.order_type), command.price
     instrument, limit = book.instruments[np.uint64(number)], ledger.limits[np.uint64(number)]
     found = rule(found, c.INVALID_VALUE, method > c.GIVEN, method, c.GIVEN)
@@ -368,13 +370,13 @@ def check_settle(found, book, ledger, risk, command):
 
 @inlined
 def leg_is_settled(ledger, limit):
-    """Is it an instrument at settlement, and has its leg settled since the day began? If not, the leg's SETTLE will do it."""
+    """Does an instrument trade at settlement, and has its leg settled today? If not, settle_into follows at the leg's SETTLE."""
     return limit.special & SPECIAL_AT_SETTLEMENT != 0 and ledger.limits[np.uint64(limit.leg_near)].settled != 0
 
 
 @outlined
 def balance(book, ledger, events, at, command, number, account, price, margin):
-    """Mark one account's position to market, charge its fees, tell BALANCE. margin: fen per lot from now on."""
+    """Mark a position to market, charge its fees, emit BALANCE. margin: fen per lot from now on."""
     limit, row = ledger.limits[np.uint64(number)], ledger.accounts[np.uint64(account)]
     exposure = exposure_of(ledger, account, number)
     has_legs = limit.special & _LEGS != 0
@@ -435,7 +437,7 @@ def settle_instrument(book, ledger, risk, events, at, command):
 
 @inlined
 def check_expire(found, book, ledger, risk, command):
-    """EXPIRE: only what is listed and, with its leg if it trades at settlement, has settled since the day began."""
+    """EXPIRE: the instrument is listed and has settled today; so has its leg, if it trades at settlement."""
     limit = ledger.limits[np.uint64(command.instrument)]
     unpriced = limit.special & SPECIAL_AT_SETTLEMENT != 0 and not leg_is_settled(ledger, limit)
     unsettled = risk and (limit.settled == 0 or unpriced)
@@ -454,7 +456,7 @@ def next_holder(ledger, number, account, sign):
 
 @outlined
 def deliver(book, ledger, events, at, command, number, price):
-    """Match longs and shorts in account order and tell each pair how much goes from whom to whom."""
+    """Pair longs with shorts in account order and emit DELIVERY for each pair."""
     accounts = len(ledger.accounts)
     buyer, seller = next_holder(ledger, number, c.NONE, _LONG), next_holder(ledger, number, c.NONE, _SHORT)
     received = delivered = 0  # lots of buyer and seller that are paired already
@@ -474,7 +476,7 @@ def deliver(book, ledger, events, at, command, number, price):
 
 @inlined
 def close_positions(ledger, number):
-    """Nobody holds the instrument any more; the margin for it is free."""
+    """End every position in an instrument and release its margin."""
     for account in range(len(ledger.accounts)):
         end_position(ledger, np.int64(account), number)
 
@@ -507,7 +509,7 @@ def expire(book, ledger, risk, events, at, command):
 
 @inlined
 def cure(ledger, account):
-    """A called account whose equity covers the initial margin of its positions may trade freely again."""
+    """End the margin call of an account whose equity covers the initial margin of its positions again."""
     row = ledger.accounts[np.uint64(account)]
     if row.called and row.equity >= initial_margin(ledger, account):
         row.called = 0
@@ -515,7 +517,7 @@ def cure(ledger, account):
 
 @outlined
 def call_margins(book, ledger, events, at, command):
-    """At END_DAY: tell each account that is called, or still is, what is missing. Returns the next free row of events."""
+    """At END_DAY: call margin, and emit what is missing for each called account. Returns the next free row of events."""
     for account in range(len(ledger.accounts)):
         row = ledger.accounts[account]
         margin = initial_margin(ledger, account)
@@ -535,7 +537,7 @@ def call_margins(book, ledger, events, at, command):
 
 @inlined
 def check_liquidate(found, book, command):
-    """LIQUIDATE: where a MARKET order could trade."""
+    """LIQUIDATE: a MARKET order could trade in the instrument now."""
     instrument = book.instruments[np.uint64(command.instrument)]
     phase, mechanism = np.int64(instrument.phase), np.int64(instrument.mechanism)
     refusal = REFUSES_ENTRY[np.uint64(phase)]
@@ -546,7 +548,7 @@ def check_liquidate(found, book, command):
 
 @inlined
 def to_close(ledger, account, number):
-    """(side, lots, flags) of the order that closes a position; one of an instrument with legs is not its own."""
+    """(side, lots, flags) of the order that closes a position. An instrument with legs has none of its own."""
     special = ledger.limits[np.uint64(number)].special
     position = 0 if special & _LEGS else exposure_of(ledger, account, number).position
     return (c.SELL if position > 0 else c.BUY), abs(position), (c.CLOSE if special & SPECIAL_OFFSET else 0)
@@ -554,9 +556,9 @@ def to_close(ledger, account, number):
 
 @outlined
 def close_at_market(book, events, at, command, side, lots, flags):
-    """A MARKET IOC order of the hub, with the id of the command and the edge of the band as its limit.
+    """Trade a MARKET IOC order of the exchange. Its id is that of the command, its limit the edge of the band.
 
-    Self-match prevention must not stop it: where the account has a mode, resting orders of its group are canceled.
+    Self-match prevention must not stop it: if the account uses any, resting orders of its group are canceled.
     Returns   (at, lots closed)
     """
     number, account, order_id = np.int64(command.instrument), np.int64(command.account), command.sequence

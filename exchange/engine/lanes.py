@@ -397,6 +397,15 @@ def process_any(commands, first, events, at, book, ledger):
 # Operators ----------------------------------------------------------------------------------------
 
 
+@inlined
+def process_operator(book, ledger, risk, events, at, command):
+    """Any command of an operator."""
+    found = check_operator(book, ledger, risk, command)
+    if found.broken:
+        return reject(book, events, at, command, found)
+    return operate(book, ledger, risk, events, at, command)
+
+
 @kernel
 def process_operators(commands, first, events, at, book, ledger):
     """Apply operators' commands from `first` on until a trader's. For the parameters see process.
@@ -416,11 +425,7 @@ def process_operators(commands, first, events, at, book, ledger):
         if kind > c.WINDOW:
             at = refuse(book, events, at, command, c.UNKNOWN_KIND, np.int64(kind))
         else:
-            found = check_operator(book, ledger, risk, command)
-            if found.broken:
-                at = reject(book, events, at, command, found)
-            else:
-                at = operate(book, ledger, risk, events, at, command)
+            at = process_operator(book, ledger, risk, events, at, command)
         if ledger.hub[0].tripped != 0:
             at = cancel_tripped(book, ledger, events, at, command)
         number += 1

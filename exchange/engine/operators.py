@@ -1,8 +1,8 @@
-"""What operators command: phases, kill switches, limits, cash, the steps of a day. RULEBOOK 7. No I/O, no clock.
+"""Commands of operators: phases, kill switches, limits, cash, the steps of a day. RULEBOOK 7. No I/O, no clock.
 
-`check_operator` says which rule a command breaks, `operate` carries it out and writes its events; exchange/engine/lanes.py
-calls both. What settles, expires and liquidates is exchange/engine/clearing.py. Like everything that changes the hub these are
-commands in the journal, and replay repeats them.
+exchange/engine/lanes.py calls `check_operator`, which finds the first rule that a command breaks, and then `operate`, which
+carries the command out and emits its events. SETTLE, EXPIRE, LIQUIDATE and LIST are in exchange/engine/clearing.py. These
+commands are in the journal like any other, so that replay repeats them.
 """
 
 import numpy as np
@@ -49,7 +49,7 @@ _LARGEST_SUM = code(1 << 61)  # fen
 
 @outlined
 def done(book, events, at, command, kind, account, side, quantity):
-    """The one event of an operator command, or the closing event of a mass cancel."""
+    """Emit the event that says that an operator command, or a mass cancel, is done."""
     event = emit(
         book,
         events,
@@ -75,7 +75,7 @@ def done(book, events, at, command, kind, account, side, quantity):
 
 @inlined
 def refresh_refusals(ledger):
-    """Bring every account's and instrument's refusal up to date with the kill switches, in order of precedence."""
+    """Set the refusal of every account and instrument from the kill switches. What comes last takes precedence."""
     hub = ledger.hub[0]
     for number in range(len(ledger.limits)):
         limit = ledger.limits[number]
@@ -93,7 +93,7 @@ def refresh_refusals(ledger):
 
 @inlined
 def set_account_limit(ledger, account, which, value):
-    """One limit of an ACCOUNT."""
+    """Set one limit of an account. account: its row of Ledger.accounts."""
     if which == c.LIMIT_MAX_ORDER_QUANTITY:
         account.max_order_quantity = value
     elif which == c.LIMIT_MAX_ORDER_NOTIONAL:
@@ -117,7 +117,7 @@ def set_account_limit(ledger, account, which, value):
 
 @inlined
 def set_instrument_limit(book, ledger, number, which, value):
-    """One limit of an instrument, wherever it is kept."""
+    """Set one limit of an instrument, in the ledger or in the book."""
     limit, instrument = ledger.limits[np.uint64(number)], book.instruments[np.uint64(number)]
     if which == c.LIMIT_INSTRUMENT_MAX_ORDER_QUANTITY:
         limit.max_order_quantity = value
@@ -143,7 +143,7 @@ def set_instrument_limit(book, ledger, number, which, value):
         look_at(instrument)
     elif which == c.LIMIT_INSTRUMENT_VELOCITY_WINDOW:
         instrument.velocity_window = value * _MILLISECOND
-        forget_slices(instrument)  # they bear other numbers now
+        forget_slices(instrument)  # they were numbered by the old window
     elif which == c.LIMIT_INSTRUMENT_OPENING_CAP:
         limit.opening_cap = value
     elif which == c.LIMIT_INSTRUMENT_RESERVE:
@@ -152,7 +152,7 @@ def set_instrument_limit(book, ledger, number, which, value):
 
 @outlined
 def set_limit(book, ledger, risk, command):
-    """LIMIT: one value of an account or an instrument. Self-match settings belong to matching and hold without risk."""
+    """LIMIT: set one value of an account or an instrument. Self-match settings belong to matching: they hold without risk."""
     which, value = command.order_type, command.quantity
     if which == c.LIMIT_SELF_MATCH:
         book.members[command.account].self_match = value
@@ -164,7 +164,7 @@ def set_limit(book, ledger, risk, command):
         set_instrument_limit(book, ledger, np.int64(command.instrument), which, value)
 
 
-# Is the command sound? RULEBOOK 1.5 and 7. The form of a list of rules: risk/rules.py -------------
+# Rules (RULEBOOK 1.5 and 7). risk/rules.py explains the form of a list -----------------------------
 
 
 @inlined
@@ -193,7 +193,7 @@ def check_begin_day(found, book, date):
 
 @inlined
 def check_kill_switch(found, book, ledger, command):
-    """KILL_SWITCH: a scope, what it is about, 1 or 0."""
+    """KILL_SWITCH: the scope exists, so does what it names, and the value is 1 or 0."""
     scope = np.int64(command.order_type)
     found = value_rule(found, scope, c.HUB, c.INSTRUMENT)
     if scope == c.INSTRUMENT:
@@ -205,7 +205,7 @@ def check_kill_switch(found, book, ledger, command):
 
 @inlined
 def check_limit(found, book, ledger, risk, command):
-    """LIMIT: a limit that exists, an account or instrument that has it, a value within its range (risk/limits.py)."""
+    """LIMIT: the limit exists, so does its account or instrument, and the value is in its range (risk/limits.py)."""
     which, value = np.int64(command.order_type), command.quantity
     found = rule(found, c.INVALID_VALUE, LIMIT_LOW[which] > LIMIT_HIGH[which], which, _LAST_LIMIT)
     if which >= c.LIMIT_INSTRUMENT_MAX_ORDER_QUANTITY:
@@ -221,7 +221,7 @@ def check_limit(found, book, ledger, risk, command):
 
 @inlined
 def check_cash(found, book, ledger, risk, command):
-    """CASH: a payment that can be counted; what is paid out must be there."""
+    """CASH: the payment can be counted, and no more is paid out than the account has."""
     paid = command.quantity
     found = account_rule(found, command, len(book.members))
     found = value_rule(found, paid, -_LARGEST_SUM, _LARGEST_SUM)
@@ -273,7 +273,7 @@ def check_operator(book, ledger, risk, command):
 
 @outlined
 def kill(ledger, command):
-    """KILL_SWITCH of a hub, firm, account or instrument."""
+    """KILL_SWITCH: block the hub, a firm, an account or an instrument, or end that."""
     scope, on = command.order_type, command.quantity
     if scope == c.HUB:
         ledger.hub[0].killed = on
@@ -288,7 +288,7 @@ def kill(ledger, command):
 
 @inlined
 def pay(ledger, command):
-    """CASH into an account, or out of it. It may end a margin call (RULEBOOK 11.6)."""
+    """CASH: pay into an account or out of it. This may end a margin call (RULEBOOK 11.6)."""
     account = ledger.accounts[np.uint64(command.account)]
     account.equity += command.quantity
     account.paid_in += command.quantity
@@ -297,7 +297,7 @@ def pay(ledger, command):
 
 @outlined
 def change_phases(book, ledger, risk, events, at, command):
-    """PHASE of one instrument, or of all that can take it (RULEBOOK 8.2)."""
+    """PHASE: change that of one instrument, or of all that can go over into it (RULEBOOK 8.2)."""
     end = at
     phase = np.int64(command.order_type)
     for number in range(len(book.instruments)):
@@ -312,7 +312,7 @@ def change_phases(book, ledger, risk, events, at, command):
 
 @outlined
 def end_day(book, ledger, risk, events, at, command):
-    """END_DAY: orders expire, client order ids are free again, margin is called (RULEBOOK 2.3, 5.10, 11.6)."""
+    """END_DAY: expire orders, free client order ids, call margin (RULEBOOK 2.3, 5.10, 11.6)."""
     end, expired = mass_cancel(book, events, at, command, c.EVERY, c.EVERY, c.NONE, c.DAY_ENDED_REASON, _EXPIRING)
     if risk:
         apply_events(ledger, events, at, end)

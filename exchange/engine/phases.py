@@ -1,7 +1,7 @@
-"""Trading phases as a table: what each permits and what may follow it; and the way from one to the next. RULEBOOK 8, 9.4.
+"""Trading phases: a table of what each permits and what may follow it, and the change from one to the next. RULEBOOK 8, 9.4.
 
-A phase is a number in the instrument's row; the engine looks up here which Reason refuses what. A schedule of phases
-only produces PHASE commands: the machine sees phases, never a clock.
+The phase is a number in the row of the instrument. REFUSES_ENTRY and REFUSES_CANCEL say why it refuses a command. The
+schedule only produces PHASE commands, so the engine knows phases and no clock.
 """
 
 import numpy as np
@@ -34,7 +34,7 @@ PERMITS = {
     Phase.UNLISTED:      (Reason.INSTRUMENT_UNLISTED, Reason.INSTRUMENT_UNLISTED),
     Phase.EXPIRED:       (Reason.INSTRUMENT_EXPIRED,  Reason.INSTRUMENT_EXPIRED),
 }
-# What a PHASE command may make of a phase. Every phase may follow itself.
+# Phases that a PHASE command may set after a phase. Every phase may follow itself.
 FOLLOWS = {
     Phase.CLOSED:        (Phase.CALL_AUCTION, Phase.CONTINUOUS, Phase.HALTED),
     Phase.CALL_AUCTION:  (Phase.AUCTION_MATCH, Phase.CONTINUOUS, Phase.HALTED, Phase.CLOSED),
@@ -50,17 +50,17 @@ FOLLOWS = {
 }
 # fmt: on
 
-# The same by number, as the kernel reads it. REFUSES_ENTRY[phase] is the Reason, or NONE; MAY_FOLLOW[phase, next] 1 or 0.
+# The same by number, for kernels. REFUSES_ENTRY[phase] is a Reason or 0; MAY_FOLLOW[phase, next] is 1 or 0.
 REFUSES_ENTRY = np.array([PERMITS[phase][0] for phase in Phase], np.int64)
 REFUSES_CANCEL = np.array([PERMITS[phase][1] for phase in Phase], np.int64)
 MAY_FOLLOW = np.array([[after == phase or after in FOLLOWS[phase] for after in Phase] for phase in Phase], np.int64)
 
-# Going from phase to phase ------------------------------------------------------------------------
+# From phase to phase ------------------------------------------------------------------------------
 
 
 @inlined
 def lock_side(book, number):
-    """The side whose orders alone stand at the daily limit, or 0. RULEBOOK 9.4."""
+    """The side that rests at its daily limit while the other side is empty, or 0. RULEBOOK 9.4."""
     instrument = book.instruments[np.uint64(number)]
     bids, asks = own(book, number, c.BUY), own(book, number, c.SELL)
     if instrument.mechanism != c.ORDER_BOOK or is_empty(bids) == is_empty(asks):
@@ -72,14 +72,14 @@ def lock_side(book, number):
 
 @inlined
 def is_crossed(book, number):
-    """Does the best bid reach the best offer?"""
+    """Is the best bid at or above the best offer?"""
     bids, asks = own(book, number, c.BUY), own(book, number, c.SELL)
     return not is_empty(bids) and asks.best <= row_of(asks, price_of(bids, bids.best))
 
 
 @inlined
 def phase_refusal(book, number, phase):
-    """Why an instrument cannot take a phase: (reason, value, bound); reason 0: it can. RULEBOOK 8.2 and 9.4."""
+    """Why an instrument cannot go over into a phase: (reason, value, bound); reason 0: it can. RULEBOOK 8.2 and 9.4."""
     before = np.int64(book.instruments[np.uint64(number)].phase)
     if MAY_FOLLOW[np.uint64(before), np.uint64(phase)] == 0:
         return c.PHASE_TRANSITION, before, np.int64(phase)
@@ -90,7 +90,7 @@ def phase_refusal(book, number, phase):
 
 @inlined
 def check_phase(book, command):
-    """A way leads to the phase of a PHASE command. Of ALL those take it that can."""
+    """A PHASE command sets a phase that may follow. ALL: instruments that cannot take it are left as they are."""
     if command.instrument == ALL:
         return c.OK, c.NONE, c.NONE
     return phase_refusal(book, np.int64(command.instrument), np.int64(command.order_type))
@@ -98,7 +98,7 @@ def check_phase(book, command):
 
 @inlined
 def emit_phase(book, events, at, command, number, phase, reason):
-    """PHASE of an instrument, or of ALL."""
+    """Emit PHASE of an instrument, or of ALL."""
     nameless(
         emit(
             book,
@@ -123,11 +123,11 @@ def emit_phase(book, events, at, command, number, phase, reason):
 
 @outlined
 def change_phase(book, events, at, command, number, phase, reason):
-    """An instrument goes over into a phase that may follow its own, with all that belongs to that. RULEBOOK 8.2 to 8.8, 9.4.
+    """Change the phase of an instrument: cancel and trade what the change asks for, then emit PHASE. RULEBOOK 8.2 to 8.8, 9.4.
 
     number    of the instrument
-    phase     codes.Phase; the one that it has already changes nothing and is told
-    reason    codes.Reason that the PHASE event bears; 0 for an operator's command
+    phase     codes.Phase that may follow its own; if it is its own, only the event is emitted
+    reason    codes.Reason of the PHASE event; 0 for an operator's command
     Returns   the next free row of events
     """
     instrument = book.instruments[np.uint64(number)]
@@ -154,7 +154,7 @@ def change_phase(book, events, at, command, number, phase, reason):
     if phase == c.LIMIT_LOCKED:
         instrument.locked = lock_side(book, number)
     elif phase not in (c.CLOSING, c.SETTLEMENT, c.CLOSED):
-        instrument.locked = 0  # else SETTLE will ask whether it closed locked
+        instrument.locked = 0  # kept until SETTLE, which counts days that closed limit-locked
     instrument.phase = phase
     at = emit_phase(book, events, at, command, number, phase, reason)
     return fire(book, events, at, command, number)
@@ -162,7 +162,7 @@ def change_phase(book, events, at, command, number, phase, reason):
 
 @outlined
 def release_lock(book, events, at, command, number):
-    """The last event of a command that leaves a LIMIT_LOCKED instrument no longer so: it trades on. RULEBOOK 9.4."""
+    """End LIMIT_LOCKED after a command that has changed who rests at the daily limit. RULEBOOK 9.4."""
     instrument = book.instruments[np.uint64(number)]
     if instrument.phase == c.LIMIT_LOCKED and lock_side(book, number) != instrument.locked:
         return change_phase(book, events, at, command, number, c.CONTINUOUS, c.LIMIT_LOCK)
