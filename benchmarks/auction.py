@@ -3,9 +3,9 @@
     python -m benchmarks.auction                      # under a minute; writes benchmarks/results/auction.json
     python -m benchmarks.auction --orders 10000       # another size; stores nothing
 
-One instrument collects a seeded book, of which seven orders in ten trade, and goes to AUCTION_MATCH: the
-timed command finds the price, trades, tells every trade and turns held lots into positions. The book is fresh every time.
-Before anything is timed the auction must come out as `expected` says, which sorts and adds up columns and knows no book.
+One instrument collects a seeded book, of which seven orders in ten trade, and goes to AUCTION_MATCH. The timed command
+finds the price, trades, emits an event for every trade and turns held lots into positions. Each run has a new book.
+Before anything is timed, the auction must give what `expected` computes by sorting and adding up columns, without a book.
 """
 
 import argparse
@@ -31,7 +31,7 @@ SYMBOL = "SC2701"
 
 
 class Auction(NamedTuple):
-    """What an auction comes to."""
+    """The result of an auction."""
 
     price: int  # ticks
     volume: int  # lots

@@ -4,9 +4,9 @@
     python -m benchmarks.day --rows 100000            # another size; stores nothing
 
 The seeded mix of `workloads.mixed` over sixteen instruments becomes a day: BEGIN_DAY, a call auction that trades what has
-been collected, continuous trading with breaks, the close, SETTLE of every instrument, END_DAY. Before it is timed the day must
-conserve: positions sum to zero, and all accounts' equity with the hub's fees is what was paid in. The machine sees the same
-commands from the first to the last; nothing is left out of the time.
+been collected, continuous trading with breaks, the close, SETTLE of every instrument, END_DAY. Before the day is timed, it must
+conserve lots and money: positions sum to zero, and the equity of all accounts plus the hub's fees is what was paid in. The
+time includes every command.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def phase(code: Phase) -> np.ndarray:
 
 
 def day(rows: int) -> np.ndarray:
-    """COMMAND rows of a day with so many of the members': stamped, each order named by where it stands now."""
+    """COMMAND rows of a day with so many rows of members: stamped, and each order named by its sequence in the day."""
     orders = mixed(rows, instruments=INSTRUMENTS, live=LIVE).commands
     cuts = [int(share * len(orders)) for share in (AUCTION, *BREAKS, 1)]
     parts = [
@@ -75,7 +75,7 @@ def day(rows: int) -> np.ndarray:
 
 
 def fresh_exchange() -> Exchange:
-    """A market that has seen nothing: daily limits as wide as the ladder, margin and fees by value."""
+    """A new market: daily limits as wide as the ladder, margin and fees by value."""
     terms = [
         Instrument(
             symbol=f"I{number}",
@@ -119,7 +119,7 @@ def settle_seconds(commands: np.ndarray) -> float:
 
 
 def prove(commands: np.ndarray) -> dict[str, int]:
-    """What the day comes to. Errors: ValueError where it does not conserve or not every instrument was settled."""
+    """The totals of the day. Errors: ValueError if lots or money are not conserved, or an instrument was not settled."""
     exchange = fresh_exchange()
     kinds: Counter[int] = Counter()
     for first in range(0, len(commands), BATCH):
@@ -146,7 +146,7 @@ def prove(commands: np.ndarray) -> dict[str, int]:
 
 
 def measure_day(rows: int, repeats: int) -> dict[str, Any]:
-    """A day that was proved, and how long it takes."""
+    """Prove a day, then time it."""
     commands = day(rows)
     outcome = prove(commands)
     seconds = alternate({"day": lambda: run(commands), "close": lambda: settle_seconds(commands)}, repeats)

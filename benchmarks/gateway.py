@@ -4,10 +4,10 @@
     python -m benchmarks.gateway --quick
     python -m benchmarks.gateway --profile DIR   # also: where the hub's time goes, function by function
 
-An order counts when its answer has been read, which the hub sends only after fdatasync; a second line shows the same with
-fsync off. JSON: `private/buy`, `sell` and `cancel` of a mixed flow (workloads.mixed), each order with a client order id.
-Closed loop with 1 and 64 in flight gives the round trip; open loop at rising rates gives what is sustained, which ends
-where p99 leaves ten times that of the lowest rate. Binary: frames of 256 rows of the whole mix, one connection.
+An order counts when its answer has been read. The hub sends the answer only after fdatasync; a second line shows the same
+with fsync off. JSON: `private/buy`, `sell` and `cancel` of a mixed flow (workloads.mixed), each order with a client order id.
+A closed loop with 1 and 64 in flight measures the round trip. An open loop at rising rates measures the sustained rate: the
+highest one with p99 below ten times that of the lowest rate. Binary: frames of 256 rows of the whole mix, one connection.
 """
 
 import argparse
@@ -63,12 +63,12 @@ class Plan:
     pipelined: int  # a run, at 64 and more
     rung_seconds: float  # of each rate of the ladders
     rows: int  # a binary run
-    orders: int  # JSON commands there are for all of it
+    orders: int  # JSON commands of all runs together
     live: int = 8_000  # orders that rest meanwhile
-    settled: int = 4_096  # commands after which an order may be named: more than are ever in flight
+    settled: int = 4_096  # commands after which an order may be named; more than are in flight
 
     def flow(self) -> Flow:
-        """What JSON clients send. JSON's edit means the total quantity, so there are no amendments in it."""
+        """What JSON clients send. It has no amendments, because JSON's edit takes the total quantity."""
         return mixed(self.orders, live=self.live, accounts=1, amended=0.0, settled=self.settled)
 
 
@@ -84,7 +84,7 @@ class HubProcess:
         self.port: int = self._line()["port"]
 
     def used(self) -> dict[str, Any]:
-        """What it has used since the last call."""
+        """What the hub has used since the last call."""
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
@@ -93,7 +93,7 @@ class HubProcess:
     def _line(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            if line.startswith("{"):  # the rest is about compiling, on the first start
+            if line.startswith("{"):  # other lines report compiling, on the first start
                 return json.loads(line)
         raise RuntimeError(f"the hub ended with exit code {self._process.wait(10)}")
 
@@ -129,9 +129,9 @@ Paced = Callable[[float, int], Times]  # a run at so many commands a second, wit
 
 
 class JsonOrders:
-    """The flow as JSON-RPC requests, one frame a command, and how far it has been sent.
+    """The flow as JSON-RPC requests, one frame per command, and how much of it has been sent.
 
-    It is the only client of its hub, so it knows the numbers of its commands, and with them the ids of its orders.
+    It is the only client of its hub. So it knows the sequences of its commands, and with them the ids of its orders.
     """
 
     def __init__(self, flow: Flow) -> None:
@@ -140,7 +140,7 @@ class JsonOrders:
         self._next = 0
 
     def take(self, count: int) -> tuple[list[bytes], Reader]:
-        """The next frames, and what reads their answers."""
+        """The next frames, and a function that reads their answers."""
         first, self._next = self._next, self._next + count
         if self._next > len(self._rows):
             raise ValueError(f"the flow has {len(self._rows)} commands, {self._next} are wanted")
@@ -229,7 +229,7 @@ def _open(wire: Wire, orders: JsonOrders, rate: float, seconds: float, seed: int
 
 
 class Rows:
-    """The flow as binary frames, over and over: a last row cancels what is left, and the next round has later ids."""
+    """The flow as binary frames, repeated. The last row of a round cancels what is left, and the next round has later ids."""
 
     def __init__(self, flow: Flow) -> None:
         commands = flow.commands[: len(flow.commands) // ROWS * ROWS].copy()
@@ -240,7 +240,7 @@ class Rows:
         self._done = 0
 
     def take(self) -> tuple[list[bytes], Reader]:
-        """The frames of one round, and what reads their answers."""
+        """The frames of one round, and a function that reads their answers."""
         commands, first = self._commands, self._done
         self._done += len(commands)
         raw = commands.view(np.uint8).reshape(-1, ROWS * COMMAND.itemsize)
@@ -264,7 +264,7 @@ def binary_wire(port: int) -> Wire:
 
 
 def measure_binary(start: Start, plan: Plan) -> dict[str, Any]:
-    """As fast as it goes, then the ladder of rates."""
+    """The highest throughput, then the ladder of rates."""
     flow = mixed(plan.rows, accounts=1)
 
     def saturated(wire: Wire, rows: Rows) -> Times:
@@ -276,7 +276,7 @@ def measure_binary(start: Start, plan: Plan) -> dict[str, Any]:
         count = min(len(frames), int(rate * plan.rung_seconds) // ROWS)
         rest = frames[count:]
         times = open_loop(wire, frames[:count], schedule(count, rate / ROWS, seed), read, patience=30.0)
-        if rest:  # the round must be whole: the next one begins with an empty book
+        if rest:  # the round must be complete, because the next one begins with an empty book
             closed_loop(wire, rest, FRAMES_IN_FLIGHT, lambda answer: (read(answer)[0] - count, False))
         return times
 
@@ -308,7 +308,7 @@ def measure_binary(start: Start, plan: Plan) -> dict[str, Any]:
 def _runs(
     running: HubProcess, run: Callable[[], Times], repeats: int, rows: int = 1, corrected: bool = False
 ) -> dict[str, Any]:
-    """Median and spread of rate and latency over some runs, and who used the machine meanwhile."""
+    """Median and spread of rate and latency over some runs, and who used the CPU meanwhile."""
     running.used()
     foreign, cpu = ForeignLoad(), time.process_time()
     times = [run() for _ in range(repeats)]
@@ -336,7 +336,7 @@ def _ladder(
     plan: Plan,
     rows: int = 1,
 ) -> dict[str, Any]:
-    """Up the rates until the knee; then the highest that was sustained, `repeats` times, or a lower one if that fails.
+    """Raise the rate until the knee. Then run the highest sustained rate `repeats` times, or a lower one if that fails.
 
     A hub that was driven beyond its knee is not used again.
     """

@@ -2,12 +2,12 @@
 
     python -m benchmarks.hub FOLDER [--volatile] [--steps] [--profile FILE]
 
-It is put together from the same parts as `qiee serve`, with one wide instrument, accounts whose limits are set and far
-away, and no simulated members. It prints {"port": ...} when it is ready, answers each line on its standard input with a
-line about what it has used since the last one, and stops when the input ends.
+It has the same parts as `qiee serve`, with one instrument of a wide band, accounts whose limits are set but never reached, and no
+simulated members. It prints {"port": ...} when it is ready. It answers each line on its standard input with a line
+about what it has used since the last one, and stops when the input ends.
 
---steps times what an order goes through (STEPS), each without what it calls in turn. That costs a fraction of a
-microsecond a call, so rates are measured without it.
+--steps times the steps of an order (STEPS), each without the steps that it calls. That costs a fraction of a microsecond per
+call, so rates are measured without it.
 """
 
 import argparse
@@ -36,10 +36,10 @@ from exchange.runner import Runner
 from gateway.auth import Auth, Credential
 from gateway.binary import session as binary
 from gateway.hub import Hub, Limits
+from gateway.kernels import make_ready
 from gateway.market.feed import Feed
 from gateway.rpc import reports, session
-from gateway.serving import warm_up
-from gateway.wire import app, guard, server
+from gateway.wire import app, server, websocket
 
 SYMBOL = "SC2701"
 TICK = Decimal("0.1")
@@ -71,9 +71,9 @@ ACCOUNTS = [
 MAX_ORDERS = 1 << 17
 LIMITS = Limits(requests_per_second=10_000_000, request_burst=10_000_000)
 
-# What an order goes through, as a reader would tell it: the step, and the calls that do it.
+# The steps of an order, in order: the name of the step, and the calls that do it.
 STEPS: tuple[tuple[str, Any, str], ...] = (
-    ("socket and frames in", guard.GuardedWebSocket, "data_received"),
+    ("socket and frames in", websocket.GuardedWebSocket, "data_received"),
     ("decode, check, row", session.Session, "receive"),
     ("decode, check, row", binary.BinarySession, "receive"),
     ("hand over", app.Connection, "_hand_over"),
@@ -85,7 +85,7 @@ STEPS: tuple[tuple[str, Any, str], ...] = (
     ("blotter", Blotter, "record"),
     ("market data and feed", Feed, "publish"),
     ("socket out", app.Connection, "write"),
-    ("socket out", guard.GuardedWebSocket, "send"),
+    ("socket out", websocket.GuardedWebSocket, "send"),
 )
 
 
@@ -100,7 +100,7 @@ class Clocks:
     def install(self) -> None:
         for step, owner, name in STEPS:
             setattr(owner, name, self._timed(step, getattr(owner, name)))
-        Journal.sync = self._waited("fdatasync (its own thread)", Journal.sync)
+        Journal.sync = self._waited("fdatasync (its own thread)", Journal.sync)  # type: ignore[method-assign]
 
     def _add(self, step: str, nanoseconds: int) -> None:
         self.total[step] = self.total.get(step, 0) + nanoseconds
@@ -121,7 +121,7 @@ class Clocks:
         return timed
 
     def _timed_until_first_wait(self, step: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A coroutine: what it does before it waits for anything; a send that need not wait does all of it there."""
+        """The time of a coroutine until it first waits. A send that need not wait does all of its work there."""
 
         async def timed(*args: Any, **kwargs: Any) -> Any:
             self._inside.append(0)
@@ -159,7 +159,7 @@ class Clocks:
 
 
 class _Waiting:
-    """Hands on what a coroutine waits for."""
+    """Passes on what a coroutine waits for."""
 
     def __init__(self, waits_for: Any) -> None:
         self._waits_for = waits_for
@@ -169,7 +169,7 @@ class _Waiting:
 
 
 async def main(folder: Path, durable: bool, clocks: Clocks | None, profile: cProfile.Profile | None) -> None:
-    warm_up((INSTRUMENT,), ACCOUNTS)
+    make_ready(print)
     exchange = Exchange([INSTRUMENT], ACCOUNTS, max_orders=MAX_ORDERS)
     journal, _ = Journal.open(str(folder), durable=durable)
     runner = Runner(exchange, journal, time.time_ns)
@@ -232,7 +232,7 @@ def _tell(message: dict[str, Any]) -> None:
 
 
 def _costliest(profile: cProfile.Profile) -> str:
-    """The 40 functions that took most time themselves."""
+    """The 40 functions with the most time of their own."""
     text = io.StringIO()
     pstats.Stats(profile, stream=text).sort_stats("tottime").print_stats(40)
     return text.getvalue()

@@ -4,10 +4,10 @@
     python -m benchmarks.kernel --quick
     python -m benchmarks.kernel --flow FLOW.npy       # beside our own mix, a flow from a file (workloads.recorded)
 
-Every flow is first run through the engine, with risk and without, and must come out exactly as its oracle says; only then
-it is timed. Events are written in full, and dropped by the reader before the next batch. "times the yardstick" is the
-median of pairs: yardstick and engine in turn, on the same flow, within the same seconds. Seconds are CPU seconds of the
-one thread, which are those of a clock on the wall when nobody else wants the core.
+Every flow first runs through the engine, with risk and without, and must give exactly what its oracle says. Only then is it
+timed. Events are written in full, and the reader drops them before the next batch. "times the yardstick" is the median of
+pairs: yardstick and engine alternate, on the same flow, within the same seconds. Seconds are CPU seconds of the one thread.
+They equal wall time if no other process uses the core.
 """
 
 import argparse
@@ -32,7 +32,7 @@ MILLION = 1_000_000
 
 
 def prove(flow: Flow) -> None:
-    """Errors: ValueError if the engine, with risk or without, makes anything else of a flow than its oracle does."""
+    """Errors: ValueError if the engine, with risk or without, gives another result than the flow's oracle."""
     for risk in (True, False):
         exchange = flow.exchange(risk)
         events = np.concatenate([exchange.apply(batch).copy() for batch in flow.batches(BATCH)])
@@ -42,7 +42,7 @@ def prove(flow: Flow) -> None:
 
 
 def seconds_of(flow: Flow, risk: bool = True, batch: int = BATCH, rows: int | None = None) -> float:
-    """CPU seconds for the rows behind the warm ones, or the first so many of them."""
+    """CPU seconds for the rows after the warm ones, or for the first so many of them."""
     exchange = flow.exchange(risk)
     last = len(flow.commands) if rows is None else min(len(flow.commands), flow.warm + rows)
     batches = list(flow.batches(batch, flow.warm, last))
@@ -84,20 +84,18 @@ def measure_ratio(flow: Flow, repeats: int) -> dict[str, Any]:
 
 
 def measure_batches(flow: Flow, repeats: int) -> dict[str, Any]:
-    """Nanoseconds a command at several rows a batch, risk on."""
+    """Nanoseconds per command at several sizes of a batch, risk on."""
 
     def program(batch: int) -> Callable[[], float]:
         rows = timed_rows(flow) // (10 if batch < SMALL_BATCHES else 1)
         return lambda: seconds_of(flow, batch=batch, rows=rows) / rows * 1e9
 
-    return {
-        str(batch): summary(nanoseconds)
-        for batch, nanoseconds in alternate({batch: program(batch) for batch in BATCHES}, repeats).items()
-    }
+    seconds = alternate({str(batch): program(batch) for batch in BATCHES}, repeats)
+    return {batch: summary(nanoseconds) for batch, nanoseconds in seconds.items()}
 
 
 def measure_hard(flows: Sequence[Flow], repeats: int) -> list[dict[str, Any]]:
-    """Rates on flows that are not friendly, risk on and off; against the yardstick where it can play."""
+    """Rates on hard flows, risk on and off; against the yardstick where it supports the flow."""
     rows = []
     for flow in flows:
         prove(flow)

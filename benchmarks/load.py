@@ -4,13 +4,13 @@
     wire.ask(b'{"method":"public/auth",...}')
     times = open_loop(wire, frames, schedule(10_000, rate=5_000, seed=7), first_id=1)
 
-Open loop: each frame has a time at which it is meant to be sent, known before the first leaves, and its latency counts
-from that time, whether or not client and hub were ready for it; so a stall of the hub is felt by every order that was
-due in it (coordinated omission). How late the client itself sent is kept beside. Closed loop: a new frame leaves when an
-answer has come.
+Open loop: each frame has an intended time of sending, which is known before the first one is sent. Its latency counts from
+that time, whether or not client and hub were ready for it. So a stall of the hub counts for every order that was due in
+it (which avoids coordinated omission). How late the client itself sent is recorded beside. Closed loop: a new frame is sent
+when an answer has come.
 
-It does as little as it can: frames are encoded and masked before the clock starts, and of an answer only its number is
-read. One thread, no event loop; it sleeps in select, which knows microseconds.
+The client does little work: frames are encoded and masked before the clock starts, and it reads only the number of an
+answer. It has one thread and no event loop, and sleeps in select, which has a resolution of microseconds.
 """
 
 import base64
@@ -33,7 +33,7 @@ PERCENTILES = (50.0, 90.0, 99.0, 99.9, 100.0)
 _BUFFER = 1 << 22
 _MASK = b"\x5a\xc3\x17\x99"
 _LONGEST = 60_000_000_000  # ns
-_SET_TIMER_SLACK = 29  # prctl: how much later than asked a sleep may end
+_SET_TIMER_SLACK = 29  # prctl: how much later than requested a sleep may end
 
 
 class Wire:
@@ -49,7 +49,7 @@ class Wire:
         self._view = memoryview(self._buffer)
         self._begin = self._end = 0
         self._out = memoryview(b"")
-        with contextlib.suppress(OSError, AttributeError):  # Linux; elsewhere sleeps are a little longer
+        with contextlib.suppress(OSError, AttributeError):  # Linux; on other systems sleeps are a little longer
             ctypes.CDLL(None).prctl(_SET_TIMER_SLACK, 1)
         key = base64.b64encode(os.urandom(16)).decode()
         self._socket.sendall(
@@ -67,7 +67,7 @@ class Wire:
         self._socket.setblocking(False)
 
     def ask(self, text: bytes, seconds: float = 10) -> bytes:
-        """Send one text message and give the next message that comes."""
+        """Send one text message and return the next message that comes."""
         self.send(frame(TEXT, text))
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -76,7 +76,7 @@ class Wire:
         raise ConnectionError(f"no answer within {seconds} s to {text[:80]!r}")
 
     def send(self, frames: bytes) -> None:
-        """Queue frames; what the kernel takes leaves at once."""
+        """Queue frames, and send at once what the socket accepts."""
         if self._out:
             self._out = memoryview(bytes(self._out) + frames)
         else:
@@ -91,7 +91,7 @@ class Wire:
                 return
 
     def receive(self, seconds: float) -> Iterator[memoryview]:
-        """Messages that have come, waiting at most so long for the first; each is valid until the next is taken."""
+        """Messages that have come, after waiting at most so long for the first. Each is valid until the next is taken."""
         writing = [self._socket] if self._out else []
         readable, writable, _ = select.select([self._socket], writing, [], max(0.0, seconds))
         if writable:
@@ -153,10 +153,10 @@ def frame(kind: int, payload: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Times:
-    """What one run of either loop has seen, ns and one entry a frame unless said otherwise."""
+    """The times of one run of either loop, in ns, one entry per frame unless said otherwise."""
 
-    latency: np.ndarray  # from when it was meant to be sent until its answer was read
-    lateness: np.ndarray  # from when it was meant to be sent until it was
+    latency: np.ndarray  # from the intended time of sending until its answer was read
+    lateness: np.ndarray  # from the intended time of sending until it was sent
     seconds: float  # from the first due time to the last answer
     cpu_seconds: float  # of the client
     errors: int  # answers that were refusals
@@ -184,7 +184,7 @@ def schedule(count: int, rate: float, seed: int) -> np.ndarray:
 
 
 def open_loop(wire: Wire, frames: Sequence[bytes], due: np.ndarray, read: Reader, patience: float = 3.0) -> Times:
-    """Send each frame when it is due, whatever has been answered.
+    """Send each frame when it is due, whether or not earlier ones were answered.
 
     patience  seconds after the last due time for the answers to come
     Errors    ConnectionError; TimeoutError: some were not answered by then
@@ -224,7 +224,7 @@ def open_loop(wire: Wire, frames: Sequence[bytes], due: np.ndarray, read: Reader
 
 
 def closed_loop(wire: Wire, frames: Sequence[bytes], in_flight: int, read: Reader, patience: float = 30.0) -> Times:
-    """Keep so many frames on their way.
+    """Keep so many frames in flight.
 
     Errors    ConnectionError; TimeoutError: no answer for `patience` seconds
     """
@@ -261,7 +261,7 @@ def percentiles(nanoseconds: Iterable[int], interval: int = 0) -> dict[str, floa
     """p50, p90, p99, p99.9 and max in milliseconds, from an HDR histogram of three digits.
 
     interval  ns between two samples of a closed loop, for HdrHistogram's own correction of coordinated omission; 0 where
-              latencies count from the time that was intended, and need none
+              latencies count from the intended time, and need none
     """
     histogram = HdrHistogram(1, _LONGEST, 3)
     for value in nanoseconds:

@@ -4,8 +4,8 @@
     print(summary([rows / seconds for seconds in runs["engine"]]))
     store("kernel", {"machine": machine(), ...})
 
-A shared machine is never quiet, so nothing here is a single number: programs that are compared run in turn within the
-same minute, and what is quoted is the median of their ratios with the smallest and the largest beside it.
+A shared machine is never idle, so no result is a single number. Programs that are compared run alternately within the same
+minute. The result is the median of their ratios, with the smallest and the largest.
 """
 
 import datetime
@@ -45,7 +45,7 @@ def summary(values: Iterable[float]) -> Summary:
 
 
 def alternate(programs: dict[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
-    """Run each program in turn, `repeats` times over; each returns the seconds that it counts."""
+    """Run the programs alternately, `repeats` times each; each returns the seconds that it counts."""
     seconds: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(repeats):
         for name, program in programs.items():
@@ -55,12 +55,12 @@ def alternate(programs: dict[str, Callable[[], float]], repeats: int) -> dict[st
 
 
 def ratios(seconds: Sequence[float], base: Sequence[float]) -> Summary:
-    """How many times faster than `base`, turn by turn."""
+    """How many times faster than `base`, for each turn."""
     return summary(theirs / ours for ours, theirs in zip(seconds, base, strict=True))
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on and with. `load` is the load average when this is called, so call it first."""
+    """Hardware and versions. `load` is the load average when this is called, so call it first."""
     packages = ("numba", "numpy", "uvicorn", "uvloop", "fastapi", "msgspec")
     return {
         "cpu": _cpu(),
@@ -87,7 +87,7 @@ def _cpu() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     except OSError:
-        pass  # not Linux: what the platform knows must do
+        pass  # not Linux: use what the platform reports
     return platform.processor() or platform.machine()
 
 
@@ -106,7 +106,7 @@ def busy_seconds() -> float:
 
 
 class ForeignLoad:
-    """How many cores others kept busy meanwhile, given the CPU seconds that were our own."""
+    """How many cores other processes used meanwhile, given our own CPU seconds."""
 
     def __init__(self) -> None:
         self._wall, self._busy = time.perf_counter(), busy_seconds()
@@ -117,7 +117,7 @@ class ForeignLoad:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table as Markdown, aligned so that it reads in a terminal too: the first column left, the others right."""
+    """A Markdown table, aligned for a terminal: the first column left, the others right."""
     lines = [list(heads), *(list(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
 

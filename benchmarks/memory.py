@@ -1,4 +1,4 @@
-"""How much memory the machine takes, measured in a process that has done nothing else: part of benchmarks/kernel.py.
+"""How much memory does the machine take? Measured in a process that does nothing else; a part of benchmarks/kernel.py.
 
     python -m benchmarks.memory 1000000 50000000        # resting orders; commands; prints JSON
 
@@ -23,12 +23,12 @@ EMPTY = Outcome(0, 0, 0, 0, 0)
 
 
 def resting(orders: int) -> dict[str, Any]:
-    """RAM that so many resting orders take, all of one side at a hundred prices, in an engine with room for just them."""
+    """RAM of so many resting orders, all of one side at a hundred prices, in an engine with room for exactly these."""
     rows = np.zeros(BATCH, COMMAND)
     rows["kind"], rows["side"] = CommandKind.ENTER, Side.BUY
     rows["order_type"], rows["time_in_force"] = OrderType.LIMIT, TimeInForce.GTC
     rows["quantity"], rows["price"], rows["time"] = 1, 30_000 + np.arange(BATCH) % 100, 1
-    _enter(_engine(BATCH), rows)  # what every first call needs is not the orders'
+    _enter(_engine(BATCH), rows)  # memory of the first call does not belong to the orders
     exchange = _engine(orders + BATCH)
     rounds = -(-orders // BATCH)
     before = resident_bytes()
@@ -49,7 +49,7 @@ def _enter(exchange: Exchange, rows: np.ndarray) -> None:
 
 
 def growth(flow: Flow, commands: int) -> dict[str, Any]:
-    """RAM after a tenth of so many commands and after all of them: the flow over and over, the book emptied in between."""
+    """RAM after a tenth of so many commands, and after all of them: the flow repeated, with the book emptied in between."""
     exchange = flow.exchange()
     rows = np.concatenate([flow.commands, np.zeros(1, COMMAND)])
     rows["kind"][-1], rows["instrument"][-1], rows["account"][-1] = CommandKind.MASS_CANCEL, ALL, ALL

@@ -1,18 +1,18 @@
-"""What durability costs, and how long a start takes: journal commands with one fsync a batch, then recover them.
+"""What does durability cost, and how long does a start take? Journals commands with one fsync per batch, then recovers them.
 
     python -m benchmarks.recovery --commands 1000000 --batch 256
 
-Every run writes a new journal in a folder of its own (--folder: on the disk that is to be measured), closes it, and
-starts a hub from it as `qiee serve` does. Printed are the median of the runs and their spread:
+Every run writes a new journal in its own folder (--folder: on the disk that is to be measured), closes it, and starts a hub
+from it as `qiee serve` does. The program prints the median of the runs and their spread:
 
-    journal   append and fsync of each batch, nothing overlapped; `volatile`: the same without fsync
-    read      the segments from the file system into memory, nothing looked at
-    verify    judging every frame's checksums (exchange/journal/segments.py); includes reading
-    decode    the rows of verified frames as COMMAND blocks; includes reading and verifying once more
-    apply     those blocks through the machine, risk on
-    start     recover(): all of that, by one call; `from a snapshot`: the same with one at the last command
+    journal   append and fsync each batch, without overlap; `volatile`: the same without fsync
+    read      read the segments from the file system into memory
+    verify    check the checksums of every frame (exchange/journal/segments.py); includes reading
+    decode    turn verified frames into blocks of COMMAND rows; includes reading and verifying again
+    apply     put those blocks through the machine, risk on
+    start     recover(): all of that in one call; `from a snapshot`: the same with a snapshot at the last command
 
-After a power cut or in a new process the pages may have to come from the disk first; here they are in memory.
+Here the pages of the files are in memory. After a power cut they have to be read from the disk first.
 """
 
 import argparse
@@ -129,7 +129,7 @@ def main() -> None:
     )
     arguments = options.parse_args()
     commands = flow(arguments.commands, arguments.seed)
-    make_exchange().apply(commands[:1_000])  # compile, or load what is compiled
+    make_exchange().apply(commands[:1_000])  # compile, or load from the cache
     runs = []
     for _ in range(arguments.runs):
         folder = tempfile.mkdtemp(dir=arguments.folder)

@@ -1,18 +1,18 @@
-"""Seeded order flows as COMMAND rows, each with what must come out of it.
+"""Seeded order flows as COMMAND rows, each with its expected outcome.
 
     flow = mixed(1_000_000, seed=7)                   # a Flow, made once and kept in the temporary folder
     exchange = flow.exchange()
     events = [exchange.apply(batch).copy() for batch in flow.batches(4096)]
     assert flow.outcome == outcome_of(np.concatenate(events), exchange)
 
-A flow begins with rows that only fill the book (`warm`), so that what is timed is a market in its steady state. What
-must come out is found while the flow is made, by `PlainBook`: price-time priority in plain Python, which shares no line
-with the engine. So a benchmark proves the engine right on its very input before it calls it fast.
+A flow begins with rows that only fill the book (`warm`), so that a market in its steady state is timed. While the flow is
+made, `PlainBook` finds its outcome: price-time priority in plain Python, which shares no line with the engine. So a
+benchmark proves the engine correct on the same input that it then times.
 
-    mixed        about 54 % limit orders, 36 % cancels, 6 % amendments, 4 % orders that take what there is
+    mixed        about 54 % limit orders, 36 % cancels, 6 % amendments, 4 % market orders
     deep_level   20,000 orders at one price; trades at its head, cancels and amendments everywhere in it
-    sweep        the price runs a quarter of the band up and back, again and again
-    recorded     a flow from a file, see there
+    sweep        the price runs a quarter of the band up and back, repeatedly
+    recorded     a flow from a file; its docstring has the format
 """
 
 import contextlib
@@ -46,13 +46,13 @@ _CHECKSUM_BITS = (1 << 64) - 1
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a whole flow must come to."""
+    """The totals of a whole flow."""
 
     trades: int
     volume: int  # lots
     notional: int  # sum of price x quantity, ticks x lots
-    orders: int  # that rest at the end
-    checksum: int  # who traded with whom, when, at what: see checksum_of
+    orders: int  # orders that rest at the end
+    checksum: int  # of every trade: both accounts, price, quantity, number (checksum_of)
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,11 @@ class Flow:
     instruments: int = 1
     band: int = BAND  # levels of each instrument, from price 1
     accounts: int = 100
-    live: int = 4_000  # orders that rest in the steady state, about
+    live: int = 4_000  # about how many orders rest in the steady state
     recorded: bool = False  # from a file: its checksum is that of recorded_outcome
 
     def exchange(self, risk: bool = True) -> Exchange:
-        """An Exchange for this flow. With risk every limit is set and checked, and none is met."""
+        """An Exchange for this flow. With risk, every limit is set and checked, and none is reached."""
         terms = [
             Instrument(
                 symbol=f"I{number}",
@@ -106,7 +106,7 @@ class Flow:
             yield self.commands[at : min(at + rows, last)]
 
     def with_client_order_ids(self) -> "Flow":
-        """The same flow with a client order id of its own on every order that is entered."""
+        """The same flow with a different client order id on every order that is entered."""
         commands = self.commands.copy()
         entered = np.flatnonzero(commands["kind"] == _ENTER)
         commands["client_order_id"][entered] = np.char.add(b"c-", entered.astype("S10"))
@@ -114,7 +114,7 @@ class Flow:
 
 
 def outcome_of(events: np.ndarray, exchange: Exchange) -> Outcome:
-    """What an Exchange has made of a flow. Errors: ValueError if it refused anything, for then it had another task."""
+    """The outcome of a flow on an Exchange. Errors: ValueError if it refused a command, because then it did other work."""
     refused = events[events["kind"] == EventKind.REJECTED]
     if len(refused):
         raise ValueError(f"the engine refused {len(refused)} commands, the first is {refused[0]}")
@@ -129,7 +129,7 @@ def outcome_of(events: np.ndarray, exchange: Exchange) -> Outcome:
 
 
 def checksum_of(maker: np.ndarray, taker: np.ndarray, price: np.ndarray, quantity: np.ndarray) -> int:
-    """Number of the trade times a sum over it, added up modulo 2**64."""
+    """The sum over all trades of trade number times a sum of its fields, modulo 2**64."""
     number = np.arange(1, len(maker) + 1, dtype=np.uint64)
     value = (31 * maker + 17 * taker + 7 * price + quantity).astype(np.uint64)
     return int((number * value).sum(dtype=np.uint64))
@@ -141,18 +141,18 @@ def checksum_of(maker: np.ndarray, taker: np.ndarray, price: np.ndarray, quantit
 class PlainBook:
     """Price-time priority for one instrument. An order is [id, side, price, leaves quantity, account].
 
-    A canceled order stays in its queue with nothing left and is dropped when it comes to the front; a price stays in the
-    heap of its side and is dropped when its queue is found empty there.
+    A canceled order stays in its queue with no lots left, and is dropped when it comes to the front. A price stays in the heap of
+    its side, and is dropped when it comes to the front with an empty queue.
     """
 
     def __init__(self, tape: "Tape") -> None:
         self.orders: dict[int, list[int]] = {}
         self._tape = tape
         self._queues: dict[int, dict[int, deque[list[int]]]] = {BUY: {}, SELL: {}}
-        self._prices: dict[int, list[int]] = {BUY: [], SELL: []}  # heaps; of bids the negative
+        self._prices: dict[int, list[int]] = {BUY: [], SELL: []}  # heaps; bids as negative prices
 
     def enter(self, order_id: int, side: int, price: int, quantity: int, account: int, rests: bool = True) -> int:
-        """Match, then rest what is left, or drop it. Returns what rests."""
+        """Match, then rest what is left, or drop it. Returns the lots that rest."""
         left = self._match(order_id, side, price, quantity)
         if left and rests:
             order = [order_id, side, price, left, account]
@@ -172,7 +172,7 @@ class PlainBook:
         return order
 
     def amend(self, order_id: int, price: int, quantity: int) -> int:
-        """Out of the queue and in again with a new open quantity. Returns what rests."""
+        """Leave the queue and enter again with a new open quantity. Returns the lots that rest."""
         _, side, _, _, account = self.cancel(order_id)
         return self.enter(order_id, side, price, quantity, account)
 
@@ -259,7 +259,7 @@ class _Market:
         self._rows.append((_CANCEL, instrument, order[4], order[1], _GTC, order_id, 0, 0))
 
     def amend(self, instrument: int, order_id: int, price: int, quantity: int) -> None:
-        """To a new open quantity; less of it at the same price keeps the place."""
+        """Change the open quantity; less of it at the same price keeps the place."""
         book = self.books[instrument]
         _, side, old, left, account = book.orders[order_id]
         if price == old and quantity <= left:
@@ -269,7 +269,7 @@ class _Market:
         self._rows.append((_AMEND, instrument, account, side, _GTC, order_id, price, quantity))
 
     def pick(self, instrument: int, share: float, settled: int = 0) -> int:
-        """A live order that was entered at least `settled` rows ago: share 0 is the youngest, 1 the oldest, about.
+        """A live order that was entered at least `settled` rows ago: share 0 is about the youngest, 1 about the oldest.
 
         Errors    LookupError: there is none, or none was found soon
         """
@@ -281,7 +281,7 @@ class _Market:
             at = len(entered) - 1 - int(share * len(entered))
             order_id = entered[at]
             if order_id not in orders:
-                last = entered.pop()  # the dead give their place to the youngest
+                last = entered.pop()  # the youngest takes the place of one that is gone
                 if at < len(entered):
                     entered[at] = last
             elif order_id < latest:
@@ -322,10 +322,10 @@ def mixed(
     """The friendly mix: orders around a price that wanders, most canceled young.
 
     rows         commands after the `live` rows that fill the book
-    live         orders that rest, over all instruments, about
+    live         about how many orders rest, over all instruments
     amended      share of amendments (AMEND with OPEN_QUANTITY to another price: loses its place, may trade)
-    settled      only orders that were entered so many rows ago are canceled and amended: for clients that name an order by
-                 the id it is going to have, and so must not do it before the hub has answered
+    settled      only orders that were entered at least so many rows ago are canceled and amended. Clients that name an order by
+                 its future id need this, because they must not name it before the hub has answered
     """
     name = f"mixed, {instruments} {'instrument' if instruments == 1 else 'instruments'}, {live:,} live"
     return _kept(
@@ -381,9 +381,9 @@ def _wander(
     start: int,
     steps: np.ndarray,
 ) -> Flow:
-    """Orders around a centre of each instrument, near it and some far, on both sides; 3 % are meant to trade.
+    """Orders around a centre of each instrument, most near it and some far, on both sides; 3 % are priced to trade.
 
-    start, steps   ticks: every centre at first, and how far each row moves that of its instrument
+    start, steps   ticks: every centre at first, and how far each row moves the centre of its instrument
     """
     rng = np.random.default_rng(seed)
     total = live + rows
@@ -431,7 +431,7 @@ def _wander(
 
 
 def deep_level(rows: int, seed: int = 7, depth: int = 20_000, accounts: int = 100) -> Flow:
-    """`depth` sell orders at one price, kept up: new ones behind, trades in front, cancels and amendments anywhere."""
+    """About `depth` sell orders at one price all the time: new ones behind, trades in front, cancels and amendments anywhere."""
     return _kept(f"deep-{rows}-{seed}-{depth}-{accounts}", lambda: _deep_level(rows, seed, depth, accounts))
 
 
@@ -461,11 +461,11 @@ def _deep_level(rows: int, seed: int, depth: int, accounts: int) -> Flow:
 
 
 def recorded(path: pathlib.Path) -> Flow:
-    """A flow from a file: rows of op, side, symbol, account, order_id, price, qty, and beside it NAME.json with "oracle".
+    """A flow from a file: rows of op, side, symbol, account, order_id, price, qty, and NAME.json beside it with "oracle".
 
     op 0 a limit order, 1 a cancel, 2 a replacement of price and open quantity that loses its place, 3 a market order
     (here: a limit at the edge of the band that does not rest). side 0 is buy. Order ids count 1, 2, 3 ... in the order
-    of entry. The oracle's entry for the whole flow tells trades, volume, notional, live and checksum.
+    of entry. The oracle's entry for the whole flow has trades, volume, notional, live and checksum.
     Errors    ValueError naming what the file lacks
     """
     rows = np.load(path)
@@ -524,7 +524,7 @@ def recorded_outcome(flow: Flow, events: np.ndarray, exchange: Exchange) -> Outc
 
 
 def _kept(name: str, make: Callable[[], Flow]) -> Flow:
-    """The flow of this name from the temporary folder, or made and put there. Its name has a digest of this source."""
+    """Read the flow of this name from the temporary folder, or make it and put it there. The name has a digest of this source."""
     digest = hashlib.blake2b(pathlib.Path(__file__).read_bytes(), digest_size=6).hexdigest()
     folder = pathlib.Path(tempfile.gettempdir()) / f"qiee-flows-{os.getuid()}"
     path = folder / f"{name}-{digest}.npz"
@@ -534,7 +534,7 @@ def _kept(name: str, make: Callable[[], Flow]) -> Flow:
             return Flow(commands=kept["commands"].view(COMMAND), **terms | {"outcome": Outcome(**terms["outcome"])})
     except (OSError, ValueError, KeyError):
         pass
-    gc.disable()  # millions of small lists and no cycles: collecting would take half the time
+    gc.disable()  # millions of small lists without cycles: garbage collection would take half of the time
     try:
         flow = make()
     finally:
@@ -547,5 +547,5 @@ def _kept(name: str, make: Callable[[], Flow]) -> Flow:
         np.savez(half, commands=flow.commands.view(np.uint8), terms=json.dumps(terms))
         half.replace(path)
     except OSError:
-        pass  # no room to keep it: the next run makes it again
+        pass  # no space to keep it, so the next run makes it again
     return flow

@@ -3,10 +3,10 @@
     seconds = Yardstick(flow).run()      # the whole flow in one compiled call
     trades = Yardstick(flow).trades()
 
-It knows limit, cancel, replace and market orders of one instrument, on flat arrays indexed by price and by an order id
-that is dense already. No risk, no event rows, no ids to resolve, no checks; a cancel of an order that is gone does
-nothing. So it is not a peer of the engine and not a part of it, and it must never be made faster: figures of different
-days compare through it.
+It has limit, cancel, replace and market orders of one instrument, on flat arrays indexed by price and by a dense order id.
+It has no risk, no event rows, no ids to resolve and no checks; a cancel of an order that is gone does nothing. So it is
+neither a rival of the engine nor a part of it. It must never be made faster, because figures of different days are
+compared through it.
 """
 
 import time

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from matching.bitmap import MAX_LEVELS
-from matching.codes import Mechanism, Phase
-from matching.records import AUCTION_REFERENCE
+from matching.codes import AuctionStep, Mechanism, Phase
 
 _UNBOUNDED = 1 << 40  # lots; far from any real order, small enough that products stay within int64
 MIDDLE = -(1 << 62)  # a reference price that is not given
@@ -27,7 +26,16 @@ class InstrumentError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Instrument:
-    """Terms of one instrument. Raises InstrumentError when they contradict each other."""
+    """Terms of one instrument. Raises InstrumentError when they contradict each other.
+
+    `auction` selects the tie-breaks of its call auctions as bits of AuctionStep, which are applied in this order:
+
+        AuctionStep.IMBALANCE   prices at which least is left unmatched
+        AuctionStep.REFERENCE   the price nearest to the previous settlement price (SHFE, INE)
+        AuctionStep.MIDDLE      the middle price, half a tick rounded up
+
+    The lowest of what is left is the price. The Shanghai Stock Exchange: AuctionStep.IMBALANCE | AuctionStep.MIDDLE.
+    """
 
     symbol: str
     tick_size: Decimal  # currency per unit of volume
@@ -51,7 +59,7 @@ class Instrument:
     velocity: int = 0  # ticks that trades may move within the window; 0: no circuit breaker
     velocity_window: int = 0  # ms
     opening_cap: int = 0  # lots an account may open a day; 0: none
-    auction: int = AUCTION_REFERENCE  # bits AUCTION_... of matching/records.py: the tie-breaks of a call auction
+    auction: AuctionStep = AuctionStep.REFERENCE  # tie-breaks of a call auction (RULEBOOK 8.5)
     mechanism: Mechanism = Mechanism.ORDER_BOOK
     legs: tuple[str, ...] = ()  # symbols that positions go to: near and far of a spread, or the one leg
     at_settlement: bool = False  # prices are ticks off the leg's settlement price
@@ -105,8 +113,8 @@ class Instrument:
             len(self.legs) == 1 if self.at_settlement else len(self.legs) <= 2,
             "one symbol" if self.at_settlement else "at most two symbols",
         )
-        if "." in self.symbol or not self.symbol.isascii() or not 0 < len(self.symbol) <= 32:
-            self._require("symbol", self.symbol, False, "1 to 32 ASCII characters without a dot")
+        fits = self.symbol.isascii() and 0 < len(self.symbol) <= 32
+        self._require("symbol", self.symbol, fits, "1 to 32 ASCII characters")
 
     def check_legs(self, listed: Mapping[str, "Instrument"]) -> None:
         """Raises InstrumentError where a leg is not listed, has legs itself, or differs in what both must share (12.6)."""

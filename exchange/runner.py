@@ -4,12 +4,12 @@
     runner.submit(commands, reply)           # rows not stamped yet
     await runner.run()
 
-What queued up while the last batch was being made durable is the next batch: load makes batches larger, not queues
-longer. While the journal waits for the disk, in a thread of its own, the machine computes the same batch; replies and
-publication wait for both. So nothing leaves the hub before it is durable.
+Commands that arrive while a batch is being made durable form the next batch: load makes batches larger, not queues
+longer. While a thread waits for the disk, the exchange computes the same batch; replies and publication wait for both.
+So nothing leaves the hub before it is durable.
 
-Clock and journal are arguments: the loop itself knows no time and no disk. The first failure of the journal stops the
-loop for good; of that batch nobody gets an answer.
+Clock and journal are arguments: the loop itself reads no time and touches no disk. The first failure of the journal
+stops the loop for good, and no command of that batch is answered.
 """
 
 import asyncio
@@ -24,24 +24,24 @@ from matching.records import COMMAND
 
 Reply = Callable[[np.ndarray, np.ndarray], None]
 MAX_BATCH = 1 << 15  # rows
-# Rows from which the machine takes long enough to compute beside the disk: for fewer, two threads that hand each other
-# the interpreter cost more than they save.
+# Rows from which the exchange computes while the disk works. For fewer rows, switching between two threads costs more
+# than it saves.
 _WORTH_OVERLAPPING = 2048
 _ROW = np.dtype((np.void, COMMAND.itemsize))
 
 
 class Durable(Protocol):
-    """What the loop needs of a journal (exchange/journal/journal.py)."""
+    """The part of a journal that the loop needs (exchange/journal/journal.py)."""
 
     def append(self, commands: np.ndarray) -> None: ...
     def sync(self) -> object: ...
 
 
 class Runner:
-    """Feeds an Exchange from many submitters, durably and in one order.
+    """Applies the commands of many submitters to an Exchange, durably and in one order.
 
     exchange   Exchange
-    journal    exchange.journal.Journal, or None: nothing is kept
+    journal    exchange.journal.journal.Journal, or None: nothing is journaled
     clock      () -> ns since the Unix epoch, UTC
     listeners  called as listener(commands, events) for every durable batch, after its replies
     """
@@ -59,7 +59,7 @@ class Runner:
     def submit(self, commands: np.ndarray, reply: Reply | None = None) -> None:
         """Queue COMMAND rows; sequence and time are stamped when they are drained.
 
-        reply   called once they are durable, with these rows as stamped and just their events
+        reply   called when the rows are durable, with the stamped rows and their events
         Errors  ValueError: no rows; RuntimeError: the loop is stopping
         """
         if not len(commands):
@@ -71,7 +71,7 @@ class Runner:
 
     @property
     def stopping(self) -> bool:
-        """Whether commands are refused: told to stop, or the journal has failed."""
+        """Whether commands are refused: `stop` was called, or the journal has failed."""
         return self._stopping
 
     def step(self) -> int:
@@ -89,7 +89,7 @@ class Runner:
         return len(batch)
 
     async def run(self) -> None:
-        """Process batches until stop(). Errors: what the journal or the machine raises; the hub must end then."""
+        """Process batches until stop(). Errors: those of the journal and the exchange; the hub must end then."""
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, "journal") as disk:
             while self._queue or not self._stopping:
@@ -122,7 +122,7 @@ class Runner:
         self._wake.set()
 
     def _drain(self) -> tuple[np.ndarray, list[tuple[int, int, Reply | None]]]:
-        """Take submissions up to MAX_BATCH rows as one stamped batch, with the rows that are each one's."""
+        """Take submissions up to MAX_BATCH rows. Returns the stamped batch, and (first row, end, reply) of each submission."""
         parts: list[np.ndarray] = []
         submissions: list[tuple[int, int, Reply | None]] = []
         rows = 0
@@ -135,7 +135,7 @@ class Runner:
         del self._queue[: len(parts)]
         if not rows:
             return np.empty(0, COMMAND), []
-        # a copy, and so ours to stamp; as bytes, because NumPy copies records field by field
+        # A copy, which we may stamp. As bytes, because NumPy copies records field by field.
         batch = np.concatenate([part.view(_ROW) for part in parts]).view(COMMAND)
         self._time = max(self._time, self._clock())
         batch["sequence"] = np.arange(self.exchange.sequence + 1, self.exchange.sequence + rows + 1)

@@ -1,22 +1,24 @@
-"""Where prices in currency and volumes in barrels or tonnes meet ticks and lots. Exact, or refused.
+"""Prices in currency and volumes in barrels or tonnes, to ticks and lots and back. Exact, or refused.
 
     price_to_ticks(instrument, "551.3")  -> 5513
     lots_to_amount(instrument, 2)        -> Decimal("2000")
 
-Numbers come as int, str, Decimal, or as the float that a JSON number became. A float stands for the shortest decimal
+A number may be an int, a str, a Decimal, or the float that a JSON parser made. A float stands for the shortest decimal
 that denotes it: 551.3 means 551.3, not the binary fraction next to it.
 """
 
+import datetime
 from decimal import Decimal, InvalidOperation
 
 from exchange.instruments import Instrument
 
+BEIJING = datetime.timezone(datetime.timedelta(hours=8))  # all year
 _LARGEST = 1 << 62
 _LARGEST_EXPONENT = 40
 
 
 class UnitError(ValueError):
-    """A number that is no whole multiple of its unit. Has field, value and bound for the answer."""
+    """A number that is not a whole multiple of its unit. `field`, `value` and `bound` say which and why."""
 
     def __init__(self, field: str, value: object, bound: str) -> None:
         super().__init__(f"{field} is {value}, must be {bound}")
@@ -24,7 +26,7 @@ class UnitError(ValueError):
 
 
 class TooLarge(UnitError):
-    """More than any price or amount that is counted in ticks and lots."""
+    """A number beyond what can be counted in ticks or lots."""
 
 
 def _whole(field: str, value: object, unit: Decimal, unit_name: str) -> int:
@@ -64,6 +66,11 @@ def ticks_to_price(instrument: Instrument, ticks: int) -> Decimal:
 def lots_to_amount(instrument: Instrument, lots: int) -> Decimal:
     """Lots -> volume in the instrument's unit, exact."""
     return int(lots) * instrument.lot_size
+
+
+def notional_to_money(instrument: Instrument, notional: int) -> Decimal:
+    """Ticks x lots -> currency, exact."""
+    return notional * instrument.tick_size * instrument.lot_size
 
 
 def fen_to_money(fen: int) -> Decimal:

@@ -1,12 +1,12 @@
-"""Who is it? Keys, signatures, bearer tokens, and what happens to those who guess. No sockets; the clock is an argument.
+"""Authentication: API keys, signatures, bearer tokens, and the lock-out of guessers. No sockets; the clock is an argument.
 
     auth = Auth([Credential("demo", "secret", account=0)])
     grant = auth.log_on(request, now, address)           # public/auth
     credential = auth.of_header(header, "GET", b"/api/v2/private/buy?...", b"", now, address)
 
-Secrets are compared in constant time, an unknown key costs the same work and gets the same text as a wrong signature,
-a signature is taken once within the clock window, tokens are kept as SHA-256 only. Ten failures lock a key for the
-address that they came from: one guesser cannot lock out the owner.
+Secrets are compared in constant time. An unknown key costs the same work and gets the same text as a wrong signature. A
+signature is accepted once within the clock window. Tokens are kept as SHA-256 only. Ten failures lock a key for the
+address that they came from, so that a guesser cannot lock out the owner.
 """
 
 import base64
@@ -17,25 +17,42 @@ import re
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from gateway.rpc.requests import Auth as AuthRequest
-from gateway.text.messages import Refused, invalid
+from msgspec import Struct
+
+from gateway.text.reader import Milliseconds, Name, Text
+from gateway.text.refusals import Refused, invalid
 from matching.codes import ALL
 
-_ALIASES = {"account:read_write": "account:read"}  # of Deribit, whose accounts can be changed
-_OF_DERIBIT = re.compile(r"(session|wallet|custody|block_trade|block_rfq):|(connection|mainaccount)$")
+_ALIASES = {"account:read_write": "account:read"}  # Deribit's scope for settings of an account, which we have not
+_SCOPE_OF_DERIBIT = re.compile(r"(session|wallet|custody|block_trade|block_rfq):|(connection|mainaccount)$")
 SCOPES = ("account:read", "trade:read", "trade:read_write", "operator")
-_SECOND = 1_000_000_000
+_NS = 1_000_000_000  # in a second
+
+
+class LogOn(Struct, forbid_unknown_fields=True):
+    """The parameters of public/auth."""
+
+    grant_type: Literal["client_credentials", "client_signature", "refresh_token"]
+    client_id: Name = ""
+    client_secret: Text = ""
+    refresh_token: Text = ""
+    timestamp: Milliseconds = 0
+    signature: Text = ""
+    nonce: Name = ""
+    data: Text = ""
+    state: Text = ""
+    scope: Text = ""
 
 
 @dataclass(frozen=True)
 class Credential:
-    """An API key: whose account, and what it may do. Errors: ValueError naming the scope that does not exist."""
+    """An API key: its account and what it may do. Errors: ValueError naming the scope that does not exist."""
 
     client_id: str
     client_secret: str = field(repr=False)
-    account: int  # ALL: none, of an operator
+    account: int  # ALL: none, the key is an operator's
     scope: str = "account:read trade:read_write"
 
     def __post_init__(self) -> None:
@@ -51,13 +68,13 @@ class Credential:
             )
 
     def may(self, scope: str) -> bool:
-        """Whether a method of this scope is open; who may write may read."""
+        """Whether the key may call methods of this scope. The right to write includes the right to read."""
         scopes = self.scope.split()
         return scope in scopes or (scope == "trade:read" and "trade:read_write" in scopes)
 
 
 class Grant(NamedTuple):
-    """What a log-on gives."""
+    """What a log-on is answered with."""
 
     credential: Credential
     access_token: str
@@ -77,7 +94,7 @@ class _Failures(NamedTuple):
 
 
 class Auth:
-    """The keys of a hub and who has logged on with them."""
+    """The keys of a hub, and the tokens given out for them."""
 
     def __init__(
         self,
@@ -92,20 +109,20 @@ class Auth:
         self._credentials = {credential.client_id: credential for credential in credentials}
         if len(self._credentials) != len(credentials):
             raise ValueError("two keys have the same client_id")
-        self._window = int(window_seconds * _SECOND)
+        self._window = int(window_seconds * _NS)
         self._token_seconds = token_seconds
         self._allowed_failures = failures
         self._lock_seconds = lock_seconds
-        self._memory = memory  # most entries that any of the tables keeps
-        self._seen: OrderedDict[bytes, int] = OrderedDict()  # signature -> forgotten after (ns)
+        self._memory = memory  # entries of each table below
+        self._used_signatures: OrderedDict[bytes, int] = OrderedDict()  # until (ns)
         self._tokens: OrderedDict[bytes, _Token] = OrderedDict()  # SHA-256 of the token
         self._failures: OrderedDict[tuple[str, str], _Failures] = OrderedDict()
         self._nobody = Credential("", secrets.token_hex(32), ALL, "")
 
     # Logging on -----------------------------------------------------------------------------------
 
-    def log_on(self, request: AuthRequest, now: int, address: str) -> Grant:
-        """public/auth.
+    def log_on(self, request: LogOn, now: int, address: str) -> Grant:
+        """Check a key, signature or refresh token, and give new tokens.
 
         Errors    Refused 13004 (wrong key, secret, signature or token), 12003 (locked), -32602 (parameter missing)
         """
@@ -124,7 +141,7 @@ class Auth:
         return self._grant(_narrowed(credential, request.scope), now)
 
     def revoke(self, grant: Grant) -> None:
-        """Its tokens are worth nothing any more."""
+        """Forget the tokens of a grant."""
         for token in (grant.access_token, grant.refresh_token):
             self._tokens.pop(_digest(token), None)
 
@@ -132,16 +149,16 @@ class Auth:
         """Two new tokens; the refresh token lives twice as long."""
         access, refresh = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
         for token, lives, refreshes in ((access, 1, False), (refresh, 2, True)):
-            expires = now + lives * self._token_seconds * _SECOND
+            expires = now + lives * self._token_seconds * _NS
             _put(self._tokens, _digest(token), _Token(credential, expires, refreshes), self._memory)
         return Grant(credential, access, refresh, self._token_seconds)
 
     # HTTP -----------------------------------------------------------------------------------------
 
     def of_header(self, header: str, method: str, target: bytes, body: bytes, now: int, address: str) -> Credential:
-        """Whose request this is, by its Authorization header. `target`: path and query as sent.
+        """The key of an Authorization header. `target`: path and query as sent.
 
-        Errors    Refused 13009 (no header or none we know, token expired), 13004, 12003
+        Errors    Refused 13009 (unknown scheme, or the token has expired), 13004, 12003
         """
         scheme, _, rest = header.partition(" ")
         if scheme == "deri-hmac-sha256":
@@ -180,13 +197,12 @@ class Auth:
     def _by_signature(
         self, client_id: str, signed: bytes, signature: str, timestamp: int, now: int, address: str
     ) -> Credential:
-        """`timestamp` in ms. The skew is told even to strangers: it is the commonest honest mistake."""
+        """`timestamp` in ms. The skew is named even to strangers: a wrong clock is the most common honest mistake."""
         self._refuse_locked(client_id, now, address)
         skew = timestamp * 1_000_000 - now
         if abs(skew) > self._window:
             raise _wrong(
-                f"timestamp is {skew / _SECOND:+.3f} s off the hub's clock, must be within "
-                f"{self._window / _SECOND:g} s",
+                f"timestamp is {skew / _NS:+.3f} s off the hub's clock, must be within {self._window / _NS:g} s",
                 field="timestamp",
                 value=timestamp,
                 bound=now // 1_000_000,
@@ -199,7 +215,7 @@ class Auth:
         return credential
 
     def _by_token(self, token: str, now: int, refresh: bool) -> Credential:
-        """Tokens are 256 random bits, so looking one up by its digest tells a guesser nothing."""
+        """Tokens are 256 random bits: the time that a look-up by digest takes tells a guesser nothing."""
         digest = _digest(token)
         found = self._tokens.get(digest)
         if found is None or found.refresh is not refresh or found.expires <= now:
@@ -214,11 +230,11 @@ class Auth:
         return found.credential
 
     def _refuse_replay(self, signature: bytes, now: int) -> None:
-        while self._seen and next(iter(self._seen.values())) < now:
-            self._seen.popitem(last=False)
-        if signature in self._seen:
+        while self._used_signatures and next(iter(self._used_signatures.values())) < now:
+            self._used_signatures.popitem(last=False)
+        if signature in self._used_signatures:
             raise _wrong("this signature was used before; sign again with a new nonce", field="nonce")
-        _put(self._seen, signature, now + 2 * self._window, self._memory)
+        _put(self._used_signatures, signature, now + 2 * self._window, self._memory)
 
     # Guessers -------------------------------------------------------------------------------------
 
@@ -231,13 +247,13 @@ class Auth:
             )
 
     def _checked(self, credential: Credential, right: bool, client_id: str, now: int, address: str) -> Credential:
-        """Count a failure, forget them after a success."""
+        """Count a failure; forget earlier ones after a success."""
         who = (client_id[:64], address)
         if right and credential is not self._nobody:
             self._failures.pop(who, None)
             return credential
         count = self._failures.get(who, _Failures(0, 0)).failures + 1
-        locked_until = now + self._lock_seconds * _SECOND if count >= self._allowed_failures else 0
+        locked_until = now + self._lock_seconds * _NS if count >= self._allowed_failures else 0
         _put(self._failures, who, _Failures(0 if locked_until else count, locked_until), self._memory)
         raise _wrong("the key does not exist or the secret, signature or header is wrong")
 
@@ -253,11 +269,11 @@ def _require(**values: object) -> None:
 
 
 def _narrowed(credential: Credential, asked: str) -> Credential:
-    """The credential with no more than the scopes asked for. What Deribit has beside ours (session:...) is ignored.
+    """The credential with only the scopes asked for. Scopes that only Deribit has (session:...) are ignored.
 
-    Errors    Refused: a word is no scope, or the key has none of those asked for
+    Errors    Refused: a scope does not exist, or the key has none of them
     """
-    wanted = [_ALIASES.get(word, word) for word in asked.replace(",", " ").split() if not _OF_DERIBIT.match(word)]
+    wanted = [_ALIASES.get(word, word) for word in asked.replace(",", " ").split() if not _SCOPE_OF_DERIBIT.match(word)]
     for scope in wanted:
         if scope not in SCOPES:
             raise invalid("scope", f"scope: {scope} does not exist", value=scope, bound=" ".join(SCOPES))
@@ -280,8 +296,8 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
-def _put(table: OrderedDict, key: object, value: object, memory: int) -> None:
-    """Bounded: the oldest entry goes first."""
+def _put(table: OrderedDict[Any, Any], key: object, value: object, memory: int) -> None:
+    """Put an entry into a table of bounded size, whose oldest entries go first."""
     table.pop(key, None)
     table[key] = value
     while len(table) > memory:

@@ -16,6 +16,7 @@ import typer
 
 from gateway import config
 from gateway.config import ConfigurationError
+from gateway.version import VERSION
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="QIEE Hub: an exchange in a box.", pretty_exceptions_enable=False
@@ -37,6 +38,21 @@ Day = Annotated[
 Profile = Annotated[str | None, typer.Option(help="Venue profile; default the catalogue's own.")]
 DATA = Path("data")
 BENCHMARKS = ("kernel", "auction", "day", "recovery", "gateway")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"qiee {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    pass
 
 
 def _fail(error: Exception | str, exit_code: int) -> NoReturn:
@@ -185,7 +201,7 @@ def keys_add(
     data: Folder = DATA,
 ) -> None:
     """Make a key. The secret is shown once, here."""
-    from gateway.serving import demo_accounts
+    from exchange.participants.scenario import demo_accounts
 
     key = config.new_key(account, scope)
     try:

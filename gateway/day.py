@@ -4,7 +4,7 @@
     runner.listeners.append(day.heard)
     await day.run(runner, say)                   # for ever; by hand instead: day.next() for each operator/next_step
 
-What a day is, and what reacts to what, is exchange/catalogue/schedule.py; here is only the clock.
+What a day is, and what reacts to what, is exchange/catalogue/driver.py; here is only the clock.
 """
 
 import asyncio
@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from exchange.catalogue.schedule import Driver, Schedule, Step
+from exchange.catalogue.driver import Driver
+from exchange.catalogue.schedule import Schedule, Step
 from exchange.engine.machine import Exchange
 from exchange.runner import Runner
 from matching.codes import EventKind, Reason

@@ -1,67 +1,71 @@
-"""What a gateway needs to know of the hub it is the gate of: the parts, put together by gateway/serving.py.
+"""The parts of a running hub, as the gateway needs them. gateway/serving.py puts them together.
 
 hub = Hub(exchange, runner, blotter, market_data, feed, auth, clock, name="QIEE Hub")
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from exchange.engine.machine import Exchange
 from exchange.projections.blotter import Blotter
 from exchange.projections.marketdata import MarketData
 from exchange.projections.settlements import Settlements
+from exchange.projections.statement import Statements
 from exchange.projections.surveillance import Surveillance
+from exchange.runner import Runner
 from gateway.auth import Auth
+from gateway.day import TradingDay
 from gateway.market.feed import Feed
-from gateway.text.messages import Refused
+from gateway.text.refusals import Refused
 
-if TYPE_CHECKING:
-    from exchange.projections.statement import Statements
-    from exchange.runner import Runner
-    from gateway.day import TradingDay
+CLOSE_GOING_AWAY, CLOSE_SERVICE_RESTART = 1001, 1012  # close codes of a hub that stops (RFC 6455, 7.4.1)
+CLOSED_BY_HUB = (CLOSE_GOING_AWAY, CLOSE_SERVICE_RESTART)  # cancel on disconnect does not act then
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one client may ask of the gateway. Requests are counted by token bucket."""
+    """How much one client may ask of the gateway. Requests are counted by token buckets."""
 
     requests_per_second: int = 50_000  # of one key, over all its connections
     request_burst: int = 20_000
     public_per_second: int = 100  # of one connection, or one address over HTTP, before logging on
     public_burst: int = 200
-    bad_requests: int = 100  # that cannot be read, in a row, before the connection is closed
+    bad_requests: int = 100  # unreadable ones in a row, before the connection is closed
     heartbeat_seconds: int = 10  # shortest interval of set_heartbeat
     channels: int = 1_000  # subscribed by one connection
-    pending: int = 1_536  # commands of one connection on their way: their answers fit its write buffer
+    pending: int = 1_536  # commands of one connection under way; their answers fit into its write buffer
 
 
 class Condition:
-    """What the machine around the hub asks of it. Whoever watches it calls `told`, whoever stops the hub `stop`."""
+    """What the state of the machine means for the hub. Listeners are called when it changes."""
 
     def __init__(self) -> None:
-        self.disk_low = False  # the journal has little room left: new orders are refused, cancels pass
-        self.stopping = False  # in a moment every connection will be closed
+        self.disk_low = False  # the journal has little room left: new orders are refused, cancels are accepted
+        self.stopping = False  # all connections are about to be closed
         self.listeners: list[Callable[[], None]] = []
 
-    def told(self, disk_low: bool) -> None:
-        """How it is now; listeners hear of a change."""
+    def set_disk_low(self, disk_low: bool) -> None:
         if disk_low != self.disk_low:
             self.disk_low = disk_low
-            self._tell()
+            self._notify()
 
-    def stop(self) -> None:
-        """The hub is about to close its connections."""
+    def set_stopping(self) -> None:
         self.stopping = True
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for listener in self.listeners:
             listener()
 
+    def refuse_when_disk_is_low(self) -> None:
+        """For new orders, edits and takes. Errors: Refused 11051."""
+        if self.disk_low:
+            raise disk_is_low()
+
 
 def disk_is_low(where: str = "", **data: Any) -> Refused:
-    """Why a new order, an edit or a take is refused then. It is not the operator's kill switch, and leaves that alone."""
+    """The refusal of a new order, an edit or a take. `where` begins its text. The operator's kill switch is another thing."""
     return Refused(
         11051,
         "system_maintenance",
@@ -73,19 +77,26 @@ def disk_is_low(where: str = "", **data: Any) -> Refused:
 
 @dataclass(frozen=True)
 class Hub:
-    """The running hub. `clock() -> ns` since the epoch, UTC. What is None is not kept: methods that ask for it are refused."""
+    """The running hub. A projection that is None is not kept, and methods that need it are refused."""
 
     exchange: Exchange
-    runner: "Runner"
+    runner: Runner
     blotter: Blotter
     market_data: MarketData
     feed: Feed
     auth: Auth
-    clock: Callable[[], int]
+    clock: Callable[[], int]  # ns since the Unix epoch, UTC
     name: str = "QIEE Hub"
     limits: Limits = field(default_factory=Limits)
     condition: Condition = field(default_factory=Condition)
     surveillance: Surveillance | None = None
-    statements: "Statements | None" = None
+    statements: Statements | None = None
     settlements: Settlements | None = None
-    day: "TradingDay | None" = None
+    day: TradingDay | None = None
+
+    @property
+    def locked_by(self) -> str:
+        """What keeps new orders out of every instrument: "operator", "disk_space", or "" for nothing."""
+        if self.exchange.killed:
+            return "operator"
+        return "disk_space" if self.condition.disk_low else ""

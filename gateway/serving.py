@@ -7,12 +7,10 @@ written, the journal is closed. A journal that fails stops the hub at once, with
 
 import asyncio
 import contextlib
-import multiprocessing
 import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +30,6 @@ from exchange.projections.projections import Projections
 from exchange.projections.surveillance import Surveillance
 from exchange.runner import Runner
 from gateway.auth import Auth
-from gateway.binary.rows import warm_up as warm_up_rows
 from gateway.config import (
     OPERATOR,
     ConfigurationError,
@@ -44,12 +41,11 @@ from gateway.config import (
     write_keys,
 )
 from gateway.day import TradingDay
+from gateway.hub import Hub
+from gateway.kernels import make_ready, progress
 from gateway.market.feed import Feed
-from gateway.wire.app import Hub, create_app
+from gateway.wire.app import create_app
 from gateway.wire.server import Server, ServerError, serve
-from matching.codes import CommandKind, OrderType, Side, TimeInForce
-from matching.jit import is_cached, seal
-from matching.records import COMMAND
 from risk.limits import Account
 
 DEMO_KEYS = [
@@ -62,34 +58,12 @@ DEMO_KEYS = [
 _MEMBERS_EVERY = 0.1  # seconds
 _QUOTES_WITHIN = 2.0  # seconds after the start, or the hub greets without
 _SPACE_EVERY = 1.0
-_SAY_AFTER = 1.0  # seconds that a step may take in silence
 
 
 def say(text: str) -> None:
     """One line for the operator; nobody may be reading any more."""
     with contextlib.suppress(BrokenPipeError):
         print(text, flush=True)
-
-
-@contextlib.contextmanager
-def _step(text: str) -> Iterator[None]:
-    """Do something that may take long: after a second say what, and every few seconds that it goes on."""
-    done = threading.Event()
-    started = time.monotonic()
-
-    def tell() -> None:
-        pause = _SAY_AFTER
-        while not done.wait(pause):
-            say(f"{text} ... {time.monotonic() - started:.0f} s")
-            pause = 5.0
-
-    teller = threading.Thread(target=tell, daemon=True)
-    teller.start()
-    try:
-        yield
-    finally:
-        done.set()
-        teller.join()
 
 
 def new_projections(instruments: tuple[Instrument, ...], accounts: list[Account], max_orders: int) -> Projections:
@@ -100,67 +74,6 @@ def new_projections(instruments: tuple[Instrument, ...], accounts: list[Account]
         MarketData(instruments),
         Surveillance(instruments, accounts, demo_market_makers(accounts)),
     )
-
-
-def warm_up(instruments: tuple[Instrument, ...], accounts: list[Account]) -> None:
-    """Run every kernel once, on a throw-away exchange, and forbid compilation from then on."""
-    doing, beside = "loading", None
-    if not is_cached():
-        doing = "compiling"
-        say("first start: compiling the kernels, which takes a minute or two and happens once")
-        # the other core compiles what operators need; the cache on disk brings it here
-        beside = multiprocessing.get_context("spawn").Process(target=_warm_up_beside, args=(instruments, accounts))
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # else Ctrl-C while it starts would show its traceback
-        beside.start()
-        signal.signal(signal.SIGINT, before)
-    hub = new_projections(instruments, accounts, 1 << 10)
-    rows = np.zeros(4, COMMAND)  # three plain orders, and one that is not
-    rows["sequence"] = np.arange(1, 5)
-    rows["kind"], rows["side"] = CommandKind.ENTER, (Side.BUY, Side.SELL, Side.BUY, Side.BUY)
-    rows["order_type"], rows["time_in_force"] = OrderType.LIMIT, (0, 0, TimeInForce.IOC, 0)
-    rows["quantity"], rows["price"] = instruments[0].minimum_quantity, instruments[0].reference_price
-    rows["order_type"][3], rows["trigger_price"][3] = OrderType.STOP_LIMIT, instruments[0].reference_price
-    symbol = instruments[0].symbol
-    with _step(f"{doing} the matching engine"):
-        events = hub.exchange.apply(rows)
-        hub.exchange.depth(symbol)
-        hub.exchange.indicative(symbol)
-        hub.exchange.orders(symbol)
-        hub.exchange.order(1)
-    with _step(f"{doing} the blotter"):
-        hub.blotter.record(rows, events)
-        hub.blotter.order(1)
-        hub.blotter.order_of(0, b"none")
-        hub.blotter.orders(0)
-        hub.blotter.trades(0)
-    with _step(f"{doing} the market data"):
-        hub.market_data.check(0, True)
-        hub.market_data.record(events)
-        hub.market_data.book(0)
-        hub.market_data.checksum(0)
-    with _step(f"{doing} the surveillance"):
-        hub.surveillance.record(rows, events)
-        new_projections(instruments, accounts, 1 << 10).restore(hub.state())
-    with _step(f"{doing} the binary endpoint"):
-        warm_up_rows()
-    with _step(f"{doing} what operators command"):
-        if beside is not None:
-            beside.join()
-        _warm_up_operators(instruments, accounts)
-    seal()
-
-
-def _warm_up_beside(instruments: tuple[Instrument, ...], accounts: list[Account]) -> None:
-    """In a process of its own, which ends with Ctrl-C like that which started it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    _warm_up_operators(instruments, accounts)
-
-
-def _warm_up_operators(instruments: tuple[Instrument, ...], accounts: list[Account]) -> None:
-    """Run the operators' lane once."""
-    row = np.zeros(1, COMMAND)
-    row["sequence"], row["kind"], row["quantity"] = 1, CommandKind.BEGIN_DAY, 1970_01_01
-    Exchange(instruments, accounts, max_orders=1 << 10).apply(row)
 
 
 @dataclass
@@ -223,8 +136,8 @@ async def _serve(settings: Settings) -> int:
     accounts = demo_accounts()
     keys = _keys_of(settings)
     auth = Auth(credentials(keys, accounts))
-    warm_up(instruments, accounts)
-    with _step("reading the journal"):
+    make_ready(say)
+    with progress("reading the journal", say):
         recovery = recover(
             str(settings.data),
             lambda: new_projections(instruments, accounts, settings.max_orders),
@@ -329,7 +242,7 @@ async def _until_stopped(running: _Running, stop: asyncio.Event, greet: Callable
     for task in besides:
         task.cancel()
     await asyncio.gather(*besides, return_exceptions=True)
-    running.hub.condition.stop()
+    running.hub.condition.set_stopping()
     await asyncio.sleep(0)  # what that told the connections leaves before they are closed
     await running.server.stop()
     await running.runner.stop()
@@ -377,7 +290,7 @@ async def _watch(running: _Running, stop: asyncio.Event) -> None:
     while True:
         await asyncio.sleep(_SPACE_EVERY)
         level, free = journal.space()
-        running.hub.condition.told(disk_low=level >= Space.CANCEL_ONLY)
+        running.hub.condition.set_disk_low(level >= Space.CANCEL_ONLY)
         if level != told:
             say(f"disk: {free >> 20} MiB free, {level.name.lower().replace('_', ' ')}")
             told = level

@@ -2,6 +2,7 @@
 
 from matching.codes import (
     ALL,
+    AuctionStep,
     CommandKind,
     EventKind,
     Flag,
@@ -22,6 +23,7 @@ __all__ = [
     "ALL",
     "COMMAND",
     "EVENT",
+    "AuctionStep",
     "CommandKind",
     "EventKind",
     "Flag",

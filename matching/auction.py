@@ -2,11 +2,10 @@
 
     price, volume, surplus = indicative(book, number)      # what would trade now; volume 0: nothing
 
-Demand D(p), lots bid at p or higher, only falls as p rises; supply S(p), lots offered at p or lower, only rises. So min(D, S)
-has its maximum on one run of ticks, and D - S falls along it. The walk from the best levels inwards that the trades would
-take ends where this run lies: at the last bid and the last offer met, one lot further something is left of at most one of
-the two. Every step of the tie-breaks leaves a run of it. Nothing is asked of the ticks between occupied levels, where neither
-D nor S changes.
+Demand D(p), the lots bid at p or higher, falls as p rises; supply S(p), the lots offered at p or lower, rises. So min(D, S)
+has its maximum over one interval of ticks, in which D - S falls. To find it, levels are matched from the best inwards as the
+trades would match them. The interval ends at the last bid and the last offer that met, and lots are left at one of the two
+at most. Each tie-break narrows the interval. Ticks between occupied levels need no look, since neither D nor S changes there.
 
 Helpers stand before those who use them, as the compiler wants it.
 """
@@ -14,12 +13,15 @@ Helpers stand before those who use them, as the compiler wants it.
 import numpy as np
 
 from matching import codes as c
-from matching.book import forget, lots_at, next_row, own, price_of, row_of, unlink
+from matching.book import next_row, own, price_of, row_of, unlink
+from matching.cancel import cancel_partner, mass_cancel
 from matching.codes import RESTING_OFFSET, TimeInForce
+from matching.events import emit_order, emit_unnamed, number_trade
+from matching.extras import offset_flags, release
+from matching.iceberg import conceal, reveal
 from matching.jit import code, inlined, kernel, outlined
-from matching.kernel import emit, emit_order, nameless
-from matching.records import AUCTION_IMBALANCE, AUCTION_REFERENCE, NOBODY, TIME_IN_FORCE
-from matching.terms import cancel_linked, conceal, leave, mass_cancel, offset_flags, reveal
+from matching.oco import lots_at
+from matching.records import NOBODY, TIME_IN_FORCE
 
 _OPENING_ORDERS = 1 << code(TimeInForce.OPENING)
 
@@ -29,7 +31,7 @@ _OPENING_ORDERS = 1 << code(TimeInForce.OPENING)
 
 @inlined
 def next_level(book, side, row):
-    """(row, lots) of the first level at or behind `row` of a SIDE's ladder that has lots which may trade; (end, 0): none."""
+    """(row, lots) of the first level of a SIDE's ladder from `row` on that has lots which can trade, or (end, 0)."""
     row = next_row(book, side, row)
     lots = c.NONE
     while row < side.end:
@@ -46,8 +48,8 @@ def equilibrium(book, number):
 
     number    of the instrument
     Returns   (price, volume, surplus): ticks; lots that trade there; lots bid minus lots offered that are left there.
-              Zeros where no bid reaches an offer
-    Cost      O(levels that cross), their orders where linked ones rest
+              Zeros if no bid reaches an offer
+    Cost      O(levels that cross), with OCO orders in the book O(orders of these levels)
     """
     instrument = book.instruments[np.uint64(number)]
     bids, asks = own(book, number, c.BUY), own(book, number, c.SELL)
@@ -66,21 +68,23 @@ def equilibrium(book, number):
             ask, ask_left = next_level(book, asks, ask + 1)
     if volume == 0:
         return c.NONE, c.NONE, c.NONE
-    # Most lots trade from lowest to highest; bids are left up to bid_price, offers from ask_price on, and none may be better
-    # than the price.
+    # Most lots trade at the prices from lowest to highest. Bids are left at bid_price and below, offers at ask_price and above;
+    # none that is left may be better than the price.
     bid_price = price_of(bids, bid) if bid < bids.end else lowest - 1
     ask_price = price_of(asks, ask) if ask < asks.end else highest + 1
     lowest, highest = max(lowest, bid_price), min(highest, ask_price)
-    if instrument.auction & AUCTION_IMBALANCE:
-        if max(lowest, bid_price + 1) <= min(highest, ask_price - 1):  # there nothing is left
+    if instrument.auction & c.AUCTION_IMBALANCE:
+        if max(lowest, bid_price + 1) <= min(highest, ask_price - 1):  # prices at which nothing is left
             lowest, highest = max(lowest, bid_price + 1), min(highest, ask_price - 1)
         elif bid_left < ask_left:
             highest = lowest
         elif bid_left > ask_left:
             lowest = highest
     price = lowest
-    if instrument.auction & AUCTION_REFERENCE:
+    if instrument.auction & c.AUCTION_REFERENCE:
         price = max(lowest, min(highest, instrument.previous_settlement))
+    elif instrument.auction & c.AUCTION_MIDDLE:
+        price = (lowest + highest + 1) // 2
     surplus = c.NONE
     if price == bid_price:
         surplus = bid_left
@@ -91,7 +95,7 @@ def equilibrium(book, number):
 
 @kernel
 def indicative(book, number):
-    """What a call auction would trade now, at any time: (price, volume, surplus); see equilibrium."""
+    """(price, volume, surplus) that a call auction would give now, in any phase; see equilibrium."""
     return equilibrium(book, number)
 
 
@@ -100,17 +104,14 @@ def indicative(book, number):
 
 @inlined
 def depart(book, side, slot):
-    """An order of which nothing is left goes."""
+    """Remove an order of which nothing is left."""
     unlink(book, side, slot)
-    if book.orders[slot].terms > TIME_IN_FORCE:
-        leave(book, slot)
-    else:
-        forget(book, slot)
+    release(book, slot, False)
 
 
 @inlined
 def match(book, events, at, command, number, buy_slot, sell_slot, price, bidder):
-    """One trade of an auction, of as many lots as both have. What the sell is linked with is canceled. See trade_all."""
+    """Trade as many lots as both orders have, and cancel the OCO partner of the sell order. See trade_all."""
     buy, sell = book.orders[buy_slot], book.orders[sell_slot]
     traded = min(buy.leaves_quantity, sell.leaves_quantity)
     limit = price_of(own(book, number, c.SELL), np.int64(sell.level))
@@ -119,21 +120,16 @@ def match(book, events, at, command, number, buy_slot, sell_slot, price, bidder)
     book.instruments[np.uint64(number)].last_price = price
     flags = c.NONE
     if max(buy.terms, sell.terms) > TIME_IN_FORCE:
-        flags = np.int64(offset_flags(book, buy_slot)) | np.int64(offset_flags(book, sell_slot)) << RESTING_OFFSET
+        flags = offset_flags(book, buy_slot) | offset_flags(book, sell_slot) << RESTING_OFFSET
     for slot in (buy_slot, sell_slot):
         order = book.orders[slot]
         order.leaves_quantity -= traded
         book.levels[order.level].quantity -= traded
-    book.state[0].trade_id += 1
     event = emit_order(book, events, at, command, buy, c.TRADED, c.OK, flags, price, traded, buy.leaves_quantity)
-    event.trade_id = book.state[0].trade_id
-    event.resting_order_id = sell.order_id
-    event.resting_account = sell.account
-    event.resting_leaves_quantity = sell.leaves_quantity
-    event.resting_price = limit
+    number_trade(book, event, sell, limit)
     at += 1
     if sell.terms > TIME_IN_FORCE:
-        at = cancel_linked(book, events, at, command, sell_slot)
+        at = cancel_partner(book, events, at, command, sell_slot)
     return at
 
 
@@ -142,8 +138,8 @@ def trade_all(book, events, at, command, number, price, bidder):
     """Trade all buys at `price` or higher with all sells at it or lower: best price first, oldest first.
 
     bidder    0: all trades are at the price; a Side: each is at the limit of that side's order (13.2)
-    What a buy is linked with goes behind its last trade. An iceberg is revealed before its first trade. Of the last two orders
-    that meet at most one has lots left; if that is an iceberg it hides again.
+    The OCO partner of a buy order is canceled after its last trade. An iceberg is revealed before its first trade. Of the last
+    two orders that meet at most one has lots left; if it is an iceberg, it hides lots again.
     """
     bids, asks = own(book, number, c.BUY), own(book, number, c.SELL)
     last_bid, last_ask = row_of(bids, price), row_of(asks, price)
@@ -176,7 +172,7 @@ def trade_all(book, events, at, command, number, price, bidder):
                 depart(book, asks, sell_slot)
                 met = np.uint32(NOBODY)
         if buy.terms > TIME_IN_FORCE:
-            at = cancel_linked(book, events, at, command, slot)
+            at = cancel_partner(book, events, at, command, slot)
         if buy.leaves_quantity == 0:
             depart(book, bids, slot)
         else:
@@ -188,35 +184,18 @@ def trade_all(book, events, at, command, number, price, bidder):
 
 @inlined
 def emit_auction(book, events, at, command, number, price, volume, surplus):
-    """AUCTION: what an auction has come to."""
-    event = emit(
-        book,
-        events,
-        at,
-        command,
-        command,
-        c.AUCTION,
-        c.OK,
-        number,
-        c.NONE,
-        c.NONE,
-        c.NONE,
-        c.NONE,
-        price,
-        volume,
-        c.NONE,
-    )
-    event.resting_leaves_quantity = surplus
-    nameless(event)
+    """AUCTION: the result of an auction."""
+    event = emit_unnamed(book, events, at, command, c.AUCTION, c.OK, number, c.NONE, c.NONE, price, volume, c.NONE)
+    event.surplus = surplus
     return at + 1
 
 
 @outlined
 def uncross(book, events, at, command, number):
-    """The auction of an instrument: trade at its price, cancel OPENING orders, tell AUCTION. RULEBOOK 8.6.
+    """Hold the auction of an instrument: trade at its price, cancel OPENING orders, emit AUCTION. RULEBOOK 8.6.
 
     number    of the instrument
-    events    with room for two rows an order of the instrument, those of its icebergs and linked orders, and one more
+    events    with room for two rows per order of the instrument, the EXTRA.rows of its orders, and one more
     Returns   the next free row of events
     Cost      O(orders traded + orders that rest)
     """

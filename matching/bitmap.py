@@ -1,9 +1,9 @@
 """Which levels of a ladder are occupied: three layers of 64-bit words, so that the next one is found in O(1).
 
 A bitmap of up to 64 x 64 x 64 levels is a run of words: one word on top, 64 below it, then a word for every 64
-levels. A bit on a layer says that the word below it is not zero. Setting, clearing and finding the next set bit
-touch one word in the usual case and three at worst, however far apart the levels are: a book that has been swept
-empty over half its band finds its next price as fast as any other.
+levels. A bit of a layer says that the word below it is not zero. Setting, clearing and finding the next set bit touch
+one word in the usual case and three at worst, however far apart the levels are: a book that was swept over half its band
+finds its next price as fast as any other.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ _NONE = np.uint64(0)
 
 
 def words_needed(levels: int) -> int:
-    """How many uint64 words a bitmap of so many levels takes. One spare word keeps look-ups at the edge in bounds."""
+    """How many uint64 words a bitmap of so many levels takes. One more word keeps look-ups at the edge in bounds."""
     return _BOTTOM + (levels + 63) // 64 + 1
 
 
@@ -30,7 +30,7 @@ def _bit(index):
 
 @inlined
 def mark(words, base, level):
-    """Note that `level` is occupied."""
+    """Set the bit of a level that is occupied now."""
     row = level >> 6
     word = words[np.uint64(base + _BOTTOM + row)]
     words[np.uint64(base + _BOTTOM + row)] = word | _bit(level)
@@ -41,13 +41,13 @@ def mark(words, base, level):
 
 @inlined
 def clear(words, base, level):
-    """Note that `level`, which was occupied, is empty."""
+    """Clear the bit of a level that is empty now."""
     clear_if(words, base, level, True)
 
 
 @inlined
 def clear_if(words, base, level, empty):
-    """Note whether `level`, which was occupied, is empty now: without a branch, where nobody can foresee it."""
+    """Clear the bit of a level if it is `empty` now. No branch depends on `empty`, which cannot be predicted."""
     row = level >> 6
     word = words[np.uint64(base + _BOTTOM + row)] & ~(np.uint64(empty) << np.uint64(level & 63))
     words[np.uint64(base + _BOTTOM + row)] = word

@@ -2,19 +2,19 @@
 
     book = new_book(bands=[(0, 65535)], references=[30000], members=100, max_orders=1 << 16)
 
-- `sides` has two rows an instrument, bids and asks, each with a dense ladder in `levels`, best price first. An order
-  looks at `opposite(...)` and rests on `own(...)`; no step asks which of the two it is.
-- `stops` has two rows an instrument likewise, parked buys and parked sells, with ladders by trigger price in which the
-  best row is the one that is triggered first. A parked order is in the pool like any other, but in no public level.
+- `sides` has two rows per instrument, bids and asks, each with a dense ladder in `levels`, best price first. An order
+  trades with `opposite(...)` and rests on `own(...)`, so the steps are the same for buying and selling.
+- `stops` has two rows per instrument, parked buys and parked sells, with ladders by trigger price in which the best row
+  is triggered first. A parked order is in the pool like any other, but in no public level.
 - `words` holds one bitmap per ladder (bitmap.py), which finds the next occupied level without walking.
 - `orders` is the pool. An order's row is its slot; orders of one level form a doubly linked list through `next` and
-  `previous`, oldest at `head`. Free slots form a list through `next`. Slot 0 is nobody, so that the ends of a list
-  need no special case: what is written there is never read. `extras` has the rarer terms of the order in a slot.
+  `previous`, oldest at `head`. Free slots form a list through `next`. Slot 0 is NOBODY, so that the ends of a list need
+  no special case: what is written there is never read. `extras` holds what only some orders have (extras.py).
 - `buckets` and `chain` resolve order ids: bucket of the id -> slot -> chain of slots with the same bucket. Sixteen
-  consecutive ids share a cache line, and high bits are folded onto low ones, so that young ids stay together and no
-  regular pattern of old survivors crowds one place. Memory follows live orders, not history.
+  consecutive ids share a cache line. High bits are folded onto low ones, so that old orders with regular ids do not crowd
+  into a few buckets. The size depends on the capacity of live orders, not on history.
 
-What Python allocates as zeros costs nothing until it is touched, so a wide band or a large pool is cheap.
+Zeroed memory takes no pages until it is touched, so a wide band or a large pool is cheap.
 """
 
 from typing import NamedTuple
@@ -24,10 +24,22 @@ import numpy as np
 from matching import bitmap
 from matching.codes import Phase
 from matching.jit import inlined, outlined, prefetch, rarely
-from matching.records import EXTRA, INSTRUMENT, LEVEL, LINKED, MEMBER, NOBODY, ORDER, PARKED, SIDE, STATE, new_rows
+from matching.records import (
+    COUNT,
+    EXTRA,
+    ICEBERG,
+    INSTRUMENT,
+    LEVEL,
+    MEMBER,
+    NOBODY,
+    ORDER,
+    PARKED,
+    SIDE,
+    STATE,
+    new_rows,
+)
 
-_FOLD = 12  # so many bits lower, the high bits of an id tell ids apart that are alike in the low ones
-_SECOND = np.uint32(1 << 31)  # mark in EXTRA.flag_bits, of no Flag
+_FOLD = 12  # bits by which the high bits of an id are shifted onto the low ones
 
 
 class Book(NamedTuple):
@@ -44,6 +56,7 @@ class Book(NamedTuple):
     chain: np.ndarray  # uint32 (c + 1), slot
     members: np.ndarray  # MEMBER (m)
     state: np.ndarray  # STATE (1)
+    counts: np.ndarray  # COUNT, one a level; kept for the sides that are `counted`
 
 
 def new_book(bands, references, members: int, max_orders: int, median=None, protection=None) -> Book:
@@ -110,6 +123,7 @@ def new_book(bands, references, members: int, max_orders: int, median=None, prot
         np.zeros(max_orders + 1, np.uint32),
         accounts,
         state,
+        new_rows(levels, COUNT),
     )
 
 
@@ -118,13 +132,13 @@ def new_book(bands, references, members: int, max_orders: int, median=None, prot
 
 @inlined
 def own(book, instrument, side):
-    """The SIDE where an order of this Side rests. instrument: its index."""
+    """The SIDE on which an order of this Side rests. instrument: its index."""
     return book.sides[np.uint64(2 * instrument + side - 1)]
 
 
 @inlined
 def opposite(book, instrument, side):
-    """The SIDE that an order of this Side trades with."""
+    """The SIDE with which an order of this Side trades."""
     return book.sides[np.uint64(2 * instrument + 2 - side)]
 
 
@@ -135,8 +149,17 @@ def parked(book, instrument, side):
 
 
 @inlined
+def home(book, slot):
+    """The SIDE that an order of the pool is in: of the book, or of the parked orders."""
+    order = book.orders[slot]
+    if order.terms & PARKED:
+        return parked(book, np.int64(order.instrument), np.int64(order.side))
+    return own(book, np.int64(order.instrument), np.int64(order.side))
+
+
+@inlined
 def row_of(side, price):
-    """Row of a price in a SIDE's ladder; the better the price, the lower."""
+    """Row of a price in a SIDE's ladder. A better price has a lower row."""
     return side.origin + side.slope * price
 
 
@@ -153,46 +176,19 @@ def is_empty(side):
 
 
 @inlined
+def crosses(book, instrument, side, limit):
+    """Does an order of this Side at `limit` meet a resting one? instrument: its index."""
+    against = opposite(book, instrument, side)
+    return against.best <= row_of(against, limit)
+
+
+@inlined
 def next_row(book, side, row):
-    """The first occupied row at or behind `row` of a SIDE's ladder; its end when there is none."""
+    """The first occupied row of a SIDE's ladder from `row` on, or its end."""
     if row >= side.end:
         return side.end
     level = bitmap.first_from(book.words, side.words, row - side.first)
     return side.first + level if level >= 0 else side.end
-
-
-@outlined
-def lots_without_seconds(book, row):
-    """Lots of a level without those of orders that are linked with a better placed one: they go before they could trade.
-
-    Two of one level are told apart by the mark that the first of them leaves at the second; it lasts for this walk only.
-    """
-    lots = np.int64(0)
-    slot = book.levels[np.uint64(row)].head
-    while slot != NOBODY:
-        order, extra = book.orders[slot], book.extras[slot]
-        other = np.uint32(extra.linked) if order.terms & LINKED else np.uint32(NOBODY)
-        counts = True
-        if other != NOBODY and not book.orders[other].terms & PARKED:
-            if book.orders[other].level != order.level:
-                counts = book.orders[other].level > order.level
-            elif extra.flag_bits & _SECOND:
-                extra.flag_bits &= ~_SECOND
-                counts = False
-            else:
-                book.extras[other].flag_bits |= _SECOND
-        if counts:
-            lots += order.leaves_quantity
-        slot = order.next
-    return lots
-
-
-@inlined
-def lots_at(book, row):
-    """Lots of an occupied level that may trade, hidden ones included: of two linked orders that rest, the better placed one's."""
-    if book.state[0].pairs != 0:
-        return lots_without_seconds(book, row)
-    return book.levels[np.uint64(row)].quantity
 
 
 # Ids ----------------------------------------------------------------------------------------------
@@ -200,7 +196,7 @@ def lots_at(book, row):
 
 @inlined
 def bucket_of(book, order_id):
-    """Where the chain of an order id begins: sixteen consecutive ids are neighbours, and no two of a window share a bucket."""
+    """Where the chain of an order id begins. Consecutive ids are neighbours and have buckets of their own."""
     return np.uint64((order_id ^ (order_id >> _FOLD)) & (len(book.buckets) - 1))
 
 
@@ -215,7 +211,7 @@ def find(book, order_id):
 
 @inlined
 def index(book, slot, order_id):
-    """Make an order findable by its id."""
+    """Enter an order under its id, so that `find` returns its slot."""
     bucket = bucket_of(book, order_id)
     book.chain[slot] = book.buckets[bucket]
     book.buckets[bucket] = slot
@@ -223,7 +219,7 @@ def index(book, slot, order_id):
 
 @inlined
 def forget(book, slot):
-    """Give an order's slot and id back."""
+    """Free the slot of an order and remove its id. The order is in no level any more."""
     bucket = bucket_of(book, book.orders[slot].order_id)
     at = book.buckets[bucket]
     if not rarely(at != slot):
@@ -240,7 +236,7 @@ def forget(book, slot):
 
 @inlined
 def new_slot(book):
-    """A slot for an order that will rest; the caller has made sure that there is room."""
+    """Take a free slot. The caller has checked that there is one."""
     state = book.state[0]
     state.orders += 1
     slot = np.uint32(state.free)
@@ -256,9 +252,18 @@ def new_slot(book):
 # Queues -------------------------------------------------------------------------------------------
 
 
+@outlined
+def count(book, slot, row, change):
+    """An order has joined (1) or left (-1) a level of a side that is `counted`."""
+    level = book.counts[np.uint64(row)]
+    level.orders += change
+    if book.orders[slot].terms & ICEBERG:
+        level.icebergs += change
+
+
 @inlined
 def rest(book, side, slot, row):
-    """Queue an order behind all others at its price. side: SIDE; row: of its price in the side's ladder."""
+    """Queue an order behind all others of its price. side: SIDE; row: of the price in its ladder."""
     level = book.levels[np.uint64(row)]
     order = book.orders[slot]
     tail = level.tail
@@ -268,6 +273,8 @@ def rest(book, side, slot, row):
     level.tail = slot
     level.quantity += order.leaves_quantity
     side.orders += 1
+    if rarely(side.counted != 0):
+        count(book, slot, np.int64(row), 1)
     if tail == NOBODY:
         level.head = slot
         bitmap.mark(book.words, side.words, row - side.first)
@@ -282,10 +289,10 @@ def _ones_if_nobody(slot):
 
 @inlined
 def unlink(book, side, slot):
-    """Take an order out of its level. The slot and the id stay the order's.
+    """Take an order out of its level. It keeps its slot and its id.
 
-    Whether an order is the oldest of its level, or the youngest, or both, is the toss of a coin. So masks choose here: a
-    processor that guesses a branch wrong waits as long as all of this takes.
+    Whether an order is the oldest of its level, the youngest or both cannot be predicted, and a mispredicted branch costs
+    as much as the whole function. So it has no branches: masks choose what is written.
     """
     order = book.orders[slot]
     row = order.level
@@ -300,6 +307,8 @@ def unlink(book, side, slot):
     )  # head the next one, tail the previous
     level.quantity -= order.leaves_quantity
     side.orders -= 1
+    if rarely(side.counted != 0):
+        count(book, slot, np.int64(row), -1)
     empty = links == 0
     bitmap.clear_if(book.words, side.words, np.int64(row) - side.first, empty)
     if rarely(empty and row == side.best):

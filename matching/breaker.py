@@ -1,18 +1,20 @@
-"""The circuit breaker: how far an order may trade now, and when trading goes over into an auction. RULEBOOK 9.3 and 8.8.
+"""The circuit breaker: how far an order may trade now, and when an auction replaces trading. RULEBOOK 9.3 and 8.8.
 
-Time is cut into slices of half a window; what counts are the trades of the present slice and of the one before.
+INSTRUMENT.velocity is how many ticks trades may move within the window. Time is divided into slices of half a window; the
+trades of the current slice and of the one before count.
 """
 
 import numpy as np
 
 from matching import codes as c
+from matching.book import crosses
+from matching.events import emit_unnamed
 from matching.jit import inlined
-from matching.kernel import crosses, emit, nameless
 
 
 @inlined
-def matches(instrument):
-    """Do orders of the instrument trade as they come?"""
+def trades_continuously(instrument):
+    """Do orders of the instrument trade as soon as they arrive?"""
     return (
         instrument.phase == c.CONTINUOUS or instrument.phase == c.LIMIT_LOCKED
     ) and instrument.mechanism == c.ORDER_BOOK
@@ -20,14 +22,14 @@ def matches(instrument):
 
 @inlined
 def forget_slices(instrument):
-    """No trade is remembered."""
+    """Forget all trades."""
     instrument.low, instrument.high = 1, 0
     instrument.low_before, instrument.high_before = 1, 0
 
 
 @inlined
 def reach_of(book, number, side, limit, time):
-    """How far an incoming order may trade now, ticks: its limit, or what the range of late trades allows."""
+    """How far an incoming order may trade now, ticks: its limit, or nearer as the range of recent trades demands."""
     instrument = book.instruments[np.uint64(number)]
     if instrument.velocity == 0:
         return limit
@@ -48,7 +50,7 @@ def reach_of(book, number, side, limit, time):
 
 @inlined
 def reach_after(instrument, side, reach, price):
-    """How far the order may go on that has just traded at `price`: its own trades count too. RULEBOOK 9.3."""
+    """The reach of an order after it has traded at `price`: its own trades count too. RULEBOOK 9.3."""
     if instrument.velocity == 0:
         return reach
     return min(reach, price + instrument.velocity) if side == c.BUY else max(reach, price - instrument.velocity)
@@ -56,7 +58,7 @@ def reach_after(instrument, side, reach, price):
 
 @inlined
 def note_trade(instrument):
-    """The last price is that of a trade of the present slice."""
+    """Count the last price as a trade of the current slice."""
     price = instrument.last_price
     if instrument.velocity == 0:
         return
@@ -68,33 +70,16 @@ def note_trade(instrument):
 
 
 @inlined
-def goes_on(book, number, side, limit):
-    """Would an order that has traded as far as it may now go on? Only the circuit breaker stops one."""
+def is_held_back(book, number, side, limit):
+    """Does the circuit breaker alone keep an order that has been executed from trading on?"""
     return book.instruments[np.uint64(number)].velocity != 0 and crosses(book, number, side, limit)
 
 
 @inlined
 def interrupt(book, events, at, command, number, reason):
-    """The hub itself turns continuous trading into a call auction. RULEBOOK 8.8."""
+    """PHASE: the hub itself changes continuous trading into a call auction. RULEBOOK 8.8."""
     instrument = book.instruments[np.uint64(number)]
     instrument.phase = c.CALL_AUCTION
-    instrument.locked = 0  # 9.4: it will not have closed locked
-    emit(
-        book,
-        events,
-        at,
-        command,
-        command,
-        c.PHASE,
-        reason,
-        number,
-        c.NONE,
-        c.NONE,
-        c.NONE,
-        c.NONE,
-        c.NONE,
-        c.CALL_AUCTION,
-        c.NONE,
-    )
-    nameless(events[np.uint64(at)])
+    instrument.locked = 0  # 9.4: the day no longer counts as limit-locked
+    emit_unnamed(book, events, at, command, c.PHASE, reason, number, c.NONE, c.NONE, c.NONE, c.CALL_AUCTION, c.NONE)
     return at + 1

@@ -1,14 +1,14 @@
-"""The words of the protocol as small integers: one enum per code field of COMMAND and EVENT.
+"""The words of the protocol as small integers: one enum for each code field of COMMAND and EVENT (records.py).
 
-Values of Side, OrderType and TimeInForce are those of FIX tags 54, 40 and 59. Numbers are for ever:
-a code that dies keeps its number, a new one takes a new number.
+Values of Side, OrderType and TimeInForce are those of FIX tags 54, 40 and 59. Numbers are never
+reused: a code that is dropped keeps its number, a new one takes a new number.
 
 Kernels read the members as int64 constants of this module, each under its own name:
 
     from matching import codes as c
     if event.kind == c.TRADED: ...
 
-A Python int or an enum member would have numba compile each callee anew for every value it is given. Where two enums
+A Python int or an enum member would make numba compile each callee once for every value it is given. Where two enums
 share a name, `_PUBLISHED` says what the constant is called.
 """
 
@@ -83,21 +83,21 @@ class CommandKind(IntEnum):
     AMEND = 3
     MASS_CANCEL = 4
     TAKE = 5                   # trade with the offer order_id of a listing or a negotiated deal
-    PHASE = 16                 # order_type: Phase; instrument, or ALL
-    KILL_SWITCH = 17           # order_type: Scope; account or instrument: its index (firm: account); quantity: 1 on, 0 off
-    LIMIT = 18                 # order_type: Limit; account or instrument: its index; quantity: the new value
-    CASH = 19                  # account; quantity: fen paid in (negative: paid out)
+    PHASE = 16                 # of an instrument, or ALL
+    KILL_SWITCH = 17           # of the hub, a firm, an account or an instrument
+    LIMIT = 18                 # one limit of an account or an instrument
+    CASH = 19                  # paid into an account, or out of it
     END_DAY = 20               # DAY orders expire, client order ids are forgotten, margin is called
-    BEGIN_DAY = 21             # quantity: trading date, yyyymmdd
+    BEGIN_DAY = 21             # a trading date begins
     LIST = 22                  # instrument; price: its reference price, ticks
-    SETTLE = 23                # instrument; order_type: SettlementRule; price: of GIVEN
+    SETTLE = 23                # instrument: settlement price, results, fees, the next day's band
     EXPIRE = 24                # instrument: positions are closed at the settlement price; physical ones are delivered
     LIQUIDATE = 25             # account, instrument: its orders are canceled, its position is closed at the market
     WINDOW = 26                # instrument or ALL: the window of WINDOW_VWAP begins
 
 
 class EventKind(IntEnum):
-    """What an EVENT row tells. Below 16: orders. From 16: the operator command of the same number was done."""
+    """What an EVENT row reports. Below 16: orders. From 16: the operator command of the same number was done."""
 
     ACCEPTED = 1
     REJECTED = 2
@@ -106,11 +106,11 @@ class EventKind(IntEnum):
     AMENDED = 5
     TRIGGERED = 6              # a parked order enters the market; price: the limit it now has
     MASS_CANCELED = 7          # closes a MASS_CANCEL; quantity: orders canceled
-    DISPLAYED = 8              # a resting order now shows quantity lots, and showed resting_leaves_quantity before
+    DISPLAYED = 8              # an iceberg shows another part of its quantity
     UNCROSSED = 9              # a resting buy order leaves its level to trade in an auction; what it keeps returns there
-    AUCTION = 10               # closes an auction; price, quantity traded, resting_leaves_quantity: buys minus sells left at it
-    COUNTDOWN = 11             # a one-sided auction is covered and ends at quantity (ns) unless a better bid comes
-    BALANCE = 12               # an account's result in an instrument settled; see records.py
+    AUCTION = 10               # closes an auction
+    COUNTDOWN = 11             # a one-sided auction is covered, and ends unless a better bid comes
+    BALANCE = 12               # an account's result, fees and margin in an instrument that settles
     DELIVERY = 13              # account receives, resting_account delivers quantity lots at price
     MARGIN_CALL = 14           # account; quantity: fen missing
     PHASE = 16
@@ -120,7 +120,7 @@ class EventKind(IntEnum):
     DAY_ENDED = 20             # quantity: orders expired
     DAY_BEGUN = 21
     LISTED = 22
-    SETTLED = 23               # price: settlement; see records.py
+    SETTLED = 23               # the settlement price and the next day's band
     EXPIRED = 24               # quantity: orders canceled
     LIQUIDATED = 25            # quantity: lots closed
     WINDOW = 26
@@ -140,6 +140,19 @@ class Phase(IntEnum):
     SETTLEMENT = 8
     UNLISTED = 9               # not yet listed
     EXPIRED = 10
+    AUCTION_ENTRY_ONLY = 11    # a call auction that takes new orders, but neither cancels nor amendments
+
+
+# The phases in which a call auction collects orders. Nothing matches in them.
+AUCTION_PHASES = (Phase.CALL_AUCTION, Phase.AUCTION_ENTRY_ONLY)
+
+
+class AuctionStep(IntFlag):
+    """Bits of Instrument.auction: the tie-breaks of a call auction, applied in this order (RULEBOOK 8.5)."""
+
+    IMBALANCE = 1              # prices at which least is left unmatched
+    REFERENCE = 4              # the price nearest to the previous settlement price
+    MIDDLE = 8                 # the middle price, half a tick rounded up
 
 
 class Mechanism(IntEnum):
@@ -247,6 +260,7 @@ class Reason(IntEnum):
     NOT_LIMIT_LOCKED = 217
     WRONG_MECHANISM = 218      # the instrument does not trade in this way
     PROTECTION_TRIPPED = 219   # market-maker protection, until it is reset
+    ENTRY_ONLY = 220           # the call auction takes no more cancels and amendments
     # the order meant (CANCEL, AMEND)
     UNKNOWN_ORDER = 301
     ALREADY_LINKED = 302
@@ -318,6 +332,7 @@ _ENUMS: tuple[type[IntEnum | IntFlag], ...] = (
     CommandKind,
     EventKind,
     Phase,
+    AuctionStep,
     Mechanism,
     SettlementRule,
     Scope,
@@ -334,6 +349,7 @@ _PUBLISHED: dict[tuple[type, str], str] = {
     (CommandKind, "LIMIT"): "SET_LIMIT",
     (EventKind, "LIMIT"): "SET_LIMIT",
     **{(Limit, name): f"LIMIT_{name}" for name in Limit.__members__},
+    **{(AuctionStep, name): f"AUCTION_{name}" for name in AuctionStep.__members__},
 }
 
 

@@ -1,21 +1,21 @@
-"""What must hold in a book at every moment. A broken invariant is our mistake and stops the hub.
+"""What must hold in a book at any time. A broken invariant is an error of this program.
 
     check_book(exchange.book)        # AssertionError with the book printed, or nothing
 
-Checked, of the books and of the ladders where parked orders wait: queues are linked both ways and hold every order once;
-level quantities are the sums of their orders; the bitmap marks just the levels that are not empty; `best` is the best of
-them; every order is found by its id; no slot is lost. Pairs know each other, an iceberg shows some of what it has, the second
-allowance is what orders take of it. While the instrument trades continuously its two sides do not cross and no parked
-order's trigger has been reached.
+Checked, for the sides of the book and the ladders of parked orders: queues are linked both ways and hold every order once;
+level quantities are the sums of their orders; the bitmap marks exactly the levels that are not empty; `best` is the best
+of them; every order is found by its id; no slot is lost. OCO partners point to each other, an iceberg shows a part of what
+it has, STATE.extra_rows is the sum over the orders. While an instrument trades continuously its sides do not cross and no
+trigger of a parked order has been reached.
 """
 
 import numpy as np
 
 from matching.bitmap import first_from
 from matching.book import Book, find, is_empty, price_of
-from matching.breaker import matches
+from matching.breaker import trades_continuously
 from matching.jit import inlined, kernel
-from matching.records import ICEBERG, LINKED, MARKED, NOBODY, PARKED
+from matching.records import ICEBERG, MARKED, NOBODY, OCO, PARKED
 from matching.triggers import first_reached
 
 BROKEN = (
@@ -38,16 +38,17 @@ BROKEN = (
     "the count of parked orders is wrong",
     "the second allowance is not what orders take of it",
     "a parked order should have been triggered",
+    "the orders of a level are not counted right",
 )
 
 
 @inlined
 def terms_hold(book, slot, waits):
-    """Do the rarer terms of an order agree with each other and with where it stands?"""
+    """Do the traits of an order agree with its EXTRA and with the ladder it is in? waits: that of parked orders."""
     order, extra = book.orders[slot], book.extras[slot]
     if (order.terms & PARKED != 0) != waits:
         return False
-    if order.terms & (ICEBERG | LINKED | PARKED) and not order.terms & MARKED:
+    if order.terms & (ICEBERG | OCO | PARKED) and not order.terms & MARKED:
         return False
     if (
         order.terms & ICEBERG
@@ -55,11 +56,11 @@ def terms_hold(book, slot, waits):
         and not 0 < extra.shown <= min(extra.display_quantity, order.leaves_quantity)
     ):
         return False
-    if order.terms & LINKED:
+    if order.terms & OCO:
         other = np.uint32(extra.linked)
         partner = book.orders[other]
         return (
-            partner.terms & LINKED
+            partner.terms & OCO
             and book.extras[other].linked == slot
             and partner.account == order.account
             and partner.instrument == order.instrument
@@ -71,13 +72,16 @@ def terms_hold(book, slot, waits):
 
 @inlined
 def broken_side(book, side, number, waits):
-    """(number in BROKEN, row of levels or slot, orders, rows of the second allowance) of one SIDE. number: its row of sides."""
+    """(number in BROKEN, row of levels or slot, orders, sum of EXTRA.rows) of one SIDE. number: its row of sides."""
     count, best, marked, rows = 0, side.end, side.first - 1, 0
+    counted = side.counted != 0
     for row in range(side.first, side.end):
         level = book.levels[row]
         if level.head == NOBODY:
             if level.tail != NOBODY or level.quantity != 0:
                 return 1, row, 0, 0
+            if counted and (book.counts[row].orders != 0 or book.counts[row].icebergs != 0):
+                return 19, row, 0, 0
             continue
         if best == side.end:
             best = row
@@ -87,7 +91,7 @@ def broken_side(book, side, number, waits):
         if side.first + following < row:
             return 9, side.first + following, 0, 0
         marked = row
-        quantity, older, slot = 0, np.uint32(NOBODY), level.head
+        quantity, older, slot, orders, icebergs = 0, np.uint32(NOBODY), level.head, 0, 0
         while slot != NOBODY:
             order = book.orders[slot]
             if order.leaves_quantity <= 0 or order.leaves_quantity > order.quantity:
@@ -102,6 +106,8 @@ def broken_side(book, side, number, waits):
                 return 15, np.int64(slot), 0, 0
             rows += book.extras[slot].rows if order.terms & MARKED else 0
             quantity += order.leaves_quantity
+            orders += 1
+            icebergs += 1 if order.terms & ICEBERG else 0
             count += 1
             if count > len(book.orders):
                 return 4, np.int64(slot), 0, 0
@@ -110,6 +116,8 @@ def broken_side(book, side, number, waits):
             return 6, row, 0, 0
         if level.tail != older:
             return 7, row, 0, 0
+        if counted and (book.counts[row].orders != orders or book.counts[row].icebergs != icebergs):
+            return 19, row, 0, 0
     if marked + 1 < side.end and first_from(book.words, side.words, marked + 1 - side.first) >= 0:
         return 9, marked, 0, 0
     if side.best != best:
@@ -121,7 +129,7 @@ def broken_side(book, side, number, waits):
 
 @kernel
 def broken_invariant(book):
-    """(number in BROKEN, row of sides, or behind them of stops, row of levels or slot); number 0: all is well."""
+    """(number in BROKEN, row of sides, or of stops after them, row of levels or slot); number 0: nothing is broken."""
     total, rows, sides = 0, 0, len(book.sides)
     for number in range(2 * sides):
         waits = number >= sides
@@ -148,7 +156,7 @@ def broken_invariant(book):
         buys, sells = book.stops[2 * number], book.stops[2 * number + 1]
         if instrument.stops != buys.orders + sells.orders:
             return 16, 2 * number, instrument.stops
-        if not matches(instrument):
+        if not trades_continuously(instrument):
             continue
         if not is_empty(bids) and not is_empty(asks) and price_of(bids, bids.best) >= price_of(asks, asks.best):
             return 14, 2 * number, bids.best
@@ -158,7 +166,7 @@ def broken_invariant(book):
 
 
 def check_book(book: Book) -> None:
-    """Raise AssertionError, with the book in the message, if anything that must hold does not."""
+    """Raise AssertionError, with the side of the book in the message, if an invariant is broken."""
     number, side, where = broken_invariant(book)
     if number:
         parked, row = divmod(int(side), len(book.sides))

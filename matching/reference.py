@@ -29,6 +29,7 @@ from sortedcontainers import SortedDict
 
 from matching.codes import (
     ALL,
+    AuctionStep,
     CommandKind,
     EventKind,
     Flag,
@@ -44,8 +45,6 @@ from matching.codes import (
     TimeInForce,
 )
 from matching.records import (
-    AUCTION_IMBALANCE,
-    AUCTION_REFERENCE,
     EVENT,
     ICEBERG_ROWS,
     MAX_QUANTITY,
@@ -225,7 +224,7 @@ ABOUT_ONE_ORDER = {CommandKind.CANCEL, CommandKind.AMEND, CommandKind.TAKE}
 MOST_TRIGGERED = 100  # by one command (2.10)
 WIDER = (0, 300, 500)  # 9.4: 1/10,000 by days limit-locked in a row; later days as the last
 
-# 8.1: why a phase refuses ENTER and AMEND, and why CANCEL
+# 8.1: why a phase refuses ENTER and AMEND
 REFUSES_ENTRY = {
     Phase.CLOSED: Reason.INSTRUMENT_CLOSED,
     Phase.AUCTION_MATCH: Reason.AUCTION_MATCHING,
@@ -237,14 +236,28 @@ REFUSES_ENTRY = {
     Phase.EXPIRED: Reason.INSTRUMENT_EXPIRED,
 }
 CANCELS_PASS = {Phase.BREAK, Phase.HALTED, Phase.CLOSING}
+COLLECTS = {Phase.CALL_AUCTION, Phase.AUCTION_ENTRY_ONLY}  # 8.3: orders rest and nothing matches
 FOLLOWED_BY = {
-    Phase.CLOSED: {Phase.CALL_AUCTION, Phase.CONTINUOUS, Phase.HALTED},
-    Phase.CALL_AUCTION: {Phase.AUCTION_MATCH, Phase.CONTINUOUS, Phase.HALTED, Phase.CLOSED},
+    Phase.CLOSED: {*COLLECTS, Phase.CONTINUOUS, Phase.HALTED},
+    Phase.CALL_AUCTION: {
+        Phase.AUCTION_ENTRY_ONLY,
+        Phase.AUCTION_MATCH,
+        Phase.CONTINUOUS,
+        Phase.HALTED,
+        Phase.CLOSED,
+    },
+    Phase.AUCTION_ENTRY_ONLY: {
+        Phase.CALL_AUCTION,
+        Phase.AUCTION_MATCH,
+        Phase.CONTINUOUS,
+        Phase.HALTED,
+        Phase.CLOSED,
+    },
     Phase.AUCTION_MATCH: {Phase.CONTINUOUS, Phase.HALTED, Phase.BREAK, Phase.CLOSED},
-    Phase.CONTINUOUS: {Phase.CALL_AUCTION, Phase.HALTED, Phase.BREAK, Phase.LIMIT_LOCKED, Phase.CLOSING, Phase.CLOSED},
-    Phase.LIMIT_LOCKED: {Phase.CONTINUOUS, Phase.CALL_AUCTION, Phase.HALTED, Phase.BREAK, Phase.CLOSING, Phase.CLOSED},
-    Phase.BREAK: {Phase.CALL_AUCTION, Phase.CONTINUOUS, Phase.HALTED, Phase.CLOSING, Phase.CLOSED},
-    Phase.HALTED: {Phase.CALL_AUCTION, Phase.CONTINUOUS, Phase.BREAK, Phase.CLOSING, Phase.CLOSED},
+    Phase.CONTINUOUS: {*COLLECTS, Phase.HALTED, Phase.BREAK, Phase.LIMIT_LOCKED, Phase.CLOSING, Phase.CLOSED},
+    Phase.LIMIT_LOCKED: {*COLLECTS, Phase.CONTINUOUS, Phase.HALTED, Phase.BREAK, Phase.CLOSING, Phase.CLOSED},
+    Phase.BREAK: {*COLLECTS, Phase.CONTINUOUS, Phase.HALTED, Phase.CLOSING, Phase.CLOSED},
+    Phase.HALTED: {*COLLECTS, Phase.CONTINUOUS, Phase.BREAK, Phase.CLOSING, Phase.CLOSED},
     Phase.CLOSING: {Phase.SETTLEMENT, Phase.CLOSED},
     Phase.SETTLEMENT: {Phase.CLOSED},
     Phase.UNLISTED: set(),
@@ -566,11 +579,14 @@ class ReferenceBook:
         phase = market.phase
         if phase in REFUSES_ENTRY and not (kind == CommandKind.CANCEL and phase in CANCELS_PASS):
             return REFUSES_ENTRY[Phase(phase)], phase, 0
-        if phase == Phase.CALL_AUCTION and not self.auction_takes(command):
+        if phase in COLLECTS and not self.auction_takes(command):
             return Reason.NOT_IN_AUCTION, phase, 0
-        if phase != Phase.CALL_AUCTION and kind == CommandKind.ENTER and command.time_in_force == TimeInForce.OPENING:
+        if phase not in COLLECTS and kind == CommandKind.ENTER and command.time_in_force == TimeInForce.OPENING:
             return Reason.ONLY_IN_AUCTION, phase, 0
-        return self.mechanism_forbids(command, market)
+        wrong = self.mechanism_forbids(command, market)
+        if wrong is None and phase == Phase.AUCTION_ENTRY_ONLY and kind in (CommandKind.AMEND, CommandKind.CANCEL):
+            return Reason.ENTRY_ONLY, phase, 0  # 8.9
+        return wrong
 
     def mechanism_forbids(self, command: Command, market: Market) -> Refusal | None:
         """5.3 (218) and 13.4"""
@@ -584,7 +600,7 @@ class ReferenceBook:
                 and not command.flags & POST_ONLY
                 and not command.display_quantity
                 and not command.order_id
-                and market.phase == (Phase.CALL_AUCTION if mechanism == Mechanism.ONE_SIDED else Phase.CONTINUOUS)
+                and market.phase in (COLLECTS if mechanism == Mechanism.ONE_SIDED else {Phase.CONTINUOUS})
             )
         else:
             fits = kind == CommandKind.CANCEL or (
@@ -833,9 +849,7 @@ class ReferenceBook:
         )
         if market.mechanism == Mechanism.ONE_SIDED:
             return self.enter_one_sided(command, market, order)
-        if (
-            order.parked or market.phase == Phase.CALL_AUCTION or market.mechanism != Mechanism.ORDER_BOOK
-        ):  # 2.9, 8.3, 13.1
+        if order.parked or market.phase in COLLECTS or market.mechanism != Mechanism.ORDER_BOOK:  # 2.9, 8.3, 13.1
             return self.rest(command, order)
         mode = self.self_match_mode(order.flags, order.account)
         if order.time_in_force == TimeInForce.FOK and self.available(command, order, mode) < order.quantity:
@@ -1089,7 +1103,7 @@ class ReferenceBook:
             if order.is_iceberg and not order.parked:
                 order.shown = open_quantity
                 self.show(command, order, min(shown, open_quantity))
-        elif order.parked or market.phase == Phase.CALL_AUCTION:
+        elif order.parked or market.phase in COLLECTS:
             self.rest(command, order)
         else:  # 6.3
             self.trade_and_rest(command, order, self.self_match_mode(command.flags, order.account))
@@ -1108,6 +1122,7 @@ class ReferenceBook:
                 if command.account in (ALL, order.account)
                 and command.side in (0, order.side)
                 and not self.is_irrevocable(order)
+                and self.markets[instrument].phase != Phase.AUCTION_ENTRY_ONLY  # 8.9
             ),
             Reason.MASS_CANCEL,
         )
@@ -1173,7 +1188,7 @@ class ReferenceBook:
             trades = (
                 phase == Phase.AUCTION_MATCH
                 or phase == Phase.CONTINUOUS
-                and (market.phase == Phase.CALL_AUCTION or market.is_crossed())
+                and (market.phase in COLLECTS or market.is_crossed())
             )  # 8.3
             if market.mechanism == Mechanism.ONE_SIDED:
                 self.end_one_sided(command, market, phase, trades)
@@ -1236,12 +1251,14 @@ class ReferenceBook:
             if min(demand, supply) == most and max(bids, asks) <= most
         ]
         steps = market.terms.auction
-        if steps & AUCTION_IMBALANCE:
+        if steps & AuctionStep.IMBALANCE:
             least = min(abs(surplus) for _, surplus in best)
             best = [(price, surplus) for price, surplus in best if abs(surplus) == least]
-        if steps & AUCTION_REFERENCE:
+        if steps & AuctionStep.REFERENCE:
             nearest = min(abs(price - market.previous_settlement) for price, _ in best)
             best = [(price, surplus) for price, surplus in best if abs(price - market.previous_settlement) == nearest]
+        if steps & AuctionStep.MIDDLE:
+            best = [best[len(best) // 2]]  # of an even number the upper one
         return best[0]
 
     def hold_auction(self, command: Command, market: Market) -> None:
@@ -1347,7 +1364,7 @@ class ReferenceBook:
 
     def end_one_sided(self, command: Command, market: Market, phase: int, trades: bool) -> None:
         """13.2: it trades, or is called off, or a halt keeps it."""
-        if not trades and phase in (Phase.CALL_AUCTION, Phase.HALTED):
+        if not trades and phase in {*COLLECTS, Phase.HALTED}:
             return
         bought = sum(order.leaves_quantity for order in in_order(market.bids))
         sold = sum(order.leaves_quantity for order in in_order(market.asks))

@@ -1,7 +1,7 @@
 """The spot side: posted offers that others take, one-sided auctions, negotiated deals. RULEBOOK 13.
 
-Offers and bids are orders that rest in the book like any other; what differs is who may enter which, and what trades. An
-instrument's Mechanism says how it trades; where that is ORDER_BOOK nothing here is asked.
+Offers and bids are orders that rest in the book like any other. What differs is who may enter which, and what trades. An
+instrument's Mechanism says how it trades; with ORDER_BOOK nothing of this file applies.
 
     ENTER     check_counterparty, check_mechanism, check_offer, check_reserve; once the order rests, note_offer
     TAKE      check_mechanism, check_take, then take: one trade with the offer that it names
@@ -16,13 +16,13 @@ import numpy as np
 from matching import codes as c
 from matching.auction import depart, emit_auction, trade_all
 from matching.book import find, is_empty, next_row, opposite, own, price_of, row_of
-from matching.codes import (
-    RESTING_OFFSET,
-)
+from matching.cancel import EVERY_TIME, mass_cancel
+from matching.codes import RESTING_OFFSET
+from matching.events import emit, emit_order, number_trade
+from matching.execute import is_self_match
+from matching.extras import offset_flags
 from matching.jit import code, inlined, outlined
-from matching.kernel import emit, emit_order
 from matching.records import MARKED, NOBODY
-from matching.terms import EVERY_TIME, mass_cancel, offset_flags
 
 COUNTDOWN = code(180_000_000_000)  # ns that a one-sided auction stays open after the last bid that counted
 
@@ -43,7 +43,7 @@ def check_counterparty(book, command):
 
 @inlined
 def check_mechanism(book, command):
-    """218: what a mechanism takes, and when. An ENTER is a plain LIMIT order that waits. RULEBOOK 13."""
+    """218: what a mechanism accepts, and in which phase. An ENTER must be a plain LIMIT order that may rest. RULEBOOK 13."""
     instrument = book.instruments[np.uint64(command.instrument)]
     mechanism, phase = np.int64(instrument.mechanism), np.int64(instrument.phase)
     if command.kind == c.TAKE:
@@ -58,20 +58,15 @@ def check_mechanism(book, command):
             and (command.display_quantity | command.order_id) == 0
             and command.flag_bits & c.POST_ONLY == 0
         )
-    if not fits or phase != (c.CALL_AUCTION if mechanism == c.ONE_SIDED else c.CONTINUOUS):
+    trades_now = phase in c.AUCTION_PHASES if mechanism == c.ONE_SIDED else phase == c.CONTINUOUS
+    if not fits or not trades_now:
         return c.WRONG_MECHANISM, mechanism, c.NONE
     return c.OK, c.NONE, c.NONE
 
 
 @inlined
-def is_own_group(book, account, other):
-    """Do two accounts count as one for self-match prevention?"""
-    return book.members[np.uint64(account)].group == book.members[np.uint64(other)].group
-
-
-@inlined
 def is_untouched(book, number):
-    """Has an instrument no order in its book?"""
+    """Is the book of an instrument empty?"""
     return is_empty(own(book, number, c.BUY)) and is_empty(own(book, number, c.SELL))
 
 
@@ -88,7 +83,7 @@ def check_offer(book, command):
         return (c.OK if is_untouched(book, number) else c.NO_OFFER), instrument.initiator, c.NONE
     if offer.side == command.side:
         return c.OFFER_EXISTS, instrument.initiator, c.NONE
-    if is_own_group(book, command.account, offer.account):
+    if is_self_match(book, np.int64(command.account), np.int64(offer.account)):
         return c.NOT_COUNTERPARTY, np.int64(command.account), np.int64(offer.account)
     if instrument.deadline != 0 and command.time >= instrument.deadline:
         return c.AUCTION_OVER, command.time, instrument.deadline
@@ -108,7 +103,7 @@ def check_reserve(book, command):
 
 @inlined
 def check_revocable(book, slot):
-    """303: a bid of a one-sided auction stays, and so does its offer once there is a bid. RULEBOOK 13.2."""
+    """303: nobody cancels a bid of a one-sided auction, nor its offer once there is a bid. RULEBOOK 13.2."""
     order = book.orders[slot]
     number = np.int64(order.instrument)
     instrument = book.instruments[np.uint64(number)]
@@ -121,7 +116,9 @@ def check_revocable(book, slot):
 
 @outlined
 def check_take(book, command):
-    """301, 108, 304 and 402: the offer that a TAKE names, and how much of it. RULEBOOK 13.1 and 13.3.
+    """301, 108, 304 and 402: a TAKE names an offer of this instrument, made to this account, and a quantity that it allows.
+
+    RULEBOOK 13.1 and 13.3.
 
     Returns   (reason, value, bound, slot of the offer)
     """
@@ -136,7 +133,7 @@ def check_take(book, command):
     meant = np.int64(extra.counterparty) if negotiated and offer.terms & MARKED else c.NONE
     if negotiated and command.account != meant:
         return c.NOT_COUNTERPARTY, np.int64(command.account), meant, nobody
-    if is_own_group(book, command.account, offer.account):
+    if is_self_match(book, np.int64(command.account), np.int64(offer.account)):
         return c.NOT_COUNTERPARTY, np.int64(command.account), np.int64(offer.account), nobody
     least = min(extra.minimum_quantity, offer.leaves_quantity) if offer.terms & MARKED else c.NONE
     if command.quantity < least:
@@ -149,7 +146,9 @@ def check_take(book, command):
 
 @outlined
 def take(book, events, at, command, slot):
-    """TAKE: an order with the id of the command trades with the offer in `slot`, at its price. RULEBOOK 13.1.
+    """TAKE: an order that has the sequence of the command as its id trades with the offer in `slot`, at its price.
+
+    RULEBOOK 13.1.
 
     Returns   the next free row of events
     """
@@ -164,8 +163,7 @@ def take(book, events, at, command, slot):
     offer.leaves_quantity -= lots
     book.levels[np.uint64(offer.level)].quantity -= lots
     book.instruments[np.uint64(number)].last_price = price
-    book.state[0].trade_id += 1
-    flags = flags & c.OFFSET_FLAGS | np.int64(offset_flags(book, slot)) << RESTING_OFFSET
+    flags = flags & c.OFFSET_FLAGS | offset_flags(book, slot) << RESTING_OFFSET
     event = emit(
         book,
         events,
@@ -183,11 +181,7 @@ def take(book, events, at, command, slot):
         lots,
         c.NONE,
     )
-    event.trade_id = book.state[0].trade_id
-    event.resting_order_id = offer.order_id
-    event.resting_account = offer.account
-    event.resting_leaves_quantity = offer.leaves_quantity
-    event.resting_price = price
+    number_trade(book, event, offer, price)
     if offer.leaves_quantity == 0:
         depart(book, ladder, slot)
     return at + 2
@@ -198,7 +192,7 @@ def take(book, events, at, command, slot):
 
 @inlined
 def worst_needed(book, bids, lots, row, fewer):
-    """Row of the worst bid needed to cover so many lots, if there were `fewer` lots in `row`; the end of `bids`: not covered."""
+    """Row of the worst bid needed to cover so many lots if `row` had `fewer` lots; the end of `bids`: not covered."""
     worst = bids.best
     while worst < bids.end:
         lots -= book.levels[np.uint64(worst)].quantity
@@ -212,9 +206,10 @@ def worst_needed(book, bids, lots, row, fewer):
 
 @outlined
 def note_offer(book, events, at, command):
-    """An ENTER has come to rest in a one-sided auction: the offer; or a bid, which begins the countdown if it counts.
+    """Take note of an ENTER that has come to rest in a one-sided auction. RULEBOOK 13.2.
 
-    It counts if it covers what was not covered before, or is better than the worst bid that was needed. RULEBOOK 13.2.
+    The first is the offer. A bid starts the countdown anew if it covers the offer, which was not covered before, or if it is
+    better than the worst bid needed so far.
     """
     number = np.int64(command.instrument)
     instrument = book.instruments[np.uint64(number)]
@@ -261,7 +256,7 @@ def lots_of(book, side):
 
 @outlined
 def call_off(book, events, at, command, number):
-    """No offer, no bids, no countdown: what is left of a one-sided auction is canceled. RULEBOOK 13.2."""
+    """End a one-sided auction without trades: its orders are canceled, the countdown stops. RULEBOOK 13.2."""
     at, _ = mass_cancel(book, events, at, command, number, c.EVERY, c.NONE, c.AUCTION_ENDED, EVERY_TIME)
     instrument = book.instruments[np.uint64(number)]
     instrument.initiator = 0
@@ -272,9 +267,9 @@ def call_off(book, events, at, command, number):
 
 @outlined
 def close_one_sided(book, events, at, command, number):
-    """The end of a one-sided auction: the offer trades with the bids at their prices, what is left is canceled, AUCTION.
+    """End a one-sided auction: the offer trades with the bids at their prices, what is left is canceled. RULEBOOK 13.2.
 
-    AUCTION's price is that of the worst bid that traded, its surplus what was bid for less what was offered. RULEBOOK 13.2.
+    The price of AUCTION is that of the worst bid that traded, its surplus the lots bid minus the lots offered.
     """
     instrument = book.instruments[np.uint64(number)]
     slot = find(book, instrument.initiator)

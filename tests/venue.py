@@ -1,4 +1,4 @@
-"""One implementation of the rulebook behind one face: commands are stamped, events told in short.
+"""One interface for both implementations of the rulebook. It stamps commands and gives events in a short form.
 
     book = Venue("engine", [instrument()], accounts=4)
     book.do(enter(0, BUY, 100, 5))             # [("accepted", 1, 100, 5)]
@@ -6,16 +6,17 @@
 Implementations: "reference" (ReferenceBook, or with risk RiskOracle) and "engine" (Exchange).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from exchange import Account, Exchange, Instrument
+from exchange.commands import Command, Stamper
 from matching.codes import EventKind, Reason
 from matching.reference import ReferenceBook
-from tests.build import account, instrument, rows
+from tests.build import SECOND, account, instrument
 from tests.risk.oracle import RiskOracle
 
 TOLD = {  # kind of event: the figures that matter
@@ -42,8 +43,8 @@ OPERATOR = ("instrument", "account", "side", "quantity")
 COUNTERS = {"book_state": "event_id", "ledger_accounts": "message_arrival"}  # what a refused command may change
 
 
-def tell(event: np.void) -> tuple:
-    """An event in short: what happened, to which order, and the figures that matter for its kind."""
+def brief(event: np.void) -> tuple[Any, ...]:
+    """An event in short form: what happened, to which order, and the figures that matter for its kind."""
     kind = EventKind(event["kind"])
     return (
         kind.name.lower(),
@@ -51,8 +52,11 @@ def tell(event: np.void) -> tuple:
     )
 
 
+OpenVenue = Callable[..., "Venue"]  # what the fixtures named `venue` are: makes one of the implementation under test
+
+
 class Venue:
-    """Commands in, events out, for the implementation that is named."""
+    """Commands in, events out, for the named implementation."""
 
     def __init__(
         self,
@@ -75,24 +79,28 @@ class Venue:
             self.machine = RiskOracle(self.instruments, accounts, max_orders, max_client_order_ids)
         else:
             self.machine = ReferenceBook(self.instruments, accounts, max_orders)
-        self.sequence = 0
+        self.stamper = Stamper(interval=SECOND)
 
-    def events(self, *commands: dict[str, Any]) -> np.ndarray:
-        block = rows(*commands, start=self.sequence + 1)
-        self.sequence += len(commands)
-        return self.machine.apply(block)
+    @property
+    def sequence(self) -> int:
+        """Of the last command."""
+        return self.stamper.sequence
 
-    def do(self, *commands: dict[str, Any]) -> list[tuple]:
-        """All that came of the commands."""
-        return [tell(event) for event in self.events(*commands)]
+    def events(self, *commands: Command) -> np.ndarray:
+        return self.machine.apply(self.stamper.stamp(*commands))
 
-    def last(self, *commands: dict[str, Any]) -> list[tuple]:
-        """What came of the last command."""
+    def do(self, *commands: Command) -> list[tuple[Any, ...]]:
+        """All events of the commands."""
+        return [brief(event) for event in self.events(*commands)]
+
+    def last(self, *commands: Command) -> list[tuple[Any, ...]]:
+        """The events of the last command."""
         self.events(*commands[:-1])
         return self.do(commands[-1])
 
     def orders(self, number: int = 0) -> list[tuple[int, int, int]]:
         """Resting orders as (order_id, price, open lots): bids then asks, best first, oldest first."""
+        resting: Any
         if isinstance(self.machine, Exchange):
             resting = self.machine.orders(self.instruments[number].symbol)
         else:
@@ -101,7 +109,7 @@ class Venue:
         return [(int(order.order_id), int(order.price), int(order.leaves_quantity)) for order in resting]
 
     def memory(self) -> object:
-        """Everything that a refused command must leave as it was; of the engine every field but the counters."""
+        """Everything that a refused command may not change; of the engine, every field except the counters."""
         if not isinstance(self.machine, Exchange):
             book = self.machine if isinstance(self.machine, ReferenceBook) else self.machine.book
             return [

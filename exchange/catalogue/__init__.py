@@ -1,17 +1,21 @@
-"""What the hub lists, as data: one file a product family, and how the files become contracts and instruments.
+"""What the hub lists, as data: the files, and how they become contracts, instruments and trading days. RULEBOOK 14.
 
     instruments = load_catalogue()                           # four months of each family, open at once
     catalogue = read_catalogue(profile="chinese")            # every contract until the horizon, for a schedule
-    catalogue.instruments                                    # the same as the engine wants them: the later ones UNLISTED
+    catalogue.instruments                                    # as the engine takes them; those listed later are UNLISTED
 
-sc.json, lu.json ...   a product family: terms with the dates from which they hold (families.py)
-hub.json               the day the hub opens, its first delivery month, its horizon
-sessions.json          phases of a trading day, by Beijing time
-profiles.json          what a venue is like: chinese or international (venue.py)
-calendar.json          public holidays (exchange/catalogue/calendar.py)
+In data/:
+sc.json, lu.json ...   a product family: its terms and the dates from which they hold (terms.py)
+hub.json               the day on which the hub opens, its first delivery month, its horizon
+sessions.json          phases of a trading day, by Beijing time (venue.py)
+profiles.json          the rules of a venue: chinese or international (venue.py)
+calendar.json          public holidays (calendar.py)
 
-contracts.py says which contracts follow from that. Every number in the files has a grade and a source. The rules and terms
-of the Qingdao exchange are not public; these are modelled on comparable venues. RULEBOOK 14.
+entries.py reads the files strictly, contracts.py computes the contracts, schedule.py the commands of each trading day, and
+driver.py gives them out as time passes.
+
+Every number in the files has a grade and a source. The rules and terms of the Qingdao exchange are not public; these are
+modelled on comparable venues.
 """
 
 from exchange.catalogue.contracts import CATALOGUE, Catalogue, Contract, Kind, load_catalogue, read_catalogue

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 
 from exchange.catalogue import entries
 from exchange.instruments import InstrumentError
+from exchange.units import BEIJING
 
-CALENDAR = pathlib.Path(__file__).with_name("calendar.json")
-BEIJING = datetime.timezone(datetime.timedelta(hours=8))
-EVENING = 18  # o'clock: what comes after belongs to the next trading day
+CALENDAR = pathlib.Path(__file__).parent / "data" / "calendar.json"
+EVENING = 18  # o'clock; the evening from then on belongs to the next trading day
 _MINUTE = 60_000_000_000  # ns
 _DAY = datetime.timedelta(days=1)
 _EPOCH = datetime.date(1970, 1, 1)
@@ -31,7 +31,7 @@ class CalendarError(InstrumentError):
 
 
 def moment(date: datetime.date, minutes: int) -> int:
-    """ns UTC of so many minutes after a date's midnight in Beijing; more than 1,440 are the next day's."""
+    """ns UTC of a time of day in Beijing, in minutes after midnight of a date; 1,440 and more fall on the next day."""
     return ((date - _EPOCH).days * 1440 + minutes - 480) * _MINUTE
 
 
@@ -76,7 +76,7 @@ class Calendar:
         return self._days[bisect.bisect_left(self._days, first) : bisect.bisect_right(self._days, last)]
 
     def shift(self, date: datetime.date, days: int) -> datetime.date:
-        """The trading day so many trading days after (negative: before) a date, which need not be one itself; not 0."""
+        """The trading day `days` (not 0) trading days after a date, before it if negative. The date may be any day."""
         self._require(date)
         behind = bisect.bisect_right if days > 0 else bisect.bisect_left
         at = behind(self._days, date) + days - (days > 0)

@@ -24,14 +24,14 @@ from exchange.catalogue.venue import Profile, Session, read_profile, read_sessio
 from exchange.instruments import Instrument, InstrumentError, daily_limits
 from matching.codes import Limit, Mechanism, Phase
 
-CATALOGUE = pathlib.Path(__file__).parent
+CATALOGUE = pathlib.Path(__file__).with_name("data")
 HUB, SESSIONS, PROFILES = "hub.json", "sessions.json", "profiles.json"
 _NO_FAMILIES = (HUB, SESSIONS, PROFILES, CALENDAR.name)
 _SCALE = 10_000  # of shares
 
 
 class Kind(IntEnum):
-    """What an instrument is; those that lean on others come after them."""
+    """The kind of an instrument; a kind that depends on another comes after it."""
 
     OUTRIGHT = 0
     SPOT = 1
@@ -101,7 +101,7 @@ class Contract:
         return low, high
 
     def instrument(self, date: datetime.date) -> Instrument:
-        """Its terms as they are on a date, or on the day of its listing if that is later."""
+        """Its terms on a date, or on the day of its listing if that is later."""
         limits, family = self.limits(max(date, self.listed)), self.family
         floor, ceiling = self.ladder
         lot_size = self.spot.lot_size if self.spot else family.lot_size
@@ -252,16 +252,16 @@ def _beside(folder: pathlib.Path, name: str) -> pathlib.Path:
 
 @contextlib.contextmanager
 def _named(path: pathlib.Path) -> Iterator[None]:
-    """Mistakes are named with the file that they stand in."""
+    """Errors name the file in which the mistake is."""
     try:
         yield
     except CalendarError:
         raise
     except (EntryError, InstrumentError) as error:
-        told = str(error)
-        if not told.startswith((path.name, str(path))):
-            told = f"{path.name}: {told}"
-        raise InstrumentError(f"catalogue {told}") from None
+        message = str(error)
+        if not message.startswith((path.name, str(path))):
+            message = f"{path.name}: {message}"
+        raise InstrumentError(f"catalogue {message}") from None
 
 
 def _hub(content: object) -> dict[str, Any]:

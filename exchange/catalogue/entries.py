@@ -1,4 +1,4 @@
-"""Data files, read strictly: each field of an entry as what it must be, none missing, none unknown.
+"""Data files, read strictly: every field of an entry has the right type, none is missing and none is unknown.
 
     read({"code": "SC", "lot_size": "1000"}, {"code": text, "lot_size": size}, "family")
 
@@ -108,7 +108,7 @@ def table(value: object) -> dict[str, Any]:
     return value
 
 
-BOUNDS: dict[Callable, str] = {
+BOUNDS: dict[Callable[..., Any], str] = {
     text: "a text",
     decimal: "a decimal in quotes",
     size: "a decimal in quotes above 0",
@@ -125,7 +125,7 @@ BOUNDS: dict[Callable, str] = {
     table: "an object",
 }
 
-Fields = Mapping[str, Callable]
+Fields = Mapping[str, Callable[..., Any]]
 
 
 def load(path: pathlib.Path) -> Any:
@@ -169,7 +169,7 @@ def read(entry: object, required: Fields, name: str, optional: Fields | None = N
     return found
 
 
-def one(value: object, convert: Callable, name: str) -> Any:
+def one(value: object, convert: Callable[..., Any], name: str) -> Any:
     """A single value. Errors: EntryError."""
     try:
         return convert(value)

@@ -1,4 +1,4 @@
-"""A product family: what all its contracts have in common, and the terms that change with the date. RULEBOOK 14.
+"""A product family: the terms that all its contracts share, and those that change with the date. RULEBOOK 14.
 
     family = read_family(entries.load(path), profile, sessions)
     family.terms_at(datetime.date(2027, 2, 15)).daily_limit
@@ -16,13 +16,12 @@ from exchange.catalogue import entries
 from exchange.catalogue.calendar import Calendar, CalendarError
 from exchange.catalogue.entries import EntryError
 from exchange.catalogue.venue import Profile, Session
-from matching.codes import Mechanism
-from matching.records import AUCTION_IMBALANCE, AUCTION_REFERENCE
+from matching.codes import AuctionStep, Mechanism
 
 # Stages of a contract's life, by which margin and position limits step (14.4).
 STAGES = ("general", "month_before", "delivery_month", "last_days")
 LAST_DAYS = 2  # trading days before the last one, from which the stage last_days holds
-_AUCTIONS = {"imbalance": AUCTION_IMBALANCE, "reference": AUCTION_REFERENCE}
+_AUCTION_STEPS = {name.lower(): step for name, step in AuctionStep.__members__.items()}
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class Month:
 
 @dataclass(frozen=True)
 class Derived:
-    """TAS or calendar spreads of a family: prices reach so many ticks to either side."""
+    """TAS or calendar spreads of a family: prices reach `reach` ticks to either side."""
 
     reach: int
     session: str
@@ -116,7 +115,7 @@ class Family:
     ladder: tuple[Decimal, Decimal]  # lowest and highest price that fits, as shares of the reference price
     price_rule: str
     offset: bool
-    auction: int  # bits AUCTION_...
+    auction: AuctionStep  # tie-breaks of its call auctions (8.5)
     protection: int  # ticks
     collar: int  # ticks
     velocity: int  # ticks
@@ -173,7 +172,7 @@ _FAMILY: entries.Fields = {
     "sources": entries.table,
 }
 _MAYBE: entries.Fields = {"tas": entries.table, "spreads": entries.table, "spot": entries.entries}
-# what the file itself must give a source for; the profile's fields have theirs in profiles.json
+# fields for which the file must name a source; profiles.json has the sources of the profile's fields
 _SOURCED = (
     "tick_size",
     "lot_size",
@@ -287,7 +286,7 @@ def read_family(content: object, profile: Profile, sessions: Mapping[str, Sessio
             )
         },
         ladder=(ladder["floor"], ladder["ceiling"]),
-        auction=sum(_AUCTIONS[entries.choice(step, _AUCTIONS, f"{code}: auction")] for step in set(read["auction"])),
+        auction=_auction_steps(read["auction"], f"{code}: auction"),
         velocity=velocity["ticks"],
         velocity_window=velocity["window_ms"],
         delivery_places=delivery["places"],
@@ -305,6 +304,13 @@ def read_family(content: object, profile: Profile, sessions: Mapping[str, Sessio
         ),
         terms=_terms(read["terms"], code),
     )
+
+
+def _auction_steps(names: list[str], name: str) -> AuctionStep:
+    steps = AuctionStep(0)
+    for step in names:
+        steps |= _AUCTION_STEPS[entries.choice(step, _AUCTION_STEPS, name)]
+    return steps
 
 
 def _ticks(price: Decimal, tick_size: Decimal, name: str) -> int:
@@ -356,7 +362,7 @@ def _last_trading_day(content: object, name: str) -> LastTradingDay:
 
 
 def _terms(content: list[Any], name: str) -> tuple[Terms, ...]:
-    """Effective-dated terms. The first entry is complete, later ones say what changes."""
+    """Effective-dated terms. The first entry is complete, later entries have only what changes."""
     if not content:
         raise EntryError(f"{name}: terms is [], must have at least one entry")
     found: list[Terms] = []

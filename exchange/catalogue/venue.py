@@ -1,4 +1,4 @@
-"""What a venue is like: the phases of its sessions, and a profile that replaces fields of the families. RULEBOOK 14.5.
+"""The rules of a venue: the phases of its sessions, and a profile that replaces fields of the families. RULEBOOK 14.5.
 
 A session is a list of phases by Beijing time. Night times are of the evening of the trading day before, day times of the
 trading day itself; hours beyond 24 run past midnight.
@@ -33,7 +33,7 @@ class HubDay:
 
     begin_night: int | None  # BEGIN_DAY, on the evening before, where there is a night session
     begin: int  # BEGIN_DAY, where there is none
-    limit_lock: int | None  # LIMIT_LOCKED is asked for
+    limit_lock: int | None  # PHASE to LIMIT_LOCKED is sent
     window: int  # WINDOW
     settlement: int  # SETTLEMENT, SETTLE, EXPIRE
     end: int  # END_DAY, CLOSED

@@ -13,11 +13,12 @@ import numpy as np
 from exchange.engine.phases import REFUSES_ENTRY, release_lock
 from matching import codes as c
 from matching.book import is_empty, next_row, own, price_of
-from matching.breaker import goes_on, reach_of
+from matching.breaker import is_held_back, reach_of
+from matching.cancel import EVERY_TIME, mass_cancel, withdraw
+from matching.events import Incoming, cancel_incoming, clear_name, emit, emit_unnamed
+from matching.execute import execute
 from matching.jit import code, inlined, outlined
-from matching.kernel import emit, incoming_canceled, nameless
 from matching.records import NOBODY, PARKED
-from matching.terms import EVERY_TIME, execute_any, mass_cancel, withdraw_any
 from matching.triggers import fire
 from risk.kernel import apply_events
 from risk.legs import settle_into, settle_legs
@@ -50,25 +51,7 @@ def share_up(amount, rate, whole):
 @outlined
 def emit_notice(book, events, at, command, kind, number, account, price, quantity, leaves):
     """Emit an event that is about no order. Returns the next free row of events."""
-    nameless(
-        emit(
-            book,
-            events,
-            at,
-            command,
-            command,
-            kind,
-            c.OK,
-            number,
-            account,
-            c.NONE,
-            c.NONE,
-            c.NONE,
-            price,
-            quantity,
-            leaves,
-        )
-    )
+    emit_unnamed(book, events, at, command, kind, c.OK, number, account, c.NONE, price, quantity, leaves)
     return at + 1
 
 
@@ -295,7 +278,7 @@ def withdraw_outside(book, events, at, command, side, instrument):
             younger = order.next
             parked_limit = order.terms & PARKED != 0 and extra.order_type == c.STOP_LIMIT
             if outside or (parked_limit and is_outside(instrument, extra.price)):
-                at = withdraw_any(book, events, at, command, slot, c.OUTSIDE_DAILY_LIMITS)
+                at = withdraw(book, events, at, command, slot, c.OUTSIDE_DAILY_LIMITS, False)
             slot = younger
         row = next_row(book, side, row + 1)
     return at
@@ -349,7 +332,7 @@ def is_countable(ledger, number, price):
 @inlined
 def check_settle(found, book, ledger, risk, command):
     """SETTLE: its rule exists, results and margin can be counted, the instrument trades, a given price lies in the band."""
-    number, method, given = np.int64(command.instrument), np.int64(command.order_type), command.price
+    number, method, given = np.int64(command.instrument), np.int64(command.settlement_rule), command.price
     instrument, limit = book.instruments[np.uint64(number)], ledger.limits[np.uint64(number)]
     found = rule(found, c.INVALID_VALUE, method > c.GIVEN, method, c.GIVEN)
     if risk and not found.broken:
@@ -383,9 +366,9 @@ def balance(book, ledger, events, at, command, number, account, price, margin):
     result, fees = result_of(exposure, limit, price), fees_of(exposure, limit)
     end = emit_notice(book, events, at, command, c.BALANCE, number, account, price, result, fees)
     event = events[np.uint64(at)]
-    event.resting_leaves_quantity = 0 if has_legs else exposure.position
-    event.resting_order_id = exposure.volume
-    event.resting_price = margin_lots(ledger, account, number) * margin
+    event.position = 0 if has_legs else exposure.position
+    event.volume = exposure.volume
+    event.margin = margin_lots(ledger, account, number) * margin
     row.equity += result - fees
     row.result += result
     row.fees += fees
@@ -403,7 +386,7 @@ def settle_instrument(book, ledger, risk, events, at, command):
     """SETTLE: price, band, orders outside of it, balances, margin. Returns the next free row of events."""
     number = np.int64(command.instrument)
     instrument, limit = book.instruments[np.uint64(number)], ledger.limits[np.uint64(number)]
-    price = settlement_price(book, ledger, number, np.int64(command.order_type), command.price)
+    price = settlement_price(book, ledger, number, np.int64(command.settlement_rule), command.price)
     volume, _ = traded(ledger, number)
     days = days_locked(instrument, limit.settled)
     wide = limit_after(instrument, days)
@@ -427,8 +410,8 @@ def settle_instrument(book, ledger, risk, events, at, command):
         set_margin(ledger, number, margin)
     event = events[np.uint64(end)]
     end = emit_notice(book, events, end, command, c.SETTLED, number, c.NONE, price, volume, abs(days))
-    event.resting_leaves_quantity = instrument.floor
-    event.resting_price = instrument.ceiling
+    event.next_floor = instrument.floor
+    event.next_ceiling = instrument.ceiling
     return release_lock(book, events, end, command, number)
 
 
@@ -542,7 +525,7 @@ def check_liquidate(found, book, command):
     phase, mechanism = np.int64(instrument.phase), np.int64(instrument.mechanism)
     refusal = REFUSES_ENTRY[np.uint64(phase)]
     found = rule(found, refusal, refusal != c.OK, phase, c.NONE)
-    found = rule(found, c.NOT_IN_AUCTION, phase == c.CALL_AUCTION, phase, c.NONE)
+    found = rule(found, c.NOT_IN_AUCTION, phase in c.AUCTION_PHASES, phase, c.NONE)
     return rule(found, c.WRONG_MECHANISM, mechanism != c.ORDER_BOOK, mechanism, c.NONE)
 
 
@@ -572,16 +555,13 @@ def close_at_market(book, events, at, command, side, lots, flags):
     event = emit(
         book, events, at, command, command, c.ACCEPTED, c.OK, number, account, side, flags, order_id, limit, lots, lots
     )
-    nameless(event)
+    clear_name(event)
+    incoming = Incoming(event, number, account, order_id, side, limit, flags)
     reach = reach_of(book, number, side, limit, command.time)
-    at, leaves = execute_any(
-        book, events, at + 1, command, event, number, account, order_id, side, limit, reach, lots, mode, flags
-    )
+    at, leaves = execute(book, events, at + 1, command, incoming, reach, lots, mode, False)
     if leaves != 0:
-        reason = c.VELOCITY if goes_on(book, number, side, limit) else c.IOC_REMAINDER
-        at = incoming_canceled(
-            book, events, at, command, event, number, account, order_id, side, limit, leaves, reason, flags
-        )
+        reason = c.VELOCITY if is_held_back(book, number, side, limit) else c.IOC_REMAINDER
+        at = cancel_incoming(book, events, at, command, incoming, leaves, reason)
     return at, lots - leaves
 
 

@@ -24,10 +24,13 @@ from exchange.engine.rules import (
     proposed_entry,
 )
 from matching import codes as c
-from matching.book import bucket_of, find, next_row, own, price_of
+from matching.amend import amend, open_after_amend, resting_order
+from matching.book import bucket_of, count, find, home, next_row, own, price_of
+from matching.cancel import EVERY_TIME, mass_cancel, withdraw
 from matching.codes import ALL
+from matching.enter import enter
+from matching.events import reject
 from matching.jit import code, inlined, kernel, outlined, prefetch, rarely, read_anew
-from matching.kernel import amend, enter, open_after_amend, rejected, resting_order, withdraw
 from matching.records import (
     CACHE_LINE,
     ICEBERG,
@@ -39,14 +42,6 @@ from matching.records import (
 from matching.spot import (
     note_offer,
     take,
-)
-from matching.terms import (
-    EVERY_TIME,
-    amend_any,
-    enter_any,
-    home,
-    mass_cancel,
-    withdraw_any,
 )
 from matching.triggers import fire
 from risk.kernel import (
@@ -60,6 +55,7 @@ from risk.kernel import (
 )
 from risk.positions import row_of_exposure, stake_in
 from risk.protection import next_tripped
+from risk.rules import Found
 
 _AHEAD, _FAR_AHEAD = 6, 48  # how many commands ahead to look
 
@@ -68,18 +64,11 @@ _MOST_GROWTH = 3  # see sure_of_room
 
 
 @outlined
-def refuse(book, events, at, command, reason, value):
-    """Write the REJECTED event of a command. Returns the next free row of events."""
-    read_anew()
-    return rejected(book, events, at, command, reason, value, c.NONE, c.NONE)
-
-
-@outlined
-def reject(book, events, at, command, found):
-    """Write the REJECTED event of a command by what a list of rules has Found. Returns the next free row of events."""
+def refuse(book, events, at, command, found):
+    """Emit REJECTED by the rule that was found broken. Returns the next free row of events."""
     read_anew()
     first_order = found.value if found.reason == c.DUPLICATE_CLIENT_ORDER_ID else c.NONE
-    return rejected(book, events, at, command, found.reason, found.value, found.bound, first_order)
+    return reject(book, events, at, command, found.reason, found.value, found.bound, first_order)
 
 
 # What follows from a command ----------------------------------------------------------------------
@@ -100,7 +89,7 @@ def cancel_tripped(book, ledger, events, at, command):
     """The orders of accounts that this command has tripped leave the books. RULEBOOK 9.6."""
     number = next_tripped(ledger, c.NONE)
     while number != NIL:
-        end, _ = mass_cancel(book, events, at, command, ALL, number, 0, c.PROTECTION, EVERY_TIME)
+        end, _ = mass_cancel(book, events, at, command, c.EVERY, number, c.NONE, c.PROTECTION, EVERY_TIME)
         apply_events(ledger, events, at, end)
         at = end
         number = next_tripped(ledger, number + 1)
@@ -119,8 +108,8 @@ def process_in_full(book, ledger, risk, events, at, command):
     read_anew()
     found, slot, _ = check(book, ledger, risk, command)
     if found.broken:
-        return reject(book, events, at, command, found)
-    end = amend(book, events, at, command, slot)
+        return refuse(book, events, at, command, found)
+    end = amend(book, events, at, command, slot, True)
     if risk:
         apply_rows(ledger, events, at, end, True)
     return end
@@ -137,13 +126,13 @@ def process_enter(book, ledger, risk, events, at, command):
     if rarely(found.broken):
         return process_in_full(book, ledger, risk, events, at, command)
     if not risk:
-        return enter(book, events, at, command, order.price)
+        return enter(book, events, at, command, order.price, True)
     if names_client_order(command):
         remember(ledger, command)
     account, instrument = np.int64(command.account), np.int64(command.instrument)
     count_message(ledger.accounts[np.uint64(account)], command.time)
     hold(ledger, account, instrument, order.side, order.growth, code(1), c.NONE, True)
-    end = enter(book, events, at, command, order.price)
+    end = enter(book, events, at, command, order.price, True)
     if end != at + 1:
         apply_rows(ledger, events, at + 1, end, True)
     return end
@@ -154,12 +143,12 @@ def process_cancel(book, ledger, risk, events, at, command):
     """CANCEL in a plain market, where nothing else can be wrong with it (check_cancel)."""
     slot = resting_order(book, command)
     if rarely(slot == NOBODY):
-        return refuse(book, events, at, command, c.UNKNOWN_ORDER, command.order_id)
+        return refuse(book, events, at, command, Found(True, c.UNKNOWN_ORDER, command.order_id, c.NONE))
     order = book.orders[slot]
     if risk:
         account, instrument, side = np.int64(command.account), np.int64(command.instrument), np.int64(order.side)
         hold(ledger, account, instrument, side, -order.leaves_quantity, code(-1), c.NONE, True)
-    return withdraw(book, events, at, command, slot, c.OK)
+    return withdraw(book, events, at, command, slot, c.OK, True)
 
 
 @inlined
@@ -175,14 +164,21 @@ def process_amend(book, ledger, risk, events, at, command):
     if rarely(found.broken | (not is_plain_amend(ledger, command, slot, leaves))):
         return process_in_full(book, ledger, risk, events, at, command)
     if not risk:
-        return amend(book, events, at, command, slot)
+        return amend(book, events, at, command, slot, True)
     account, instrument = np.int64(command.account), np.int64(command.instrument)
     count_message(ledger.accounts[np.uint64(account)], command.time)
     hold(ledger, account, instrument, order.side, order.growth, c.NONE, c.NONE, True)
-    end = amend(book, events, at, command, slot)
+    end = amend(book, events, at, command, slot, True)
     if end != at + 1:
         apply_rows(ledger, events, at + 1, end, True)
     return end
+
+
+@inlined
+def continues(commands, number):
+    """Does a row continue the sequence, and is it not earlier than the row before it?"""
+    command, before = commands[np.uint64(number)], commands[np.uint64(max(number - 1, 0))]
+    return command.sequence - number == commands[0].sequence and command.time >= before.time
 
 
 @inlined
@@ -232,7 +228,8 @@ def process_plain(commands, first, events, at, book, ledger, risk):
     state = book.state[0]
     state.event_id -= at  # events are numbered from the first row on
     number = sure = first
-    before = commands[0].sequence  # a row that does not continue it is not applied
+    before = commands[0].sequence  # a row that does not continue it, or the time of the last one, is not applied
+    latest = commands[np.uint64(max(number - 1, 0))].time
     room = room_for_events(book, events)
     while ledger.hub[0].tripped == 0:
         if rarely(number == sure):
@@ -240,8 +237,11 @@ def process_plain(commands, first, events, at, book, ledger, risk):
             if rarely(number == sure):
                 break
         command = commands[np.uint64(number)]
-        if rarely(command.sequence - number != before or not is_plain_market(book, command)):
+        time = command.time
+        wrong = (command.sequence - number ^ before) | (time - latest) >> 63
+        if rarely(wrong != 0 or not is_plain_market(book, command)):
             break
+        latest = time
         look_ahead(book, ledger, risk, commands, number, command.sequence)
         kind = command.kind
         if kind == c.CANCEL:
@@ -284,10 +284,10 @@ def process_enter_any(book, ledger, risk, events, at, command):
     """ENTER of any order in any market."""
     found, _, price = check(book, ledger, risk, command)
     if found.broken:
-        return reject(book, events, at, command, found)
+        return refuse(book, events, at, command, found)
     if risk and names_client_order(command):
         remember(ledger, command)
-    end = enter_any(book, events, at, command, price)
+    end = enter(book, events, at, command, price, False)
     if book.instruments[np.uint64(command.instrument)].mechanism == c.ONE_SIDED:
         end = note_offer(book, events, end, command)
     end = aftermath(book, events, end, command, np.int64(command.instrument))
@@ -301,7 +301,7 @@ def process_take(book, ledger, risk, events, at, command):
     """TAKE."""
     found, slot, _ = check(book, ledger, risk, command)
     if found.broken:
-        return reject(book, events, at, command, found)
+        return refuse(book, events, at, command, found)
     if risk and names_client_order(command):
         remember(ledger, command)
     end = take(book, events, at, command, slot)
@@ -315,8 +315,8 @@ def process_cancel_any(book, ledger, risk, events, at, command):
     """CANCEL of any order."""
     found, slot = check_cancel(book, command)
     if found.broken:
-        return reject(book, events, at, command, found)
-    end = withdraw_any(book, events, at, command, slot, c.OK)
+        return refuse(book, events, at, command, found)
+    end = withdraw(book, events, at, command, slot, c.OK, False)
     end = aftermath(book, events, end, command, np.int64(command.instrument))
     if risk:
         apply_events(ledger, events, at, end)
@@ -328,8 +328,8 @@ def process_amend_any(book, ledger, risk, events, at, command):
     """AMEND of any order."""
     found, slot, _ = check(book, ledger, risk, command)
     if found.broken:
-        return reject(book, events, at, command, found)
-    end = amend_any(book, events, at, command, slot)
+        return refuse(book, events, at, command, found)
+    end = amend(book, events, at, command, slot, False)
     end = aftermath(book, events, end, command, np.int64(command.instrument))
     if risk:
         apply_events(ledger, events, at, end)
@@ -341,14 +341,13 @@ def process_mass_cancel(book, ledger, risk, events, at, command):
     """MASS_CANCEL."""
     found = check_mass_cancel(book, command)
     if found.broken:
-        return reject(book, events, at, command, found)
-    end, canceled = mass_cancel(
-        book, events, at, command, command.instrument, command.account, command.side, c.MASS_CANCEL_REASON, EVERY_TIME
-    )
+        return refuse(book, events, at, command, found)
+    number, account, side = np.int64(command.instrument), np.int64(command.account), np.int64(command.side)
+    end, canceled = mass_cancel(book, events, at, command, number, account, side, c.MASS_CANCEL_REASON, EVERY_TIME)
     if risk:
         apply_events(ledger, events, at, end)
-    end = done(book, events, end, command, c.MASS_CANCELED, np.int64(command.account), np.int64(command.side), canceled)
-    return aftermath(book, events, end, command, np.int64(command.instrument))
+    end = done(book, events, end, command, c.MASS_CANCELED, account, side, canceled)
+    return aftermath(book, events, end, command, number)
 
 
 @kernel
@@ -369,7 +368,7 @@ def process_any(commands, first, events, at, book, ledger):
     while number < len(commands) and at + 2 * state.orders + state.extra_rows <= room and plain < _STEADY:
         command = commands[np.uint64(number)]
         kind = command.kind
-        if kind >= c.PHASE or command.sequence - number != commands[0].sequence:
+        if kind >= c.PHASE or not continues(commands, number):
             break
         for_plain_lane = (
             is_plain_market(book, command) and kind <= c.AMEND and (kind != c.ENTER or is_plain_entry(ledger, command))
@@ -386,7 +385,7 @@ def process_any(commands, first, events, at, book, ledger):
         elif kind == c.TAKE:
             at = process_take(book, ledger, risk, events, at, command)
         else:
-            at = refuse(book, events, at, command, c.UNKNOWN_KIND, np.int64(kind))
+            at = refuse(book, events, at, command, Found(True, c.UNKNOWN_KIND, np.int64(kind), c.NONE))
         if ledger.hub[0].tripped != 0:
             at = cancel_tripped(book, ledger, events, at, command)
         number += 1
@@ -402,7 +401,7 @@ def process_operator(book, ledger, risk, events, at, command):
     """Any command of an operator."""
     found = check_operator(book, ledger, risk, command)
     if found.broken:
-        return reject(book, events, at, command, found)
+        return refuse(book, events, at, command, found)
     return operate(book, ledger, risk, events, at, command)
 
 
@@ -420,10 +419,10 @@ def process_operators(commands, first, events, at, book, ledger):
     while number < len(commands) and at + 2 * state.orders + state.extra_rows <= room:
         command = commands[np.uint64(number)]
         kind = command.kind
-        if kind < c.PHASE or command.sequence - number != commands[0].sequence:
+        if kind < c.PHASE or not continues(commands, number):
             break
         if kind > c.WINDOW:
-            at = refuse(book, events, at, command, c.UNKNOWN_KIND, np.int64(kind))
+            at = refuse(book, events, at, command, Found(True, c.UNKNOWN_KIND, np.int64(kind), c.NONE))
         else:
             at = process_operator(book, ledger, risk, events, at, command)
         if ledger.hub[0].tripped != 0:
@@ -436,25 +435,50 @@ def process_operators(commands, first, events, at, book, ledger):
 # Reading the books --------------------------------------------------------------------------------
 
 
-@kernel
-def list_depth(book, number, side, rows):
-    """Fill int64 rows (n, 3) with price, quantity shown and orders of a side's levels, best first. Returns how many."""
-    ladder = own(book, number, side)
+@inlined
+def shown_at(book, row):
+    """Lots that the orders of a level show."""
+    shown = np.int64(0)
+    slot = book.levels[row].head
+    while slot != NOBODY:
+        order = book.orders[slot]
+        shown += book.extras[slot].shown if order.terms & ICEBERG else order.leaves_quantity
+        slot = order.next
+    return shown
+
+
+@inlined
+def begin_counting(book, ladder):
+    """Count the orders of every level of a side; from here on `rest` and `unlink` keep the counts."""
     row = ladder.best
-    count = 0
-    while count < len(rows) and row != ladder.end:
-        rows[count, 0] = price_of(ladder, row)
-        rows[count, 1] = 0
-        rows[count, 2] = 0
+    while row != ladder.end:
         slot = book.levels[row].head
         while slot != NOBODY:
-            order = book.orders[slot]
-            rows[count, 1] += book.extras[slot].shown if order.terms & ICEBERG else order.leaves_quantity
-            rows[count, 2] += 1
-            slot = order.next
-        count += 1
+            count(book, slot, row, 1)
+            slot = book.orders[slot].next
         row = next_row(book, ladder, row + 1)
-    return count
+    ladder.counted = 1
+
+
+@kernel
+def list_depth(book, number, side, rows):
+    """Fill int64 rows (n, 3) with price, quantity shown and orders of a side's levels, best first. Returns how many.
+
+    Cost   O(levels listed), and the orders of those in which icebergs rest. The first call for a side counts its orders.
+    """
+    ladder = own(book, number, side)
+    if ladder.counted == 0:
+        begin_counting(book, ladder)
+    row = ladder.best
+    listed = 0
+    while listed < len(rows) and row != ladder.end:
+        counts = book.counts[row]
+        rows[listed, 0] = price_of(ladder, row)
+        rows[listed, 1] = book.levels[row].quantity if counts.icebergs == 0 else shown_at(book, row)
+        rows[listed, 2] = counts.orders
+        listed += 1
+        row = next_row(book, ladder, row + 1)
+    return listed
 
 
 @kernel

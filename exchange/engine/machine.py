@@ -1,19 +1,28 @@
-"""The deterministic machine: commands in, events out. No I/O, no clock.
+"""The exchange as one object: commands in, events out. No I/O, no clock.
 
     exchange = Exchange([Instrument(...)], accounts=100)
     events = exchange.apply(commands)         # COMMAND[n], stamped -> EVENT[m]
     bids, asks = exchange.depth("SC2701")
 
-Exchange owns the memory of matching and risk, and names it for people; the path of a command is exchange/engine/lanes.py.
+Exchange owns the memory of matching and risk, and offers it to read by symbol and account. exchange/engine/lanes.py has
+the path of a command, docs/IN_PROCESS.md an introduction.
 """
 
 import hashlib
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from exchange.engine.accounts import (
+    EXPOSED,
+    AccountSummary,
+    Position,
+    held_instruments,
+    open_interest_of,
+    position_of,
+    summary_of,
+)
 from exchange.engine.lanes import (
     list_depth,
     list_orders,
@@ -23,6 +32,7 @@ from exchange.engine.lanes import (
     process_any,
     process_operators,
 )
+from exchange.engine.results import Results, touch
 from exchange.instruments import Instrument, daily_limits, largest_order
 from matching.auction import indicative
 from matching.book import Book, new_book
@@ -32,18 +42,17 @@ from matching.records import (
     COMMAND,
     COMMAND_WORDS,
     EVENT,
-    EVENT_WORDS,
     EXTRA,
     INSTRUMENT,
-    LINKED,
     MARKED,
     NIL,
     NOBODY,
+    OCO,
     ORDER,
+    SIDE,
     SPARE_EXTRA_ROWS,
     SPARE_ROWS,
     TIME_IN_FORCE,
-    new_rows,
     offset_of,
 )
 from risk.limits import LARGEST_MARGIN, Account, set_account
@@ -92,8 +101,7 @@ OFFER = np.dtype(
 )
 
 _MILLISECOND = 1_000_000  # ns
-_SPARE_ROWS = 8192  # events a batch may give beyond the worst single command, before a second call
-_COPIED_ROWS = 256  # up to here a copy is cheaper than lending a buffer
+_SPARE_EVENTS = 8192  # events a batch may give beyond those of the worst single command, before a second call
 
 
 class Exchange:
@@ -132,8 +140,10 @@ class Exchange:
             instrument.check_legs(listed)
         self._book = self._new_book(max_orders)
         self._ledger = self._new_ledger(max_client_order_ids)
-        self._buffers: list[tuple[np.ndarray, np.ndarray]] = []
-        self._lanes: dict[Any, Callable] = {}  # what each of the three is called by
+        self._results = Results(self._most_events() + _SPARE_EVENTS)
+        limits = self._ledger.limits  # columns: a cell is read several times as fast as a field of a record
+        self._fees = limits["fee_per_lot"], limits["fee_rate"], limits["fen_per_tick"]
+        self._lanes: dict[Any, Callable[..., Any]] = {}  # compiled, by lane
 
     def _new_book(self, max_orders: int) -> Book:
         book = new_book(
@@ -189,46 +199,70 @@ class Exchange:
             )
         return ledger
 
-    # The machine ----------------------------------------------------------------------------------
+    def warm_up(self) -> None:
+        """Load the compiled lanes and the memory that commands will use, so that the first batch is as fast as later ones.
+
+        Changes nothing that shows. It takes as much memory as a full book does.
+        """
+        lanes = process if self.risk else process_alone, process_any, process_operators
+        for lane in lanes:
+            self._compiled(lane, np.zeros(1, COMMAND).view(COMMAND_WORDS), 0, self._results.room(), 0)
+        book, ledger = self._book, self._ledger
+        for rows in (book.orders, book.chain, book.buckets, book.levels, ledger.exposures, ledger.client_orders):
+            touch(rows)
+        self._results.warm_up()
+
+    def _most_events(self) -> int:
+        """Events that a single command may give: of every order, account and instrument."""
+        book = self._book
+        return 3 * len(book.orders) + 2 * (len(book.members) + len(book.instruments)) + SPARE_EXTRA_ROWS + SPARE_ROWS
+
+    # Commands -------------------------------------------------------------------------------------
 
     def apply(self, commands: np.ndarray) -> np.ndarray:
-        """Apply COMMAND[n] and return the EVENT[m] that came of them.
+        """Apply COMMAND[n]. Returns their events, EVENT[m].
 
-        The result is the caller's to keep. Any split of the same rows into batches gives the same events.
-        Errors    TypeError: rows are not COMMAND; ValueError: the sequence does not continue the last one, and nothing
-                  has been applied then; but where first and last row are right and one between them is not, all before that one
+        The caller may keep the result and write to it. Any split of the same rows into batches gives the same events.
+        Errors    TypeError: rows are not COMMAND. ValueError naming the row, its value and the bound: the sequence does not
+                  continue the last one, or time runs backwards. Rows before that one may have been applied then:
+                  `sequence` says how far; none has where the first row is wrong, or the last row's sequence.
         """
         if commands.dtype != COMMAND:
             raise TypeError(f"commands: dtype {commands.dtype}, must be matching.COMMAND")
         if not len(commands):
             return np.empty(0, EVENT)
-        # the compiled call knows one kind of array only: contiguous, writable, aligned
+        # The lanes are compiled for one kind of array: contiguous, writable, aligned.
         if not (commands.flags.c_contiguous and commands.flags.behaved):
             commands = commands.copy()
         rows = commands.view(COMMAND_WORDS)
-        if commands["sequence"][0] != self.sequence + 1 or commands["sequence"][-1] != self.sequence + len(commands):
-            raise self._gap(
-                commands, int(np.argmax(commands["sequence"] - np.arange(len(commands)) != self.sequence + 1))
-            )
+        sequences, times = commands["sequence"], commands["time"]
+        if sequences[0] != self.sequence + 1 or sequences[-1] != self.sequence + len(commands) or times[0] < self.time:
+            raise self._out_of_order(sequences, times)
         parts = []
         done = 0
         while done < len(rows):
-            (buffer, octets), began = self._free_buffer(), done
-            done, written = self._fill(rows, done, buffer)
+            began = done
+            done, written = self._fill(rows, done, self._results.room())
             if done == began:
-                gap = self._gap(commands, done)
+                error = self._out_of_order(sequences, times)
                 self.sequence += done
-                raise gap
-            if written <= _COPIED_ROWS:
-                parts.append(octets[: written * EVENT.itemsize].copy().view(EVENT))
-            else:
-                parts.append(buffer[:written].view(EVENT))
+                self.time = int(times[done - 1])
+                raise error
+            parts.append(self._results.lend(written))
         self.sequence += len(rows)
-        self.time = int(commands["time"][-1])
+        self.time = int(times[-1])
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _gap(self, commands: np.ndarray, row: int) -> ValueError:
-        return ValueError(f"sequence of row {row} is {commands['sequence'][row]}, must be {self.sequence + row + 1}")
+    def _out_of_order(self, sequences: np.ndarray, times: np.ndarray) -> ValueError:
+        """What is wrong with the first row that does not continue the last command."""
+        wanted = self.sequence + 1 + np.arange(len(sequences))
+        before = np.concatenate([[self.time], times[:-1]])
+        row = int(np.argmax((sequences != wanted) | (times < before)))
+        if sequences[row] != wanted[row]:
+            return ValueError(f"sequence of row {row} is {sequences[row]}, must be {wanted[row]}")
+        return ValueError(
+            f"time of row {row} is {times[row]}, must be {before[row]} or later: time never runs backwards"
+        )
 
     def _fill(self, rows: np.ndarray, done: int, buffer: np.ndarray) -> tuple[int, int]:
         """Apply rows from `done` on until all are done or the buffer might not hold the events of the next.
@@ -245,27 +279,14 @@ class Exchange:
         return done, at
 
     def _run(self, lane: Any, rows: np.ndarray, done: int, buffer: np.ndarray, at: int) -> Any:
-        """One call of a lane. All of its arguments have been made here, always of the same types."""
-        arguments = rows, done, buffer, at, self._book, self._ledger
+        """One call of a lane."""
+        return self._compiled(lane, rows, done, buffer, at)(rows, done, buffer, at, self._book, self._ledger)
+
+    def _compiled(self, lane: Any, rows: np.ndarray, done: int, buffer: np.ndarray, at: int) -> Callable[..., Any]:
+        """The compiled lane. It does not check types, which is safe because all arguments are made in this class."""
         if lane not in self._lanes:
-            self._lanes[lane] = direct(lane, *arguments)
-        return self._lanes[lane](*arguments)
-
-    def _free_buffer(self) -> tuple[np.ndarray, np.ndarray]:
-        """An event buffer that nobody looks at any more, else a new one: its rows, and its octets.
-
-        Fresh memory halves the speed of the machine, so buffers are reused; and a result must stay the caller's. A
-        result is a view that refers to its buffer, so a buffer that only this list refers to is free.
-        """
-        for buffer in self._buffers:
-            if sys.getrefcount(buffer[0].base) == 3:  # rows, octets and the argument; a lent view would be one more
-                return buffer
-        self._buffers = self._buffers[-3:]  # those lent for long are left to their holders
-        book = self._book
-        most = 3 * len(book.orders) + 2 * (len(book.members) + len(book.instruments)) + SPARE_EXTRA_ROWS + SPARE_ROWS
-        rows = new_rows(most + _SPARE_ROWS, EVENT_WORDS)
-        self._buffers.append((rows, rows.view(np.uint8)))
-        return self._buffers[-1]
+            self._lanes[lane] = direct(lane, rows, done, buffer, at, self._book, self._ledger)
+        return self._lanes[lane]
 
     @property
     def event_id(self) -> int:
@@ -274,12 +295,12 @@ class Exchange:
 
     @property
     def book(self) -> Book:
-        """The arrays of matching, for invariants.check_book and for measuring. Not to be written."""
+        """The arrays of matching, for invariants.check_book and for benchmarks. Read only."""
         return self._book
 
     @property
     def ledger(self) -> Ledger:
-        """The arrays of risk. Not to be written."""
+        """The arrays of risk. Read only."""
         return self._ledger
 
     # Reading --------------------------------------------------------------------------------------
@@ -288,15 +309,28 @@ class Exchange:
         """Index of an instrument. Errors: KeyError."""
         return self._index[symbol]
 
-    def depth(self, symbol: str, levels: int = 10) -> tuple[np.ndarray, np.ndarray]:
-        """(bids, asks): record arrays with price (ticks), quantity (lots) and orders; best first."""
+    def depth(self, symbol: str, levels: int | None = 10) -> tuple[np.ndarray, np.ndarray]:
+        """(bids, asks): record arrays with price (ticks), quantity (lots) and orders; best first.
+
+        levels   at most so many a side; None: all
+        Cost     O(levels listed), and the orders of levels in which icebergs rest. The first call for an instrument
+                 counts its orders, and from then on each order of it costs the engine a little more
+        Errors   KeyError
+        """
         number = self._index[symbol]
         sides = []
         for side in (Side.BUY, Side.SELL):
-            rows = np.empty((levels, 3), np.int64)
+            most = int(self._book.sides[2 * number + side - 1].orders)
+            rows = np.empty((most if levels is None else min(levels, most), 3), np.int64)
             count = list_depth(self._book, number, int(side), rows)
-            sides.append(rows[:count].view(DEPTH).reshape(count))
+            sides.append(rows[:count].copy().view(DEPTH).reshape(count))
         return sides[0], sides[1]
+
+    def best(self, symbol: str) -> tuple[int | None, int | None]:
+        """Prices of the best bid and the best ask, ticks; None: there is none. O(1). Errors: KeyError."""
+        number = self._index[symbol]
+        bids, asks = self._book.sides[2 * number : 2 * number + 2].tolist()
+        return _best_price(bids), _best_price(asks)
 
     def orders(self, symbol: str) -> np.ndarray:
         """RESTING orders of an instrument: bids then asks, best price first, oldest first."""
@@ -308,7 +342,7 @@ class Exchange:
         number, book = self._index[symbol], self._book
         slots, prices = np.concatenate([self._slots(number, place) for place in (0, 1)]).T
         orders, extras = book.orders[slots], book.extras[slots]
-        marked = orders["terms"] & MARKED != 0  # else the row of extras is nobody's
+        marked = orders["terms"] & MARKED != 0  # else its row of extras means nothing
         offers = np.zeros(len(slots), OFFER)
         offers["price"] = prices
         for field in ("order_id", "leaves_quantity", "account", "side"):
@@ -349,7 +383,10 @@ class Exchange:
         return int(self._book.instruments[self._index[symbol]].last_price)
 
     def indicative(self, symbol: str) -> tuple[int, int, int]:
-        """(price, lots, lots bid minus lots offered left) that a call auction would trade now; zeros: nothing. RULEBOOK 8.4."""
+        """(price, lots, surplus) of a call auction that ended now, all 0 if nothing would trade. RULEBOOK 8.4.
+
+        surplus   lots bid minus lots offered that would remain at the price
+        """
         price, volume, surplus = indicative(self._book, self._index[symbol])
         return int(price), int(volume), int(surplus)
 
@@ -361,25 +398,56 @@ class Exchange:
         """A copy of an account's ACCOUNT row: equity, margin_used (fen), open_orders, limits."""
         return self._ledger.accounts[number : number + 1].copy()[0]
 
-    def positions(self, number: int) -> np.ndarray:
+    def position(self, account: int, symbol: str) -> Position:
+        """What an account holds in an instrument, valued at the last trade's price. Errors: KeyError."""
+        number = self._index[symbol]
+        return position_of(self._ledger, self.instruments, account, number, self.last_price(symbol))
+
+    def summary(self, account: int) -> AccountSummary:
+        """An account's money and margin over all instruments, and whether it may trade."""
+        held = held_instruments(self._ledger, len(self.instruments), account).tolist()
+        positions = [self.position(account, self.instruments[number].symbol) for number in held]
+        return summary_of(self._ledger, self.instruments, self.accounts, positions, account)
+
+    def positions(self, account: int) -> np.ndarray:
         """POSITION rows of an account: instruments in which it holds or has held anything."""
         count = len(self.instruments)
-        exposures = self._ledger.exposures[number * count : (number + 1) * count]
-        fields = ("position", "open_buy", "open_sell", "cost")
-        held = np.flatnonzero(np.any([exposures[field] != 0 for field in fields], axis=0))
+        held = held_instruments(self._ledger, count, account)
+        exposures = self._ledger.exposures[account * count + held]
         positions = np.zeros(len(held), POSITION)
         positions["instrument"] = held
-        for field in fields:
-            positions[field] = exposures[field][held]
+        for field in EXPOSED:
+            positions[field] = exposures[field]
         return positions
+
+    def open_interest(self, symbol: str) -> int:
+        """Lots of all long positions in an instrument. Errors: KeyError."""
+        return open_interest_of(self._ledger, self.instruments, self._index[symbol])
+
+    def limit(self, symbol: str) -> np.record:
+        """A copy of an instrument's LIMIT row: margin, fees, limits. Errors: KeyError."""
+        number = self._index[symbol]
+        return self._ledger.limits[number : number + 1].copy()[0]
+
+    def trade_fee(self, instrument: int, price: int, quantity: int) -> int:
+        """Millionths of a fen that a trade costs either side at the present rates, exact. Charged at settlement.
+
+        instrument   index
+        """
+        per_lot, rate, fen_per_tick = (int(column[instrument]) for column in self._fees)
+        return quantity * (per_lot * 1_000_000 + rate * abs(price) * fen_per_tick)
+
+    @property
+    def killed(self) -> bool:
+        """Whether the operator's kill switch is on for the whole hub."""
+        return bool(self._ledger.hub[0].killed)
 
     # The whole state ------------------------------------------------------------------------------
 
     def digest(self) -> str:
-        """Hex digest of everything that decides what comes next. Equal state, equal digest, on any machine.
+        """Hex digest of all state that later events depend on. Equal state, equal digest, on any machine.
 
-        It goes over what the state means (orders in their queues, exposures, counters), not over where in memory
-        it lies.
+        It covers what the state means (orders in their queues, exposures, counters), not where it lies in memory.
         """
         digest = hashlib.blake2b(digest_size=16)
         book, ledger, state = self._book, self._ledger, self._book.state[0]
@@ -406,17 +474,17 @@ class Exchange:
         return digest.hexdigest()
 
     def _extras(self, slots: np.ndarray) -> np.ndarray:
-        """int64 (n, fields of EXTRA) of those of the orders that are MARKED; who is linked is told by its id."""
+        """int64 (n, fields of EXTRA) of those of the orders that are MARKED; a linked order is named by its id."""
         book = self._book
         marked = slots[book.orders["terms"][slots] & MARKED != 0]
         rows = np.array([book.extras[field][marked] for field in EXTRA.names or ()], np.int64)
         linked = (EXTRA.names or ()).index("linked")
-        paired = book.orders["terms"][marked] & LINKED != 0
+        paired = book.orders["terms"][marked] & OCO != 0
         rows[linked] = np.where(paired, book.orders["order_id"][book.extras["linked"][marked]], 0)
         return np.ascontiguousarray(rows.T)
 
     def state(self) -> dict[str, np.ndarray]:
-        """All memory as named arrays, cut to what is used, for a snapshot. Copies: later commands do not change them."""
+        """All state as named arrays, without unused rows, for a snapshot. They are copies."""
         book, ledger = self._book, self._ledger
         used = int(book.state[0].used)
         held = np.flatnonzero(ledger.client_orders["order_id"])
@@ -429,12 +497,13 @@ class Exchange:
             arrays[f"book_{name}"] = _copied(getattr(book, name))
         for name in ("orders", "extras", "chain"):
             arrays[f"book_{name}"] = _copied(getattr(book, name)[:used])
+        arrays["book_sides"]["counted"] = 0  # a restored exchange counts anew when its depth is read
         for name in ("accounts", "limits", "exposures", "gross", "firms", "hub"):
             arrays[f"ledger_{name}"] = _copied(getattr(ledger, name))
         return arrays
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take the state of another Exchange made from the same instruments, accounts and capacities.
+        """Take over the state of another Exchange made from the same instruments, accounts and capacities.
 
         Errors    ValueError naming the array that does not fit; nothing has changed then
         """
@@ -458,6 +527,8 @@ class Exchange:
                 raise ValueError(
                     f"snapshot array {name}: {None if given is None else given.shape}, must be {target.shape}"
                 )
+        for side in book.sides[book.sides["counted"] != 0]:
+            book.counts[side.first : side.end] = 0
         ledger.client_orders["order_id"] = 0
         ledger.client_orders[arrays["client_rows"]] = arrays["client_orders"].view(ledger.client_orders.dtype)
         for name, target in (whole | cut).items():
@@ -465,6 +536,14 @@ class Exchange:
         self.sequence, self.time = map(int, arrays["sequence"])
 
 
+_BEST, _END, _ORIGIN, _SLOPE = ((SIDE.names or ()).index(name) for name in ("best", "end", "origin", "slope"))
+
+
+def _best_price(side: tuple[int, ...]) -> int | None:
+    """Price of a SIDE's best level, ticks; see book.price_of."""
+    return None if side[_BEST] == side[_END] else side[_SLOPE] * (side[_BEST] - side[_ORIGIN])
+
+
 def _copied(rows: np.ndarray) -> np.ndarray:
-    """A copy byte for byte. NumPy's own copies records field by field: slowly, and leaving what pads them undefined."""
+    """A copy byte for byte. NumPy would copy field by field, slowly, and leave the padding undefined."""
     return rows.view(np.uint8).copy().view(rows.dtype)

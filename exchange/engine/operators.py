@@ -27,10 +27,11 @@ from exchange.engine.phases import change_phase, check_phase, phase_refusal, rel
 from exchange.engine.rules import account_rule, instrument_rule
 from matching import codes as c
 from matching.breaker import forget_slices
+from matching.cancel import mass_cancel
 from matching.codes import ALL, Limit, Phase, TimeInForce
+from matching.events import emit_unnamed
+from matching.extras import watch
 from matching.jit import code, inlined, outlined
-from matching.kernel import emit
-from matching.terms import look_at, mass_cancel
 from risk.kernel import apply_events, forget_client_orders
 from risk.limits import LARGEST_MARGIN, LIMIT_HIGH, LIMIT_LOW
 from risk.positions import end_positions_day
@@ -50,26 +51,9 @@ _LARGEST_SUM = code(1 << 61)  # fen
 @outlined
 def done(book, events, at, command, kind, account, side, quantity):
     """Emit the event that says that an operator command, or a mass cancel, is done."""
-    event = emit(
-        book,
-        events,
-        at,
-        command,
-        command,
-        kind,
-        c.OK,
-        np.int64(command.instrument),
-        np.int64(account),
-        np.int64(side),
-        c.NONE,
-        c.NONE,
-        c.NONE,
-        quantity,
-        c.NONE,
+    emit_unnamed(
+        book, events, at, command, kind, c.OK, np.int64(command.instrument), account, side, c.NONE, quantity, c.NONE
     )
-    event.client_0 = 0
-    event.client_1 = 0
-    event.client_2 = 0
     return at + 1
 
 
@@ -140,7 +124,7 @@ def set_instrument_limit(book, ledger, number, which, value):
     elif which == c.LIMIT_INSTRUMENT_VELOCITY:
         instrument.velocity = value
         forget_slices(instrument)
-        look_at(instrument)
+        watch(instrument)
     elif which == c.LIMIT_INSTRUMENT_VELOCITY_WINDOW:
         instrument.velocity_window = value * _MILLISECOND
         forget_slices(instrument)  # they were numbered by the old window
@@ -153,7 +137,7 @@ def set_instrument_limit(book, ledger, number, which, value):
 @outlined
 def set_limit(book, ledger, risk, command):
     """LIMIT: set one value of an account or an instrument. Self-match settings belong to matching: they hold without risk."""
-    which, value = command.order_type, command.quantity
+    which, value = command.limit, command.value
     if which == c.LIMIT_SELF_MATCH:
         book.members[command.account].self_match = value
     elif which == c.LIMIT_GROUP:
@@ -194,19 +178,19 @@ def check_begin_day(found, book, date):
 @inlined
 def check_kill_switch(found, book, ledger, command):
     """KILL_SWITCH: the scope exists, so does what it names, and the value is 1 or 0."""
-    scope = np.int64(command.order_type)
+    scope = np.int64(command.scope)
     found = value_rule(found, scope, c.HUB, c.INSTRUMENT)
     if scope == c.INSTRUMENT:
         found = instrument_rule(found, book, command)
     elif scope != c.HUB:
         found = account_rule(found, command, len(ledger.firms) if scope == c.FIRM else len(book.members))
-    return value_rule(found, command.quantity, c.NONE, code(1))
+    return value_rule(found, command.on, c.NONE, code(1))
 
 
 @inlined
 def check_limit(found, book, ledger, risk, command):
     """LIMIT: the limit exists, so does its account or instrument, and the value is in its range (risk/limits.py)."""
-    which, value = np.int64(command.order_type), command.quantity
+    which, value = np.int64(command.limit), command.value
     found = rule(found, c.INVALID_VALUE, LIMIT_LOW[which] > LIMIT_HIGH[which], which, _LAST_LIMIT)
     if which >= c.LIMIT_INSTRUMENT_MAX_ORDER_QUANTITY:
         found = instrument_rule(found, book, command)
@@ -222,7 +206,7 @@ def check_limit(found, book, ledger, risk, command):
 @inlined
 def check_cash(found, book, ledger, risk, command):
     """CASH: the payment can be counted, and no more is paid out than the account has."""
-    paid = command.quantity
+    paid = command.amount
     found = account_rule(found, command, len(book.members))
     found = value_rule(found, paid, -_LARGEST_SUM, _LARGEST_SUM)
     if risk and not found.broken:
@@ -239,7 +223,7 @@ def check_operator(book, ledger, risk, command):
     if kind == c.END_DAY:
         return found
     if kind == c.BEGIN_DAY:
-        return check_begin_day(found, book, command.quantity)
+        return check_begin_day(found, book, command.date)
     if kind == c.KILL_SWITCH:
         return check_kill_switch(found, book, ledger, command)
     if kind == c.SET_LIMIT:
@@ -250,7 +234,7 @@ def check_operator(book, ledger, risk, command):
         if command.instrument != ALL:
             found = instrument_rule(found, book, command)
         if kind == c.PHASE:
-            found = value_rule(found, np.int64(command.order_type), c.NONE, _LAST_PHASE)
+            found = value_rule(found, np.int64(command.phase), c.NONE, _LAST_PHASE)
             if not found.broken:
                 found = checked(found, check_phase(book, command))
         return found
@@ -274,11 +258,11 @@ def check_operator(book, ledger, risk, command):
 @outlined
 def kill(ledger, command):
     """KILL_SWITCH: block the hub, a firm, an account or an instrument, or end that."""
-    scope, on = command.order_type, command.quantity
+    scope, on = command.scope, command.on
     if scope == c.HUB:
         ledger.hub[0].killed = on
     elif scope == c.FIRM:
-        ledger.firms[command.account] = on
+        ledger.firms[command.firm] = on
     elif scope == c.ACCOUNT:
         ledger.accounts[np.uint64(command.account)].killed = on
     else:
@@ -290,8 +274,8 @@ def kill(ledger, command):
 def pay(ledger, command):
     """CASH: pay into an account or out of it. This may end a margin call (RULEBOOK 11.6)."""
     account = ledger.accounts[np.uint64(command.account)]
-    account.equity += command.quantity
-    account.paid_in += command.quantity
+    account.equity += command.amount
+    account.paid_in += command.amount
     cure(ledger, np.int64(command.account))
 
 
@@ -299,7 +283,7 @@ def pay(ledger, command):
 def change_phases(book, ledger, risk, events, at, command):
     """PHASE: change that of one instrument, or of all that can go over into it (RULEBOOK 8.2)."""
     end = at
-    phase = np.int64(command.order_type)
+    phase = np.int64(command.phase)
     for number in range(len(book.instruments)):
         if command.instrument == number or (
             command.instrument == ALL and phase_refusal(book, number, phase)[0] == c.OK
@@ -334,8 +318,8 @@ def operate(book, ledger, risk, events, at, command):
     if kind == c.END_DAY:
         return end_day(book, ledger, risk, events, at, command)
     if kind == c.BEGIN_DAY:
-        begin_day(book, ledger, risk, command.quantity)
-        return done(book, events, at, command, c.DAY_BEGUN, c.NONE, c.NONE, command.quantity)
+        begin_day(book, ledger, risk, command.date)
+        return done(book, events, at, command, c.DAY_BEGUN, c.NONE, c.NONE, command.date)
     if kind == c.LIST:
         return list_instrument(book, ledger, events, at, command)
     if kind == c.SETTLE:

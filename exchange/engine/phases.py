@@ -10,47 +10,52 @@ from matching import codes as c
 from matching.auction import uncross
 from matching.book import is_empty, own, price_of, row_of
 from matching.breaker import forget_slices
-from matching.codes import ALL, Phase, Reason, TimeInForce
+from matching.cancel import mass_cancel
+from matching.codes import ALL, AUCTION_PHASES, Phase, Reason, TimeInForce
+from matching.events import emit_unnamed
 from matching.jit import code, inlined, outlined
-from matching.kernel import emit, nameless
 from matching.spot import call_off, close_one_sided
-from matching.terms import mass_cancel
 from matching.triggers import fire
 
 _OPENING_ORDERS, _SESSION_ORDERS = 1 << code(TimeInForce.OPENING), 1 << code(TimeInForce.SESSION)
 
 # fmt: off
-#                        new orders, amendments       cancels
+#                             new orders                  cancels
 PERMITS = {
-    Phase.CLOSED:        (Reason.INSTRUMENT_CLOSED,   Reason.INSTRUMENT_CLOSED),
-    Phase.CONTINUOUS:    (Reason.NONE,                Reason.NONE),
-    Phase.HALTED:        (Reason.INSTRUMENT_HALTED,   Reason.NONE),
-    Phase.CALL_AUCTION:  (Reason.NONE,                Reason.NONE),
-    Phase.AUCTION_MATCH: (Reason.AUCTION_MATCHING,    Reason.AUCTION_MATCHING),
-    Phase.BREAK:         (Reason.INSTRUMENT_BREAK,    Reason.NONE),
-    Phase.LIMIT_LOCKED:  (Reason.NONE,                Reason.NONE),
-    Phase.CLOSING:       (Reason.INSTRUMENT_CLOSING,  Reason.NONE),
-    Phase.SETTLEMENT:    (Reason.INSTRUMENT_SETTLING, Reason.INSTRUMENT_SETTLING),
-    Phase.UNLISTED:      (Reason.INSTRUMENT_UNLISTED, Reason.INSTRUMENT_UNLISTED),
-    Phase.EXPIRED:       (Reason.INSTRUMENT_EXPIRED,  Reason.INSTRUMENT_EXPIRED),
+    Phase.CLOSED:             (Reason.INSTRUMENT_CLOSED,   Reason.INSTRUMENT_CLOSED),
+    Phase.CONTINUOUS:         (Reason.NONE,                Reason.NONE),
+    Phase.HALTED:             (Reason.INSTRUMENT_HALTED,   Reason.NONE),
+    Phase.CALL_AUCTION:       (Reason.NONE,                Reason.NONE),
+    Phase.AUCTION_MATCH:      (Reason.AUCTION_MATCHING,    Reason.AUCTION_MATCHING),
+    Phase.BREAK:              (Reason.INSTRUMENT_BREAK,    Reason.NONE),
+    Phase.LIMIT_LOCKED:       (Reason.NONE,                Reason.NONE),
+    Phase.CLOSING:            (Reason.INSTRUMENT_CLOSING,  Reason.NONE),
+    Phase.SETTLEMENT:         (Reason.INSTRUMENT_SETTLING, Reason.INSTRUMENT_SETTLING),
+    Phase.UNLISTED:           (Reason.INSTRUMENT_UNLISTED, Reason.INSTRUMENT_UNLISTED),
+    Phase.EXPIRED:            (Reason.INSTRUMENT_EXPIRED,  Reason.INSTRUMENT_EXPIRED),
+    Phase.AUCTION_ENTRY_ONLY: (Reason.NONE,                Reason.ENTRY_ONLY),
 }
 # Phases that a PHASE command may set after a phase. Every phase may follow itself.
+_AFTER_CALL = (Phase.AUCTION_MATCH, Phase.CONTINUOUS, Phase.HALTED, Phase.CLOSED)
+_AFTER_TRADING = (Phase.HALTED, Phase.BREAK, Phase.CLOSING, Phase.CLOSED)
 FOLLOWS = {
-    Phase.CLOSED:        (Phase.CALL_AUCTION, Phase.CONTINUOUS, Phase.HALTED),
-    Phase.CALL_AUCTION:  (Phase.AUCTION_MATCH, Phase.CONTINUOUS, Phase.HALTED, Phase.CLOSED),
-    Phase.AUCTION_MATCH: (Phase.CONTINUOUS, Phase.HALTED, Phase.BREAK, Phase.CLOSED),
-    Phase.CONTINUOUS:    (Phase.CALL_AUCTION, Phase.HALTED, Phase.BREAK, Phase.LIMIT_LOCKED, Phase.CLOSING, Phase.CLOSED),
-    Phase.LIMIT_LOCKED:  (Phase.CONTINUOUS, Phase.CALL_AUCTION, Phase.HALTED, Phase.BREAK, Phase.CLOSING, Phase.CLOSED),
-    Phase.BREAK:         (Phase.CALL_AUCTION, Phase.CONTINUOUS, Phase.HALTED, Phase.CLOSING, Phase.CLOSED),
-    Phase.HALTED:        (Phase.CALL_AUCTION, Phase.CONTINUOUS, Phase.BREAK, Phase.CLOSING, Phase.CLOSED),
-    Phase.CLOSING:       (Phase.SETTLEMENT, Phase.CLOSED),
-    Phase.SETTLEMENT:    (Phase.CLOSED,),
-    Phase.UNLISTED:      (),
-    Phase.EXPIRED:       (),
+    Phase.CLOSED:             (*AUCTION_PHASES, Phase.CONTINUOUS, Phase.HALTED),
+    Phase.CALL_AUCTION:       (Phase.AUCTION_ENTRY_ONLY, *_AFTER_CALL),
+    Phase.AUCTION_ENTRY_ONLY: (Phase.CALL_AUCTION, *_AFTER_CALL),
+    Phase.AUCTION_MATCH:      (Phase.CONTINUOUS, Phase.HALTED, Phase.BREAK, Phase.CLOSED),
+    Phase.CONTINUOUS:         (*AUCTION_PHASES, Phase.LIMIT_LOCKED, *_AFTER_TRADING),
+    Phase.LIMIT_LOCKED:       (*AUCTION_PHASES, Phase.CONTINUOUS, *_AFTER_TRADING),
+    Phase.BREAK:              (*AUCTION_PHASES, Phase.CONTINUOUS, Phase.HALTED, Phase.CLOSING, Phase.CLOSED),
+    Phase.HALTED:             (*AUCTION_PHASES, Phase.CONTINUOUS, Phase.BREAK, Phase.CLOSING, Phase.CLOSED),
+    Phase.CLOSING:            (Phase.SETTLEMENT, Phase.CLOSED),
+    Phase.SETTLEMENT:         (Phase.CLOSED,),
+    Phase.UNLISTED:           (),
+    Phase.EXPIRED:            (),
 }
 # fmt: on
 
-# The same by number, for kernels. REFUSES_ENTRY[phase] is a Reason or 0; MAY_FOLLOW[phase, next] is 1 or 0.
+# The same by number, for kernels. REFUSES_ENTRY[phase] is the Reason, or NONE; MAY_FOLLOW[phase, next] 1 or 0. An amendment
+# is a cancel and a new order: a phase that refuses either refuses it.
 REFUSES_ENTRY = np.array([PERMITS[phase][0] for phase in Phase], np.int64)
 REFUSES_CANCEL = np.array([PERMITS[phase][1] for phase in Phase], np.int64)
 MAY_FOLLOW = np.array([[after == phase or after in FOLLOWS[phase] for after in Phase] for phase in Phase], np.int64)
@@ -93,31 +98,13 @@ def check_phase(book, command):
     """A PHASE command sets a phase that may follow. ALL: instruments that cannot take it are left as they are."""
     if command.instrument == ALL:
         return c.OK, c.NONE, c.NONE
-    return phase_refusal(book, np.int64(command.instrument), np.int64(command.order_type))
+    return phase_refusal(book, np.int64(command.instrument), np.int64(command.phase))
 
 
 @inlined
 def emit_phase(book, events, at, command, number, phase, reason):
     """Emit PHASE of an instrument, or of ALL."""
-    nameless(
-        emit(
-            book,
-            events,
-            at,
-            command,
-            command,
-            c.PHASE,
-            reason,
-            number,
-            c.NONE,
-            c.NONE,
-            c.NONE,
-            c.NONE,
-            c.NONE,
-            phase,
-            c.NONE,
-        )
-    )
+    emit_unnamed(book, events, at, command, c.PHASE, reason, number, c.NONE, c.NONE, c.NONE, phase, c.NONE)
     return at + 1
 
 
@@ -137,7 +124,7 @@ def change_phase(book, events, at, command, number, phase, reason):
     if phase in (c.BREAK, c.CLOSING, c.CLOSED):
         at, _ = mass_cancel(book, events, at, command, number, c.EVERY, c.NONE, c.SESSION_ENDED, _SESSION_ORDERS)
     trades = phase == c.AUCTION_MATCH or (
-        phase == c.CONTINUOUS and (before == c.CALL_AUCTION or is_crossed(book, number))
+        phase == c.CONTINUOUS and (before in c.AUCTION_PHASES or is_crossed(book, number))
     )
     if instrument.mechanism == c.ORDER_BOOK:
         if trades:
@@ -147,7 +134,7 @@ def change_phase(book, events, at, command, number, phase, reason):
     elif instrument.mechanism == c.ONE_SIDED:
         if trades:
             at = close_one_sided(book, events, at, command, number)
-        elif phase not in (c.CALL_AUCTION, c.HALTED):
+        elif phase != c.HALTED and phase not in c.AUCTION_PHASES:
             at = call_off(book, events, at, command, number)
     if phase == c.CONTINUOUS:
         forget_slices(instrument)

@@ -19,17 +19,20 @@ import numpy as np
 
 from exchange.engine.phases import REFUSES_CANCEL, REFUSES_ENTRY
 from matching import codes as c
-from matching.book import find, opposite, price_of
-from matching.breaker import matches
+from matching.amend import open_after_amend, resting_order
+from matching.book import crosses, find, home, opposite, price_of
+from matching.breaker import trades_continuously
 from matching.codes import ALL, Flag
+from matching.enter import is_parked_type, rows_of
+from matching.execute import limit_price
+from matching.extras import offset_flags
 from matching.jit import code, inlined, outlined, rarely
-from matching.kernel import crosses, limit_price, open_after_amend, resting_order
 from matching.records import (
     ICEBERG,
-    LINKED,
     MAX_QUANTITY,
     MOST_REFILLS,
     NOBODY,
+    OCO,
     PARKED,
     PLAIN_STATE,
     SPARE_EXTRA_ROWS,
@@ -42,7 +45,6 @@ from matching.spot import (
     check_revocable,
     check_take,
 )
-from matching.terms import home, is_parked_type, offset_flags, rows_of
 from risk.kernel import count_message
 from risk.legs import stakes_of
 from risk.rules import (
@@ -273,9 +275,10 @@ def phase_rules(found, book, command, order):
     time_in_force, posts = command.time_in_force, command.flag_bits & c.POST_ONLY != 0
     at_once = command.order_type == c.MARKET or time_in_force == c.IOC or time_in_force == c.FOK
     collected = not ((order.enters and (at_once or posts)) or (order.amends and posts))
-    found = rule(found, c.NOT_IN_AUCTION, phase == c.CALL_AUCTION and not collected, phase, _ZERO)
+    auction = phase in c.AUCTION_PHASES
+    found = rule(found, c.NOT_IN_AUCTION, auction and not collected, phase, _ZERO)
     opening = order.enters and time_in_force == c.OPENING
-    return rule(found, c.ONLY_IN_AUCTION, phase != c.CALL_AUCTION and opening, phase, _ZERO)
+    return rule(found, c.ONLY_IN_AUCTION, opening and not auction, phase, _ZERO)
 
 
 @inlined
@@ -285,6 +288,14 @@ def mechanism_rules(found, book, command, order):
         mechanism = np.int64(book.instruments[np.uint64(command.instrument)].mechanism)
         return rule(found, c.WRONG_MECHANISM, mechanism != c.ORDER_BOOK, mechanism, _ZERO)
     return checked(found, check_mechanism(book, command))
+
+
+@inlined
+def entry_only_rules(found, book, command, order):
+    """220: an amendment is a cancel and a new order, so a phase that refuses cancels refuses it. RULEBOOK 8.1."""
+    phase = np.int64(book.instruments[np.uint64(command.instrument)].phase)
+    refusal = REFUSES_CANCEL[np.uint64(phase)]
+    return rule(found, refusal, order.amends and refusal != c.OK, phase, _ZERO)
 
 
 @inlined
@@ -299,7 +310,7 @@ def named_order_rules(found, book, command, order, slot):
     named, links = book.orders[slot], order.enters and command.order_id != 0
     unknown = (links or order.amends) and (slot == NOBODY or named.side != order.side)
     found = rule(found, c.UNKNOWN_ORDER, unknown, command.order_id, _ZERO)
-    found = rule(found, c.ALREADY_LINKED, links and named.terms & LINKED != 0, command.order_id, _ZERO)
+    found = rule(found, c.ALREADY_LINKED, links and named.terms & OCO != 0, command.order_id, _ZERO)
     return checked(found, check_offer(book, command)) if order.enters else found
 
 
@@ -339,7 +350,7 @@ def post_only_rules(found, book, command, order):
     instrument = np.int64(command.instrument)
     would_trade = (
         rarely(command.flag_bits & c.POST_ONLY != 0)
-        and matches(book.instruments[np.uint64(instrument)])
+        and trades_continuously(book.instruments[np.uint64(instrument)])
         and not order.parked
         and order.leaves > 0
         and crosses(book, instrument, order.side, order.price)
@@ -380,6 +391,7 @@ def broken_rule(book, ledger, risk, command, order, slot, near, far, plain):
     if risk:
         found = protection_rules(found, ledger, command)  # 219
     if not plain:
+        found = entry_only_rules(found, book, command, order)  # 220
         found = named_order_rules(found, book, command, order, slot)  # 301 to 307
     if risk:
         found = increment_rules(found, ledger, command, order, plain)  # 401 to 403

@@ -1,7 +1,7 @@
-"""The few calls through which the hub's memory reaches the disk, so that a test can make any one of them fail.
+"""The few calls through which journal and snapshots reach the disk, so that a test can make any of them fail.
 
-It is not an abstraction of file systems: `FILES` is the os module's own functions. Whoever writes to disk
-(journal.py, snapshot.py) takes a Files as an argument; a test passes one with a call replaced:
+This is no abstraction of file systems: `FILES` holds the functions of the os module. journal.py and snapshot.py take a
+Files as an argument; a test passes one with a call replaced:
 
     failing = dataclasses.replace(FILES, sync_data=lambda fd: raise_eio())
     Journal.open(folder, files=failing)
@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
+StrPath = str | os.PathLike[str]  # a folder or file, as the os module takes it
 WRITE_BYTES = 64 << 20  # one write call carries at most this; Linux itself stops just under 2 GiB
 
 
-def read_file(path: str, most: int | None = None) -> np.ndarray:
-    """The bytes of a file, or the first of them, as uint8[n]: writable and aligned, so that compiled code takes views."""
+def read_file(path: StrPath, most: int | None = None) -> np.ndarray:
+    """The bytes of a file, or the first of them, as uint8[n], writable and aligned as compiled code needs them."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         size = os.fstat(fd).st_size
@@ -27,7 +28,7 @@ def read_file(path: str, most: int | None = None) -> np.ndarray:
         view, at = content.data, 0
         while at < len(content):
             count = os.readv(fd, [view[at : at + WRITE_BYTES]])
-            if not count:  # it shrank while we read: what is gone is not there
+            if not count:  # the file shrank while we read
                 return content[:at]
             at += count
         return content
@@ -45,11 +46,11 @@ class Files:
     sync: Callable[[int], None] = os.fsync
     close: Callable[[int], None] = os.close
     rename: Callable[[str, str], None] = os.replace
-    remove: Callable[[str], None] = os.unlink
-    names: Callable[[str], list[str]] = os.listdir
+    remove: Callable[[StrPath], None] = os.unlink
+    names: Callable[[StrPath], list[str]] = os.listdir
     read: Callable[..., np.ndarray] = read_file
     lock: Callable[[int, int], None] = fcntl.flock
-    statvfs: Callable[[str], os.statvfs_result] = os.statvfs
+    statvfs: Callable[[StrPath], os.statvfs_result] = os.statvfs
 
 
 FILES = Files()
@@ -62,8 +63,8 @@ def write_all(files: Files, fd: int, buffers: Sequence[Any], size: int) -> None:
         raise OSError(f"short write: {written} of {size} bytes")
 
 
-def sync_folder(files: Files, folder: str) -> None:
-    """Make the names in a folder durable: without it a new or renamed file can vanish in a power cut."""
+def sync_folder(files: Files, folder: StrPath) -> None:
+    """Make the names in a folder durable. Without this a new or renamed file can vanish in a power cut."""
     fd = files.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         files.sync(fd)
@@ -72,11 +73,11 @@ def sync_folder(files: Files, folder: str) -> None:
 
 
 def write_atomically(files: Files, path: str, buffers: Sequence[Any], durable: bool = True) -> int:
-    """Write a file that is there as a whole or not at all: `path`.tmp, fsync, rename, fsync of the folder.
+    """Write a file so that it exists whole or not at all: `path`.tmp, fsync, rename, fsync of the folder.
 
     buffers   C-contiguous bytes-like objects, written one after the other
     durable   False leaves out both fsyncs: safe against the death of the process, not of the machine
-    Returns   an open descriptor, positioned at the end, for whoever wants to append
+    Returns   an open descriptor, positioned at the end, for appending
     Errors    OSError; the old file of that name, if any, is then untouched
     """
     fd = files.open(path + ".tmp", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)

@@ -1,21 +1,22 @@
-"""The hub's memory: every command, in order, on disk before anybody is told what came of it.
+"""The journal: every command, in order, on disk before any of its events leaves the hub.
 
-It is a log of COMMAND rows and of nothing else: no events, no books (they are computed again from here), no clock and
-no thread (the runner has both). How it lies on disk and how its end is judged after a crash: segments.py.
+It holds COMMAND rows and nothing else. Events and books are computed again from them. It has no clock and no thread;
+the runner has both. segments.py has the format on disk, and how the end of a journal is judged after a crash.
 
     journal, recovered = Journal.open(folder, config_hash=bytes(32))
     journal.append(commands)             # one write: safe against the death of this process
     journal.sync()                       # fdatasync, in a worker thread: safe against the death of the machine
 
-The promises:
-- What `sync` has returned for is never lost, whenever the process is killed or the power cut, if the disk is honest.
+Guarantees:
+- Commands that `sync` has covered are never lost, even when the process is killed or the power fails, provided that the
+  disk keeps what it has acknowledged.
 - A killed process always recovers by itself. Only a power cut or a failing disk can make `open` refuse.
-- After the first failed write or sync the journal answers nothing but JournalFailed: the kernel may have thrown the
-  pages away and call them clean, so a second fsync that succeeds proves nothing. The next `open` copies what it can
-  read into a new file and syncs that.
-- One writer: the file LOCK is locked while a journal is open, and says by whom.
+- After the first failed write or sync every call raises JournalFailed. The kernel may have dropped the pages and marked
+  them clean, so a second fsync that succeeds proves nothing. The next `open` copies what it can read into a new file
+  and syncs that.
+- One writer: the file LOCK is locked while a journal is open, and names the process.
 
-What `open` refuses, and the exit code of the hub that it stands for:
+What `open` refuses, with the hub's exit code:
 
     code  exception            meaning
     2     (none; verify only)  torn: an unfinished end, which the next start drops
@@ -40,7 +41,7 @@ from typing import TextIO
 
 import numpy as np
 
-from exchange.journal.files import FILES, Files, sync_folder, write_all, write_atomically
+from exchange.journal.files import FILES, Files, StrPath, sync_folder, write_all, write_atomically
 from exchange.journal.segments import (
     CLOSE,
     COMMANDS,
@@ -108,11 +109,11 @@ REFUSALS = {Decision.SUSPECT: JournalSuspect, Decision.CORRUPT: JournalCorrupt, 
 
 
 class Space(IntEnum):
-    """How the hub must behave for the room that is left on the disk."""
+    """How the hub must behave for the free space on the disk."""
 
     PLENTY = 0
-    ALARM = 1  # below 256 MiB: tell the operator
-    CANCEL_ONLY = 2  # below 64 MiB: refuse what adds orders
+    ALARM = 1  # below 256 MiB: warn the operator
+    CANCEL_ONLY = 2  # below 64 MiB: refuse commands that add orders
     HALTED = 3  # below 16 MiB: take no command
 
 
@@ -121,9 +122,9 @@ class Recovered:
     """What `open` found."""
 
     verdict: Verdict
-    first_sequence: int  # first command that is there
-    sequence: int  # last command that is there; 0: none
-    torn_path: str | None  # where the unfinished end was put
+    first_sequence: int  # first command in the journal
+    sequence: int  # last command in the journal; 0: none
+    torn_path: str | None  # where the unfinished end was kept
     torn_bytes: int
     snapshot_chain: int | None  # the journal's chain value after snapshot_sequence; None if no frame ends there
 
@@ -140,7 +141,7 @@ class Journal:
 
     def __init__(
         self,
-        folder: str,
+        folder: StrPath,
         files: Files,
         lock_fd: int,
         volatile: bool,
@@ -160,7 +161,7 @@ class Journal:
     @classmethod
     def open(
         cls,
-        folder: str,
+        folder: StrPath,
         config_hash: bytes = NO_CONFIGURATION,
         durable: bool = True,
         *,
@@ -169,7 +170,7 @@ class Journal:
         segment_bytes: int = SEGMENT_BYTES,
         files: Files = FILES,
     ) -> tuple["Journal", Recovered]:
-        """Lock the folder, judge what is there, drop an unfinished end, and begin a new segment.
+        """Lock the folder, judge the journal in it, drop an unfinished end, and begin a new segment.
 
         config_hash        32 bytes; must be that of all earlier openings
         durable            False: no fsync at all, for benchmarks; `volatile` in the journal and in its header
@@ -238,7 +239,7 @@ class Journal:
         return read(self.folder, from_sequence, self.sequence, self._files)
 
     def space(self) -> tuple[Space, int]:
-        """What the free room on the disk asks of the hub, and that room in bytes."""
+        """How the hub must behave for the free space on the disk, and that space in bytes."""
         try:
             usage = self._files.statvfs(self.folder)
         except OSError as error:
@@ -270,13 +271,13 @@ class Journal:
         size = FRAME_HEADER.size + commands.nbytes
         if self._offset + size > self._segment_bytes and self._offset > SEGMENT_HEADER.size:
             self._next_segment()
-        # An array that is not contiguous is copied; one that is, is not.
+        # Only an array that is not contiguous is copied.
         self._write(COMMANDS, np.ascontiguousarray(commands).view(np.uint8).data, len(commands))
         self.sequence += len(commands)
         self.chain = self._link
 
     def _write(self, kind: int, rows: memoryview | bytes, count: int) -> None:
-        """One frame with one call. Only a frame that was written as a whole counts."""
+        """Write one frame with one call. Only a frame that was written whole counts."""
         header, crc = pack_frame(kind, rows, count, self._link, self.sequence + 1, self.durable_sequence)
         try:
             write_all(self._files, self._fd, [header, rows] if count else [header], len(header) + len(rows))
@@ -286,7 +287,7 @@ class Journal:
         self._link = crc
 
     def _next_segment(self) -> None:
-        """The old segment is synced before the new one exists: a segment proves all before it durable."""
+        """Sync the old segment, then create the new one: so a segment proves that all before it is durable."""
         self.sync()
         with self._segment:
             old = self._fd
@@ -348,7 +349,7 @@ class Journal:
         return JournalFailed(self._failure)
 
 
-def read(folder: str, first: int = 1, last: int | None = None, files: Files = FILES) -> Iterator[np.ndarray]:
+def read(folder: StrPath, first: int = 1, last: int | None = None, files: Files = FILES) -> Iterator[np.ndarray]:
     """COMMAND[<= BLOCK_ROWS] blocks of a journal, open or not, without its lock; every checksum is checked on the way.
 
     first, last  sequences, both included; last None: as far as the frames are good
@@ -359,7 +360,7 @@ def read(folder: str, first: int = 1, last: int | None = None, files: Files = FI
         headers = [read_header(files.read(path, SEGMENT_HEADER.size)) for path in paths]
         for path, following in zip(paths, [*headers[1:], None], strict=True):
             if following and following.first_sequence <= first:
-                continue  # all of it is before what was asked for
+                continue  # it ends before the first command wanted
             if last is not None and first > last:
                 return
             rows = _rows(files.read(path), path)
@@ -413,14 +414,14 @@ def cut(segment: Segment, files: Files, durable: bool = True) -> tuple[str | Non
 
 @dataclass(frozen=True)
 class Result:
-    """What a tool of the command line says, and the exit code of the process."""
+    """The lines and the exit code of a command-line tool."""
 
     exit_code: int
     text: str
 
 
-def verify(folder: str, files: Files = FILES) -> Result:
-    """Check every byte, and say what a start of the hub would find. Changes nothing, takes no lock.
+def verify(folder: StrPath, files: Files = FILES) -> Result:
+    """Check every byte, and report what a start of the hub would find. Changes nothing, takes no lock.
 
     Beside a running hub it may see a frame half written, and call the journal torn.
     """
@@ -442,7 +443,7 @@ def verify(folder: str, files: Files = FILES) -> Result:
     )
 
 
-def dump(folder: str, out: TextIO, first: int = 1, last: int | None = None, files: Files = FILES) -> Result:
+def dump(folder: StrPath, out: TextIO, first: int = 1, last: int | None = None, files: Files = FILES) -> Result:
     """Write commands as lines of JSON, one a row, in the units of the row (ticks, lots, ns). Takes no lock."""
     count = 0
     try:
@@ -450,7 +451,7 @@ def dump(folder: str, out: TextIO, first: int = 1, last: int | None = None, file
         begin = segments[0].first_sequence if segments and segments[0] else 1
         for block in read(folder, max(first, begin), last, files):
             for row in block:
-                fields = {name: row[name].item() for name in COMMAND.names}
+                fields = {name: row[name].item() for name in COMMAND.names or ()}
                 fields["client_order_id"] = fields["client_order_id"].decode("ascii", "backslashreplace")
                 fields["kind"] = _KIND_NAMES.get(fields["kind"], fields["kind"])
                 out.write(json.dumps(fields) + "\n")
@@ -465,7 +466,7 @@ def dump(folder: str, out: TextIO, first: int = 1, last: int | None = None, file
     return Result(0, f"{count} commands")
 
 
-def repair(folder: str, accept_loss_from: int, now_ns: int, files: Files = FILES) -> Result:
+def repair(folder: StrPath, accept_loss_from: int, now_ns: int, files: Files = FILES) -> Result:
     """Drop a SUSPECT end, if the operator names the first command that is lost by it. The end is kept in a torn-*.bin.
 
     accept_loss_from  sequence; must be the one that `verify` names
@@ -537,7 +538,7 @@ def check_headers(examination: Examination, config_hash: bytes, engine_version: 
             )
 
 
-def _lock(folder: str, files: Files) -> int:
+def _lock(folder: StrPath, files: Files) -> int:
     """The folder's LOCK file, locked; the folder is made if it is not there."""
     try:
         if not os.path.isdir(folder):
@@ -559,5 +560,5 @@ def _lock(folder: str, files: Files) -> int:
 
 
 def _name_holder(lock_fd: int, text: str) -> None:
-    """Say in LOCK who holds it. It is a courtesy to the second opener: no decision reads it."""
+    """Write into LOCK which process holds it, for people to read. No code reads it."""
     os.pwrite(lock_fd, f"{text:<40}\n".encode(), 0)

@@ -1,4 +1,4 @@
-"""From a data folder to a running exchange: the newest valid snapshot, and the commands that came after it.
+"""From a data folder to a running exchange: the newest valid snapshot, and the commands after it.
 
 The result is what a replay of all commands from the first would give, in less time. And the other direction: what may
 be deleted, because a start no longer needs it.
@@ -16,13 +16,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from exchange.journal import snapshot as snapshots
-from exchange.journal.files import FILES, Files
+from exchange.journal.files import FILES, Files, StrPath
 from exchange.journal.journal import NO_CONFIGURATION, Journal, JournalCorrupt, JournalMismatch, Recovered
 from exchange.journal.segments import SEGMENT_HEADER, read_header, segment_paths
 
 
 class Machine(Protocol):
-    """What recovery asks of an exchange."""
+    """The part of an exchange that recovery needs."""
 
     def apply(self, commands: np.ndarray) -> Any: ...
     def restore(self, arrays: dict[str, np.ndarray]) -> None: ...
@@ -41,7 +41,7 @@ class Recovery:
 
 
 def recover(
-    folder: str,
+    folder: StrPath,
     make_exchange: Callable[[], Machine],
     config_hash: bytes = NO_CONFIGURATION,
     durable: bool = True,
@@ -86,7 +86,7 @@ def _restore(exchange: Machine, snapshot: snapshots.Snapshot, recovered: Recover
 
 
 def prune(journal: Journal, keep: int = 2, segments: bool = True, files: Files = FILES) -> list[str]:
-    """Delete the snapshots and segments that `keep` newer snapshots make superfluous. Each of those is read and checked now.
+    """Delete the snapshots and segments that `keep` newer snapshots make superfluous. Those newer ones are checked first.
 
     segments False: snapshots only, so that the journal stays whole
     keep     at least 2, so that one damaged snapshot never makes a start impossible

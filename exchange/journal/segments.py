@@ -1,4 +1,4 @@
-"""What the journal looks like on disk, and the judgement of what is found there after a crash. Reads only.
+"""The format of the journal on disk, and how its end is judged after a crash. Reads only.
 
 The journal is a folder of segments, 00000001.journal, 00000002.journal ... Each process that opens the journal
 begins a new one, and begins another when one is full. A segment is a header and then frames; a frame is a header and a
@@ -16,17 +16,17 @@ Segment header, 64 bytes                       Frame header, 32 bytes
  32 hash of the configuration
   4 crc        CRC-32C of the 60 bytes before
 
-Every part of that has an accident it answers:
+Each part guards against an accident:
 - `link` binds each frame to all before it: a frame that was moved, repeated, or belongs to another journal is valid by
-  itself, but does not link. `sequence` says the same in the words of the exchange: 1, 2, 3 ... without gap.
+  itself, but does not link. `sequence` guards the same order of commands: 1, 2, 3 ... without gap.
 - The frame header has a CRC of its own, because its length decides whether a bad end is a frame that was cut short by a
-  crash (nobody was told of it: drop it) or a frame that has rotted (somebody may have been: refuse).
+  crash (it was never acknowledged: drop it) or a frame that has rotted (it may have been acknowledged: refuse).
 - `durable` is the watermark: a later frame that says "all to 700 is synced" proves that a damaged frame at 650 was
-  acknowledged. A checksum alone cannot tell that.
+  acknowledged. A checksum alone cannot show that.
 - Headers and rows are multiples of 16 bytes, so one frame header in 32 straddles two disk sectors. Where a power cut keeps
-  its first half only, that half still names the frame before, and behind it all is zero, the sequence too. No good frame has
-  the sequence 0, nor has any of its rows, so that is an end that was never written. Where a power cut keeps all but the last
-  sector, with less than a row in it, the end is SUSPECT instead of torn: safe, but an operator has to say so.
+  only its first half, that half still names the frame before, and zeros follow it, the sequence among them. No good frame
+  or row has the sequence 0, so such an end was never written. Where a power cut keeps all but the last sector, and that
+  sector has less than a row in it, the end is SUSPECT instead of torn: no data is at risk, but an operator must confirm.
 - The rows of a frame are counted in 16 bits and ROWS_PER_FRAME is 32,768, so a damaged length can never make the reader
   ask for more than 7 MiB. (3.5 MiB a full frame: one frame is one batch of the runner, tens of thousands of rows under load,
   and one fsync; splitting such a batch into frames of 64 KiB would buy nothing but headers.)
@@ -49,7 +49,7 @@ from enum import Enum, IntEnum
 import numpy as np
 from crc32c import crc32c
 
-from exchange.journal.files import FILES, Files
+from exchange.journal.files import FILES, Files, StrPath
 from matching.records import COMMAND
 
 MAGIC = b"QIEE"
@@ -80,14 +80,14 @@ class Decision(IntEnum):
     """What recovery does. The value is the exit code of `qiee journal verify`, and of a hub that refuses to start."""
 
     CLEAN = 0  # go on
-    TORN = 2  # drop the unfinished end, which nobody was told of, and go on
+    TORN = 2  # drop the unfinished end, which was never acknowledged, and go on
     SUSPECT = 5  # refuse; an operator may accept the loss (repair)
     CORRUPT = 6  # refuse; commands that were acknowledged are damaged or missing
     TOO_NEW = 7  # refuse; a program of another version, mostly a newer one, wrote this
 
 
 class Found(Enum):
-    """What stands where the good frames end."""
+    """What follows the last good frame."""
 
     NOTHING = "there is no segment"
     WHOLE = "the file ends after a whole frame"
@@ -104,7 +104,7 @@ class Found(Enum):
 
 
 class Proof(Enum):
-    """What shows that there was more than the good frames hold."""
+    """What proves that the journal once held more."""
 
     NONE = "nothing"
     LATER = "a valid frame stands further on, but none says that what is bad had been synced"
@@ -174,7 +174,7 @@ class Verdict:
     finding: Finding
     path: str  # file in which the good frames end
     offset: int  # byte at which they end
-    sequence: int  # first command that is not there
+    sequence: int  # first command that is missing
     detail: str = ""  # checksums, versions, ranges
 
     @property
@@ -257,7 +257,7 @@ class Examination:
 
 
 def pack_frame(
-    kind: int, rows: memoryview | bytes, count: int, link: int, sequence: int, durable: int
+    kind: int, rows: bytes | bytearray | memoryview, count: int, link: int, sequence: int, durable: int
 ) -> tuple[bytes, int]:
     """A frame's header for these rows, and its crc, which the next frame names as its link."""
     packed = FRAME_HEADER.pack(0, crc32c(rows), link, kind, count, sequence, durable)
@@ -265,13 +265,13 @@ def pack_frame(
     return struct.pack("<I", crc) + packed[4:], crc
 
 
-def segment_paths(folder: str, files: Files = FILES) -> list[tuple[int, str]]:
+def segment_paths(folder: StrPath, files: Files = FILES) -> list[tuple[int, str]]:
     """Number and path of each segment of the folder, in order."""
     matches = (_SEGMENT_NAME.fullmatch(name) for name in files.names(folder))
     return sorted((int(match[1]), os.path.join(folder, match[0])) for match in matches if match)
 
 
-def examine(folder: str, files: Files = FILES, snapshot_sequence: int = 0) -> Examination:
+def examine(folder: StrPath, files: Files = FILES, snapshot_sequence: int = 0) -> Examination:
     """Check every byte of a journal and judge its end.
 
     snapshot_sequence  last command that a valid snapshot covers: the journal must reach it, and may begin after it
@@ -302,7 +302,7 @@ def examine(folder: str, files: Files = FILES, snapshot_sequence: int = 0) -> Ex
             )
     proof = Proof.DURABLE if snapshot_sequence else Proof.NONE
     detail = f"commands 1 to {snapshot_sequence} are missing" if snapshot_sequence else ""
-    return Examination([], Verdict(Finding.of(Found.NOTHING, proof), folder, 0, 1, detail))
+    return Examination([], Verdict(Finding.of(Found.NOTHING, proof), os.fspath(folder), 0, 1, detail))
 
 
 def read_header(content: np.ndarray) -> Header | None:
@@ -375,7 +375,7 @@ def follow(content: np.ndarray, path: str) -> tuple[Segment, Found, str]:
         crc, body_crc, link, kind, rows, first, _ = FRAME_HEADER.unpack_from(view, offset)
         actual = crc32c(view[offset + 4 : offset + head])
         if actual != crc:
-            middle = offset + head // 2  # behind it the sequence
+            middle = offset + head // 2  # the sequence follows it
             begun = middle % SECTOR == 0 and link == segment.link and _sensible(kind, rows)
             found = Found.DAMAGED if content[middle if begun else offset :].any() else Found.ZEROS
             return segment, found, f"frame header's CRC-32C is {crc:#010x}, expected {actual:#010x}"
@@ -418,7 +418,7 @@ def _unwritten(content: np.ndarray, offset: int, end: int) -> bool:
 def _proof(
     content: np.ndarray, segment: Segment, found: Found, snapshot_sequence: int, last: bool
 ) -> tuple[Proof, str]:
-    """What says that there was more than the segment's good frames, and where."""
+    """The proof that the segment once held more than its good frames, and where it is."""
     sequence = segment.sequence + 1
     if not last:
         return Proof.DURABLE, "a later segment exists"

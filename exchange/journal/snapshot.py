@@ -1,7 +1,7 @@
-"""The whole state of the exchange in one file, so that a start need not begin with the first command.
+"""The whole state of the exchange in one file, so that a start need not replay the journal from its first command.
 
-A snapshot is an accelerator and never the truth: every one may be deleted while the journal is whole. It is a name for
-"the state after command n of this journal": sequence n, the journal's chain value there, and the digest of the state.
+A snapshot only saves time: all of them may be deleted while the journal is whole. It holds the state after command n of
+a journal: the sequence n, the journal's chain value there, the digest of the state, and the state itself.
 
     write(folder, exchange.state(), journal.sequence, journal.chain, exchange.digest())
     snapshot = newest(folder)                   # None: there is no valid one
@@ -11,8 +11,8 @@ A file, 000000001000.snapshot, is a header of 32 bytes, a directory in JSON, and
 
     8 magic   4 format version   4 CRC-32C of all that follows it   8 bytes of the file   4 bytes of the directory   4 zero
 
-It is written beside its name, synced, renamed and the folder synced, so it is there as a whole or not at all; if it is
-damaged nevertheless, the one before it is taken and more of the journal is replayed.
+It is written under another name, synced, renamed, and the folder synced, so it exists whole or not at all. If it is
+damaged nevertheless, recovery takes the snapshot before it and replays more of the journal.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from crc32c import crc32c
 
-from exchange.journal.files import FILES, Files, write_atomically
+from exchange.journal.files import FILES, Files, StrPath, write_atomically
 
 MAGIC = b"QIEESNAP"
 FORMAT_VERSION = 3  # raise it when arrays of the same names mean something else
@@ -52,12 +52,12 @@ class Snapshot:
     path: str
     sequence: int
     chain: int  # journal's crc of the frame that ends with this command
-    digest: str  # what exchange.digest() said
+    digest: str  # of the exchange
     arrays: dict[str, np.ndarray]
 
 
 def write(
-    folder: str, arrays: dict[str, np.ndarray], sequence: int, chain: int, digest: str, files: Files = FILES
+    folder: StrPath, arrays: dict[str, np.ndarray], sequence: int, chain: int, digest: str, files: Files = FILES
 ) -> str:
     """Write a snapshot of a state that the journal has made durable.
 
@@ -88,13 +88,13 @@ def write(
     try:
         os.close(write_atomically(files, path, [header, directory, *(piece for piece in pieces if len(piece))]))
     except OSError as error:
-        with contextlib.suppress(OSError):  # the room that a half-written one takes may be what the journal needs
+        with contextlib.suppress(OSError):  # the journal may need the space of a half-written snapshot
             files.remove(path + ".tmp")
         raise SnapshotFailed(f"cannot write {path}: {error}") from error
     return path
 
 
-def load(path: str, files: Files = FILES) -> Snapshot:
+def load(path: StrPath, files: Files = FILES) -> Snapshot:
     """Read and check a snapshot. Its arrays are writable views of one block of memory.
 
     Errors  SnapshotInvalid, whatever the bytes are; OSError
@@ -116,45 +116,45 @@ def load(path: str, files: Files = FILES) -> Snapshot:
         directory = json.loads(content[HEADER.size : HEADER.size + directory_bytes].tobytes())
         data = content[HEADER.size + directory_bytes :]
         arrays = {entry["name"]: _array(entry, data) for entry in directory["arrays"]}
-        return Snapshot(path, directory["sequence"], directory["chain"], directory["digest"], arrays)
+        return Snapshot(os.fspath(path), directory["sequence"], directory["chain"], directory["digest"], arrays)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise SnapshotInvalid(f"{path}: its directory makes no sense: {error}") from error
 
 
-def valid(folder: str, files: Files = FILES) -> Iterator[Snapshot]:
+def valid(folder: StrPath, files: Files = FILES) -> Iterator[Snapshot]:
     """The folder's valid snapshots, the newest first, read one at a time; the others are passed over."""
     for sequence, path in reversed(_paths(folder, files)):
         try:
             snapshot = load(path, files)
         except (SnapshotInvalid, OSError):
-            continue  # recovery reports which it took; an older one is as good, only slower
+            continue  # an older snapshot is as good, only slower; recovery reports which it took
         if snapshot.sequence == sequence:
             yield snapshot
 
 
-def older(folder: str, sequence: int, files: Files = FILES) -> list[str]:
+def older(folder: StrPath, sequence: int, files: Files = FILES) -> list[str]:
     """Paths of the snapshots before the one of this sequence, valid or not, the oldest first."""
     return [path for at, path in _paths(folder, files) if at < sequence]
 
 
-def newest(folder: str, files: Files = FILES) -> Snapshot | None:
+def newest(folder: StrPath, files: Files = FILES) -> Snapshot | None:
     """The newest valid snapshot, None if there is none."""
     return next(valid(folder, files), None) if os.path.isdir(folder) else None
 
 
-def covered_sequence(folder: str, files: Files = FILES) -> int:
+def covered_sequence(folder: StrPath, files: Files = FILES) -> int:
     """The last command that a valid snapshot covers; 0 without one."""
     snapshot = newest(folder, files)
     return snapshot.sequence if snapshot else 0
 
 
-def _paths(folder: str, files: Files) -> list[tuple[int, str]]:
+def _paths(folder: StrPath, files: Files) -> list[tuple[int, str]]:
     matches = (_NAME.fullmatch(name) for name in files.names(folder))
     return sorted((int(match[1]), os.path.join(folder, match[0])) for match in matches if match)
 
 
 def _layout(dtype: np.dtype) -> dict[str, Any]:
-    """A dtype as the directory tells it. Rows whose fields overlay each other are bytes: who restores them knows more."""
+    """A dtype as the directory has it. Rows whose fields overlap are stored as bytes; `restore` knows their type."""
     try:
         return {"dtype": np.lib.format.dtype_to_descr(dtype), "record": dtype.type is np.record}
     except ValueError:

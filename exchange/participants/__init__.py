@@ -1,1 +1,1 @@
-"""Simulated members of the hub, one file a kind. They keep the market moving; the machine knows nothing of them."""
+"""Simulated members of the hub, one file a kind. They keep the market moving; the engine does not know them."""

@@ -1,4 +1,4 @@
-"""What the informed take instruments to be worth: mean-reverting walks in whole ticks, one a product and one a month.
+"""The fair values that informed members trade on: mean-reverting walks in whole ticks, one a product and one a month.
 
     values = FairValues(exchange.instruments, last_prices, seed=1)
     values.step(100_000_000)                  # 0.1 s later

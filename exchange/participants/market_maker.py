@@ -60,7 +60,7 @@ class MarketMaker:
         own_asks = view.own(self.account, Side.SELL)
         bid_commands = self._requote(view, Side.BUY, bids, view.own(self.account, Side.BUY), quantities)
         ask_commands = self._requote(view, Side.SELL, asks, own_asks, quantities)
-        # the side that gives way goes first, so that the other does not run into it
+        # When quotes move up the asks move first, so that no new bid meets an old ask; otherwise the bids do.
         upwards = bool(bids) and len(own_asks) > 0 and bids[0] >= own_asks["price"][0]
         return rows(ask_commands + bid_commands if upwards else bid_commands + ask_commands)
 

@@ -1,17 +1,17 @@
-"""What every simulated member is: an account that looks at one instrument at a time and answers with commands.
+"""What all simulated members have in common: a member looks at one instrument at a time and answers with commands.
 
-A member keeps no list of its orders. It finds them in the book that it is shown, so after a restart of the hub it goes
-on where it was. What it does follows from its seed and from what it has been shown; it reads no clock.
+A member keeps no list of its orders. It finds them in the book that it is shown, so it continues after a restart of the
+hub. Its commands depend only on its seed and on what it has been shown; it reads no clock.
 
     rows = member.act(now_ns, view)           # COMMAND rows without sequence and time; possibly none
 
 The functions below write the rows. Every one carries SMP_CANCEL_RESTING, so that no member trades with itself, and
-where orders open or close (RULEBOOK 10) they close what there is to close before they open.
+where orders open or close (RULEBOOK 10) they close open positions first.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -23,18 +23,18 @@ _OPEN_QUANTITY = int(Flag.OPEN_QUANTITY)
 _OPEN, _CLOSE, _CLOSE_TODAY = int(Flag.OPEN), int(Flag.CLOSE), int(Flag.CLOSE_TODAY)
 
 EVERY_MONTH = 1 << 30  # Member.months
-Command = tuple  # the fields of a COMMAND row, in their order
+Command = tuple[Any, ...]  # the fields of a COMMAND row, in their order
 
 
 @dataclass(slots=True)
 class Closable:
-    """Lots that orders of each side may still close, where long and short are kept apart; what is asked for is used up."""
+    """Lots that orders of each side may still close, where long and short are kept apart; what `use` returns is used up."""
 
     before: dict[int, int] = field(default_factory=dict)  # not opened today
     today: dict[int, int] = field(default_factory=dict)  # opened today
 
     def use(self, side: int, quantity: int) -> tuple[int, int]:
-        """(offset flag, lots) of an order of so many lots: fewer, where there is less to close."""
+        """(offset flag, lots) of an order for `quantity` lots: fewer where there is less to close."""
         for flag, lots in ((_CLOSE, self.before), (_CLOSE_TODAY, self.today)):
             if lots.get(side, 0) > 0:
                 quantity = min(quantity, lots[side])
@@ -49,7 +49,7 @@ class View:
 
     instrument: int  # index
     rank: int  # 0: the nearest delivery month of its product, 1: the next ...
-    fair: int  # what the informed take for its value
+    fair: int  # its fair value, ticks
     last: int  # price of the last trade
     lowest: int  # no order may be priced lower now (band and collar)
     highest: int
@@ -57,7 +57,7 @@ class View:
     orders: np.ndarray  # machine.RESTING: bids then asks, best price first, oldest first
     position: int  # of the member's account
     auction: bool = False  # a call auction: orders are collected, LIMIT ones that rest, and nothing trades yet
-    parked: int = 0  # orders of anybody that wait for their trigger
+    parked: int = 0  # orders of all accounts that wait for their trigger
     limit: int = 1 << 40  # lots that the account may hold, long or short, with all its open orders
     long: int = 0  # lots held that count for it; where long and short are not kept apart, the position,
     short: int = 0  # and the same with the other sign
@@ -68,7 +68,7 @@ class View:
         return self.orders[(self.orders["account"] == account) & (self.orders["side"] == side)]
 
     def best(self, side: int, leaving_out: int) -> int | None:
-        """The best price that anybody but this account bids (BUY) or asks (SELL)."""
+        """The best price that any other account bids (BUY) or asks (SELL)."""
         prices = self.orders["price"][(self.orders["account"] != leaving_out) & (self.orders["side"] == side)]
         return int(prices[0]) if len(prices) else None
 
@@ -143,7 +143,7 @@ def take(view: View, account: int, side: int, price: int, quantity: int) -> Comm
 
 
 def stop(view: View, account: int, side: int, trigger_price: int, quantity: int, price: int | None = None) -> Command:
-    """An order that waits for a trade at the trigger price; then it takes what there is, or with a price is a limit order."""
+    """A stop order: triggered by a trade at the trigger price. It becomes a market order, or with a price a limit order."""
     offset, quantity = _offset(view, side, min(quantity, view.largest))
     return (
         0,
@@ -173,7 +173,7 @@ def _offset(view: View, side: int, quantity: int) -> tuple[int, int]:
 
 
 def amend(view: View, order: np.record, price: int, open_quantity: int) -> Command:
-    """Move a resting order to a price, with so many lots open there."""
+    """Move a resting order to a price, with `open_quantity` lots open there."""
     return (
         0,
         0,

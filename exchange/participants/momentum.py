@@ -1,4 +1,4 @@
-"""A trend follower: buys after a rise, sells after a fall, and goes home when the trend ends.
+"""A trend follower: buys after a rise, sells after a fall, and closes its position when the trend ends.
 
     Momentum(account=8, instruments=[0, 4], seed=1)
 
@@ -42,7 +42,7 @@ class Momentum:
         self._averages: dict[int, float] = {}
 
     def act(self, now_ns: int, view: View) -> np.ndarray:
-        """An order with the trend, or one that closes what the last trend left."""
+        """An order with the trend, or one that closes the position left by the last trend."""
         if view.auction:
             return rows([])
         average = self._averages.get(view.instrument, float(view.last))

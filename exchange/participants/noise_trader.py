@@ -1,11 +1,11 @@
-"""A noise trader: small orders for no reason that the market could know, a little against its own position.
+"""A noise trader: small random orders, slightly more often against its own position.
 
     NoiseTrader(account=5, instruments=range(24), seed=1)
 
 When it looks at an instrument it mostly does nothing. Otherwise it takes what the other side offers, leaves an order
-near the touch, or one that waits for a trade further away; once it has left `patience` of them in an instrument, the
-oldest goes. In a call auction it wants to be sure of a trade and pays up to a few ticks more than the fair value for it:
-so bids meet offers, and there is an auction price.
+near the best price, or a stop order further away. Once it has `patience` of them in an instrument, it cancels the
+oldest. In a call auction it bids up to a few ticks more than the fair value, or offers as much below it, so that bids
+and offers cross and the auction finds a price.
 """
 
 from collections.abc import Sequence
@@ -74,7 +74,7 @@ class NoiseTrader:
         return self._max_position - open_lots - (view.position if side == Side.BUY else -view.position)
 
     def _order(self, view: View, side: int, quantity: int) -> list[Command]:
-        """Take the best price of the others, rest up to three ticks behind the own side's best, or wait for a trade."""
+        """Take the best price of others, rest up to three ticks away from the best of its own side, or place a stop order."""
         against = view.best(other_side(side), self.account)
         if self._rng.random() < self._taking:
             return (
@@ -91,7 +91,7 @@ class NoiseTrader:
         return [enter(view, self.account, side, view.nearest(price), quantity, display_quantity=shown)]
 
     def _stop(self, view: View, side: int, quantity: int) -> list[Command]:
-        """Wait for a trade that goes the way of the order; every other one then pays two ticks more and not any price."""
+        """A stop order. Half of them have a limit two ticks beyond the trigger."""
         step = 1 if side == Side.BUY else -1
         trigger = view.last + step * int(self._rng.integers(2, 6))
         price = trigger + 2 * step if self._rng.random() < 0.5 else None
@@ -104,7 +104,7 @@ class NoiseTrader:
         return [stop(view, self.account, side, trigger, quantity, price)]
 
     def _is_keen(self, view: View, own: np.ndarray) -> bool:
-        """Has it an order that reaches what makers quote around the fair value?"""
+        """Whether one of its orders is priced beyond what makers quote around the fair value."""
         beyond = np.where(own["side"] == Side.BUY, 1, -1) * (own["price"] - view.fair)
         return bool((beyond > view.rank).any())
 

@@ -1,15 +1,15 @@
-"""Who trades what at the hub when nobody else does: demo accounts, simulated members, and their turns.
+"""The hub's simulated market: demo accounts, simulated members, and when each of them acts.
 
     scenario = Scenario(exchange, demo_members(exchange, seed=1), seed=1)
     for rows in scenario.step(clock()):       # every 0.1 s or so
         runner.submit(rows, scenario.heard)
 
-A step moves the fair values and lets each member look at as many instruments as its interval allows; what they answer
-is handed to the hub like anybody's commands. Members see the phase of an instrument: they act where orders may be
-entered, and in call auctions with other orders than in continuous trading. Spreads, trading at settlement and the spot
-mechanisms are left to people. Within a step an instrument hears one member only, and no step asks for
-anything before the last answer has been heard, so what a member has seen is what its commands meet, unless a person
-was quicker. The same seed and the same steps on the same exchange give the same commands.
+A step moves the fair values and lets each member look at as many instruments as its interval allows. Their commands go
+to the hub like those of any account. Members see the phase of an instrument: they act where orders may be entered, and
+use other orders in call auctions than in continuous trading. They do not trade spreads, at settlement, or on the spot
+side. In one step only one member acts in an instrument, and the next step waits for the events of the last, so a member's
+commands meet the book that it saw, unless another account was quicker. The same seed and the same steps on the same
+exchange give the same commands.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ from exchange.participants.member import Closable, Member, View
 from exchange.participants.momentum import Momentum
 from exchange.participants.noise_trader import NoiseTrader
 from exchange.participants.refiner import Refiner
-from matching.codes import ALL, EventKind, Mechanism, Phase, Reason, SelfMatch, Side
+from matching.codes import ALL, AUCTION_PHASES, EventKind, Mechanism, Phase, Reason, SelfMatch, Side
 from risk.limits import Account
 
 _SECOND = 1_000_000_000
@@ -49,13 +49,14 @@ _RACES = frozenset(
         Reason.INSTRUMENT_SETTLING,
         Reason.NOT_IN_AUCTION,
         Reason.ONLY_IN_AUCTION,
+        Reason.ENTRY_ONLY,
     )
 )
 # What says nothing about other instruments.
 _OF_INSTRUMENT = frozenset(
     (Reason.MAX_LONG, Reason.MAX_SHORT, Reason.OPENING_CAP, *(reason for reason in Reason if 400 < reason < 500))
 )
-_ACTIVE = (Phase.CONTINUOUS, Phase.LIMIT_LOCKED, Phase.CALL_AUCTION)
+_ACTIVE = (Phase.CONTINUOUS, Phase.LIMIT_LOCKED, *AUCTION_PHASES)
 _GONE = (Phase.UNLISTED, Phase.EXPIRED)
 _MAKERS = ("sim-maker-1", "sim-maker-2")
 _MEMBERS = (*_MAKERS, "sim-noise-1", "sim-noise-2", "sim-refiner", "sim-momentum")
@@ -75,7 +76,7 @@ class Scenario:
     ) -> None:
         self.rejects: Counter[Reason] = Counter()  # of the members' commands
         self._exchange, self._members = exchange, tuple(members)
-        # columns of the exchange's own memory: they show what holds now, and reading one cell is cheap
+        # views of the exchange's own columns: always current, and one cell is cheap to read
         instruments, limits = exchange.book.instruments, exchange.ledger.limits
         self._floor, self._ceiling, self._last = (instruments[name] for name in ("floor", "ceiling", "last_price"))
         self._phase, self._stops = instruments["phase"], instruments["stops"]
@@ -109,7 +110,7 @@ class Scenario:
         return values
 
     def step(self, now_ns: int) -> list[np.ndarray]:
-        """What the members ask for now: COMMAND arrays to submit, each with `heard` as its reply."""
+        """The commands of the members now: COMMAND arrays to submit, each with `heard` as its reply."""
         elapsed = 0 if self._time is None else min(max(now_ns - self._time, 0), _SECOND)
         self._time = now_ns
         self._allowance_ns = min(self._allowance_ns + elapsed, _BURST_SECONDS * _SECOND)
@@ -157,8 +158,8 @@ class Scenario:
             self._ranks = dict(zip(traded, ranks, strict=True))
 
     def _next(self, number: int, asked: Collection[int]) -> int | None:
-        """The instrument that it is a member's turn to look at, leaving out those that have heard somebody in this step
-        and those that it does not trade or may not now."""
+        """The next instrument for a member to look at; None: there is none. Left out are those where another member has acted in
+        this step, and those that the member does not trade, or not in their present phase."""
         member = self._members[number]
         for _ in member.instruments:
             instrument = member.instruments[self._turns[number] % len(member.instruments)]
@@ -193,7 +194,7 @@ class Scenario:
             largest=int(min(self._largest[instrument], self._largest_of_account[account])),
             orders=self._exchange.orders(instruments[instrument].symbol),
             position=position,
-            auction=bool(self._phase[instrument] == Phase.CALL_AUCTION),
+            auction=bool(self._phase[instrument] in AUCTION_PHASES),
             parked=int(self._stops[instrument]),
             limit=int(min(self._most_held[instrument], self._most_long[account], self._most_short[account])),
             long=int(gross.long) if offset else position,
@@ -333,7 +334,7 @@ def demo_members(exchange: Exchange, seed: int) -> list[Member]:
         if exchange.instruments[number].product == exchange.instruments[everything[0]].product
     ]
     now = seed + exchange.sequence  # after a restart members do not repeat themselves
-    # who sends little comes first: where every book is empty, makers use up what all may send
+    # Members that send little come first: in empty books the makers would use up the common allowance.
     return [
         NoiseTrader(noise_1, everything, now, stopping=0.04, hiding=0.5),
         NoiseTrader(noise_2, everything, now, activity=0.2, taking=0.7, interval_ns=50_000_000, hiding=0.5),

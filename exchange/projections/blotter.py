@@ -4,14 +4,14 @@
     blotter.record(commands, exchange.apply(commands))
     blotter.order(order_id), blotter.order_of(account, b"a-91"), blotter.orders(account, count=20)
 
-This is a projection of commands and events: it never looks at the engine, may be thrown away at any time and computed
-again. It is bounded: it holds every open order and, in the room that is left, the orders that finished last. The
-order that finished first makes room for a new one; an open order never does. A refused order is not kept: it never was
-an order, and its answer has gone out in the REJECTED event.
+This is a projection of commands and events: it never reads the engine, and can be thrown away and computed again. Its
+size is bounded: it holds every open order and, in the remaining rows, the orders that finished last. A new order takes
+the row of the order that finished first, never that of an open one. Refused orders are not kept: the REJECTED event has
+answered them.
 
 Instruments and accounts are indices, prices ticks, quantities lots, times ns since the epoch. In Python read the field
-`flags` as entry["flags"]: every NumPy scalar has an attribute of that name already. Helpers stand before those who use
-them, as the compiler wants it.
+`flags` as entry["flags"]: every NumPy scalar already has an attribute of that name. Helpers stand before their callers,
+because the compiler needs that.
 """
 
 import struct
@@ -35,7 +35,7 @@ class OrderState(IntEnum):
 
     OPEN = 1
     FILLED = 2
-    CANCELED = 3  # ENTRY.reason tells why; part of it may have traded
+    CANCELED = 3  # ENTRY.reason says why; part of it may have traded
     UNTRIGGERED = 4  # parked: it waits for its trigger
 
 
@@ -307,7 +307,7 @@ def _is_open(entry):
 
 @inlined
 def _leave_alone(state, entry):
-    """An order of a pair was canceled: the other, if it lives, has nobody any more."""
+    """An order of an OCO pair was canceled: the other order, if it is open, is no longer linked."""
     if entry.linked_order_id != 0:
         slot = _find(state, entry.linked_order_id)
         if slot != NIL:
@@ -518,7 +518,7 @@ class Blotter:
         self._entries = self._state.entries.view(ENTRY)
 
     def record(self, commands: np.ndarray, events: np.ndarray) -> None:
-        """Take a batch: COMMAND[n] as applied, and the EVENT[m] that came of it.
+        """Take a batch: COMMAND[n] as applied, and their events, EVENT[m].
 
         Errors   ValueError where the batch does not continue those recorded before (a gap in event_id, an unknown
                  order, a command missing, more open orders than max_orders). The blotter is then broken: throw it away.

@@ -1,22 +1,23 @@
-"""What the public sees, computed from events alone: levels by price, their changes, the tape, the day's figures.
+"""Public market data, computed from events alone: price levels, their changes, trades, and the figures of the day.
 
     market = MarketData(exchange.instruments)
     updates = market.record(exchange.apply(commands))     # books and levels that changed, and trades
     bids, asks, change_id = market.book(instrument, depth=10)
 
-This is a projection: it never looks at the engine's book, may be thrown away at any time and computed again by
-recording the same events from the first one. It is not the feed: who subscribed to what, and JSON, is gateway/market/feed.py.
+This is a projection: it never reads the engine's book, and can be thrown away and computed again by recording the same
+events from the first one. Subscriptions and JSON are in gateway/market/.
 
-How a quantity is known from events: an order is incoming from its ACCEPTED, AMENDED, TRIGGERED or UNCROSSED event on,
-until another one is or the command ends; what is then left of it joins its level. TRADED lowers the incoming order
-(and the resting order's level at once), CANCELED of the same order closes it. CANCELED of another order lowers that
-order's level. AMENDED and UNCROSSED take the order out of the level where it was. DISPLAYED adds to its level what the
-order shows more than before. An event flagged PARKED concerns no level. So all that a command did to an instrument
-becomes one net change set: a level touched twice is told once, with its final quantity, and a level that ends as it
-began is not told. Only these sums count: in a call auction bids and offers may cross.
+How quantities follow from events: an order is incoming from its ACCEPTED, AMENDED, TRIGGERED or UNCROSSED event on,
+until another order is or the command ends; its remainder then joins its level. TRADED reduces the incoming order and
+the level of the resting order. CANCELED ends the incoming order, or reduces the level of any other order. AMENDED and
+UNCROSSED take the order out of its old level. DISPLAYED adds to its level what the order shows beyond what it showed
+before. Events flagged PARKED concern no level.
 
-Instruments are indices, prices ticks, quantities lots, times ns since the epoch. Helpers stand before those who use
-them, as the compiler wants it.
+All changes that a command makes to an instrument are published as one net change: a level touched twice appears once,
+with its final quantity, and a level that ends as it began does not appear. In a call auction bids and offers may cross.
+
+Instruments are indices, prices ticks, quantities lots, times ns since the epoch. Helpers stand before their callers,
+because the compiler needs that.
 """
 
 import zlib
@@ -461,7 +462,7 @@ def _join(state, output):
 
 @inlined
 def _trade(state, output, event):
-    """Count a trade and tell it. False: it is not one of the incoming order, or of an instrument that does not exist."""
+    """Count and publish a trade. False: its order is not the incoming one, or its instrument does not exist."""
     incoming = state.incoming[0]
     instrument = event.instrument
     if event.order_id != incoming.order_id or instrument < 0 or instrument >= len(state.statistics):
@@ -546,14 +547,14 @@ def _list(figures, ladder, event):
 
 @inlined
 def _note(state, event):
-    """What is told of an instrument as a whole, or of the day. False: there is no such instrument."""
+    """An event about an instrument as a whole, or about the day. False: there is no such instrument."""
     kind, instrument = event.kind, event.instrument
     if kind == c.DAY_BEGUN:
         _begin_day(state.statistics)
     elif kind in (c.PHASE, c.AUCTION, c.SETTLED, c.LISTED, c.EXPIRED) or (
         kind == c.SET_LIMIT and event.side == c.LIMIT_INSTRUMENT_DAILY_LIMIT
     ):
-        if instrument == ALL:  # closes a PHASE of all: each has been told
+        if instrument == ALL:  # the last event of a PHASE of all, after one of each
             return True
         if instrument < 0 or instrument >= len(state.statistics):
             return False
@@ -715,14 +716,14 @@ class MarketData:
     def record(self, events: np.ndarray) -> Updates:
         """Take a batch of events, as exchange.apply returns them: EVENT[n], every command whole.
 
-        Returns what changed. Its arrays are views that the next call overwrites; copy what you keep.
+        Returns what changed, as views that the next call overwrites: copy what you keep.
         Errors   ValueError where the events do not continue those recorded before (a gap in event_id, a level that
-                 does not exist or falls below zero). The market is then broken: throw it away.
+                 does not exist or falls below zero). The MarketData is unusable then: throw it away.
         Cost     one compiled call; per event O(1)
         """
         if len(events) > len(self._output.trades):
             self._output = _output(1 << len(events).bit_length(), len(self._state.ladders))
-        # the compiled call knows one kind of array only: contiguous and writable
+        # The kernel is compiled for one kind of array: contiguous and writable.
         rows = np.require(events, EVENT, ["C", "W"]).view(EVENT_WORDS)
         at, books, levels, trades = record_market(self._state, self._output, rows)
         if at != NIL:
@@ -764,7 +765,7 @@ class MarketData:
     def checksum(self, instrument: int) -> int:
         """CRC-32 (zlib's) of the ten best levels of each side, the same as in BOOK_CHANGE.
 
-        It is taken of ASCII text in ticks and lots: "price:quantity" of the asks, best first, joined by ",", then "|",
+        It is computed over ASCII text in ticks and lots: "price:quantity" of the asks, best first, joined by ",", then "|",
         then the bids likewise: "6001:5,6002:3|5999:2". A side without levels is empty.
         """
         self._ladder(instrument)

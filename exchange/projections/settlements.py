@@ -1,4 +1,4 @@
-"""What was settled: prices of each day, what each account won and paid, what was delivered; the latest of them.
+"""The latest events of clearing: settlement prices, each account's result and fees, deliveries.
 
     settlements = Settlements()
     settlements.record(commands, exchange.apply(commands))
@@ -6,9 +6,9 @@
     settlements.of_account(7, 3)              # BALANCE rows
     settlements.deliveries(3, account=7)      # DELIVERY rows
 
-This is a projection: it keeps the events of clearing as they are, never looks at the engine, and may be thrown away and
-computed again. RULEBOOK 11. Instruments and accounts are indices, prices ticks, quantities lots, money fen; see EVENT for
-what the fields of these events mean.
+This is a projection: it keeps the events of clearing as they are, never reads the engine, and can be thrown away and
+computed again. RULEBOOK 11. Instruments and accounts are indices, prices ticks, quantities lots, money fen;
+matching/records.py says what the fields of these events mean.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ from matching.codes import EventKind
 from matching.records import EVENT
 
 _KEPT = np.zeros(256, np.bool_)
-_FOLDED = 256  # batches from which they are put together before more are kept
+_FOLDED = 256  # batches that are kept apart before they are joined
 _KEPT[[EventKind.SETTLED, EventKind.BALANCE, EventKind.DELIVERY, EventKind.EXPIRED]] = True
 
 
@@ -30,10 +30,10 @@ class Settlements:
         self._most = most
         self._event_id = 0
         self._rows = np.zeros(0, EVENT)
-        self._new: list[np.ndarray] = []  # recorded since the rows were last put together
+        self._new: list[np.ndarray] = []  # recorded since the rows were last joined
 
     def record(self, commands: np.ndarray, events: np.ndarray) -> None:
-        """Take a batch: COMMAND[n] as applied (not looked at), and the EVENT[m] that came of it.
+        """Take a batch: COMMAND[n] as applied (not used), and their events, EVENT[m].
 
         Errors   ValueError where the batch does not continue those recorded before; nothing has changed then
         """
@@ -46,7 +46,7 @@ class Settlements:
             )
         kept = _KEPT[events["kind"]]
         if kept.any():
-            self._new.append(events[kept])  # a copy: indexed by a mask
+            self._new.append(events[kept])  # indexing by a mask copies
             if len(self._new) > _FOLDED:
                 self._all()
         self._event_id = int(events["event_id"][-1])

@@ -14,12 +14,14 @@ and each statement opens with what the one before closed with. RULEBOOK 11.10.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from exchange.instruments import Instrument
 from exchange.projections import statement_report
 from exchange.projections.blotter import FILL, Blotter
+from exchange.projections.statement_figures import Delivery, HubStatement, PositionDay, Settlement, Statement
 from matching.codes import EventKind
 from risk.limits import Account
 
@@ -37,104 +39,6 @@ _IS_FOLDED = np.isin(np.arange(256), _FOLDED)
 _NO_FILLS = np.empty(0, FILL)
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
-    """What an account holds and did in one instrument that day."""
-
-    instrument: int
-    position: int  # lots, long positive
-    settlement: int  # ticks
-    volume: int  # lots bought and sold
-    result: int  # fen, won by marking to market
-    fees: int  # fen
-    margin: int  # fen, initial margin of the position
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """A matched delivery notice."""
-
-    instrument: int
-    account: int  # receives
-    counterparty: int  # delivers
-    quantity: int  # lots
-    price: int  # ticks
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """What SETTLE said of an instrument."""
-
-    instrument: int
-    price: int  # ticks
-    volume: int  # lots traded
-    locked_days: int  # in a row; negative: at the lower limit
-    floor: int  # ticks, of the next day
-    ceiling: int
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """One account's day. Fen."""
-
-    date: int  # yyyymmdd; 0: never told
-    account: int
-    opening_equity: int
-    paid_in: int
-    margin_call: int  # fen missing; 0: none
-    positions: tuple[Position, ...]
-    deliveries: tuple[Delivery, ...]
-    trades: np.ndarray = field(compare=False)  # FILL, oldest first, as far as the blotter still has them
-
-    @property
-    def result(self) -> int:
-        """Won by marking to market."""
-        return sum(position.result for position in self.positions)
-
-    @property
-    def fees(self) -> int:
-        return sum(position.fees for position in self.positions)
-
-    @property
-    def equity(self) -> int:
-        """At the close."""
-        return self.opening_equity + self.paid_in + self.result - self.fees
-
-    @property
-    def margin(self) -> int:
-        """Initial margin of the positions."""
-        return sum(position.margin for position in self.positions)
-
-    @property
-    def available(self) -> int:
-        """Equity beyond margin; negative: missing."""
-        return self.equity - self.margin
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """The hub's day: every account, every instrument that settled, and what must add up."""
-
-    date: int
-    accounts: tuple[Statement, ...]
-    settlements: tuple[Settlement, ...]
-    deliveries: tuple[Delivery, ...]
-
-    @property
-    def paid_in(self) -> int:
-        return sum(account.paid_in for account in self.accounts)
-
-    @property
-    def fees(self) -> int:
-        """What the hub took that day."""
-        return sum(account.fees for account in self.accounts)
-
-    @property
-    def result(self) -> int:
-        """Of all accounts: zero, or clearing is wrong."""
-        return sum(account.result for account in self.accounts)
-
-
 @dataclass(slots=True)
 class _Day:
     """A day as it is folded: figures by account, and by account and instrument."""
@@ -142,7 +46,7 @@ class _Day:
     opening: list[int]  # fen, by account
     paid_in: list[int]
     calls: list[int]
-    positions: list[dict[int, Position]]  # by account, then instrument
+    positions: list[dict[int, PositionDay]]  # by account, then instrument
     date: int = 0
     first: int = 1  # sequences of its commands
     last: int = 0
@@ -172,7 +76,7 @@ class Statements:
         return _Day(opening, [0] * count, [0] * count, [{} for _ in range(count)])
 
     def record(self, commands: np.ndarray, events: np.ndarray) -> None:
-        """Take a batch: COMMAND[n] as applied (not looked at), and the EVENT[m] that came of it.
+        """Take a batch: COMMAND[n] as applied (not used), and their events, EVENT[m].
 
         Errors   ValueError where the batch does not continue those recorded before; nothing has changed then
         Cost     O(m) to find the few events of clearing, a few microseconds for each of these
@@ -194,7 +98,7 @@ class Statements:
         if kind == EventKind.BALANCE:
             before = day.positions[account].get(instrument)
             volume, result, fees = (before.volume, before.result, before.fees) if before else (0, 0, 0)
-            day.positions[account][instrument] = Position(
+            day.positions[account][instrument] = PositionDay(
                 instrument,
                 int(event.resting_leaves_quantity),
                 price,
@@ -245,7 +149,7 @@ class Statements:
 
     @property
     def date(self) -> int | None:
-        """Trading date of the last day that ended, yyyymmdd, 0 if none was told; None: none has ended."""
+        """Trading date of the last day that ended, yyyymmdd, 0 if no BEGIN_DAY gave it; None: no day has ended."""
         return self._ended.date if self._ended else None
 
     @property
@@ -262,11 +166,11 @@ class Statements:
             raise IndexError(f"account is {account}, must be 0 to {len(self.accounts) - 1}")
         return self._statement(self._last_day(), account, self._trades(account))
 
-    def summary(self) -> Summary:
+    def summary(self) -> HubStatement:
         """The hub's statement of the last day that ended. Errors: LookupError: no day has ended yet."""
         day = self._last_day()
         accounts = (self._statement(day, account, _NO_FILLS) for account in range(len(self.accounts)))
-        return Summary(day.date, tuple(accounts), _in_order(day.settlements), tuple(day.deliveries))
+        return HubStatement(day.date, tuple(accounts), _in_order(day.settlements), tuple(day.deliveries))
 
     def csv(self, account: int | None = None) -> str:
         """The statement of an account, or of the hub, as CSV. Errors: as account."""
@@ -365,7 +269,7 @@ class Statements:
                 day.opening[account], day.paid_in[account], day.calls[account] = opening, paid_in, call
             days.append(day)
         for number, account, *figures in tables["positions"]:
-            days[number].positions[account][figures[0]] = Position(*figures)
+            days[number].positions[account][figures[0]] = PositionDay(*figures)
         for number, *figures in tables["settlements"]:
             days[number].settlements[figures[0]] = Settlement(*figures)
         for number, *figures in tables["deliveries"]:
@@ -383,10 +287,10 @@ _WIDTHS = {
 }  # columns of each table of a state
 
 
-def _figures(row: Position | Settlement | Delivery) -> tuple[int, ...]:
+def _figures(row: PositionDay | Settlement | Delivery) -> tuple[int, ...]:
     return tuple(getattr(row, name) for name in row.__dataclass_fields__)
 
 
-def _in_order(rows: dict) -> tuple:
+def _in_order(rows: dict[Any, Any]) -> tuple[Any, ...]:
     """The rows of a table by instrument."""
     return tuple(rows[number] for number in sorted(rows))

@@ -1,28 +1,25 @@
-"""Statements as text: CSV for programs, HTML for people. exchange/projections/statement.py knows what is in them.
+"""Statements as text: CSV for programs, HTML for people.
 
-CSV: one header for every kind of row, the first column says which kind; what a kind does not have is empty. Money is in
-currency with two decimals, prices in the instrument's units, positions and volumes in lots, times UTC with nanoseconds.
+CSV: all kinds of rows share one header. The first column names the kind; columns that a kind does not use are empty.
+Money is in currency with two decimals, prices are in the instrument's unit, positions and volumes in lots, times in UTC
+with nanoseconds.
 
-HTML: one self-contained page that prints on A4: no scripts, nothing loaded from elsewhere. Times are Beijing time.
+HTML: one self-contained page that prints on A4, without scripts and without anything loaded from elsewhere. Times are
+Beijing time.
 """
-
-from __future__ import annotations
 
 import csv
 import datetime
 import io
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from exchange.catalogue.calendar import BEIJING
 from exchange.instruments import Instrument
-from exchange.units import fen_to_money, ticks_to_price
+from exchange.projections.statement_figures import Delivery, HubStatement, PositionDay, Settlement, Statement
+from exchange.units import BEIJING, fen_to_money, ticks_to_price
 from matching.codes import Side
 from risk.limits import Account
-
-if TYPE_CHECKING:
-    from exchange.projections.statement import Delivery, Position, Settlement, Statement, Summary
 
 VENUE = "QIEE Hub"
 CURRENCY = "CNY"
@@ -57,18 +54,18 @@ _SECOND = 1_000_000_000
 
 
 def date_text(date: int) -> str:
-    """20261102 -> 2026-11-02; a date that was never told is empty."""
+    """20261102 -> 2026-11-02; 0, no date, is empty."""
     return f"{date // 10_000:04}-{date // 100 % 100:02}-{date % 100:02}" if date else ""
 
 
 def time_text(nanoseconds: int, zone: datetime.tzinfo = datetime.UTC, digits: int = 9) -> str:
-    """Date and time in a zone, with so many digits of the second, exactly."""
+    """Date and time in a zone, with `digits` decimals of the second, cut off and not rounded."""
     seconds, rest = divmod(int(nanoseconds), _SECOND)
     moment = datetime.datetime.fromtimestamp(seconds, zone)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{f'{rest:09}'[:digits]}"
 
 
-# What is in them, as rows of COLUMNS --------------------------------------------------------------
+# Rows of COLUMNS ----------------------------------------------------------------------------------
 
 
 def _account_row(statement: Statement, accounts: Sequence[Account]) -> dict[str, Any]:
@@ -86,7 +83,7 @@ def _account_row(statement: Statement, accounts: Sequence[Account]) -> dict[str,
     }
 
 
-def _position_row(position: Position, instruments: Sequence[Instrument]) -> dict[str, Any]:
+def _position_row(position: PositionDay, instruments: Sequence[Instrument]) -> dict[str, Any]:
     instrument = instruments[position.instrument]
     return {
         "record": "position",
@@ -101,7 +98,7 @@ def _position_row(position: Position, instruments: Sequence[Instrument]) -> dict
 
 
 def _trade_row(trade: Any, account: int, instruments: Sequence[Instrument]) -> Iterable[dict[str, Any]]:
-    """The account's side of a trade; both of a trade with itself."""
+    """The account's side of a trade; both sides where it traded with itself."""
     instrument = instruments[trade.instrument]
     sides = (
         (trade.account, trade.side, trade.order_id),
@@ -124,7 +121,7 @@ def _trade_row(trade: Any, account: int, instruments: Sequence[Instrument]) -> I
 def _delivery_row(
     delivery: Delivery, instruments: Sequence[Instrument], accounts: Sequence[Account], account: int | None = None
 ) -> dict[str, Any]:
-    """A delivery notice as `account` sees it; None: as the hub does, from the side of who receives."""
+    """A delivery as `account` sees it; None: as the receiver sees it, for the hub's statement."""
     receives = account is None or account == delivery.account
     instrument = instruments[delivery.instrument]
     mine, other = delivery.account, delivery.counterparty
@@ -166,8 +163,10 @@ def account_rows(
     ]
 
 
-def hub_rows(summary: Summary, instruments: Sequence[Instrument], accounts: Sequence[Account]) -> list[dict[str, Any]]:
-    """The hub's day as rows: itself (what all accounts had), every account, what settled, deliveries."""
+def hub_rows(
+    summary: HubStatement, instruments: Sequence[Instrument], accounts: Sequence[Account]
+) -> list[dict[str, Any]]:
+    """The hub's day as rows: the totals, then every account, every settlement, every delivery."""
     total = {
         "record": "hub",
         "account": "",
@@ -209,7 +208,7 @@ def account_csv(statement: Statement, instruments: Sequence[Instrument], account
     return _csv(account_rows(statement, instruments, accounts), statement.date, accounts[statement.account].name)
 
 
-def hub_csv(summary: Summary, instruments: Sequence[Instrument], accounts: Sequence[Account]) -> str:
+def hub_csv(summary: HubStatement, instruments: Sequence[Instrument], accounts: Sequence[Account]) -> str:
     """The hub's day; rows `hub`, `account`, `settlement`, `delivery`."""
     return _csv(hub_rows(summary, instruments, accounts), summary.date, "")
 
@@ -310,7 +309,7 @@ def _cell(column: str, value: Any) -> str:
 
 
 def _row(columns: Sequence[str], row: dict[str, Any]) -> str:
-    """A row of a table; its first column names it."""
+    """A row of a table; its first column is its heading."""
     cells = [
         f'<th scope="row">{escape(str(row[columns[0]]))}</th>',
         *(_cell(column, row[column]) for column in columns[1:]),
@@ -321,7 +320,7 @@ def _row(columns: Sequence[str], row: dict[str, Any]) -> str:
 def _table(
     caption: str, columns: Sequence[str], rows: Sequence[dict[str, Any]], total: dict[str, Any] | None = None
 ) -> str:
-    """A captioned table, or nothing where there are no rows. total: a last row under a line."""
+    """A table with its caption; empty where there are no rows. total: the last row, under a line."""
     if not rows:
         return ""
     foot = f"<tfoot>\n{_row(columns, total)}</tfoot>\n" if total else ""
@@ -333,7 +332,7 @@ def _table(
 
 
 def _money_table(row: dict[str, Any]) -> str:
-    """The account's way from opening to closing equity, one figure a line."""
+    """How opening equity became closing equity, one figure a line."""
     lines = []
     for name in _FIGURES:
         chinese, english = _LABELS[name]
@@ -404,7 +403,7 @@ def account_html(statement: Statement, instruments: Sequence[Instrument], accoun
     )
 
 
-def hub_html(summary: Summary, instruments: Sequence[Instrument], accounts: Sequence[Account]) -> str:
+def hub_html(summary: HubStatement, instruments: Sequence[Instrument], accounts: Sequence[Account]) -> str:
     """The hub's day as a page."""
     rows = hub_rows(summary, instruments, accounts)
     by_kind = {

@@ -1,21 +1,21 @@
-"""How members conduct themselves, counted per account, instrument and day. RULEBOOK 9.7. It refuses nothing.
+"""The conduct of members, counted by account, instrument and day. RULEBOOK 9.7. It refuses nothing.
 
     surveillance = Surveillance(exchange.instruments, exchange.accounts, market_makers=[3, 4])
     surveillance.record(commands, exchange.apply(commands))
-    surveillance.report()                     # Notice rows: who reached which threshold, and what follows
+    surveillance.report()                     # Notice rows: which account reached which threshold, and what follows
 
-This is a projection of commands and events: it never looks at the engine, may be thrown away at any time and computed
-again. Its figures are those of the trading day and begin anew with DAY_BEGUN; what is remembered longer is on how many
-days an account reached a threshold, because that decides the step that follows.
+This is a projection of commands and events: it never reads the engine, and can be thrown away and computed again. Its
+figures are those of the trading day and begin at zero with DAY_BEGUN. Only the number of days on which an account
+reached a threshold is kept longer, because the next step depends on it.
 
-What counts as the member's doing: an ENTER or TAKE that was accepted, an AMEND, a CANCEL, and each order that a
-MASS_CANCEL in the name of the account takes (also when a session asked for cancel on disconnect). Remainders of IOC and
-FOK, cancels by the hub (expiry, self-match prevention, linked orders, protection, liquidation, a mass cancel of ALL
-accounts) do not. Market makers are counted and not reported, but for programme trading. Real rules exempt hedging and
-arbitrage too; orders bear no such mark here, so nobody is exempt for it.
+These count as conduct of a member: an ENTER or TAKE that was accepted, an AMEND, a CANCEL, and each order that a
+MASS_CANCEL of the account takes (also that of cancel on disconnect). These do not: remainders of IOC and FOK orders, and
+cancels by the hub (expiry, self-match prevention, linked orders, protection, liquidation, a mass cancel of ALL accounts).
+Market makers are counted, but reported only for programme trading. Real rules also exempt hedging and arbitrage; orders
+here carry no such mark, so there is no such exemption.
 
-Instruments and accounts are indices, quantities lots, times ns. Helpers stand before those who use them, as the
-compiler wants it.
+Instruments and accounts are indices, quantities lots, times ns. Helpers stand before their callers, because the compiler
+needs that.
 """
 
 from collections.abc import Iterable, Sequence
@@ -105,7 +105,7 @@ _MEMBER = record(
 
 _COUNTERS = record(
     ("event_id", "<i8"),  # of the last event recorded
-    ("trading_date", "<i8"),  # yyyymmdd; 0: never told
+    ("trading_date", "<i8"),  # yyyymmdd; 0: no BEGIN_DAY gave it
     ("burst_ns", "<i8"),
 )
 
@@ -273,7 +273,7 @@ class Surveillance:
         )
 
     def record(self, commands: np.ndarray, events: np.ndarray) -> None:
-        """Take a batch: COMMAND[n] as applied, and the EVENT[m] that came of it.
+        """Take a batch: COMMAND[n] as applied, and their events, EVENT[m].
 
         Errors   ValueError where the batch does not continue those recorded before (a gap in event_id, a command
                  missing). The counts are then broken: throw them away.

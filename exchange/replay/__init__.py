@@ -1,1 +1,1 @@
-"""Recorded order flow put through the machine, and what came of it beside what the venue published."""
+"""Recorded order flow applied to an Exchange, and its result compared with what the venue published."""

@@ -1,4 +1,4 @@
-"""What the hub made of a recorded flow beside what the venue made of it: trades, refusals, and the book at the end.
+"""A recorded flow at the hub compared with the same flow at its venue: trades, refusals, and the book at the end.
 
     comparison = compare(flow, exchange, trades, refusals)
     comparison.identical, comparison.missing, comparison.extra
@@ -58,7 +58,7 @@ class Comparison:
 
 
 def compare(flow: Flow, exchange: Exchange, trades: np.ndarray, refusals: np.ndarray) -> Comparison:
-    """Compare what became of a flow with the venue's tape and its last book.
+    """Compare the result of a flow with the venue's trades and its last book.
 
     exchange   after the whole flow
     trades     int64[t, 4]: the hub's trades as taker and maker order id, price, quantity

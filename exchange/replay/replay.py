@@ -1,9 +1,9 @@
-"""Commands from the past through the machine of today: a recorded flow or a hub's own journal, with a report.
+"""Apply past commands again: a recorded flow or a hub's own journal, with a report.
 
-A recorded flow takes the way of every command from the runner on: a batch is appended to a journal, synced, and then
-applied; the recorded time is the command time. A hub's journal is only read and applied. As fast as possible, or at a
-multiple of the recorded time; the clock and the way to wait are arguments. (The runner itself stamps one time a batch,
-here every row keeps its own.) Equal commands give equal digests, whatever the speed and however they are cut into batches.
+A recorded flow is handled as the runner handles commands: a batch is appended to a journal, synced, and then applied. The
+recorded time is the command time, of each row its own. A hub's journal is only read and applied. A replay runs as fast as
+possible, or at a multiple of the recorded time; the clock and the way to wait are arguments. Equal commands give equal
+digests, at any speed and in any batches.
 
     report = replay(flow, Exchange(flow.instruments, flow.accounts), journal)
     report = replay_journal("data", make_exchange, config_hash, every=100_000)
@@ -24,7 +24,7 @@ import numpy as np
 
 from exchange.engine.machine import Exchange
 from exchange.journal import snapshot as snapshots
-from exchange.journal.files import FILES
+from exchange.journal.files import FILES, StrPath
 from exchange.journal.journal import (
     NO_CONFIGURATION,
     REFUSALS,
@@ -120,7 +120,7 @@ def replay(
 
 
 def replay_journal(
-    folder: str,
+    folder: StrPath,
     make_exchange: Callable[[], Exchange],
     config_hash: bytes = NO_CONFIGURATION,
     *,
@@ -228,7 +228,7 @@ def _paced(
             at = end
 
 
-def _span(folder: str, config_hash: bytes) -> tuple[int, int]:
+def _span(folder: StrPath, config_hash: bytes) -> tuple[int, int]:
     """First and last sequence in a journal of this configuration; (1, 0): none. An unfinished end does not count.
 
     Errors    JournalError
@@ -243,8 +243,8 @@ def _span(folder: str, config_hash: bytes) -> tuple[int, int]:
     return examination.first_sequence, examination.sequence
 
 
-def _restore(exchange: Exchange, folder: str, first: int) -> None:
-    """Begin at the oldest snapshot from which the journal goes on without gap. Errors: JournalCorrupt."""
+def _restore(exchange: Exchange, folder: StrPath, first: int) -> None:
+    """Begin at the oldest snapshot that the journal continues without a gap. Errors: JournalCorrupt."""
     usable = [snapshot for snapshot in snapshots.valid(folder) if snapshot.sequence >= first - 1]
     if not usable:
         raise JournalCorrupt(f"{folder}: the journal begins with sequence {first}; no snapshot covers what was before")
@@ -255,7 +255,7 @@ def _restore(exchange: Exchange, folder: str, first: int) -> None:
 
 
 class _Tally:
-    """Applies batches, takes the time, and counts what came of them. Keeps trades and refusals, not the events.
+    """Applies batches, measures the time, and counts their events. Keeps trades and refusals, not the events.
 
     refusals  uint16[total]: for each command that was a refused ENTER its Reason, else 0
     """

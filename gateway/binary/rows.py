@@ -1,12 +1,12 @@
-"""What the binary endpoint does to every row, compiled: check and stamp commands, deal out events to their accounts.
+"""The compiled passes of the binary endpoint: check and stamp commands, and deal events to their accounts.
 
     refused = stamp(rows, account, session)           # COMMAND[n], in place; (row, check) of the first bad one, or None
-    feed = Dealer(accounts=100)
-    feed.watch(7)
-    for account, events in feed.deal(events): ...     # EVENT rows of each watched account
+    dealer = Dealer(accounts=100)
+    dealer.watch(7)
+    for account, events in dealer.deal(events): ...   # EVENT rows of each watched account
 
-A frame is 256 rows and half a million of them come in a second, so there is a loop here and no array expression: each row
-is looked at once. Helpers stand before those who use them, as the compiler wants it.
+Half a million rows come in a second, in frames of 256. A loop that looks at each row once is faster here than array
+expressions. Helpers stand before their callers, because the compiler needs it.
 """
 
 from collections.abc import Iterator
@@ -17,29 +17,29 @@ import numpy as np
 from matching import codes as c
 from matching.codes import ALL, RESTING_OFFSET, CommandKind, EventKind
 from matching.jit import inlined, kernel
-from matching.records import COMMAND, COMMAND_WORDS, EVENT, EVENT_WORDS, NIL
+from matching.records import COMMAND, COMMAND_WORDS, EVENT, EVENT_WORDS, NIL, offset_of
 
-_ID_AT = COMMAND.fields["client_order_id"][1]
+_ID_AT = offset_of(COMMAND, "client_order_id")
 _ID_END = _ID_AT + COMMAND["client_order_id"].itemsize
 
 
 class Check(NamedTuple):
-    """What every row of a trader must be."""
+    """A field of a trader's row, and what it must be."""
 
     field: str
     bound: str
 
 
-# The book judges everything else.
+# The book checks everything else.
 CHECKS = (
     Check("kind", "1 ENTER, 2 CANCEL, 3 AMEND, 4 MASS_CANCEL or 5 TAKE"),
     Check("client_order_id", "up to 20 printable ASCII characters, then zero bytes"),
 )
 _KIND, _CLIENT_ORDER_ID = range(len(CHECKS))
 
-# Whose an event is. Those of a MASS_CANCEL or LIMIT of all, of an instrument or of the hub are nobody's.
-_NOBODYS, _OWNERS, _BOTH_SIDES, _OF_LIMIT, _OF_KILL_SWITCH = range(5)
-_BELONGS = np.full(256, _NOBODYS, np.int64)
+# Whose an event is. A MASS_CANCELED or LIMIT of all accounts, of an instrument or of the hub is nobody's.
+_NOBODY, _ACCOUNT, _BOTH_SIDES, _OF_LIMIT, _OF_KILL_SWITCH = range(5)
+_BELONGS = np.full(256, _NOBODY, np.int64)
 _BELONGS[
     [
         EventKind.ACCEPTED,
@@ -55,10 +55,10 @@ _BELONGS[
         EventKind.CASH,
         EventKind.LIQUIDATED,
     ]
-] = _OWNERS
+] = _ACCOUNT
 _BELONGS[[EventKind.TRADED, EventKind.DELIVERY]] = _BOTH_SIDES
 _BELONGS[EventKind.LIMIT], _BELONGS[EventKind.KILL_SWITCH] = _OF_LIMIT, _OF_KILL_SWITCH
-_OWN_FLAGS = np.uint32((1 << RESTING_OFFSET) - 1)  # of the incoming order; above them those of the resting one
+_INCOMING_FLAGS = np.uint32((1 << RESTING_OFFSET) - 1)  # of the incoming order; the bits above are the resting order's
 
 
 @inlined
@@ -93,16 +93,16 @@ def _stamp(rows, raw, account, session):
 
 @inlined
 def _place_of(places, account):
-    """Where the events of an account go, or NIL."""
+    """The place of an account, or NIL."""
     return places[account] if 0 <= account < len(places) else NIL
 
 
 @inlined
 def _places_of(places, event):
-    """Where an event goes: the place of its account, and of the other side's."""
+    """The place of an event's account, and of the other side's; NIL: it goes to neither."""
     belongs = _BELONGS[event.kind]
     if (
-        belongs == _NOBODYS
+        belongs == _NOBODY
         or (belongs == _OF_LIMIT and event.side >= c.LIMIT_INSTRUMENT_MAX_ORDER_QUANTITY)
         or (belongs == _OF_KILL_SWITCH and event.side != c.ACCOUNT)
     ):
@@ -114,7 +114,7 @@ def _places_of(places, event):
 
 @kernel
 def _count(events, places, counts):
-    """How many rows each place will get; counts is zero at the beginning."""
+    """Count the rows of each place. counts must be zero."""
     for at in range(len(events)):
         own, other = _places_of(places, events[at])
         if own != NIL:
@@ -125,9 +125,9 @@ def _count(events, places, counts):
 
 @kernel
 def _deal(events, places, ends, dealt):
-    """Copy each row to whom it belongs, with the other side of a trade hidden.
+    """Copy each row to the places of its accounts, with the other side of a trade hidden.
 
-    ends   int64, of each place: its first row in dealt; one beyond its last row afterwards
+    ends   int64 for each place: the index of its first row in dealt, afterwards the index after its last row
     """
     for at in range(len(events)):
         event = events[at]
@@ -138,7 +138,7 @@ def _deal(events, places, ends, dealt):
             if two_sides:
                 row = dealt[ends[own]]
                 row.resting_account = NIL
-                row.flag_bits &= _OWN_FLAGS
+                row.flag_bits &= _INCOMING_FLAGS
             ends[own] += 1
         if other != NIL:
             dealt[ends[other]] = event
@@ -149,14 +149,14 @@ def _deal(events, places, ends, dealt):
                 row.client_0 = 0
                 row.client_1 = 0
                 row.client_2 = 0
-                row.flag_bits &= ~_OWN_FLAGS
+                row.flag_bits &= ~_INCOMING_FLAGS
             ends[other] += 1
 
 
 def stamp(rows: np.ndarray, account: int, session: int) -> tuple[int, Check] | None:
     """Check COMMAND[n], contiguous and writable, and write account and session into each row.
 
-    Returns the first row that no trader can mean, and what it broke; rows before it are stamped then, others not.
+    Returns   None, or the first row that no trader may send and the check it fails; only the rows before it are stamped
     """
     row, check = _stamp(
         rows.view(COMMAND_WORDS), rows.view(np.uint8).reshape(len(rows), COMMAND.itemsize), account, session
@@ -165,14 +165,14 @@ def stamp(rows: np.ndarray, account: int, session: int) -> tuple[int, Check] | N
 
 
 class Dealer:
-    """Deals out the events of a batch to the accounts that are watched: two passes, however many watch.
+    """Deals the events of a batch to the watched accounts, in two passes however many there are.
 
     accounts   how many the hub has
     """
 
     def __init__(self, accounts: int) -> None:
-        self._places = np.full(accounts, NIL, np.int64)  # of each account
-        self._accounts: list[int] = []  # at each place
+        self._places = np.full(accounts, NIL, np.int64)  # by account
+        self._accounts: list[int] = []  # by place
         self._dealt = np.empty(0, EVENT_WORDS)
 
     def watch(self, account: int) -> None:
@@ -180,7 +180,7 @@ class Dealer:
             self._places[account] = len(self._accounts)
             self._accounts.append(account)
 
-    def leave(self, account: int) -> None:
+    def unwatch(self, account: int) -> None:
         self._accounts.remove(account)
         self._places[account] = NIL
         self._places[self._accounts] = np.arange(len(self._accounts))
@@ -189,18 +189,17 @@ class Dealer:
         """(account, EVENT rows in order) of each watched account that has any in the batch.
 
         Of a trade with another account the other side is hidden: its account is -1, and where it was incoming its
-        leaves_quantity is -1, its client_order_id and flags are empty. A DELIVERY goes to both sides as it is: they must
-        find each other. The rows are valid until the next call.
+        leaves_quantity is -1, its client_order_id and flags are empty. A DELIVERY goes to both sides unchanged: they need
+        each other's names. The rows are valid until the next call.
         """
-        words = np.require(events, requirements=["C", "W"]).view(
-            EVENT_WORDS
-        )  # the compiled call knows one kind of array
+        # The kernels are compiled for contiguous, writable arrays only.
+        words = np.require(events, requirements=["C", "W"]).view(EVENT_WORDS)
         counts = np.zeros(len(self._accounts), np.int64)
         _count(words, self._places, counts)
         last = np.cumsum(counts)
         total = int(last[-1]) if len(last) else 0
         if total > len(self._dealt):
-            self._dealt = np.empty(2 * total, EVENT_WORDS)  # kept: fresh memory for every batch would cost more
+            self._dealt = np.empty(2 * total, EVENT_WORDS)  # used again for the next batch: fresh memory is slow
         ends = last - counts
         _deal(words, self._places, ends, self._dealt)
         rows = self._dealt.view(EVENT)
@@ -209,7 +208,7 @@ class Dealer:
 
 
 def warm_up() -> None:
-    """Run the kernels once, so that no member waits for them."""
+    """Run the kernels once, so that they are compiled before the first frame."""
     rows = np.zeros(1, COMMAND)
     rows["kind"], rows["instrument"] = CommandKind.MASS_CANCEL, ALL
     stamp(rows, 0, 0)

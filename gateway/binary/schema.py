@@ -1,10 +1,9 @@
-"""The binary layouts as an SBE-style XML schema, for clients in other languages. Made from the dtypes, never by hand.
+"""The binary layouts as an SBE-style XML schema, for clients in other languages, generated from the dtypes.
 
-SBE-style: types, enums, sets and field offsets are written as in Simple Binary Encoding 1.0, little-endian, so that SBE
-tools can read them; but frames carry bare rows, without SBE's message header, because a frame's direction already says
-which message it is.
+Types, enums, sets and field offsets are written as in Simple Binary Encoding 1.0, little-endian, so that SBE tools can
+read them. Frames carry bare rows without SBE's message header: the direction of a frame says which message it is.
 
-    python -m gateway.schema > docs/schema/binary.xml
+    python -m gateway.binary.schema > docs/schema/binary.xml
 """
 
 from enum import IntEnum, IntFlag
@@ -17,7 +16,7 @@ from matching.records import COMMAND, EVENT
 
 _PRIMITIVES = {"<i8": "int64", "<i4": "int32", "<u4": "uint32", "<u2": "uint16", "|u1": "uint8"}
 
-# Fields whose values have names. Numbers that are not listed are refused by the book, so plain integers carry them all.
+# Fields whose values have names. The fields are plain integers: the book refuses numbers that are not listed.
 _TYPES: dict[str, dict[str, type[IntEnum | IntFlag]]] = {
     "COMMAND": {
         "kind": codes.CommandKind,

@@ -1,57 +1,55 @@
-"""The binary endpoint, /ws/bin/v1: COMMAND rows in, EVENT rows out, the journal's own layout (matching/records.py).
+"""The binary endpoint, /ws/bin/v1: COMMAND rows in, EVENT rows out, in the journal's own layout (matching/records.py).
 
-It is the way in for those who count orders by the hundred thousand: a frame of rows is checked, stamped and submitted
-in one compiled pass (gateway/binary/rows.py), and no object is made for a row. It is not a place of rules: what an order may do
-is decided in the book, and answered by EVENT rows. `BinarySession` is sans-I/O, `AccountFeed` hands each session its
-events, `serve_binary` moves bytes between them and a websocket.
+It is for members who send orders by the hundred thousand. A frame of rows is checked and stamped in one compiled pass
+(rows.py) and submitted; no Python object is made for a row. The book decides about orders and answers with EVENT rows.
+BinarySession is sans-I/O, AccountFeed hands each session its events, serve_binary connects them with a websocket.
 
 How a session goes
   1. The client sends one text frame {"method":"auth","client_id":...,"client_secret":...}, optionally with
-     "cancel_on_disconnect":false, and is answered by a text frame {"result":{...}}: its account, the instruments by
-     index, both layouts, and the hub's last sequence. Refused: {"error":{...}} and close code 1008.
-  2. Binary frames of 1 to 4,096 COMMAND rows. The hub writes sequence, time, account and session into every row,
-     whatever it carried. A frame that cannot be rows is closed with 1003, or 1009 where it is too long. A row that a
-     trader cannot mean (rows.CHECKS) refuses its whole frame with a text frame {"error":{...}} that names row,
-     field, value and bound; nothing of that frame is submitted, and the session goes on. While the disk is nearly full
-     a frame with anything but cancels is refused likewise.
-  3. Binary frames of EVENT rows: all events of the account, also those that other sessions of the account or other
-     members cause, each once, in the order of event_id. Of a trade the other side's account, client_order_id and, where
-     the other is incoming, leaves_quantity and flags are hidden: account -1, leaves -1, the rest empty.
-  4. {"method":"logout"} closes with 1000. Any other end cancels all open orders of the account, unless switched off in
-     step 1 or the hub itself is stopping (1001, 1012): then orders stay as they stay over a restart.
+     "cancel_on_disconnect":true. The answer is a text frame {"result":{...}}: its account, the instruments by index,
+     both layouts, and the hub's last sequence. If it is refused: {"error":{...}} and close code 1008.
+  2. The client sends binary frames of 1 to 4,096 COMMAND rows. The hub writes sequence, time, account and session into
+     every row, whatever was there. A frame that is not whole rows is closed with 1003, one that is too long with 1009. A
+     row that no trader may send (rows.CHECKS) refuses its whole frame: a text frame {"error":{...}} names row, field,
+     value and bound, nothing of the frame is submitted, and the session goes on. While the disk is nearly full, a frame
+     with anything but cancels is refused in the same way.
+  3. The hub sends binary frames of EVENT rows: all events of the account, also those that its other sessions or other
+     members cause, each once, in the order of event_id. Of a trade, the other side's account and client_order_id are
+     hidden, and if the other side was the incoming one, also its leaves_quantity and flags: account -1, leaves -1, the
+     rest empty.
+  4. {"method":"logout"} closes with 1000. If the client asked for it in step 1, any other end of the connection cancels
+     all open orders of the account, unless the hub itself is stopping (1001, 1012): then orders stay, as they do over a
+     restart.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from exchange.engine.machine import Exchange
-from gateway.auth import Credential
+from gateway.auth import Credential, LogOn
 from gateway.binary.rows import Check, Dealer, stamp
-from gateway.hub import Condition, disk_is_low
-from gateway.rpc.requests import Auth
-from gateway.text.messages import Refused, invalid
-from gateway.wire.guard import connection_of
+from gateway.hub import CLOSE_GOING_AWAY, CLOSED_BY_HUB, Condition, Hub, disk_is_low
+from gateway.text.refusals import Refused, invalid
 from matching.codes import ALL, CommandKind
 from matching.records import COMMAND, EVENT
 
 MAX_ROWS = 4_096  # in one frame, either way
-HUB_STOPS = (1001, 1012)  # close codes of our own stop: no cancel on disconnect
-_NEEDS_ROOM = np.isin(np.arange(256), [CommandKind.ENTER, CommandKind.AMEND, CommandKind.TAKE])
+_NEEDS_DISK = np.isin(np.arange(256), [CommandKind.ENTER, CommandKind.AMEND, CommandKind.TAKE])
 
 
 @dataclass(frozen=True)
 class BinaryLimits:
-    """What one session may have open."""
+    """How much one session may have under way."""
 
-    rows_in_flight: int = 32_768  # submitted and not answered, or answered and not sent; beyond it reading stops
-    rows_queued: int = 524_288  # EVENT rows for a client that does not read; beyond it the connection is cut
+    rows_in_flight: int = 32_768  # submitted and not answered, or answered and not sent; with more, reading stops
+    rows_queued: int = 524_288  # EVENT rows for a client that does not read; with more, the connection is cut
 
 
 class Send(NamedTuple):
@@ -90,12 +88,12 @@ _DECODER = msgspec.json.Decoder(_LogOn | _LogOut)
 
 
 class BinarySession:
-    """One connection's conversation, without the connection.
+    """The conversation of one connection, without the connection.
 
     number     of the connection; stamped into COMMAND.session
-    log_on     (client_id, client_secret) -> Credential, or raises Refused
-    describe   Credential -> what the client is told once it is logged on
-    condition  of the hub: while the disk is nearly full only cancels are taken
+    log_on     (client_id, client_secret) -> Credential. Errors: Refused
+    describe   Credential -> the body of the answer to a log-on
+    condition  of the hub: while the disk is nearly full, only cancels are accepted
     """
 
     def __init__(
@@ -118,16 +116,16 @@ class BinarySession:
 
     @property
     def may_read(self) -> bool:
-        """Whether there is room for another frame of the client."""
+        """Whether another frame of the client may be read."""
         return self.rows_in_flight + self.rows_queued <= self.limits.rows_in_flight
 
     @property
     def overrun(self) -> bool:
-        """Whether the client is so far behind that it must go."""
+        """Whether the client is so far behind that its connection must be cut."""
         return self.rows_queued > self.limits.rows_queued
 
     def receive(self, message: str | bytes) -> list[Action]:
-        """What to do about a frame of the client."""
+        """Take a frame of the client, and return what to do."""
         if isinstance(message, str):
             return self._receive_text(message)
         if self.credential is None:
@@ -148,9 +146,9 @@ class BinarySession:
                     )
                 )
             ]
-        rows = np.frombuffer(bytearray(message), COMMAND)  # our own bytes, to be stamped
-        if self._condition.disk_low and _NEEDS_ROOM[rows["kind"]].any():
-            row = int(_NEEDS_ROOM[rows["kind"]].argmax())
+        rows = np.frombuffer(bytearray(message), COMMAND)  # a copy, to be stamped
+        if self._condition.disk_low and _NEEDS_DISK[rows["kind"]].any():
+            row = int(_NEEDS_DISK[rows["kind"]].argmax())
             return [_error(disk_is_low(f"row {row}: ", row=row, field="kind", value=int(rows["kind"][row])))]
         wrong = stamp(rows, self.credential.account, self.number)
         if wrong is not None:
@@ -186,19 +184,19 @@ class BinarySession:
             return [_error(refused), Close(1008, refused.message)]
         self.credential = credential
         self._cancel_on_disconnect = request.cancel_on_disconnect and credential.may("trade:read_write")
-        told = self._describe(credential) | {
+        body = self._describe(credential) | {
             "session": self.number,
             "max_rows": MAX_ROWS,
             "cancel_on_disconnect": self._cancel_on_disconnect,
         }
-        return [_text({"result": told})]
+        return [_text({"result": body})]
 
     def answered(self, rows: int) -> None:
-        """So many submitted rows are durable."""
+        """So many of the submitted rows are durable."""
         self.rows_in_flight -= rows
 
     def events(self, events: np.ndarray) -> list[bytes]:
-        """The binary frames for EVENT rows of this account; each is `sent` when the transport has it."""
+        """The binary frames for EVENT rows of this account. Call `sent` for each when the transport has it."""
         self.rows_queued += len(events)
         return [events[at : at + MAX_ROWS].tobytes() for at in range(0, len(events), MAX_ROWS)]
 
@@ -208,8 +206,8 @@ class BinarySession:
             self.rows_queued -= len(frame) // EVENT.itemsize
 
     def disconnected(self, code: int) -> list[Action]:
-        """The connection has ended with this close code: the last thing the session has to say."""
-        if not self._cancel_on_disconnect or code in HUB_STOPS:
+        """The connection has ended with this close code. Returns what is still to do: cancel on disconnect."""
+        if not self._cancel_on_disconnect or code in CLOSED_BY_HUB:
             return []
         assert self.credential is not None
         self._cancel_on_disconnect = False
@@ -221,7 +219,7 @@ class BinarySession:
 
 
 def _refusal(rows: np.ndarray, row: int, check: Check) -> Refused:
-    """Names row, field, value and bound of a row that cannot be submitted."""
+    """The refusal of a row that no trader may send."""
     value = rows[check.field][row]
     shown = value.decode("latin-1") if isinstance(value, bytes) else int(value)
     return invalid(
@@ -243,7 +241,7 @@ def _error(refused: Refused) -> Send:
 
 
 def describe(exchange: Exchange, credential: Credential) -> dict[str, Any]:
-    """What a client must know to make rows. Layouts are NumPy dtype descriptions: [name, type] in order, no padding."""
+    """What a client needs to make rows. Layouts are NumPy dtype descriptions: [name, type] in order, without padding."""
     return {
         "account": credential.account,
         "sequence": exchange.sequence,
@@ -265,19 +263,19 @@ def describe(exchange: Exchange, credential: Credential) -> dict[str, Any]:
     }
 
 
-# Events to their owners ---------------------------------------------------------------------------
+# Events of each account ---------------------------------------------------------------------------
 
 
 class AccountFeed:
-    """A listener of the runner that hands the sessions of each account the events of the account."""
+    """A listener of the runner that hands each session the events of its account."""
 
     def __init__(self, accounts: int) -> None:
         self._dealer = Dealer(accounts)
         self._watchers: dict[int, list[Callable[[np.ndarray], None]]] = {}
 
     @classmethod
-    def of(cls, hub: Any) -> "AccountFeed":
-        """The feed that listens to this hub's runner; made when the first session comes."""
+    def of(cls, hub: Hub) -> "AccountFeed":
+        """The feed that listens to this hub's runner. The first session makes it."""
         for listener in hub.runner.listeners:
             if isinstance(listener, cls):
                 return listener
@@ -286,18 +284,18 @@ class AccountFeed:
         return feed
 
     def watch(self, account: int, deliver: Callable[[np.ndarray], None]) -> None:
-        """Call `deliver(EVENT rows)` for each durable batch that has any of this account; the rows are valid during the
-        call."""
+        """Call `deliver(EVENT rows)` for each durable batch that has events of this account. The rows are valid during the
+        call only."""
         self._watchers.setdefault(account, []).append(deliver)
         self._dealer.watch(account)
 
-    def leave(self, account: int, deliver: Callable[[np.ndarray], None]) -> None:
-        """No more, please."""
+    def unwatch(self, account: int, deliver: Callable[[np.ndarray], None]) -> None:
+        """Undo `watch`."""
         watchers = self._watchers[account]
         watchers.remove(deliver)
         if not watchers:
             del self._watchers[account]
-            self._dealer.leave(account)
+            self._dealer.unwatch(account)
 
     def __call__(self, commands: np.ndarray, events: np.ndarray) -> None:
         if self._watchers:
@@ -309,50 +307,64 @@ class AccountFeed:
 # The socket ---------------------------------------------------------------------------------------
 
 
-async def serve_binary(websocket: WebSocket, hub: Any, limits: BinaryLimits = BinaryLimits()) -> None:
-    """Serve /ws/bin/v1 on a websocket until it ends.
+class Connection(Protocol):
+    """The connection of a session, as the protocol guard keeps it (wire/guard.py)."""
 
-    hub   exchange, runner, auth and clock; see gateway/hub.py
-    """
+    number: int
+    address: str
+
+    def require_authentication(self) -> None: ...
+    def authenticate(self, key: str, binary: bool = False) -> bool: ...
+    def cut(self, name: str) -> None: ...
+
+
+async def serve_binary(
+    websocket: WebSocket, connection: Connection, hub: Hub, limits: BinaryLimits = BinaryLimits()
+) -> None:
+    """Serve /ws/bin/v1 on a websocket until it ends."""
     await websocket.accept()
-    await _Line(websocket, hub, limits).run()
+    await _Conversation(websocket, connection, hub, limits).run()
 
 
-class _Line:
-    """A session and its websocket: a loop that reads, a task that sends, and the queue between."""
+class _Conversation:
+    """A session and its websocket: a loop that reads, a task that sends, and a queue between them."""
 
-    def __init__(self, websocket: WebSocket, hub: Any, limits: BinaryLimits) -> None:
+    def __init__(self, websocket: WebSocket, connection: Connection, hub: Hub, limits: BinaryLimits) -> None:
         self.websocket = websocket
         self.hub = hub
         self.feed = AccountFeed.of(hub)
-        self.connection = connection_of(websocket.scope)
+        self.connection = connection
         self.session = BinarySession(
-            self.connection.number, self._log_on, lambda who: describe(hub.exchange, who), limits, hub.condition
+            self.connection.number,
+            self._log_on,
+            lambda credential: describe(hub.exchange, credential),
+            limits,
+            hub.condition,
         )
         self.queue: deque[Send | Close] = deque()
         self.to_send = asyncio.Event()
         self.may_read = asyncio.Event()
-        self.ended = False  # nothing can be sent any more
+        self.ended = False  # nothing more can be sent
 
     def _log_on(self, client_id: str, client_secret: str) -> Credential:
-        request = Auth(grant_type="client_credentials", client_id=client_id, client_secret=client_secret)
+        request = LogOn("client_credentials", client_id, client_secret)
         credential = self.hub.auth.log_on(request, self.hub.clock(), self.connection.address).credential
-        if not self.connection.authenticate(client_id, self.connection.guard.bounds.binary_message_bytes):
+        if not self.connection.authenticate(client_id, binary=True):
             raise Refused(10028, "too_many_requests", "this key has all the connections it may have")
         self.feed.watch(credential.account, self._deliver)
         return credential
 
     async def run(self) -> None:
-        """Until the websocket ends; then leave the feed, and cancel on disconnect."""
+        """Serve until the websocket ends. Then cancel on disconnect, if asked for."""
         self.connection.require_authentication()
         sender = asyncio.create_task(self._send_all())
-        code = HUB_STOPS[0]  # when this task is canceled, it is the server that stops
+        code = CLOSE_GOING_AWAY  # only a server that stops cancels this task
         try:
             code = await self._read_all()
         finally:
             sender.cancel()
             if self.session.credential is not None:
-                self.feed.leave(self.session.credential.account, self._deliver)
+                self.feed.unwatch(self.session.credential.account, self._deliver)
             for action in self.session.disconnected(code):
                 self._do(action)
 
@@ -382,7 +394,7 @@ class _Line:
             self.to_send.set()
 
     def _answered(self, commands: np.ndarray, events: np.ndarray) -> None:
-        """The runner's reply. The events themselves come through the feed, in order with everybody else's."""
+        """The runner's reply. The events come through the feed, in the order of all events of the account."""
         self.session.answered(len(commands))
         self.may_read.set()
 
@@ -401,7 +413,7 @@ class _Line:
                 self.to_send.clear()
                 await self.to_send.wait()
         except (WebSocketDisconnect, RuntimeError):
-            self.ended = True  # closed under us; what was queued is lost, and the reader hears why
+            self.ended = True  # the websocket is closed: what was queued is lost, and the reading loop gets the code
             self.queue.clear()
             self.may_read.set()
 

@@ -1,26 +1,24 @@
-"""The parameters of every method, as strict structs: what is not listed here is refused by name.
+"""The parameters of the methods, as strict structs: a field that is not listed here is refused by name.
 
-Only the shape is checked here: what an instrument or an order is, the session knows. The structs of order methods have
-no default but UNSET (not given), so that messages.Reader can see cheaply that nothing was given twice.
+Only the form is checked here. What an instrument or an order is, the methods know. The structs of order methods have no
+default but UNSET (not given): only then can Reader.read see cheaply that no field was given twice.
 
-    METHODS["private/buy"].reader.read(request, frame).instrument_name
+    Reader(Enter).read(request, frame).instrument_name
 """
 
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, ValidationError, convert
 
-from gateway.text.messages import Reader, invalid
+from gateway.text.reader import Milliseconds, Name, Text
+from gateway.text.refusals import invalid
 
-Name = Annotated[str, Meta(max_length=64)]
-Text = Annotated[str, Meta(max_length=256)]
 Tag = Annotated[str, Meta(min_length=1, max_length=20, pattern=r"^[ -~]*\Z")]
 OrderId = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)] | Annotated[str, Meta(min_length=1, max_length=20)]
-Number = Raw  # a JSON number or a text, exact: messages.decimal
+Number = Raw  # a JSON number or a text, kept exact: scale.decimal
 Date = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")]
-AccountName = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)] | Name  # or its number
+AccountName = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)] | Name  # an account's number or its name
 Count = Annotated[int, Meta(ge=1, le=1000)]
-Milliseconds = Annotated[int, Meta(ge=0, le=1 << 52)]
 Channels = Annotated[list[Annotated[str, Meta(max_length=128)]], Meta(min_length=1, max_length=500)]
 Kind = Literal["any", "all", "future", "option", "spot", "future_combo", "option_combo", "combo"]
 KINDS = get_args(Kind)
@@ -40,19 +38,6 @@ Sorting = Literal["asc", "desc", "default"]
 
 class Nothing(Struct, forbid_unknown_fields=True, gc=False):
     pass
-
-
-class Auth(Struct, forbid_unknown_fields=True):
-    grant_type: Literal["client_credentials", "client_signature", "refresh_token"]
-    client_id: Name = ""
-    client_secret: Text = ""
-    refresh_token: Text = ""
-    timestamp: Milliseconds = 0
-    signature: Text = ""
-    nonce: Name = ""
-    data: Text = ""
-    state: Text = ""
-    scope: Text = ""
 
 
 class Test(Struct, forbid_unknown_fields=True):
@@ -126,7 +111,7 @@ class Enter(Struct, forbid_unknown_fields=True, gc=False):
 
 
 class Take(Struct, forbid_unknown_fields=True, gc=False):
-    """Trade with a posted offer."""
+    """take: trade with a posted offer."""
 
     order_id: OrderId
     amount: Number
@@ -282,6 +267,7 @@ class SetPhase(Struct, forbid_unknown_fields=True):
         "settlement",
         "unlisted",
         "expired",
+        "auction_entry_only",
     ]
 
 
@@ -291,7 +277,7 @@ class Halt(Struct, forbid_unknown_fields=True):
 
 class Resume(Struct, forbid_unknown_fields=True):
     instrument_name: Name = "any"
-    phase: Literal["continuous", "call_auction", "break"] = "continuous"
+    phase: Literal["continuous", "call_auction", "auction_entry_only", "break"] = "continuous"
 
 
 class KillSwitch(Struct, forbid_unknown_fields=True):
@@ -348,106 +334,6 @@ class Logout(Struct, forbid_unknown_fields=True):
     invalidate_token: bool = True
 
 
-class Method(NamedTuple):
-    """A method and what it needs."""
-
-    reader: Reader
-    scope: str = ""  # "": public
-    websocket_only: bool = False  # a connection that stays
-    engine: bool = False  # reads the engine, which may be ahead of what is durable: then it waits
-
-
-_READ, _TRADE, _ACCOUNT, _OPERATOR = "trade:read", "trade:read_write", "account:read", "operator"
-_READERS: dict[type[Struct], Reader] = {}
-
-
-def _method(struct_: type[Struct], scope: str = "", websocket_only: bool = False, engine: bool = False) -> Method:
-    return Method(_READERS.setdefault(struct_, Reader(struct_)), scope, websocket_only, engine)
-
-
-METHODS: dict[str, Method] = {
-    "public/auth": _method(Auth),
-    "public/get_time": _method(Nothing),
-    "public/test": _method(Test),
-    "public/hello": _method(Hello),
-    "public/status": _method(Nothing),
-    "public/get_currencies": _method(Nothing),
-    "public/get_instruments": _method(GetInstruments),
-    "public/get_instrument": _method(OneInstrument),
-    "public/get_order_book": _method(GetOrderBook, engine=True),
-    "public/ticker": _method(OneInstrument, engine=True),
-    "public/get_last_trades_by_instrument": _method(GetTrades),
-    "public/get_last_trades_by_instrument_and_time": _method(GetTrades),
-    "public/get_last_settlements_by_instrument": _method(Settlements),
-    "public/set_heartbeat": _method(SetHeartbeat, websocket_only=True),
-    "public/disable_heartbeat": _method(Nothing, websocket_only=True),
-    "public/subscribe": _method(Subscribe, websocket_only=True),
-    "public/unsubscribe": _method(Subscribe, websocket_only=True),
-    "public/unsubscribe_all": _method(Nothing, websocket_only=True),
-    "private/buy": _method(Enter, _TRADE),
-    "private/sell": _method(Enter, _TRADE),
-    "private/edit": _method(Edit, _TRADE),
-    "private/edit_by_label": _method(EditByLabel, _TRADE),
-    "private/take": _method(Take, _TRADE),
-    "private/cancel": _method(Cancel, _TRADE),
-    "private/cancel_by_label": _method(ByLabel, _TRADE),
-    "private/cancel_all": _method(Nothing, _TRADE),
-    "private/cancel_all_by_instrument": _method(ByInstrument, _TRADE),
-    "private/cancel_all_by_currency": _method(ByCurrency, _TRADE),
-    "private/cancel_all_by_kind_or_type": _method(ByCurrency, _TRADE),
-    "private/get_open_orders": _method(ByCurrency, _READ),
-    "private/get_open_orders_by_instrument": _method(ByInstrument, _READ),
-    "private/get_open_orders_by_currency": _method(ByCurrency, _READ),
-    "private/get_open_orders_by_label": _method(ByLabel, _READ),
-    "private/get_order_state": _method(OneOrder, _READ),
-    "private/get_order_state_by_label": _method(ByLabel, _READ),
-    "private/get_order_history_by_instrument": _method(HistoryByInstrument, _READ),
-    "private/get_order_history_by_currency": _method(HistoryByCurrency, _READ),
-    "private/get_user_trades_by_instrument": _method(GetTrades, _READ),
-    "private/get_user_trades_by_instrument_and_time": _method(GetTrades, _READ),
-    "private/get_user_trades_by_currency": _method(UserTradesByCurrency, _READ),
-    "private/get_user_trades_by_currency_and_time": _method(UserTradesByCurrency, _READ),
-    "private/get_user_trades_by_order": _method(OrderTrades, _READ),
-    "private/get_positions": _method(ByCurrency, _READ, engine=True),
-    "private/get_position": _method(OneInstrument, _READ, engine=True),
-    "private/get_account_summary": _method(Summary, _ACCOUNT, engine=True),
-    "private/get_account_summaries": _method(Summary, _ACCOUNT, engine=True),
-    "private/get_settlement_history_by_instrument": _method(Settlements, _READ),
-    "private/get_statement": _method(Statement, _ACCOUNT),
-    "private/set_mmp_config": _method(SetProtection, _TRADE),
-    "private/get_offers": _method(OneInstrument, _READ, engine=True),
-    "private/get_mmp_config": _method(Protection, _READ, engine=True),
-    "private/reset_mmp": _method(Protection, _TRADE),
-    "private/enable_cancel_on_disconnect": _method(Scope, _TRADE, websocket_only=True),
-    "private/disable_cancel_on_disconnect": _method(Nothing, _TRADE, websocket_only=True),
-    "private/get_cancel_on_disconnect": _method(Nothing, _READ, websocket_only=True),
-    "private/subscribe": _method(Subscribe, _READ, websocket_only=True),
-    "private/unsubscribe": _method(Subscribe, _READ, websocket_only=True),
-    "private/unsubscribe_all": _method(Nothing, _READ, websocket_only=True),
-    "private/logout": _method(Logout, _READ, websocket_only=True),
-    "operator/set_phase": _method(SetPhase, _OPERATOR),
-    "operator/halt": _method(Halt, _OPERATOR),
-    "operator/resume": _method(Resume, _OPERATOR),
-    "operator/kill_switch": _method(KillSwitch, _OPERATOR),
-    "operator/set_limit": _method(SetLimit, _OPERATOR),
-    "operator/cash": _method(Cash, _OPERATOR),
-    "operator/mass_cancel": _method(MassCancel, _OPERATOR),
-    "operator/begin_day": _method(BeginDay, _OPERATOR),
-    "operator/end_day": _method(Nothing, _OPERATOR),
-    "operator/list": _method(ListInstrument, _OPERATOR),
-    "operator/begin_window": _method(Halt, _OPERATOR),
-    "operator/settle": _method(Settle, _OPERATOR),
-    "operator/expire": _method(OneInstrument, _OPERATOR),
-    "operator/liquidate": _method(Liquidate, _OPERATOR),
-    "operator/next_step": _method(Nothing, _OPERATOR),
-    "operator/get_schedule": _method(Nothing, _OPERATOR),
-    "operator/get_surveillance": _method(ForAccount, _OPERATOR),
-    "operator/get_accounts": _method(ForAccount, _OPERATOR, engine=True),
-    "operator/get_statement": _method(OperatorStatement, _OPERATOR),
-    "operator/logout": _method(Logout, _OPERATOR, websocket_only=True),
-}
-
-
 def order_number(order_id: int | str, field: str = "order_id") -> int:
     """The number in an order id. Errors: Refused naming the field."""
     if isinstance(order_id, int):
@@ -460,18 +346,18 @@ def order_number(order_id: int | str, field: str = "order_id") -> int:
 def from_query(struct_: type[Struct], pairs: list[tuple[str, str]]) -> dict[str, Any]:
     """The parameters of a query string, whose values are all texts, as the JSON values that the struct expects.
 
-    Errors    Refused -32602 naming a field given twice; what cannot be read stays text and is refused by the struct
+    A value that cannot be converted stays a text: the struct refuses it.
+
+    Errors    Refused -32602 naming a field that is given twice
     """
     types = get_type_hints(struct_, include_extras=True)
     values: dict[str, Any] = {}
     for name, text in pairs:
         if name in values:
             raise invalid(name, f"{name} is given twice", reason="duplicate_field")
-        values[name] = (
-            text
-            if name not in types or Number in get_args(types[name]) or types[name] is Number
-            else (_value(types[name], text))
-        )
+        expected = types.get(name)
+        stays_text = expected is None or expected is Number or Number in get_args(expected)
+        values[name] = text if stays_text else _value(expected, text)
     return values
 
 

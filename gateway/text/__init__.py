@@ -1,1 +1,1 @@
-"""Text on one side, rows on the other: decimals, codes, refusals and answers."""
+"""Between text and rows: the protocol's words, strict reading, exact numbers, refusals, answers."""

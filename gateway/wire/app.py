@@ -1,13 +1,12 @@
-"""The application: routes that await bytes, feed a session and send what it says. FastAPI on the guarded server.
+"""The application: it connects websockets and HTTP requests with sessions. FastAPI, served by server.py.
 
     hub = Hub(exchange, runner, blotter, market_data, feed, auth, clock, name="QIEE Hub")
-    server = serve(create_app(hub), "127.0.0.1", 8080)               # gateway/wire/server.py
+    server = serve(create_app(hub), "127.0.0.1", 8080)
 
-`create_app` takes over what happens with each durable batch (Gateway.publish is the runner's first listener): nobody
-else records into blotter and market data while it runs.
+Gateway.publish becomes the runner's first listener. While it runs, nothing else may record into blotter and market data.
 
-A connection writes its frames to the transport itself, those of one batch in one system call: on the way of an order,
-sending by way of ASGI would cost as much as everything else together.
+A connection writes its frames to the transport itself, all frames of one batch in one system call. To send them through
+ASGI would cost an order as much as everything else together.
 """
 
 import asyncio
@@ -22,33 +21,40 @@ from fastapi import FastAPI, WebSocket
 from fastapi_offline import FastAPIOffline
 from starlette.responses import JSONResponse, Response
 
-from gateway.binary.session import HUB_STOPS, serve_binary
-from gateway.hub import Hub, Limits
+from gateway.binary.session import serve_binary
+from gateway.hub import CLOSE_GOING_AWAY, CLOSED_BY_HUB, Hub
 from gateway.rpc.desk import Desk
-from gateway.rpc.methods.orders import Ticket
+from gateway.rpc.methods.table import METHODS
 from gateway.rpc.session import Session
-from gateway.wire.guard import Connection as Guarded
-from gateway.wire.guard import connection_of
+from gateway.rpc.ticket import Ticket
+from gateway.version import VERSION
+from gateway.wire import guard
+from gateway.wire.frames import text_frame_head
 from gateway.wire.rest import router
+from gateway.wire.websocket import GuardedWebSocket
 from matching.records import COMMAND
-
-__all__ = ["Hub", "Limits", "create_app"]
 
 _TICK_SECONDS = 0.02
 log = logging.getLogger(__name__)
 
 
 class Connection:
-    """One JSON websocket: the peer of its session.
+    """One JSON websocket: the peer of its session, and the receiver of its messages.
 
-    Frames and commands are gathered while messages of one read are taken, or one batch is published, and leave at its end.
-    Every turn of the event loop less is a system call less, and those cost more than all we compute for an order.
+    While the messages of one read are taken, or one batch is published, frames and commands are gathered; they leave at
+    its end. That saves system calls, which cost more than all that is computed for an order.
     """
 
-    def __init__(self, gateway: "Gateway", guarded: Guarded) -> None:
+    def __init__(self, gateway: "Gateway", guarded: guard.Connection) -> None:
+        assert isinstance(guarded.protocol, GuardedWebSocket), "the application must be served by server.serve"
         hub = gateway.hub
         self.session = Session(
-            hub, gateway.desk, self, number=guarded.number, address=guarded.address, admit=guarded.authenticate
+            gateway.desk,
+            self,
+            METHODS,
+            number=guarded.number,
+            address=guarded.address,
+            admit=guarded.authenticate,
         )
         self._gateway = gateway
         self._runner = hub.runner
@@ -67,11 +73,11 @@ class Connection:
 
     @property
     def queued(self) -> int:
-        """Bytes that have not left yet."""
+        """Bytes that have not been sent yet."""
         return self._transport.get_write_buffer_size() + self._bytes
 
     def read(self) -> None:
-        """From now on, take what the client sends."""
+        """Take the client's messages from now on."""
         self._protocol.deliver_to(self)
 
     def take(self, message: bytes | str) -> None:
@@ -80,7 +86,7 @@ class Connection:
         self.session.receive(message, self._clock())
 
     def taken(self) -> None:
-        """That was the last one of a read."""
+        """The last message of a read has been taken."""
         self._taking = False
         if self._tickets:
             self._hand_over()
@@ -94,11 +100,11 @@ class Connection:
                 self._loop.call_soon(self.write)
             else:
                 self._gateway.publishing.append(self)
-        self._frames += (frame_head(len(message)), message)
+        self._frames += (text_frame_head(len(message)), message)
         self._bytes += len(message)
 
     def write(self) -> None:
-        """Send what is queued, in one call."""
+        """Send the queued frames in one system call."""
         if self._frames and not self._protocol.close_sent and not self._transport.is_closing():
             self._transport.write(b"".join(self._frames))
         self._frames.clear()
@@ -120,7 +126,7 @@ class Connection:
             self._runner.submit(np.frombuffer(rows, COMMAND), partial(self._reports.expect, self.session, tickets))
 
     def close(self, code: int, reason: str) -> None:
-        """What was sent before still leaves."""
+        """Close when the frames that were sent before have left."""
         if self.closing is None:
             self.closing = code, reason
             self._loop.call_soon(self._end)
@@ -130,37 +136,28 @@ class Connection:
         self.closed.set()
 
 
-def frame_head(length: int) -> bytes:
-    """The head of an unfragmented, unmasked text frame (RFC 6455, 5.2)."""
-    if length < 126:
-        return bytes((0x81, length))
-    if length < 1 << 16:
-        return b"\x81\x7e" + length.to_bytes(2, "big")
-    return b"\x81\x7f" + length.to_bytes(8, "big")
-
-
 class Gateway:
-    """The connections of one hub, and what is done for all of them: serving, ticking, stopping."""
+    """The JSON websockets of one hub, and what is done for all of them."""
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self.desk = Desk(hub)
         self.connections: set[Connection] = set()
-        self.publishing: list[Connection] | None = None  # while a batch is: those it has sent something
+        self.publishing: list[Connection] | None = None  # while a batch is published: those with frames to send
         hub.runner.listeners.insert(0, self.publish)
 
     def publish(self, commands: np.ndarray, events: np.ndarray) -> None:
-        """The runner's listener: one durable batch."""
+        """The runner's listener, for each durable batch."""
         self.publishing = []
         try:
             self.desk.publish(commands, events)
         finally:
-            told, self.publishing = self.publishing, None
-        for connection in told:
+            connections, self.publishing = self.publishing, None
+        for connection in connections:
             connection.write()
 
     async def tick(self) -> None:
-        """Intervals of the feed and heartbeats, for ever."""
+        """The clock of the feed's intervals and the sessions' heartbeats."""
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             now = self.hub.clock()
@@ -171,48 +168,48 @@ class Gateway:
     async def serve(self, websocket: WebSocket) -> None:
         """One JSON websocket, until it ends."""
         await websocket.accept()
-        connection = Connection(self, connection_of(websocket.scope))
+        connection = Connection(self, guard.connection_of(websocket.scope))
         self.connections.add(connection)
-        code = HUB_STOPS[0]  # when this task is canceled, it is the server that stops
-        closer = asyncio.create_task(self._close_when_told(websocket, connection))
+        code = CLOSE_GOING_AWAY  # only a server that stops cancels this task
+        closer = asyncio.create_task(self._close_when_asked(websocket, connection))
         try:
             connection.read()
             code = await self._disconnected(websocket)
         finally:
             closer.cancel()
             self.connections.discard(connection)
-            connection.session.lost(self.hub.clock(), cancel=code not in HUB_STOPS)
+            connection.session.lost(self.hub.clock(), cancel=code not in CLOSED_BY_HUB)
 
     async def _disconnected(self, websocket: WebSocket) -> int:
-        """Returns the close code, when it is all over. Messages do not come this way."""
+        """Wait for the end of the connection and return the close code. Messages do not come through ASGI."""
         while (message := await websocket.receive())["type"] != "websocket.disconnect":
             pass
         return message.get("code") or 1006
 
-    async def _close_when_told(self, websocket: WebSocket, connection: Connection) -> None:
+    async def _close_when_asked(self, websocket: WebSocket, connection: Connection) -> None:
         await connection.closed.wait()
         assert connection.closing is not None
-        with contextlib.suppress(RuntimeError):  # the peer was faster
+        with contextlib.suppress(RuntimeError):  # the peer has closed
             await websocket.close(*connection.closing)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         ticking = asyncio.create_task(self.tick())
-        ticking.add_done_callback(_told_if_failed)
+        ticking.add_done_callback(_log_failure)
         yield
         ticking.cancel()
 
 
-def _told_if_failed(task: asyncio.Task[None]) -> None:
+def _log_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("the gateway's clock has stopped", exc_info=error)
 
 
 def create_app(hub: Hub) -> FastAPI:
-    """The ASGI application of a hub; it must be served by gateway.server."""
+    """The ASGI application of a hub. Serve it by server.serve: it needs the guarded protocols."""
     gateway = Gateway(hub)
-    app = FastAPIOffline(title=hub.name, version="1.0", lifespan=gateway.lifespan, docs_url="/docs", redoc_url=None)
-    app.include_router(router(hub, gateway.desk))
+    app = FastAPIOffline(title=hub.name, version=VERSION, lifespan=gateway.lifespan, docs_url="/docs", redoc_url=None)
+    app.include_router(router(gateway.desk, METHODS))
 
     @app.websocket("/ws/api/v2")
     async def json_rpc(websocket: WebSocket) -> None:
@@ -220,7 +217,7 @@ def create_app(hub: Hub) -> FastAPI:
 
     @app.websocket("/ws/bin/v1")
     async def binary(websocket: WebSocket) -> None:
-        await serve_binary(websocket, hub)
+        await serve_binary(websocket, guard.connection_of(websocket.scope), hub)
 
     @app.get("/healthz")
     async def healthz() -> Response:
@@ -235,6 +232,6 @@ def create_app(hub: Hub) -> FastAPI:
 
 
 def readiness(hub: Hub) -> tuple[bool, dict[str, Any]]:
-    """Whether the hub takes orders, and where it stands."""
+    """Whether the hub accepts requests, and the body of /readyz."""
     ready = not hub.runner.stopping
     return ready, {"name": hub.name, "ready": ready, "sequence": hub.exchange.sequence}

@@ -1,12 +1,13 @@
-"""The same methods over HTTP: a request is put into the form of a websocket frame and goes through the same session code.
+"""The methods over HTTP. A request becomes a JSON-RPC frame and is served by a session of its own.
 
-GET takes parameters from the query string, POST from the body; the Authorization header says who asks. The answer is the
-JSON-RPC answer, with an HTTP status that says the same.
+GET has its parameters in the query string, POST in the body. The Authorization header names the key. The answer is the
+JSON-RPC answer, with the HTTP status that belongs to its error.
 
     GET /api/v2/private/buy?instrument_name=SC2701&amount=1000&price=520.5
 """
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -19,13 +20,13 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from gateway.hub import Hub
-from gateway.models import DOCUMENTED
 from gateway.rpc.desk import Desk
-from gateway.rpc.methods.orders import Ticket
-from gateway.rpc.requests import METHODS, from_query
-from gateway.rpc.session import Session
-from gateway.text.messages import Refused, encode, error
+from gateway.rpc.models import DOCUMENTED
+from gateway.rpc.requests import from_query
+from gateway.rpc.session import Method, Session
+from gateway.rpc.ticket import Ticket
+from gateway.text.answers import encode, error
+from gateway.text.refusals import Refused
 from gateway.wire.guard import connection_of
 from matching.records import COMMAND
 
@@ -43,19 +44,19 @@ class _Error(Struct):
 
 
 class _Outcome(Struct):
-    """What of an answer decides its HTTP status."""
+    """The part of an answer that decides the HTTP status."""
 
     error: _Error | UnsetType = UNSET
 
 
 class _Text(Struct):
-    """An answer whose result is a text."""
+    """The part of an answer whose result is a text."""
 
     result: str
 
 
-class _Named(Struct):
-    """Whether a body is a whole request."""
+class _MaybeRequest(Struct):
+    """The part of a body that tells a whole request from parameters alone."""
 
     method: Any = UNSET
 
@@ -64,21 +65,27 @@ _outcome = msgspec.json.Decoder(_Outcome)
 
 
 class Waiter:
-    """The peer of a session that lives for one HTTP request: keeps the answer."""
+    """The peer of a session that serves one HTTP request. It keeps the answer."""
 
     queued = 0
 
-    def __init__(self, hub: Hub, desk: Desk, number: int, address: str) -> None:
-        self._runner = hub.runner
-        self._clock = hub.clock
+    def __init__(self, desk: Desk, methods: Mapping[str, Method], number: int, address: str) -> None:
+        self._runner = desk.hub.runner
+        self._clock = desk.hub.clock
         self._reports = desk.reports
         self.session = Session(
-            hub, desk, self, number=number, address=address, websocket=False, bucket=desk.bucket_of_address(address)
+            desk,
+            self,
+            methods,
+            number=number,
+            address=address,
+            websocket=False,
+            bucket=desk.bucket_of_address(address),
         )
         self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     def send(self, message: bytes) -> None:
-        if not self.answer.done():  # the client may have gone
+        if not self.answer.done():  # canceled where the client has disconnected
             self.answer.set_result(message)
 
     def submit(self, rows: bytes, ticket: Ticket) -> None:
@@ -93,20 +100,20 @@ class Waiter:
         """A request has no connection of its own to close."""
 
 
-def router(hub: Hub, desk: Desk) -> APIRouter:
+def router(desk: Desk, methods: Mapping[str, Method]) -> APIRouter:
     """The routes of /api/v2."""
     routes = APIRouter()
 
     async def named(request: Request) -> Response:
-        """One method by its path."""
-        return await _serve(hub, desk, request, request.url.path.removeprefix("/api/v2/"))
+        """A method by its path."""
+        return await _serve(desk, methods, request, request.url.path.removeprefix("/api/v2/"))
 
     async def enveloped(request: Request) -> Response:
         """One JSON-RPC object, at /api/v2."""
-        return await _serve(hub, desk, request, "")
+        return await _serve(desk, methods, request, "")
 
-    for name in METHODS:
-        if not METHODS[name].websocket_only:
+    for name, method in methods.items():
+        if not method.websocket_only:
             for verb in ("GET", "POST"):
                 routes.add_api_route(
                     f"/api/v2/{name}",
@@ -121,7 +128,7 @@ def router(hub: Hub, desk: Desk) -> APIRouter:
         for form in _MEDIA:
             routes.add_api_route(
                 f"/api/v2/{scope}/statement.{form}",
-                partial(_statement, hub, desk, scope, form),
+                partial(_statement, desk, methods, scope, form),
                 methods=["GET"],
                 name=f"{scope}/statement.{form}",
                 tags=[scope],
@@ -133,7 +140,7 @@ def router(hub: Hub, desk: Desk) -> APIRouter:
 
 
 def _documented(name: str) -> dict[str, Any] | None:
-    """The body of a POST, where there is a model of it."""
+    """The description of a POST body for OpenAPI, where there is a model of it."""
     model = DOCUMENTED.get(name)
     return (
         None
@@ -142,9 +149,9 @@ def _documented(name: str) -> dict[str, Any] | None:
     )
 
 
-async def _statement(hub: Hub, desk: Desk, scope: str, form: str, request: Request) -> Response:
-    """A statement as a file of its own, for browsers and spreadsheets."""
-    answer = await _answered(hub, desk, request, f"{scope}/get_statement", {"format": form})
+async def _statement(desk: Desk, methods: Mapping[str, Method], scope: str, form: str, request: Request) -> Response:
+    """A statement as a file, for browsers and spreadsheets."""
+    answer = await _answer(desk, methods, request, f"{scope}/get_statement", {"format": form})
     outcome = _outcome.decode(answer)
     if outcome.error is not UNSET:
         return _response(answer, "Basic")
@@ -152,22 +159,24 @@ async def _statement(hub: Hub, desk: Desk, scope: str, form: str, request: Reque
     return Response(msgspec.json.decode(answer, type=_Text).result, headers=headers, media_type=_MEDIA[form])
 
 
-async def _serve(hub: Hub, desk: Desk, request: Request, name: str) -> Response:
-    """One request, from its bytes to its answer."""
-    return _response(await _answered(hub, desk, request, name))
+async def _serve(desk: Desk, methods: Mapping[str, Method], request: Request, name: str) -> Response:
+    return _response(await _answer(desk, methods, request, name))
 
 
-async def _answered(hub: Hub, desk: Desk, request: Request, name: str, given: dict[str, Any] | None = None) -> bytes:
-    """The JSON-RPC answer to a request. given: parameters that the path says."""
+async def _answer(
+    desk: Desk, methods: Mapping[str, Method], request: Request, name: str, given: dict[str, Any] | None = None
+) -> bytes:
+    """The JSON-RPC answer to a request. given: parameters that the path implies."""
+    hub = desk.hub
     now = hub.clock()
     connection = connection_of(request.scope)
-    waiter = Waiter(hub, desk, connection.number, connection.address)
+    waiter = Waiter(desk, methods, connection.number, connection.address)
     try:
         body = await request.body()
-    except ClientDisconnect:  # nobody reads it
-        return error("null", Refused(-32700, "Parse error", "the client has gone"), now, hub.clock())
+    except ClientDisconnect:  # nobody reads the answer
+        return error("null", Refused(-32700, "Parse error", "the client has disconnected"), now, hub.clock())
     try:
-        frame = _frame(name, request, body, given or {})
+        frame = _frame(methods, name, request, body, given or {})
         header = request.headers.get("authorization")
         if header is not None:
             target = request.scope["raw_path"]
@@ -180,29 +189,29 @@ async def _answered(hub: Hub, desk: Desk, request: Request, name: str, given: di
     return await waiter.answer
 
 
-def _frame(name: str, request: Request, body: bytes, given: dict[str, Any]) -> bytes:
+def _frame(methods: Mapping[str, Method], name: str, request: Request, body: bytes, given: dict[str, Any]) -> bytes:
     """The request as a JSON-RPC frame."""
     if request.method == "GET":
         pairs = parse_qsl(request.url.query, keep_blank_values=True, max_num_fields=64)
-        method = METHODS.get(name)
+        method = methods.get(name)
         values = from_query(method.reader.struct, [*given.items(), *pairs]) if method else {}
         return encode({"method": name, "params": values}).encode()
     if not name:
         return body
     try:
-        whole = bool(body) and msgspec.json.decode(body, type=_Named).method is not UNSET
+        whole = bool(body) and msgspec.json.decode(body, type=_MaybeRequest).method is not UNSET
         parameters = bytes(msgspec.json.decode(body, type=Raw)) if body else b"{}"
     except (ValueError, RecursionError) as error_:
         raise Refused(-32700, "Parse error", str(error_)[:160]) from None
     if not whole:
         return b'{"method":' + encode(name).encode() + b',"params":' + parameters + b"}"
-    if msgspec.json.decode(body, type=_Named).method != name:
+    if msgspec.json.decode(body, type=_MaybeRequest).method != name:
         raise Refused(-32600, "Invalid Request", f"method: the path says {name[:64]}", field="method")
     return body
 
 
 def _response(answer: bytes, challenge: str = "Bearer") -> Response:
-    """With the status that belongs to the error, and when to come back."""
+    """An answer with the HTTP status and headers that belong to its error."""
     outcome = _outcome.decode(answer)
     if outcome.error is UNSET:
         return Response(answer, media_type="application/json")

@@ -1,8 +1,7 @@
-"""The listening server: a guarded uvicorn that the command line and the tests start and stop inside their own loop.
+"""The listening server: a guarded uvicorn that the command line and the tests run inside their own event loop.
 
-Not a process manager and not the application: `serve` binds the socket (a busy port is told before anything else
-starts), `start` brings up the application's lifespan and accepts connections, `stop` closes them within two seconds.
-Run it on uvloop: `uvloop.run(main())`.
+`serve` binds the socket, so that a busy port is reported before anything else starts. `start` runs the application's
+lifespan and accepts connections. `stop` closes them within two seconds. Run it on uvloop: `uvloop.run(main())`.
 
     server = serve(app, "127.0.0.1", 0, Bounds())
     await server.start()
@@ -19,14 +18,17 @@ from typing import Any
 
 import uvicorn
 
-from gateway.wire.guard import Bounds, Guard, GuardedHttp, GuardedWebSocket
+from gateway.wire.bounds import Bounds
+from gateway.wire.guard import Guard
+from gateway.wire.http import GuardedHttp
+from gateway.wire.websocket import GuardedWebSocket
 
 STOP_SECONDS = 2
-BACKLOG = 2_048  # connections that the kernel holds until we accept; fewer would make a storm wait seconds
+BACKLOG = 2_048  # connections that the system holds until we accept them; with fewer, a storm of them waits seconds
 
 
 class ServerError(Exception):
-    """The server cannot run: one line for the user, and the exit code of the process."""
+    """The server cannot run. The message is one line for the user; exit_code is the process's."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -38,7 +40,7 @@ EXIT_CANNOT_START = 11
 
 
 class Server:
-    """One listening socket, its guard, and the application behind it. Made by `serve`."""
+    """A listening socket, its guard and its application. Made by `serve`."""
 
     def __init__(self, listener: socket.socket, config: uvicorn.Config, guard: Guard) -> None:
         self.listener = listener
@@ -48,7 +50,7 @@ class Server:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Start the application and accept connections. ServerError if the application refuses to start."""
+        """Start the application and accept connections. Errors: ServerError if the application does not start."""
         config = self._uvicorn.config
         if not config.loaded:
             config.load()
@@ -61,7 +63,7 @@ class Server:
         self._tasks = [asyncio.create_task(self._uvicorn.main_loop()), asyncio.create_task(self.guard.watch())]
 
     async def stop(self) -> None:
-        """Stop accepting, close every connection (websockets with 1012), stop the application. Twice is harmless."""
+        """Stop accepting, close every connection (websockets with 1012), stop the application. May be called twice."""
         if not self._tasks:
             self.listener.close()
             return
@@ -75,9 +77,9 @@ class Server:
 
 
 def serve(app: Any, host: str, port: int, bounds: Bounds | None = None) -> Server:
-    """Bind `host:port` (port 0: any free one) and make the server of an ASGI app; nothing runs yet.
+    """Bind `host:port` (port 0: any free one) and make the server of an ASGI app. Nothing runs yet.
 
-    Errors  ServerError, exit_code 10, when the address is busy, not ours or not permitted
+    Errors    ServerError with exit code 10: the address is in use, not local or not permitted
     """
     bounds = bounds or Bounds()
     guard = Guard(bounds)
@@ -109,7 +111,7 @@ def _listen(host: str, port: int, bounds: Bounds) -> socket.socket:
     """A bound socket; accepted sockets inherit its options."""
     listener = None
     try:
-        if not 0 <= port <= 65_535:  # the resolver would wrap it round
+        if not 0 <= port <= 65_535:  # the resolver would take it modulo 65,536
             raise OverflowError("the port must be 0 to 65535")
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -118,7 +120,7 @@ def _listen(host: str, port: int, bounds: Bounds) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
-            # The kernel drops a peer that acknowledges nothing, even when all our bytes are in its hands.
+            # The system drops a peer that acknowledges nothing, even when it has taken all our bytes.
             milliseconds = int(bounds.write_stall_seconds * 1000)
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         listener.bind(address)
@@ -133,7 +135,7 @@ def _listen(host: str, port: int, bounds: Bounds) -> socket.socket:
 
 
 def _allow_files(connections: int) -> None:
-    """Every connection is an open file: raise our own limit towards what the bounds promise."""
+    """Raise the limit of open files: every connection is one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + 512
     if soft != resource.RLIM_INFINITY and soft < wanted:

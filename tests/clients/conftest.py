@@ -1,4 +1,4 @@
-"""Clients written by others meet the same served hub as our own."""
+"""Third-party clients run against the same served hub as our own."""
 
 from tests.gateway.conftest import served
 

@@ -1,4 +1,4 @@
-"""Unmodified ccxt trades here: only its two URLs are changed, and the keys are ours.
+"""Unmodified ccxt trades here: only its two URLs are changed, and the keys are the hub's.
 
 `ccxt.deribit` over HTTP, `ccxt.pro.deribit` over the websocket. If one of these fails, every strategy written for that
 client fails.
@@ -6,6 +6,8 @@ client fails.
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import ccxt
 import ccxt.pro
@@ -15,7 +17,7 @@ SC = "SC/CNY:CNY-261231"  # ccxt's own name of SC2701
 LU = "LU/CNY:CNY-261231"
 
 
-def settings(served, key):
+def settings(served: str, key: str) -> Any:
     return {
         "apiKey": key,
         "secret": f"{key}-secret",
@@ -24,14 +26,14 @@ def settings(served, key):
 
 
 @pytest.fixture
-def alice(served):
+def alice(served: str) -> Iterator[Any]:
     exchange = ccxt.deribit(settings(served, "alice"))
     exchange.load_markets()
     yield exchange
     exchange.cancel_all_orders()
 
 
-def test_it_loads_the_markets(alice):
+def test_it_loads_the_markets(alice: Any) -> None:
     market = alice.market(SC)
     assert (market["id"], market["base"], market["quote"], market["settle"]) == ("SC2701", "SC", "CNY", "CNY")
     assert (market["type"], market["active"], market["linear"], market["contractSize"]) == ("future", True, True, 1000)
@@ -42,7 +44,7 @@ def test_it_loads_the_markets(alice):
     assert all(len(alice.markets_by_id[name]) == 1 for name in alice.markets_by_id)
 
 
-def test_it_places_edits_reads_and_cancels_an_order(alice):
+def test_it_places_edits_reads_and_cancels_an_order(alice: Any) -> None:
     order = alice.create_order(SC, "limit", "buy", 2000, 520.5)
     assert (order["status"], order["price"], order["amount"], order["filled"], order["timeInForce"]) == (
         "open",
@@ -61,7 +63,7 @@ def test_it_places_edits_reads_and_cancels_an_order(alice):
     assert alice.fetch_closed_orders(SC)[-1]["id"] == order["id"]
 
 
-def test_it_sees_its_balance_and_margin(alice):
+def test_it_sees_its_balance_and_margin(alice: Any) -> None:
     before = alice.fetch_balance()["CNY"]
     assert before["total"] == 10**11 and before["free"] <= before["total"]
     alice.create_order(SC, "limit", "buy", 1000, 520.0)
@@ -69,7 +71,7 @@ def test_it_sees_its_balance_and_margin(alice):
     assert alice.fetch_balance({"code": "CNY"})["CNY"]["total"] == before["total"]
 
 
-def test_it_reads_trades_ticker_and_positions(served, alice):
+def test_it_reads_trades_ticker_and_positions(served: str, alice: Any) -> None:
     bob = ccxt.deribit(settings(served, "bob"))
     bob.load_markets()
     alice.create_order(SC, "limit", "sell", 2000, 521.0)
@@ -91,7 +93,7 @@ def test_it_reads_trades_ticker_and_positions(served, alice):
 @pytest.mark.parametrize(
     ("kind", "price"), [("stop_limit", 530.0), ("limit", 530.0), ("stop_market", None), ("market", None)]
 )
-def test_it_places_a_stop_that_waits_and_cancels_it(alice, kind, price):
+def test_it_places_a_parked_stop_and_cancels_it(alice: Any, kind: Any, price: int) -> None:
     stop = alice.create_order(SC, kind, "buy", 1000, price, {"stopLossPrice": 529.0})
     assert (stop["triggerPrice"], stop["price"], stop["filled"], stop["info"]["order_state"]) == (
         529.0,
@@ -99,13 +101,13 @@ def test_it_places_a_stop_that_waits_and_cancels_it(alice, kind, price):
         0,
         "untriggered",
     )
-    assert stop["info"]["order_type"] == ("stop_limit" if price else "stop_market")  # ccxt itself says limit and market
+    assert stop["info"]["order_type"] == ("stop_limit" if price else "stop_market")  # ccxt's type is limit or market
     assert [seen["id"] for seen in alice.fetch_open_orders(SC)] == [stop["id"]]
     assert alice.fetch_order_book(SC)["bids"] == []
     assert alice.cancel_order(stop["id"])["status"] == "canceled"
 
 
-def test_its_stop_is_triggered_by_a_trade(served, alice):
+def test_its_stop_is_triggered_by_a_trade(served: str, alice: Any) -> None:
     bob = ccxt.deribit(settings(served, "bob"))
     bob.load_markets()
     alice.create_order(LU, "limit", "sell", 20, 3970)
@@ -119,15 +121,16 @@ def test_its_stop_is_triggered_by_a_trade(served, alice):
     bob.cancel_all_orders()
 
 
-def test_it_tells_its_errors_apart(served, alice):
-    for error, call in (
+def test_it_distinguishes_its_errors(served: str, alice: Any) -> None:
+    refused: tuple[tuple[type[Exception], Callable[[], Any]], ...] = (
         (ccxt.InvalidOrder, lambda: alice.create_order(SC, "limit", "buy", 1000, 900.0)),
         (ccxt.InvalidOrder, lambda: alice.create_order(SC, "limit", "buy", 1000 * 501, 521.0)),
         (ccxt.OrderNotFound, lambda: alice.cancel_order("999999999")),
         (ccxt.OrderNotFound, lambda: alice.fetch_order("999999999")),
         (ccxt.AuthenticationError, lambda: ccxt.deribit(settings(served, "alice") | {"secret": "x"}).fetch_balance()),
         (ccxt.BadRequest, lambda: alice.publicGetGetOrderBook({"instrument_name": "SC2701", "depth": "many"})),
-    ):
+    )
+    for error, call in refused:
         with pytest.raises(error):
             call()
     bid = alice.create_order(SC, "limit", "buy", 1000, 520.0)
@@ -136,13 +139,13 @@ def test_it_tells_its_errors_apart(served, alice):
     assert alice.fetch_order(bid["id"])["filled"] == 0
 
 
-def test_it_knows_the_time_and_that_the_hub_is_open(alice):
+def test_it_knows_the_time_and_that_the_hub_is_open(alice: Any) -> None:
     assert abs(alice.fetch_time() - alice.milliseconds()) < 5000
     assert alice.fetch_status()["status"] == "ok"
 
 
 @contextlib.asynccontextmanager
-async def pro(served, key):
+async def pro(served: str, key: str) -> AsyncIterator[Any]:
     exchange = ccxt.pro.deribit(settings(served, key))
     try:
         await exchange.load_markets()
@@ -152,17 +155,17 @@ async def pro(served, key):
         await exchange.close()
 
 
-async def soon(task):
+async def soon(task: Any) -> Any:
     return await asyncio.wait_for(task, 20)
 
 
-def test_it_watches_book_trades_orders_and_its_own_trades(served):
-    async def test():
+def test_it_watches_book_trades_orders_and_its_own_trades(served: str) -> None:
+    async def test() -> None:
         async with pro(served, "carol") as carol, pro(served, "dave") as dave:
             await soon(carol.watch_order_book(SC))
             orders, book = (asyncio.create_task(call(SC)) for call in (carol.watch_orders, carol.watch_order_book))
             tape, mine = (asyncio.create_task(call(SC)) for call in (carol.watch_trades, carol.watch_my_trades))
-            await asyncio.sleep(0.5)  # ccxt sends its subscriptions in tasks of their own
+            await asyncio.sleep(0.5)  # ccxt sends each subscription in its own task
             order = await carol.create_order(SC, "limit", "buy", 3000, 519.5)
             assert [(seen["id"], seen["status"]) for seen in await soon(orders)] == [(order["id"], "open")]
             assert (await soon(book))["bids"][0][:2] == [519.5, 3000]
@@ -184,17 +187,17 @@ def test_it_watches_book_trades_orders_and_its_own_trades(served):
     asyncio.run(test())
 
 
-def test_it_watches_its_balance(served):
-    async def test():
+def test_it_watches_its_balance(served: str) -> None:
+    async def test() -> None:
         async with pro(served, "carol") as carol:
-            carol.options["currencies"] = ["CNY"]  # ccxt's own setting: whose portfolio to watch
+            carol.options["currencies"] = ["CNY"]  # ccxt's setting: the portfolio to watch
             assert (await soon(carol.watch_balance()))["CNY"]["total"]["CNY"] == 10**11
 
     asyncio.run(test())
 
 
-def test_it_watches_the_ticker(served):
-    async def test():
+def test_it_watches_the_ticker(served: str) -> None:
+    async def test() -> None:
         async with pro(served, "carol") as carol:
             first = await soon(carol.watch_ticker(SC))
             assert (first["symbol"], first["info"]["phase"]) == (SC, "continuous")
@@ -211,8 +214,8 @@ def test_it_watches_the_ticker(served):
     asyncio.run(test())
 
 
-def test_it_watches_the_best_prices(served):
-    async def test():
+def test_it_watches_the_best_prices(served: str) -> None:
+    async def test() -> None:
         async with pro(served, "carol") as carol:
             await soon(carol.watch_bids_asks([SC]))
             best = asyncio.create_task(carol.watch_bids_asks([SC]))

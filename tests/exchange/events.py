@@ -1,9 +1,9 @@
-"""Event rows made by hand, as RULEBOOK says the engine tells them, for projections that are shown a certain stream.
+"""Event rows made by hand, as the engine emits them by the RULEBOOK, for tests of projections with a given stream.
 
     events = stream([accepted(1, BUY, 100, 5), displayed(1, BUY, 100, 2, before=5)],       # command 1
                     [canceled(1, BUY, 100, 5)])                                            # command 2
 
-Rows are dictionaries until `stream` numbers them. Instrument and account are 0 unless told otherwise.
+Rows are dictionaries until `stream` numbers them. Instrument and account are 0 by default.
 """
 
 from typing import Any
@@ -30,7 +30,7 @@ def accepted(order_id: int, side: int, price: int, quantity: int, **fields: Any)
 
 
 def parked(told: Told, trigger: int) -> Told:
-    """The same of a parked order (2.9); of ACCEPTED and AMENDED the trigger is told."""
+    """The same for a parked order (2.9); ACCEPTED and AMENDED have the trigger."""
     known = {} if told["kind"] == EventKind.CANCELED else {"resting_price": trigger}
     return told | {"flags": told.get("flags", 0) | Flag.PARKED} | known
 
@@ -93,7 +93,7 @@ def canceled(order_id: int, side: int, price: int, quantity: int, reason: Reason
 def traded(
     order_id: int, side: int, price: int, quantity: int, leaves: int, resting: tuple[int, int, int], **fields: Any
 ) -> Told:
-    """resting: id, own price and what stays open of the other order."""
+    """resting: id, price and open lots of the resting order."""
     return {
         "kind": EventKind.TRADED,
         "order_id": order_id,

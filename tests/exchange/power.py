@@ -1,19 +1,22 @@
-"""A disk whose power can be cut: real files in a folder, and a memory of what of them is on the platter.
+"""A disk whose power can be cut: real files in a folder, and a record of what of them is on the disk.
 
     disk = Disk(folder, die_at=17)            # the 17th call that changes something raises PowerCut
     Journal.open(folder, files=disk.files)
-    disk.after_the_cut(generator, elsewhere)  # a folder as the machine may find it when it comes up again
+    disk.after_the_cut(generator, elsewhere)  # a folder as the machine may find it at its next start
 
-What survives a cut: every sector of 512 bytes and every name that was synced; of the others any subset. The length of
+Every sector of 512 bytes and every name that was synced survives a cut; of the others any subset does. The length of
 a file and the sectors in it survive independently of each other, as metadata and data do.
 """
 
 import contextlib
 import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from exchange.journal.files import FILES, Files, read_file
+from exchange.journal.files import FILES, Files, StrPath, read_file
 
 SECTOR = 512
 
@@ -40,7 +43,7 @@ class Inode:
 
 
 class Disk:
-    """Files that pass every call on to the os, and note what it did to the platter."""
+    """Files that pass every call on to the os, and record what it changed on the disk."""
 
     def __init__(self, folder: str, die_at: int) -> None:
         self.folder, self.die_at, self.calls = os.fspath(folder), die_at, 0
@@ -62,7 +65,7 @@ class Disk:
         self.calls += 1
         return self.calls >= self.die_at
 
-    def open(self, path, flags, mode=0o777):
+    def open(self, path: str, flags: int, mode: int = 0o777) -> int:
         fd = FILES.open(path, flags, mode)
         name = os.path.basename(path)
         if os.path.isdir(path):
@@ -76,7 +79,7 @@ class Disk:
         self.open_files[fd] = name, self.current[name]
         return fd
 
-    def write(self, fd, buffers):
+    def write(self, fd: int, buffers: Sequence[Any]) -> int:
         data = b"".join(bytes(buffer) for buffer in buffers)
         inode = self.open_files[fd][1]
         assert inode is not None
@@ -85,7 +88,7 @@ class Disk:
             raise PowerCut
         return FILES.write(fd, buffers)
 
-    def sync(self, fd):
+    def sync(self, fd: int) -> None:
         if self.tick():
             raise PowerCut
         inode = self.open_files[fd][1]
@@ -96,11 +99,11 @@ class Disk:
         else:
             inode.synced = inode.written
 
-    def close(self, fd):
+    def close(self, fd: int) -> None:
         self.open_files.pop(fd)
         FILES.close(fd)
 
-    def rename(self, old, new):
+    def rename(self, old: str, new: str) -> None:
         if self.tick():
             raise PowerCut
         FILES.rename(old, new)
@@ -108,15 +111,15 @@ class Disk:
         self.current[os.path.basename(new)] = inode
         self.pending += [(os.path.basename(new), inode), (os.path.basename(old), None)]
 
-    def remove(self, path):
+    def remove(self, path: StrPath) -> None:
         if self.tick():
             raise PowerCut
         FILES.remove(path)
         self.current.pop(os.path.basename(path))
         self.pending.append((os.path.basename(path), None))
 
-    def after_the_cut(self, generator: np.random.Generator, folder) -> None:
-        """The folder as it may be found: the synced names and some of the later changes, each file in some state."""
+    def after_the_cut(self, generator: np.random.Generator, folder: Path) -> None:
+        """The folder as it may be after the cut: the synced names and some of the later changes, each file in some state."""
         names = dict(self.names)
         for name, target in self.pending:
             if generator.random() < 0.5:
@@ -138,7 +141,7 @@ def apply(names: dict[str, Inode], name: str, target: Inode | None) -> None:
 
 
 def on_disk(disk: Disk, folder: str) -> None:
-    """Take the files that a folder has as synced: the machine has just come up."""
+    """Treat the files of a folder as synced, as after a start of the machine."""
     for name in os.listdir(folder):
         inode = Inode()
         inode.written = inode.synced = read_file(os.path.join(folder, name)).tobytes()

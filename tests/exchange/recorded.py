@@ -1,6 +1,7 @@
-"""The sample capture, read once a run, and small captures made by hand."""
+"""The sample capture, read once per run, and small captures made by hand."""
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -25,29 +26,29 @@ def flow() -> Flow:
 
 
 def id_of(at: int) -> int:
-    """An order id of the venue that carries a time, in ms after START."""
+    """An order id of the venue that has a time in it, in ms after START."""
     return (START + at - 1_288_834_974_657) << 12
 
 
-def created(order: int, at: int, side: int, price: int, quantity: int) -> tuple:
+def created(order: int, at: int, side: int, price: int, quantity: int) -> tuple[Any, ...]:
     """A row of the order feed; `at` in ms after START."""
     return order, START + at + 70, START + at, price, quantity, CREATED, side
 
 
-def changed(order: int, at: int, side: int, price: int, quantity: int) -> tuple:
+def changed(order: int, at: int, side: int, price: int, quantity: int) -> tuple[Any, ...]:
     return order, START + at + 70, START + at, price, quantity, CHANGED, side
 
 
-def deleted(order: int, at: int, side: int, price: int, quantity: int) -> tuple:
+def deleted(order: int, at: int, side: int, price: int, quantity: int) -> tuple[Any, ...]:
     return order, START + at + 70, START + at, price, quantity, DELETED, side
 
 
-def closed(order: int, side: int, price: int, quantity: int) -> tuple:
-    """A row with which the collector ends the recording: received when it happened."""
+def closed(order: int, side: int, price: int, quantity: int) -> tuple[Any, ...]:
+    """A row with which the collector ends the recording, received when it happened."""
     return order, START + END, START + END, price, quantity, DELETED, side
 
 
-def recording(*rows: tuple, tape: tuple[tuple, ...] = ()) -> Capture:
+def recording(*rows: tuple[Any, ...], tape: tuple[tuple[Any, ...], ...] = ()) -> Capture:
     """A capture. `tape`: trades as taker, maker, price, quantity."""
     trades = np.zeros(len(tape), TAPE)
     for number, trade in enumerate(tape):
@@ -55,5 +56,5 @@ def recording(*rows: tuple, tape: tuple[tuple, ...] = ()) -> Capture:
     return Capture(np.array(list(rows), ORDER_ROW), trades)
 
 
-def rebuilt(*rows: tuple, tape: tuple[tuple, ...] = ()) -> Flow:
+def rebuilt(*rows: tuple[Any, ...], tape: tuple[tuple[Any, ...], ...] = ()) -> Flow:
     return bitstamp.reconstruct(recording(*rows, tape=tape))

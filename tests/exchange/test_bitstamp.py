@@ -2,11 +2,12 @@
 
 import gzip
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from exchange.replay.formats import CaptureError, bitstamp
+from exchange.replay.formats import CaptureError, Flow, bitstamp
 from exchange.replay.formats.bitstamp import Capture, read_capture, sample_folder
 from matching.codes import CommandKind, Flag, OrderType, TimeInForce
 from tests.build import fields
@@ -26,6 +27,8 @@ from tests.exchange.recorded import (
     rebuilt,
 )
 
+pytestmark = pytest.mark.compiled
+
 ENTER, CANCEL = int(CommandKind.ENTER), int(CommandKind.CANCEL)
 LIMIT, MARKET = int(OrderType.LIMIT), int(OrderType.MARKET)
 GTC, IOC = int(TimeInForce.GTC), int(TimeInForce.IOC)
@@ -37,17 +40,17 @@ OPENING = created(1, 0, BID, PRICE - 5, 7)  # one order, so that a capture has a
 # The files ----------------------------------------------------------------------------------------
 
 
-def test_the_sample_has_314057_order_rows_and_284_trades():
+def test_the_sample_has_314057_order_rows_and_284_trades() -> None:
     assert len(capture().orders) == 314_057
     assert len(capture().trades) == 284
 
 
-def test_the_package_that_brings_the_sample_is_not_imported():
+def test_the_package_that_brings_the_sample_is_not_imported() -> None:
     capture()
     assert "ob_analytics" not in sys.modules
 
 
-def test_a_package_that_is_not_installed_is_told_with_the_way_to_install_it():
+def test_a_missing_package_is_named_with_the_way_to_install_it() -> None:
     with pytest.raises(CaptureError, match=r"not installed: pip install '\.\[replay\]'.*--no-deps no-such-package"):
         sample_folder("no-such-package")
 
@@ -62,27 +65,29 @@ TRADES = """trade_id,timestamp,exchange_timestamp,price,amount,buy_order_id,sell
 """
 
 
-def folder(tmp_path, orders=ORDERS, trades=TRADES):
+def folder(tmp_path: Path, orders: str = ORDERS, trades: str = TRADES) -> Path:
     (tmp_path / "orders.csv").write_text(orders)
     (tmp_path / "trades.csv").write_text(trades)
     return tmp_path
 
 
-def test_prices_and_volumes_become_ticks_and_lots_exactly(tmp_path):
+def test_prices_and_volumes_become_ticks_and_lots_exactly(tmp_path: Path) -> None:
     assert fields(read_capture(folder(tmp_path)).orders, "order_id", "price", "quantity", "side") == [
         (11, 78_318, 718, BID),
         (12, 78_319, 150_000_000, ASK),
     ]
 
 
-def test_the_taker_is_the_buyer_of_a_buy_and_the_seller_of_a_sell_and_trades_are_in_the_order_of_their_ids(tmp_path):
+def test_the_taker_is_the_buyer_of_a_buy_and_the_seller_of_a_sell_and_trades_are_in_the_order_of_their_ids(
+    tmp_path: Path,
+) -> None:
     assert fields(read_capture(folder(tmp_path)).trades, "trade_id", "time", "taker_order_id", "maker_order_id") == [
         (5, 1001_000_000, 14, 12),
         (6, 1002_000_000, 13, 11),
     ]
 
 
-def test_a_packed_file_of_orders_is_preferred(tmp_path):
+def test_a_packed_file_of_orders_is_preferred(tmp_path: Path) -> None:
     (folder(tmp_path) / "orders.csv.gz").write_bytes(gzip.compress(ORDERS.replace("\n11,", "\n21,").encode()))
     assert read_capture(tmp_path).orders["order_id"].tolist() == [21, 12]
 
@@ -100,12 +105,12 @@ def test_a_packed_file_of_orders_is_preferred(tmp_path):
         ("volume", "size", r"orders.csv line 1: column volume is not there, only id, timestamp"),
     ],
 )
-def test_a_bad_field_is_named_with_file_and_line(tmp_path, old, new, message):
+def test_a_bad_field_is_named_with_file_and_line(tmp_path: Path, old: str, new: str, message: str) -> None:
     with pytest.raises(CaptureError, match=message):
         read_capture(folder(tmp_path, orders=ORDERS.replace(old, new)))
 
 
-def test_a_file_that_is_missing_empty_or_cut_off_cannot_be_read(tmp_path):
+def test_a_file_that_is_missing_empty_or_cut_off_cannot_be_read(tmp_path: Path) -> None:
     folder(tmp_path)
     (tmp_path / "trades.csv").write_text("")
     with pytest.raises(CaptureError, match="trades.csv: cannot be read"):
@@ -121,25 +126,25 @@ def test_a_file_that_is_missing_empty_or_cut_off_cannot_be_read(tmp_path):
 # Each rule ----------------------------------------------------------------------------------------
 
 
-def entered(flow, order):
+def entered(flow: Flow, order: int) -> np.record:
     """The ENTER of a venue's order."""
     which = (flow.venue_ids == order) & (flow.commands["kind"] == ENTER)
     assert which.sum() == 1
     return flow.commands[which][0]
 
 
-def sent(flow):
+def sent(flow: Flow) -> list[tuple[int, int]]:
     """(kind, venue's id) of each command."""
     return list(zip(flow.commands["kind"].tolist(), flow.venue_ids.tolist(), strict=True))
 
 
-def test_rule_1_an_order_enters_with_price_volume_and_time_of_its_creation_whatever_price_is_shown_later():
+def test_rule_1_an_order_enters_with_price_volume_and_time_of_its_creation_whatever_price_is_shown_later() -> None:
     order = entered(rebuilt(OPENING, created(2, 10, ASK, PRICE, 5), deleted(2, 20, ASK, PRICE + 3, 5)), 2)
     assert (order.price, order.quantity, order.side, order.time) == (PRICE, 5, ASK, (START + 10) * 1_000_000)
     assert (order.order_type, order.time_in_force, order.client_order_id) == (LIMIT, GTC, b"2")
 
 
-def test_rule_2_a_fill_is_no_command():
+def test_rule_2_a_fill_is_no_command() -> None:
     flow = rebuilt(
         OPENING,
         created(2, 10, ASK, PRICE - 5, 5),
@@ -150,7 +155,7 @@ def test_rule_2_a_fill_is_no_command():
     assert sent(flow) == [(ENTER, 1), (ENTER, 2)]
 
 
-def test_rule_3_a_deletion_with_volume_left_is_a_cancel_of_the_order_that_the_engine_knows():
+def test_rule_3_a_deletion_with_volume_left_is_a_cancel_of_the_order_that_the_engine_knows() -> None:
     flow = rebuilt(
         OPENING, created(2, 10, ASK, PRICE, 5), deleted(1, 15, BID, PRICE - 5, 7), deleted(2, 20, ASK, PRICE, 5)
     )
@@ -160,7 +165,7 @@ def test_rule_3_a_deletion_with_volume_left_is_a_cancel_of_the_order_that_the_en
     assert flow.venue_ids[flow.commands["order_id"][2:] - 1].tolist() == [1, 2]
 
 
-def test_rule_4_an_order_deleted_untouched_was_post_only_and_one_that_filled_was_not():
+def test_rule_4_an_order_deleted_untouched_was_post_only_and_one_that_filled_was_not() -> None:
     flow = rebuilt(
         OPENING,
         created(2, 10, ASK, PRICE - 5, 5),
@@ -174,7 +179,7 @@ def test_rule_4_an_order_deleted_untouched_was_post_only_and_one_that_filled_was
     assert [entered(flow, order)["flags"] for order in (1, 2, 3)] == [0, 0, POST_ONLY]
 
 
-def test_rule_4_what_the_venue_showed_and_deleted_in_one_ms_it_refused_most_likely():
+def test_rule_4_what_the_venue_showed_and_deleted_in_one_ms_it_refused_most_likely() -> None:
     flow = rebuilt(
         OPENING,
         created(2, 10, ASK, PRICE, 5),
@@ -188,7 +193,7 @@ def test_rule_4_what_the_venue_showed_and_deleted_in_one_ms_it_refused_most_like
 
 
 @pytest.mark.parametrize("side, price", [(BID, ANY_PRICE), (ASK, 0)])
-def test_rule_5_an_order_at_any_price_is_a_market_order(side, price):
+def test_rule_5_an_order_at_any_price_is_a_market_order(side: int, price: int) -> None:
     flow = rebuilt(
         OPENING, created(2, 10, side, price, 5), changed(2, 10, side, PRICE, 3), deleted(2, 10, side, PRICE, 3)
     )
@@ -198,12 +203,12 @@ def test_rule_5_an_order_at_any_price_is_a_market_order(side, price):
     assert sent(flow) == [(ENTER, 1), (ENTER, 2)]
 
 
-def test_rule_5_the_opening_book_holds_no_market_orders():
+def test_rule_5_the_opening_book_holds_no_market_orders() -> None:
     order = entered(rebuilt(created(1, 0, BID, ANY_PRICE, 5), created(2, 10, BID, PRICE, 1)), 1)
     assert (order.order_type, order.price) == (LIMIT, ANY_PRICE)
 
 
-def test_rule_5_an_order_for_an_amount_of_money_has_the_quantity_that_the_other_side_lost_within_it():
+def test_rule_5_an_order_for_an_amount_of_money_has_the_quantity_that_the_other_side_lost_within_it() -> None:
     flow = rebuilt(
         created(1, 0, ASK, PRICE, 7),
         created(2, 0, ASK, PRICE, 4),
@@ -219,7 +224,7 @@ def test_rule_5_an_order_for_an_amount_of_money_has_the_quantity_that_the_other_
     assert (order.order_type, order.time_in_force, order.quantity, order["flags"]) == (MARKET, IOC, 7 + 1, 0)
 
 
-def test_rule_5_an_order_for_an_amount_of_money_that_met_nobody_is_left_out():
+def test_rule_5_an_order_for_an_amount_of_money_without_a_trade_is_left_out() -> None:
     flow = rebuilt(OPENING, created(2, 10, BID, ANY_PRICE, 0), deleted(2, 10, BID, ANY_PRICE, 0))
     assert sent(flow) == [(ENTER, 1)]
     assert [(order.venue_id, order.cause[:36]) for order in flow.left_out] == [
@@ -227,7 +232,7 @@ def test_rule_5_an_order_for_an_amount_of_money_that_met_nobody_is_left_out():
     ]
 
 
-def test_rule_6_an_opening_order_that_outlives_the_capture_behind_the_trades_is_left_out():
+def test_rule_6_an_opening_order_that_outlives_the_capture_behind_the_trades_is_left_out() -> None:
     traded = (created(9, 10, BID, PRICE, 2), changed(3, 10, ASK, PRICE, 8), deleted(9, 10, BID, PRICE, 0))
     flow = rebuilt(
         created(1, 0, BID, PRICE + 1, 5),
@@ -251,7 +256,7 @@ def test_rule_6_an_opening_order_that_outlives_the_capture_behind_the_trades_is_
     assert flow.resting["order_id"].tolist() == [3, 4, 5, 7]
 
 
-def test_rule_6_the_opening_book_keeps_its_order():
+def test_rule_6_the_opening_book_keeps_its_order() -> None:
     assert sent(rebuilt(created(8, 0, BID, PRICE, 1), created(3, 0, BID, PRICE, 1), created(5, 1, BID, PRICE, 1))) == [
         (ENTER, 8),
         (ENTER, 3),
@@ -259,7 +264,7 @@ def test_rule_6_the_opening_book_keeps_its_order():
     ]
 
 
-def test_rule_7_the_collectors_own_deletions_are_no_cancels_but_the_venues_last_book():
+def test_rule_7_the_collectors_own_deletions_are_no_cancels_but_the_venues_last_book() -> None:
     flow = rebuilt(
         OPENING,
         created(2, 10, ASK, PRICE, 5),
@@ -275,7 +280,7 @@ def test_rule_7_the_collectors_own_deletions_are_no_cancels_but_the_venues_last_
     ]
 
 
-def test_rule_8_an_order_never_announced_enters_when_its_id_says():
+def test_rule_8_an_order_never_announced_enters_when_its_id_says() -> None:
     late, early = id_of(12), id_of(-50)
     flow = rebuilt(
         OPENING,
@@ -290,13 +295,13 @@ def test_rule_8_an_order_never_announced_enters_when_its_id_says():
     assert entered(flow, early).time == START * 1_000_000
 
 
-def test_rule_8_an_order_filled_when_first_seen_is_left_out():
+def test_rule_8_an_order_filled_when_first_seen_is_left_out() -> None:
     flow = rebuilt(OPENING, deleted(id_of(5), 20, BID, PRICE - 7, 0))
     assert sent(flow) == [(ENTER, 1)]
     assert [order.cause for order in flow.left_out] == ["nothing left of it when first seen: its quantity is unknown"]
 
 
-def test_rows_of_one_ms_keep_the_order_of_the_file():
+def test_rows_of_one_ms_keep_the_order_of_the_file() -> None:
     flow = rebuilt(
         OPENING,
         created(4, 10, ASK, PRICE, 5),
@@ -307,17 +312,17 @@ def test_rows_of_one_ms_keep_the_order_of_the_file():
     assert sent(flow) == [(ENTER, 1), (ENTER, 4), (CANCEL, 1), (ENTER, 2), (CANCEL, 4)]
 
 
-def test_rows_that_go_back_in_time_are_refused():
+def test_rows_that_go_back_in_time_are_refused() -> None:
     with pytest.raises(CaptureError, match=f"line 4: exchange_timestamp is {START + 9}, must not be before"):
         rebuilt(OPENING, created(2, 10, ASK, PRICE, 5), created(3, 9, ASK, PRICE, 5))
 
 
-def test_an_order_that_grows_is_refused():
+def test_an_order_that_grows_is_refused() -> None:
     with pytest.raises(CaptureError, match="line 3: the volume of order 1 grows by 2 lots"):
         rebuilt(OPENING, changed(1, 10, BID, PRICE, 9))
 
 
-def test_an_empty_capture_is_an_empty_flow():
+def test_an_empty_capture_is_an_empty_flow() -> None:
     flow = rebuilt()
     assert (len(flow.commands), len(flow.resting), len(flow.refused), flow.left_out) == (0, 0, 0, ())
 
@@ -325,7 +330,7 @@ def test_an_empty_capture_is_an_empty_flow():
 # The sample ---------------------------------------------------------------------------------------
 
 
-def test_the_sample_becomes_156900_orders_and_150080_cancels():
+def test_the_sample_becomes_156900_orders_and_150080_cancels() -> None:
     commands = flow().commands
     assert np.bincount(commands["kind"]).tolist() == [0, 156_900, 150_080]
     assert commands["sequence"].tolist() == list(range(1, 306_981))
@@ -334,17 +339,17 @@ def test_the_sample_becomes_156900_orders_and_150080_cancels():
     assert np.count_nonzero(commands["order_type"] == MARKET) == 7
 
 
-def test_the_sample_has_two_stale_orders_and_nothing_else_is_left_out():
+def test_the_sample_has_two_stale_orders_and_nothing_else_is_left_out() -> None:
     assert [order.venue_id for order in flow().left_out] == [2_002_347_642_003_458, 2_002_347_646_152_704]
     assert len(flow().resting) == 6_518 - 2
 
 
-def test_the_venues_trades_are_not_used_to_rebuild_the_orders():
+def test_the_venues_trades_are_not_used_to_rebuild_the_orders() -> None:
     blind = bitstamp.reconstruct(Capture(capture().orders, capture().trades[:0]))
     assert blind.commands.tobytes() == flow().commands.tobytes()
 
 
-def test_every_cancel_of_the_sample_means_an_order_that_was_sent_before():
+def test_every_cancel_of_the_sample_means_an_order_that_was_sent_before() -> None:
     commands, cancels = flow().commands, np.flatnonzero(flow().commands["kind"] == CANCEL)
     meant = commands["order_id"][cancels] - 1
     assert (meant < cancels).all() and (commands["kind"][meant] == ENTER).all()

@@ -1,12 +1,15 @@
 """exchange/projections/blotter.py: every open order and the latest finished ones, equal to a plain replay of the events."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pytest
 
 from exchange import Exchange
 from exchange.projections.blotter import Blotter, OrderState
 from matching.codes import CommandKind, EventKind, Flag, OrderType, Reason, Side, TimeInForce
-from tests.build import SECOND, amend, cancel, enter, instrument, operator, rows
+from tests.build import SECOND, amend, cancel, enter, existing, instrument, operator, rows
 from tests.exchange.events import accepted, amended, canceled, displayed, parked, stream, traded, triggered, uncrossed
 from tests.matching.flow import random_flow
 
@@ -35,12 +38,14 @@ LIVES = (OrderState.OPEN, OrderState.UNTRIGGERED)
 
 
 class Ledger:
-    """The same orders in plain dictionaries, none ever forgotten."""
+    """The same orders in plain dictionaries, without a bound."""
 
-    def __init__(self):
-        self.orders, self.finished, self.trades = {}, [], []
+    def __init__(self) -> None:
+        self.orders: dict[int, Any] = {}
+        self.finished: list[int] = []
+        self.trades: list[Any] = []
 
-    def record(self, commands, events):
+    def record(self, commands: np.ndarray, events: np.ndarray) -> None:
         entered = {int(command["sequence"]): command for command in commands}
         for event in events:
             kind, order_id = event["kind"], int(event["order_id"])
@@ -106,8 +111,8 @@ class Ledger:
             elif kind == EventKind.TRIGGERED:
                 self.change(order_id, event, price=int(event["price"]), state=OrderState.OPEN)
 
-    def entering(self, command, event):
-        """What an ENTER would have said: the hub makes orders of TAKE (13.1) and LIQUIDATE (11.7) too."""
+    def entering(self, command: np.record, event: np.record) -> dict[str, Any]:
+        """The terms that an ENTER would have: the hub makes orders of TAKE (13.1) and LIQUIDATE (11.7), too."""
         if command["kind"] == CommandKind.ENTER:
             return {name: command[name].item() for name in (*TERMS, "order_id")}
         took = command["kind"] == CommandKind.TAKE
@@ -117,14 +122,14 @@ class Ledger:
             "time_in_force": TimeInForce.FOK if took else TimeInForce.IOC,
         }
 
-    def change(self, order_id, event, **fields):
+    def change(self, order_id: int, event: np.record, **fields: Any) -> None:
         self.orders[order_id].update(fields, updated=int(event["time"]), sequence=int(event["sequence"]))
 
-    def finish(self, order_id, state):
+    def finish(self, order_id: int, state: OrderState) -> None:
         self.orders[order_id]["state"] = state
         self.finished.append(order_id)
 
-    def of(self, account, instrument=None, only_open=False):
+    def of(self, account: int, instrument: int | None = None, only_open: bool = False) -> list[Any]:
         return [
             order
             for order in reversed(self.orders.values())
@@ -134,17 +139,17 @@ class Ledger:
         ]
 
 
-def plain(entry):
+def plain(entry: np.record) -> dict[str, Any]:
     return {name: entry[name].item() for name in FIELDS}
 
 
-def play(seed, count=1500):
+def play(seed: int, count: int = 1500) -> tuple[Any, ...]:
     flow = random_flow(seed, count)
     exchange = Exchange(flow.instruments, flow.accounts, risk=False, max_orders=2048)
     return flow, exchange
 
 
-def batches(commands, rng):
+def batches(commands: np.ndarray, rng: Any) -> Iterator[np.ndarray]:
     at = 0
     while at < len(commands):
         size = int(rng.choice((1, 3, 20, 200)))
@@ -153,7 +158,7 @@ def batches(commands, rng):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_with_room_for_all_it_equals_a_plain_replay_of_the_events(seed):
+def test_with_room_for_all_it_equals_a_plain_replay_of_the_events(seed: int) -> None:
     flow, exchange = play(seed)
     blotter, ledger = Blotter(max_orders=2048, history=2048), Ledger()
     for commands in batches(flow.commands, np.random.default_rng(seed)):
@@ -162,7 +167,7 @@ def test_with_room_for_all_it_equals_a_plain_replay_of_the_events(seed):
         ledger.record(commands, events)
         for command in commands[:3]:
             order_id = int(command["sequence"])
-            entry = blotter.order(order_id)
+            entry = existing(blotter.order(order_id))
             assert (plain(entry) if entry is not None else None) == ledger.orders.get(order_id)
     assert len(ledger.trades) > 20
     for account in range(len(flow.accounts)):
@@ -173,7 +178,8 @@ def test_with_room_for_all_it_equals_a_plain_replay_of_the_events(seed):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_when_room_is_short_open_orders_stay_and_those_that_finished_first_are_gone(seed):
+@pytest.mark.compiled
+def test_when_memory_is_full_open_orders_stay_and_the_first_finished_ones_are_dropped(seed: int) -> None:
     flow, exchange = play(seed)
     open_at_most, history = 700, 50
     blotter, ledger = Blotter(open_at_most, history), Ledger()
@@ -183,7 +189,7 @@ def test_when_room_is_short_open_orders_stay_and_those_that_finished_first_are_g
         ledger.record(commands, events)
     known = set()
     for order_id, order in ledger.orders.items():
-        entry = blotter.order(order_id)
+        entry = existing(blotter.order(order_id))
         if entry is not None:
             known.add(order_id)
             assert plain(entry) == order
@@ -199,39 +205,39 @@ def test_when_room_is_short_open_orders_stay_and_those_that_finished_first_are_g
         for order in kept:
             if order["client_order_id"]:
                 newest = next(o for o in kept if o["client_order_id"] == order["client_order_id"])
-                assert plain(blotter.order_of(account, order["client_order_id"])) == newest
+                assert plain(existing(blotter.order_of(account, order["client_order_id"]))) == newest
 
 
 class Hub:
-    def __init__(self, accounts=4, instruments=1, **room):
+    def __init__(self, accounts: int = 4, instruments: int = 1, **room: Any) -> None:
         self.exchange = Exchange([instrument(f"I{n}") for n in range(instruments)], accounts=accounts, risk=False)
         self.blotter = Blotter(**{"max_orders": 16, "history": 8, **room})
         self.last = 0
 
-    def do(self, *commands):
+    def do(self, *commands: dict[str, Any]) -> None:
         block = rows(*commands, start=self.last + 1)
         self.last += len(commands)
         self.blotter.record(block, self.exchange.apply(block))
 
 
-def test_an_order_is_followed_from_entry_over_fills_and_amends_to_its_end():
+def test_an_order_is_followed_from_entry_over_fills_and_amends_to_its_end() -> None:
     hub = Hub()
     hub.do(enter(0, BUY, 100, 5, client_order_id=b"a-91", flags=Flag.POST_ONLY, time_in_force=TimeInForce.GTC))
-    order = hub.blotter.order(1)
+    order = existing(hub.blotter.order(1))
     assert (order.state, order.leaves_quantity, order.filled_quantity) == (OrderState.OPEN, 5, 0)
     assert (order.order_type, order.time_in_force, order["flags"]) == (OrderType.LIMIT, TimeInForce.GTC, Flag.POST_ONLY)
     hub.do(enter(1, SELL, 100, 2), amend(0, 1, 101, 9))
-    order = hub.blotter.order(1)
+    order = existing(hub.blotter.order(1))
     assert (order.price, order.quantity, order.leaves_quantity) == (101, 9, 7)
     assert (order.filled_quantity, order.notional) == (2, 200)
     assert (order.created, order.updated, order.sequence) == (SECOND, 3 * SECOND, 3)
     hub.do(cancel(0, 1))
-    order = hub.blotter.order(1)
+    order = existing(hub.blotter.order(1))
     assert (order.state, order.leaves_quantity, order.filled_quantity) == (OrderState.CANCELED, 0, 2)
-    assert hub.blotter.order(2).state == OrderState.FILLED
+    assert existing(hub.blotter.order(2)).state == OrderState.FILLED
 
 
-def test_the_reason_of_a_cancel_is_kept():
+def test_the_reason_of_a_cancel_is_kept() -> None:
     hub = Hub()
     hub.do(
         enter(0, BUY, 100, 5, time_in_force=TimeInForce.IOC),
@@ -241,13 +247,13 @@ def test_the_reason_of_a_cancel_is_kept():
     assert [entry.reason for entry in hub.blotter.orders(0)] == [Reason.MASS_CANCEL, Reason.IOC_REMAINDER]
 
 
-def test_a_refused_order_is_not_kept():
+def test_a_refused_order_is_not_kept() -> None:
     hub = Hub()
     hub.do(enter(0, BUY, 5000, 5, client_order_id=b"x"))
     assert hub.blotter.order(1) is None and hub.blotter.order_of(0, b"x") is None and len(hub.blotter.orders(0)) == 0
 
 
-def test_a_client_order_id_finds_its_accounts_newest_order_and_no_other():
+def test_a_client_order_id_finds_its_accounts_newest_order_and_no_other() -> None:
     hub = Hub()
     hub.do(
         enter(0, BUY, 100, 1, client_order_id=b"same"),
@@ -257,38 +263,55 @@ def test_a_client_order_id_finds_its_accounts_newest_order_and_no_other():
         enter(0, BUY, 97, 1, client_order_id=b"twenty characters ok"),
     )
     find = hub.blotter.order_of
-    assert [find(0, b"same").order_id, find(1, b"same").order_id, find(0, b"tag").order_id] == [1, 2, 4]
-    assert find(0, b"twenty characters ok").order_id == 5
-    assert [find(2, b"same"), find(0, b"sam"), find(0, b""), find(0, b"twenty characters ok!")] == [None] * 4
+    assert [
+        existing(find(0, b"same")).order_id,
+        existing(find(1, b"same")).order_id,
+        existing(find(0, b"tag")).order_id,
+    ] == [
+        1,
+        2,
+        4,
+    ]
+    assert existing(find(0, b"twenty characters ok")).order_id == 5
+    assert [
+        existing(find(2, b"same")),
+        existing(find(0, b"sam")),
+        existing(find(0, b"")),
+        existing(find(0, b"twenty characters ok!")),
+    ] == [None] * 4
 
 
-def test_thousands_of_orders_under_one_tag_come_and_go():
+@pytest.mark.compiled
+def test_thousands_of_orders_under_one_tag_come_and_go() -> None:
     hub = Hub(max_orders=10, history=500)
     for _ in range(30):
         hub.do(*(enter(0, BUY, 100, 1, client_order_id=b"mm", time_in_force=TimeInForce.IOC) for _ in range(100)))
-    assert hub.blotter.order_of(0, b"mm").order_id == 3000
+    assert existing(hub.blotter.order_of(0, b"mm")).order_id == 3000
     kept = hub.blotter.orders(0)["order_id"].tolist()
     assert kept == list(range(3000, 3000 - len(kept), -1)) and len(kept) >= 500
 
 
-def test_an_open_order_outlives_any_number_of_finished_ones():
+def test_an_open_order_outlives_any_number_of_finished_ones() -> None:
     hub = Hub(max_orders=2, history=3)
     hub.do(enter(3, BUY, 91, 1, client_order_id=b"old"))
     for _ in range(40):
         hub.do(*(enter(0, BUY, 100, 1, time_in_force=TimeInForce.IOC) for _ in range(10)))
-    assert hub.blotter.order(1).state == OrderState.OPEN and hub.blotter.order_of(3, b"old").order_id == 1
+    assert (
+        existing(hub.blotter.order(1)).state == OrderState.OPEN
+        and existing(hub.blotter.order_of(3, b"old")).order_id == 1
+    )
     hub.do(cancel(3, 1))
-    assert hub.blotter.order(1).state == OrderState.CANCELED
+    assert existing(hub.blotter.order(1)).state == OrderState.CANCELED
     hub.do(*(enter(0, BUY, 100, 1, time_in_force=TimeInForce.IOC) for _ in range(10)))
     assert hub.blotter.order(1) is None and hub.blotter.order_of(3, b"old") is None
 
 
-def test_trades_are_listed_newest_first_for_either_side_an_instrument_or_an_order():
+def test_trades_are_listed_newest_first_for_either_side_an_instrument_or_an_order() -> None:
     hub = Hub(instruments=2, trades=6)
     for number in range(8):
         hub.do(enter(number % 3, SELL, 100, 1, instrument=number % 2), enter(3, BUY, 100, 1, instrument=number % 2))
 
-    def ids(**query):
+    def ids(**query: Any) -> list[Any]:
         return hub.blotter.trades(**query)["trade_id"].tolist()
 
     assert ids() == [8, 7, 6, 5, 4, 3]
@@ -306,18 +329,20 @@ def test_trades_are_listed_newest_first_for_either_side_an_instrument_or_an_orde
 # The orders of a trading day
 
 
-def test_a_stop_order_waits_and_is_followed_through_its_trigger():
-    """2.9, 2.10: price and trigger as the hub tells them, and its trade when it is the incoming order."""
+def test_a_stop_order_waits_and_is_followed_through_its_trigger() -> None:
+    """2.9, 2.10: price and trigger from the events, and its trade as the incoming order."""
     hub = Hub()
     stop = enter(0, BUY, 0, 5, order_type=OrderType.STOP, trigger_price=103, client_order_id=b"stop")
     hub.do(enter(1, SELL, 103, 2), enter(1, SELL, 104, 9), stop, amend(0, 3, 0, 4, trigger_price=102))
-    order = hub.blotter.order(3)
+    order = existing(hub.blotter.order(3))
     assert (order.state, order.trigger_price, order.quantity, order.price) == (OrderState.UNTRIGGERED, 102, 4, 0)
     assert (
-        [entry.order_id for entry in hub.blotter.open_orders(0)] == [3] == [hub.blotter.order_of(0, b"stop").order_id]
+        [entry.order_id for entry in hub.blotter.open_orders(0)]
+        == [3]
+        == [existing(hub.blotter.order_of(0, b"stop")).order_id]
     )
     hub.do(enter(2, BUY, 103, 1))
-    order = hub.blotter.order(3)
+    order = existing(hub.blotter.order(3))
     assert (order.state, order.order_type, order.price, order.filled_quantity, order.notional) == (
         OrderState.FILLED,
         OrderType.STOP,
@@ -328,7 +353,7 @@ def test_a_stop_order_waits_and_is_followed_through_its_trigger():
     assert (order.sequence, order.updated, order.trigger_price) == (5, 5 * SECOND, 102)
 
 
-def test_a_parked_order_that_is_canceled_or_a_stop_limit_that_rests():
+def test_a_parked_order_that_is_canceled_or_a_stop_limit_that_rests() -> None:
     hub = Hub()
     hub.do(
         enter(0, SELL, 97, 5, order_type=OrderType.STOP_LIMIT, trigger_price=98),
@@ -340,11 +365,11 @@ def test_a_parked_order_that_is_canceled_or_a_stop_limit_that_rests():
         (1, OrderState.UNTRIGGERED),
     ]
     hub.do(enter(1, SELL, 98, 1), enter(2, BUY, 98, 1))
-    order = hub.blotter.order(1)
+    order = existing(hub.blotter.order(1))
     assert (order.state, order.price, order.leaves_quantity) == (OrderState.OPEN, 97, 5)
 
 
-def test_what_an_order_shows_needs_and_lasts_is_kept():
+def test_display_quantity_minimum_quantity_and_date_of_an_order_are_kept() -> None:
     """2.11 to 2.13"""
     hub = Hub()
     hub.do(
@@ -353,18 +378,18 @@ def test_what_an_order_shows_needs_and_lasts_is_kept():
         enter(1, SELL, 100, 8, time_in_force=TimeInForce.IOC, minimum_quantity=7),
         amend(0, 2, 100, 30),
     )
-    iceberg, minimum = hub.blotter.order(2), hub.blotter.order(3)
+    iceberg, minimum = existing(hub.blotter.order(2)), existing(hub.blotter.order(3))
     assert (iceberg.display_quantity, iceberg.expire_date, iceberg.leaves_quantity) == (5, 20261106, 22)
     assert (minimum.minimum_quantity, minimum.filled_quantity) == (7, 8)
 
 
-def test_a_pair_is_linked_both_ways_until_one_of_it_is_canceled():
+def test_an_oco_is_linked_both_ways_until_one_of_it_is_canceled() -> None:
     """2.14"""
     hub = Hub()
     hub.do(enter(0, BUY, 95, 5), enter(0, BUY, 96, 5, order_id=1))
 
-    def linked():
-        return [int(hub.blotter.order(number).linked_order_id) for number in (1, 2)]
+    def linked() -> list[int]:
+        return [int(existing(hub.blotter.order(number)).linked_order_id) for number in (1, 2)]
 
     assert linked() == [2, 1]
     hub.do(cancel(0, 2))
@@ -377,12 +402,12 @@ def test_a_pair_is_linked_both_ways_until_one_of_it_is_canceled():
     ]
 
 
-def commands_for(*kinds):
-    """One command an event stream's command, of which the blotter reads the kind and the terms."""
+def commands_for(*kinds: tuple[Any, ...]) -> np.ndarray:
+    """One command for each command of an event stream. The blotter reads its kind and terms."""
     return rows(*({"kind": kind, **terms} for kind, terms in kinds))
 
 
-def test_in_an_auction_the_buy_orders_are_filled_one_by_one():
+def test_in_an_auction_the_buy_orders_are_filled_one_by_one() -> None:
     """8.6"""
     blotter = Blotter(16)
     limit = {"order_type": OrderType.LIMIT}
@@ -401,7 +426,7 @@ def test_in_an_auction_the_buy_orders_are_filled_one_by_one():
             ],
         ),
     )
-    states = [blotter.order(number) for number in (1, 2, 3)]
+    states = [existing(blotter.order(number)) for number in (1, 2, 3)]
     assert [(order.state, order.filled_quantity) for order in states] == [
         (OrderState.FILLED, 4),
         (OrderState.CANCELED, 3),
@@ -410,7 +435,7 @@ def test_in_an_auction_the_buy_orders_are_filled_one_by_one():
     assert [(fill.order_id, fill.resting_order_id) for fill in blotter.trades(account=3)] == [(2, 3), (1, 3)]
 
 
-def test_several_orders_triggered_by_one_command_are_told_apart():
+def test_several_orders_triggered_by_one_command_are_distinguished() -> None:
     """2.10"""
     blotter = Blotter(16)
     stop = {"order_type": OrderType.STOP, "trigger_price": 102}
@@ -434,13 +459,14 @@ def test_several_orders_triggered_by_one_command_are_told_apart():
         ),
     )
     assert [
-        (order.price, order.filled_quantity, order.trigger_price, order.state) for order in map(blotter.order, (2, 3))
+        (order.price, order.filled_quantity, order.trigger_price, order.state)
+        for order in (existing(blotter.order(number)) for number in (2, 3))
     ] == [(110, 3, 102, OrderState.FILLED), (109, 5, 103, OrderState.FILLED)]
-    assert blotter.order(1).state == OrderState.FILLED
+    assert existing(blotter.order(1)).state == OrderState.FILLED
 
 
-def test_orders_that_a_take_or_a_liquidation_makes_have_the_terms_that_the_rules_give_them():
-    """11.7, 13.1: what the command's row says of type and time in force means nothing."""
+def test_orders_that_a_take_or_a_liquidation_makes_have_the_terms_that_the_rules_give_them() -> None:
+    """11.7, 13.1: type and time in force of the command's row have no meaning."""
     blotter = Blotter(16)
     nonsense = {
         "order_type": 77,
@@ -466,7 +492,7 @@ def test_orders_that_a_take_or_a_liquidation_makes_have_the_terms_that_the_rules
             ],
         ),
     )
-    taken, liquidated = blotter.order(2), blotter.order(3)
+    taken, liquidated = existing(blotter.order(2)), existing(blotter.order(3))
     assert (taken.order_type, taken.time_in_force, taken.state) == (OrderType.LIMIT, TimeInForce.FOK, OrderState.FILLED)
     assert (liquidated.order_type, liquidated.time_in_force, liquidated.filled_quantity) == (
         OrderType.MARKET,
@@ -475,18 +501,18 @@ def test_orders_that_a_take_or_a_liquidation_makes_have_the_terms_that_the_rules
     )
     for order in (taken, liquidated):
         assert (order["flags"], order.trigger_price, order.display_quantity, order.linked_order_id) == (0, 0, 0, 0)
-    assert blotter.order(1).minimum_quantity == 2
+    assert existing(blotter.order(1)).minimum_quantity == 2
 
 
-def test_what_is_handed_out_does_not_change_later():
+def test_what_is_handed_out_does_not_change_later() -> None:
     hub = Hub()
     hub.do(enter(0, BUY, 100, 5))
-    one, listed = hub.blotter.order(1), hub.blotter.orders(0)
+    one, listed = existing(hub.blotter.order(1)), hub.blotter.orders(0)
     hub.do(cancel(0, 1))
     assert (one.state, listed[0].state) == (OrderState.OPEN, OrderState.OPEN)
 
 
-def test_over_a_snapshot_it_goes_on_as_if_nothing_had_happened():
+def test_a_snapshot_restores_the_same_state() -> None:
     flow, exchange = play(3)
     room = {"max_orders": 700, "history": 50, "trades": 30}
     kept = Blotter(**room)
@@ -500,9 +526,11 @@ def test_over_a_snapshot_it_goes_on_as_if_nothing_had_happened():
     for account in range(len(flow.accounts)):
         assert [plain(entry) for entry in kept.orders(account)] == [plain(entry) for entry in restored.orders(account)]
         for entry in kept.orders(account):
-            assert plain(restored.order(entry.order_id)) == plain(entry)
+            assert plain(existing(restored.order(entry.order_id))) == plain(entry)
             if entry.client_order_id:
-                found = [plain(blotter.order_of(account, entry.client_order_id)) for blotter in (kept, restored)]
+                found = [
+                    plain(existing(blotter.order_of(account, entry.client_order_id))) for blotter in (kept, restored)
+                ]
                 assert found[0] == found[1]
     with pytest.raises(ValueError, match="must be new to be restored"):
         kept.restore(kept.state())
@@ -512,7 +540,7 @@ def test_over_a_snapshot_it_goes_on_as_if_nothing_had_happened():
         Blotter(max_orders=1).restore({})
 
 
-def test_a_batch_that_does_not_continue_is_refused():
+def test_a_batch_that_does_not_continue_is_refused() -> None:
     exchange = Exchange([instrument()], accounts=2, risk=False)
     commands = rows(*(enter(0, BUY, 100, 1) for _ in range(4)))
     events = exchange.apply(commands)

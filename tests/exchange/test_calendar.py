@@ -2,6 +2,10 @@
 
 import datetime
 import json
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +19,7 @@ DAYS = TRADING.trading_days(TRADING.first, TRADING.last)
 dates = st.dates(TRADING.first, TRADING.last)
 
 
-def write_calendar(folder, change):
+def write_calendar(folder: Path, change: Callable[..., Any]) -> Path:
     content = json.loads(CALENDAR.read_text())
     change(content)
     path = folder / "calendar.json"
@@ -23,7 +27,7 @@ def write_calendar(folder, change):
     return path
 
 
-def refusal(folder, change):
+def refusal(folder: Path, change: Callable[..., Any]) -> str:
     with pytest.raises(CalendarError) as caught:
         load_calendar(write_calendar(folder, change))
     return str(caught.value)
@@ -32,7 +36,7 @@ def refusal(folder, change):
 # The built-in calendar
 
 
-def test_it_covers_two_years_and_says_which_is_projected():
+def test_it_covers_two_years_and_says_which_is_projected() -> None:
     assert (TRADING.first, TRADING.last, TRADING.projected) == (DATE(2026, 1, 1), DATE(2027, 12, 31), (2027,))
     assert all(year["source"] for year in json.loads(CALENDAR.read_text())["years"].values())
 
@@ -49,7 +53,7 @@ def test_it_covers_two_years_and_says_which_is_projected():
         (DATE(2027, 6, 9), False),  # Dragon Boat Festival, a Wednesday
     ],
 )
-def test_trading_days_are_weekdays_that_are_no_holiday(date, trades):
+def test_trading_days_are_weekdays_that_are_no_holiday(date: date, trades: bool) -> None:
     assert TRADING.is_trading_day(date) == trades
 
 
@@ -61,7 +65,7 @@ def test_trading_days_are_weekdays_that_are_no_holiday(date, trades):
         (DATE(2026, 12, 31), DATE(2026, 12, 30), DATE(2027, 1, 4)),
     ],
 )
-def test_next_and_previous_trading_day(date, before, after):
+def test_next_and_previous_trading_day(date: date, before: date, after: date) -> None:
     assert TRADING.previous_trading_day(date) == before and TRADING.next_trading_day(date) == after
 
 
@@ -77,7 +81,7 @@ def test_next_and_previous_trading_day(date, before, after):
         (DATE(2027, 6, 10), False),  # a single day off
     ],
 )
-def test_no_night_session_where_a_public_holiday_lies_before_the_day(date, night):
+def test_no_night_session_where_a_public_holiday_lies_before_the_day(date: date, night: bool) -> None:
     """RULEBOOK 14.3"""
     assert TRADING.has_night(date) == night
 
@@ -93,14 +97,14 @@ def test_no_night_session_where_a_public_holiday_lies_before_the_day(date, night
         ("2026-10-03 12:00", DATE(2026, 10, 8)),
     ],
 )
-def test_the_night_belongs_to_the_next_trading_day(local, date):
+def test_the_night_belongs_to_the_next_trading_day(local: str, date: date) -> None:
     """RULEBOOK 14.3"""
     at = datetime.datetime.fromisoformat(f"{local}+08:00")
     assert TRADING.trading_date(int(at.timestamp()) * 10**9) == date
 
 
 @given(dates)
-def test_after_the_next_trading_day_comes_back_the_same(date):
+def test_after_the_next_trading_day_comes_back_the_same(date: date) -> None:
     if DAYS[0] < date < DAYS[-1]:
         following = TRADING.next_trading_day(date)
         assert date < following and TRADING.is_trading_day(following)
@@ -111,7 +115,7 @@ def test_after_the_next_trading_day_comes_back_the_same(date):
 
 
 @given(dates, st.integers(0, 2879))
-def test_a_moment_told_in_beijing_time_is_that_moment(date, minutes):
+def test_a_moment_in_beijing_time_converts_back_to_itself(date: date, minutes: int) -> None:
     at = beijing(moment(date, minutes))
     assert at.utcoffset() == datetime.timedelta(hours=8)
     assert at.replace(tzinfo=None) == datetime.datetime.combine(date, datetime.time()) + datetime.timedelta(
@@ -120,13 +124,13 @@ def test_a_moment_told_in_beijing_time_is_that_moment(date, minutes):
 
 
 @given(st.integers(1, 12), st.sampled_from((2026, 2027)))
-def test_the_months_make_up_the_year(month, year):
+def test_the_months_make_up_the_year(month: int, year: int) -> None:
     days = TRADING.of_month(year, month)
     assert days and {(day.year, day.month) for day in days} == {(year, month)}
     assert sum(len(TRADING.of_month(year, number)) for number in range(1, 13)) == sum(day.year == year for day in DAYS)
 
 
-# What it does not know
+# Dates that it does not cover
 
 
 @pytest.mark.parametrize(
@@ -139,12 +143,12 @@ def test_the_months_make_up_the_year(month, year):
         TRADING.on_or_after,
     ],
 )
-def test_a_date_that_is_not_covered_is_named_with_the_years(ask):
+def test_a_date_that_is_not_covered_is_named_with_the_years(ask: Callable[..., Any]) -> None:
     with pytest.raises(CalendarError, match="^calendar: 2028-01-03 is not covered, must be 2026-01-01 to 2027-12-31$"):
         ask(DATE(2028, 1, 3))
 
 
-def test_the_day_after_the_last_is_not_covered():
+def test_the_day_after_the_last_is_not_covered() -> None:
     with pytest.raises(
         CalendarError, match="1 trading days after 2027-12-31 is not covered, must be 2026-01-01 to 2027-12-31"
     ):
@@ -153,7 +157,7 @@ def test_the_day_after_the_last_is_not_covered():
         TRADING.previous_trading_day(DAYS[0])
 
 
-def test_only_a_trading_day_has_a_night():
+def test_only_a_trading_day_has_a_night() -> None:
     with pytest.raises(CalendarError, match="2026-10-01 is no trading day"):
         TRADING.has_night(DATE(2026, 10, 1))
 
@@ -161,7 +165,7 @@ def test_only_a_trading_day_has_a_night():
 # Bad calendars
 
 
-def year(content, number="2026"):
+def year(content: dict[str, Any], number: str = "2026") -> dict[str, Any]:
     return content["years"][number]
 
 
@@ -199,12 +203,12 @@ def year(content, number="2026"):
         (lambda c: c.pop("years"), "calendar: years is missing"),
     ],
 )
-def test_a_calendar_that_contradicts_itself_is_named(tmp_path, change, told):
+def test_a_calendar_that_contradicts_itself_is_named(tmp_path: Path, change: Callable[..., Any], told: str) -> None:
     message = refusal(tmp_path, change)
     assert message.startswith("calendar calendar.json: ") and told in message
 
 
-def test_a_file_that_is_no_calendar_is_one_line(tmp_path):
+def test_a_file_that_is_no_calendar_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "calendar.json"
     for content in (b"{", b"\xff", b"[]"):
         path.write_bytes(content)

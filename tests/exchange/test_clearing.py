@@ -1,19 +1,22 @@
-"""Clearing (RULEBOOK 9.1, 9.4, 11) and the operator commands that it is made of: situations, then whole random days.
+"""Clearing (RULEBOOK 9.1, 9.4, 11) and its operator commands: situations, then whole random days.
 
-The days at the end are computed a second time in the plainest way, from the trades that were told: with fractions for
-prices and fees, and the result of a day as exchanges write it, today's trades against the settlement price plus
-yesterday's position times the change of it.
+The days at the end are computed a second time in the plainest way, from the TRADED events: with fractions for prices and
+fees, and with the result of a day as exchanges define it, today's trades against the settlement price plus yesterday's
+position times its change.
 """
 
 from collections import defaultdict
 from fractions import Fraction
 from math import ceil, floor
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange import Exchange
+from exchange.instruments import Instrument
 from matching.codes import CommandKind as Kind
 from matching.codes import (
     EventKind,
@@ -25,19 +28,22 @@ from matching.codes import (
     Reason,
     Scope,
     SelfMatch,
+    SettlementRule,
     Side,
     TimeInForce,
 )
 from matching.codes import SettlementRule as Rule
 from matching.invariants import check_book
+from risk.limits import Account
 from tests.build import account, amend, enter, fields, instrument, operator, rows
+from tests.effort import examples
 from tests.venue import Venue
 
 BUY, SELL = Side.BUY, Side.SELL
 GTC, IOC = TimeInForce.GTC, TimeInForce.IOC
 
 
-def venue(*instruments, equity=1_000_000, accounts=4, **terms):
+def venue(*instruments: Instrument, equity: int = 1_000_000, accounts: int | list[Account] = 4, **terms: Any) -> Venue:
     """The engine with risk; accounts A0 to A3 with so many fen each."""
     members = (
         [account(f"A{number}", equity=equity) for number in range(accounts)] if isinstance(accounts, int) else accounts
@@ -45,31 +51,33 @@ def venue(*instruments, equity=1_000_000, accounts=4, **terms):
     return Venue("engine", instruments or [instrument(**terms)], members, risk=True)
 
 
-def settle(number=0, rule=Rule.DAY_VWAP, price=0):
+def settle(number: int = 0, rule: int = Rule.DAY_VWAP, price: int = 0) -> dict[str, Any]:
     return operator(Kind.SETTLE, rule, instrument=number, price=price)
 
 
-def given_price(price, number=0):
+def given_price(price: int, number: int = 0) -> dict[str, Any]:
     return settle(number, Rule.GIVEN, price)
 
 
-def limit(which, value, number=0):
+def limit(which: int, value: int, number: int = 0) -> dict[str, Any]:
     return operator(Kind.LIMIT, which, instrument=number, account=number, quantity=value)
 
 
-def begin(date=2026_11_02):
+def begin(date: int = 2026_11_02) -> dict[str, Any]:
     return operator(Kind.BEGIN_DAY, quantity=date)
 
 
-def end():
+def end() -> dict[str, Any]:
     return operator(Kind.END_DAY)
 
 
-def phase(which, number=0):
+def phase(which: int, number: int = 0) -> dict[str, Any]:
     return operator(Kind.PHASE, which, instrument=number)
 
 
-def trade(price, quantity, buyer=0, seller=1, number=0):
+def trade(
+    price: int, quantity: int, buyer: int = 0, seller: int = 1, number: int = 0
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Two commands that trade just that."""
     return (
         enter(seller, SELL, price, quantity, instrument=number),
@@ -77,8 +85,8 @@ def trade(price, quantity, buyer=0, seller=1, number=0):
     )
 
 
-def told(book, command, *kinds):
-    """The events of these kinds that a command gave, as tuples of fields."""
+def told(book: Venue, command: dict[str, Any], *kinds: EventKind) -> list[Any]:
+    """The events of these kinds that a command emits, as tuples of fields."""
     shown = {
         EventKind.SETTLED: ("price", "quantity", "leaves_quantity", "resting_leaves_quantity", "resting_price"),
         EventKind.BALANCE: ("account", "price", "quantity", "leaves_quantity", "resting_leaves_quantity"),
@@ -100,28 +108,28 @@ def told(book, command, *kinds):
     ]
 
 
-def settlement(book, command):
+def settlement(book: Venue, command: dict[str, Any]) -> int:
     """The settlement price that a SETTLE finds."""
     return told(book, command, EventKind.SETTLED)[0][0]
 
 
-def equities(book):
+def equities(book: Venue) -> list[int]:
     return book.machine.ledger.accounts["equity"].tolist()
 
 
-def band(book, number=0):
+def band(book: Venue, number: int = 0) -> tuple[int, int]:
     row = book.machine.book.instruments[number]
     return int(row.floor), int(row.ceiling)
 
 
-def margin(book, number=0):
+def margin(book: Venue, number: int = 0) -> int:
     return int(book.machine.ledger.limits[number].margin)
 
 
 # The day
 
 
-def test_begin_day_sets_the_date_and_starts_the_figures_of_accounts_anew():
+def test_begin_day_sets_the_date_and_starts_the_figures_of_accounts_anew() -> None:
     """11.1"""
     book = venue(fee_per_lot=2)
     book.do(begin(), *trade(100, 5), given_price(103), operator(Kind.CASH, account=0, quantity=7))
@@ -148,7 +156,7 @@ def test_begin_day_sets_the_date_and_starts_the_figures_of_accounts_anew():
         (1 << 62, 9999_12_31),
     ],
 )
-def test_what_is_no_date_begins_no_day(date, bound):
+def test_what_is_no_date_begins_no_day(date: int, bound: int) -> None:
     """11.1"""
     book = venue()
     before = book.memory()
@@ -157,20 +165,20 @@ def test_what_is_no_date_begins_no_day(date, bound):
 
 
 @pytest.mark.parametrize("date", [2028_02_29, 2000_02_29, 9999_12_31])
-def test_leap_days_are_dates(date):
+def test_leap_days_are_dates(date: int) -> None:
     """11.1"""
     assert venue().do(begin(date)) == [("day_begun", date)]
 
 
 @pytest.mark.parametrize("date", [2026_11_02, 2026_11_01, 2025_12_31])
-def test_a_day_does_not_begin_twice_nor_in_the_past(date):
+def test_a_day_does_not_begin_twice_nor_in_the_past(date: int) -> None:
     """11.1"""
     book = venue()
     book.do(begin(2026_11_02))
     assert book.do(begin(date)) == [("rejected", "INVALID_VALUE", date, 2026_11_03)]
 
 
-def test_what_is_traded_behind_settle_belongs_to_the_next_one_and_pays_its_fee():
+def test_trades_after_settle_belong_to_the_next_settle_and_pay_their_fee() -> None:
     """11.1: also where BEGIN_DAY comes between"""
     book = venue(fee_per_lot=10)
     book.do(begin(), *trade(100, 1), settle(), *trade(104, 2), end(), begin(2026_11_03))
@@ -184,7 +192,7 @@ def test_what_is_traded_behind_settle_belongs_to_the_next_one_and_pays_its_fee()
 @pytest.mark.parametrize(
     ("commands", "price"),
     [
-        ([], 100),  # nothing at all: the previous one
+        ([], 100),  # no bid, no offer: the previous price
         ([enter(0, BUY, 102, 1)], 102),
         ([enter(0, BUY, 99, 1)], 100),  # moved to a better bid
         ([enter(0, SELL, 97, 1)], 97),
@@ -193,17 +201,17 @@ def test_what_is_traded_behind_settle_belongs_to_the_next_one_and_pays_its_fee()
         ([*trade(100, 1), *trade(101, 2)], 101),  # 100 2/3
         ([*trade(100, 2), *trade(101, 1)], 100),  # 100 1/3
         ([*trade(100, 1), *trade(101, 1)], 101),  # half up
-        ([*trade(105, 3), enter(0, BUY, 110, 1)], 105),  # traded: the book does not matter
+        ([*trade(105, 3), enter(0, BUY, 110, 1)], 105),  # after a trade the book does not matter
     ],
 )
-def test_the_price_of_a_day(commands, price):
+def test_the_price_of_a_day(commands: list[Any], price: int) -> None:
     """11.2: day VWAP, and without a trade the fallback"""
     book = venue()
     book.do(begin(), *commands)
     assert settlement(book, settle()) == price
 
 
-def test_parked_orders_move_no_settlement_price():
+def test_parked_orders_move_no_settlement_price() -> None:
     """11.2"""
     book = venue()
     book.do(enter(0, BUY, 108, 1, order_type=OrderType.STOP_LIMIT, trigger_price=107))
@@ -220,7 +228,7 @@ def test_parked_orders_move_no_settlement_price():
         ([(-5, 3)], -5),
     ],
 )
-def test_prices_below_zero_are_averaged_with_their_sign(trades, price):
+def test_prices_below_zero_are_averaged_with_their_sign(trades: list[tuple[int, int]], price: int) -> None:
     """11.2: the nearest tick, half up"""
     book = venue(floor=-10, ceiling=10, reference_price=0)
     for paid, quantity in trades:
@@ -228,21 +236,21 @@ def test_prices_below_zero_are_averaged_with_their_sign(trades, price):
     assert settlement(book, settle()) == price
 
 
-def test_the_window_counts_what_trades_after_it_began():
+def test_the_window_counts_what_trades_after_it_began() -> None:
     """11.2: WINDOW_VWAP"""
     book = venue()
     book.do(begin(), *trade(100, 10), operator(Kind.WINDOW, instrument=0), *trade(104, 1), *trade(107, 2))
     assert settlement(book, settle(rule=Rule.WINDOW_VWAP)) == 106
 
 
-def test_a_window_without_trades_is_the_whole_day():
+def test_a_window_without_trades_is_the_whole_day() -> None:
     """11.2"""
     book = venue()
     book.do(begin(), *trade(103, 10), operator(Kind.WINDOW, instrument=-1))
     assert settlement(book, settle(rule=Rule.WINDOW_VWAP)) == 103
 
 
-def test_a_window_ends_with_the_day_that_it_was_opened_in():
+def test_a_window_ends_with_the_day_that_it_was_opened_in() -> None:
     """11.2"""
     book = venue()
     book.do(
@@ -258,7 +266,7 @@ def test_a_window_ends_with_the_day_that_it_was_opened_in():
     assert settlement(book, settle(rule=Rule.WINDOW_VWAP)) == 103
 
 
-def test_a_window_of_one_instrument_leaves_the_others_alone():
+def test_a_window_of_one_instrument_leaves_the_others_alone() -> None:
     """11.2"""
     book = venue(instrument(), instrument("B"))
     book.do(
@@ -271,14 +279,14 @@ def test_a_window_of_one_instrument_leaves_the_others_alone():
     assert [settlement(book, settle(number, Rule.WINDOW_VWAP)) for number in (0, 1)] == [102, 104]
 
 
-def test_a_given_price_is_taken_within_the_band():
+def test_a_given_price_is_taken_within_the_band() -> None:
     """11.2"""
     book = venue()
     book.do(*trade(100, 1))
     assert settlement(book, given_price(97)) == 97
 
 
-def test_the_average_is_held_within_the_band():
+def test_the_average_is_held_within_the_band() -> None:
     """11.2: a new day may have a narrower one"""
     book = venue()
     book.do(begin(), *trade(108, 5), limit(Limit.INSTRUMENT_DAILY_LIMIT, 100), given_price(100), begin(2026_11_03))
@@ -290,7 +298,7 @@ def test_the_average_is_held_within_the_band():
     assert band(book) == (90, 110)
 
 
-def test_what_has_legs_takes_its_price_from_theirs():
+def test_an_instrument_with_legs_takes_its_price_from_theirs() -> None:
     """11.2"""
     legs = instrument("N"), instrument("F")
     wide = {"floor": -50, "ceiling": 150, "reference_price": 0}
@@ -307,8 +315,8 @@ def test_what_has_legs_takes_its_price_from_theirs():
 # Marking to market
 
 
-def test_positions_are_marked_and_every_account_is_told():
-    """11.3, 11.5: what one wins others lose, in account order"""
+def test_positions_are_marked_and_every_account_gets_a_balance() -> None:
+    """11.3, 11.5: what one account wins others lose, in account order"""
     book = venue(equity=10_000)
     book.do(begin(), *trade(100, 3, 0, 1), *trade(104, 2, 2, 0))
     assert told(book, given_price(102), EventKind.BALANCE) == [
@@ -319,14 +327,14 @@ def test_positions_are_marked_and_every_account_is_told():
     assert equities(book) == [10_010, 9_994, 9_996, 10_000]
 
 
-def test_the_next_day_counts_from_the_settlement_price():
+def test_the_next_day_counts_from_the_settlement_price() -> None:
     """11.3"""
     book = venue(equity=10_000)
     book.do(begin(), *trade(100, 3), given_price(102), end(), begin(2026_11_03))
     assert told(book, given_price(101), EventKind.BALANCE) == [(0, 101, -3, 0, 3), (1, 101, 3, 0, -3)]
 
 
-def test_an_account_that_traded_and_holds_nothing_is_told_too():
+def test_an_account_that_traded_and_holds_nothing_gets_a_balance_too() -> None:
     """11.5"""
     book = venue(fee_per_lot=1)
     book.do(*trade(100, 3, 0, 1), *trade(101, 3, 1, 0))
@@ -334,7 +342,7 @@ def test_an_account_that_traded_and_holds_nothing_is_told_too():
     assert told(book, settle(), EventKind.BALANCE) == []
 
 
-def test_a_second_settle_corrects_the_price_and_charges_nothing_twice():
+def test_a_second_settle_corrects_the_price_and_charges_nothing_twice() -> None:
     """11.3"""
     book = venue(equity=10_000, fee_per_lot=5)
     book.do(begin(), *trade(100, 2), given_price(107))
@@ -344,14 +352,14 @@ def test_a_second_settle_corrects_the_price_and_charges_nothing_twice():
     assert book.machine.ledger.hub[0].fees == 20
 
 
-def test_losses_may_exceed_equity():
+def test_losses_may_exceed_equity() -> None:
     """11.3: the margin call is for that"""
     book = venue(equity=10)
     book.do(*trade(100, 5), given_price(90))
     assert equities(book)[:2] == [-40, 60]
 
 
-def test_where_a_tick_is_a_fraction_of_a_fen_no_money_moves():
+def test_where_a_tick_is_a_fraction_of_a_fen_no_money_moves() -> None:
     """11: the instrument carries no money"""
     book = venue(tick_size=instrument().tick_size / 100, fee_per_lot=5, fee_rate=1000)
     book.do(*trade(100, 5), given_price(90))
@@ -359,7 +367,7 @@ def test_where_a_tick_is_a_fraction_of_a_fen_no_money_moves():
     assert book.machine.ledger.hub[0].fees == 0
 
 
-def test_a_price_at_which_a_result_could_not_be_counted_is_refused():
+def test_a_price_at_which_a_result_could_not_be_counted_is_refused() -> None:
     """11.3"""
     book = Venue("engine", [instrument(lot_size=1 << 40)], [account(equity=0), account(equity=0)], risk=True)
     book.do(*trade(100, 1 << 14), *trade(100, 1 << 14))
@@ -381,7 +389,7 @@ def test_a_price_at_which_a_result_could_not_be_counted_is_refused():
         ({"fee_rate": 1_000_000}, 5_213, 1, 5_213_000),
     ],
 )
-def test_fees_per_lot_and_on_value_are_rounded_down(terms, price, lots, fee):
+def test_fees_per_lot_and_on_value_are_rounded_down(terms: dict[str, Any], price: int, lots: int, fee: int) -> None:
     """11.4: a tick on a lot is worth 1,000 fen"""
     book = venue(
         instrument(floor=4_000, ceiling=7_000, reference_price=5_000, tick_size=instrument().tick_size * 1000, **terms),
@@ -392,14 +400,14 @@ def test_fees_per_lot_and_on_value_are_rounded_down(terms, price, lots, fee):
     assert book.machine.ledger.hub[0].fees == 2 * fee
 
 
-def test_value_below_zero_pays_fees_like_value_above():
+def test_value_below_zero_pays_fees_like_value_above() -> None:
     """11.4: |price|"""
     book = venue(floor=-1000, ceiling=1000, reference_price=0, fee_rate=100_000)
     book.do(*trade(-500, 1), *trade(500, 1))
     assert [row[3] for row in told(book, settle(), EventKind.BALANCE)] == [100, 100]
 
 
-def test_who_trades_with_himself_pays_both_sides():
+def test_a_trade_with_oneself_pays_the_fees_of_both_sides() -> None:
     """11.4"""
     book = venue(fee_per_lot=7)
     book.do(*trade(100, 2, 0, 0))
@@ -409,7 +417,7 @@ def test_who_trades_with_himself_pays_both_sides():
 # Margin and band of the next day
 
 
-def test_settle_sets_margin_from_the_rate_rounded_up():
+def test_settle_sets_margin_from_the_rate_rounded_up() -> None:
     """11.5"""
     book = venue(margin=3, margin_rate=1_234)
     book.do(*trade(100, 5))
@@ -419,14 +427,14 @@ def test_settle_sets_margin_from_the_rate_rounded_up():
     assert book.machine.ledger.accounts["margin_used"].tolist() == [65, 65, 0, 0]
 
 
-def test_without_a_rate_the_margin_per_lot_stays():
+def test_without_a_rate_the_margin_per_lot_stays() -> None:
     """11.5"""
     book = venue(margin=3)
     book.do(*trade(100, 5), given_price(101))
     assert margin(book) == 3
 
 
-def test_balance_tells_the_margin_that_the_position_needs():
+def test_balance_has_the_margin_that_the_position_needs() -> None:
     """11.5"""
     book = venue(margin_rate=1_000)
     book.do(*trade(100, 5))
@@ -434,7 +442,7 @@ def test_balance_tells_the_margin_that_the_position_needs():
     assert fields(events[:2], "resting_price", "resting_order_id") == [(55, 5), (55, 5)]
 
 
-def test_a_margin_that_cannot_be_counted_refuses_settle():
+def test_a_margin_that_cannot_be_counted_refuses_settle() -> None:
     """11.3, 7.3"""
     book = Venue(
         "engine", [instrument(lot_size=1 << 40, margin_rate=0)], [account(equity=0), account(equity=0)], risk=True
@@ -456,7 +464,7 @@ def test_a_margin_that_cannot_be_counted_refuses_settle():
         (500, 109, (104, 110)),
     ],
 )
-def test_the_band_of_the_next_day(rate, price, floor_and_ceiling):
+def test_the_band_of_the_next_day(rate: int, price: int, floor_and_ceiling: tuple[int, int]) -> None:
     """9.1: rounded towards zero ticks, at least one, within the ladder"""
     book = venue(daily_limit=0)
     book.do(limit(Limit.INSTRUMENT_DAILY_LIMIT, rate))
@@ -464,7 +472,7 @@ def test_the_band_of_the_next_day(rate, price, floor_and_ceiling):
     assert band(book) == floor_and_ceiling
 
 
-def test_orders_outside_the_new_band_are_canceled_in_order():
+def test_orders_outside_the_new_band_are_canceled_in_order() -> None:
     """9.1, 11.5: bids, asks, parked buys, parked sells; a STOP for its trigger, a STOP_LIMIT for trigger or price"""
     stop, stop_limit = {"order_type": OrderType.STOP}, {"order_type": OrderType.STOP_LIMIT}
     book = venue(margin=1)
@@ -497,8 +505,8 @@ def test_orders_outside_the_new_band_are_canceled_in_order():
     check_book(book.machine.book)
 
 
-def locked_day(book, date, side=BUY):
-    """A day that closes with bids alone at the ceiling, or offers alone at the floor. Returns what SETTLE says."""
+def locked_day(book: Venue, date: int, side: Side = BUY) -> tuple[Any, ...]:
+    """A day that closes with only bids at the ceiling, or only offers at the floor. Returns the figures of SETTLED."""
     floor_, ceiling = band(book)
     book.do(
         begin(date),
@@ -513,15 +521,15 @@ def locked_day(book, date, side=BUY):
     return said
 
 
-def calm_day(book, date):
+def calm_day(book: Venue, date: int) -> tuple[Any, ...]:
     book.do(begin(date), phase(Phase.CONTINUOUS), phase(Phase.CLOSING), phase(Phase.SETTLEMENT))
     said = told(book, settle(), EventKind.SETTLED)[0]
     book.do(end(), phase(Phase.CLOSED))
     return said
 
 
-def test_the_ladder_of_days_that_close_limit_locked():
-    """9.4: D1 4 %, D2 7 %, D3 9 %; margin is the new limit plus 2 points; a calm day ends it"""
+def test_the_ladder_of_days_that_close_limit_locked() -> None:
+    """9.4: D1 4 %, D2 7 %, D3 9 %; margin is the new limit plus 2 points; a day that is not locked ends the row"""
     book = venue(
         instrument(floor=100, ceiling=20_000, reference_price=10_000, daily_limit=400, margin_rate=500), equity=10**9
     )
@@ -537,7 +545,7 @@ def test_the_ladder_of_days_that_close_limit_locked():
     assert margin(book) == ceil(12_129 * Fraction(5, 100))
 
 
-def test_the_other_side_begins_the_ladder_anew():
+def test_a_locked_day_on_the_other_side_begins_the_row_again() -> None:
     """9.4: days in a row on that side"""
     book = venue(
         instrument(floor=100, ceiling=20_000, reference_price=10_000, daily_limit=400, margin_rate=500), equity=10**9
@@ -549,7 +557,7 @@ def test_the_other_side_begins_the_ladder_anew():
     assert book.machine.book.instruments[0].locked_days == -1
 
 
-def test_a_higher_margin_rate_is_kept_when_locked():
+def test_a_higher_margin_rate_is_kept_when_locked() -> None:
     """11.5"""
     book = venue(
         instrument(floor=100, ceiling=20_000, reference_price=10_000, daily_limit=400, margin_rate=2_000), equity=10**9
@@ -559,7 +567,7 @@ def test_a_higher_margin_rate_is_kept_when_locked():
     assert margin(book) == 2_080
 
 
-def test_a_correction_does_not_count_the_day_twice():
+def test_a_correction_does_not_count_the_day_twice() -> None:
     """11.3, 9.4"""
     book = venue(instrument(floor=100, ceiling=20_000, reference_price=10_000, daily_limit=400), equity=10**9)
     book.do(begin(), enter(0, BUY, 10_400, 1), phase(Phase.LIMIT_LOCKED), phase(Phase.CLOSING), phase(Phase.SETTLEMENT))
@@ -567,8 +575,8 @@ def test_a_correction_does_not_count_the_day_twice():
     assert told(book, given_price(10_000), EventKind.SETTLED)[0] == (10_000, 0, 1, 9_300, 10_700)
 
 
-def test_a_day_that_nothing_opens_in_is_not_locked():
-    """9.4: what stayed closed since it was locked does not count again"""
+def test_a_day_without_an_opening_is_not_locked() -> None:
+    """9.4: an instrument that stayed closed since it was locked does not count again"""
     book = venue(instrument(floor=100, ceiling=20_000, reference_price=10_000, daily_limit=400), equity=10**9)
     book.do(phase(Phase.CLOSED))
     locked_day(book, 2026_11_02)
@@ -579,7 +587,7 @@ def test_a_day_that_nothing_opens_in_is_not_locked():
 # Margin calls
 
 
-def called():
+def called() -> Venue:
     """An account that has lost: long 5 at 100, margin 20 a lot, equity 100."""
     book = venue(accounts=[account("A", equity=100), account("B", equity=1_000), account("C", equity=1_000)], margin=20)
     book.do(begin(), *trade(100, 5))
@@ -587,15 +595,15 @@ def called():
 
 
 @pytest.mark.parametrize(("price", "missing"), [(100, None), (96, None), (95, 25), (90, 50)])
-def test_margin_is_called_below_the_maintenance_share(price, missing):
-    """11.6: 80 % of 100; what is missing is missing to all of it"""
+def test_margin_is_called_below_the_maintenance_share(price: int, missing: int | None) -> None:
+    """11.6: 80 % of 100; the amount missing is up to the whole initial margin"""
     book = called()
     book.do(given_price(price))
     assert told(book, end(), EventKind.MARGIN_CALL) == ([(0, missing)] if missing else [])
     assert book.machine.ledger.accounts[0].called == (missing is not None)
 
 
-def test_a_called_account_may_only_reduce():
+def test_a_called_account_may_only_reduce() -> None:
     """11.6 (509)"""
     book = called()
     book.do(given_price(92), end(), operator(Kind.CASH, account=0, quantity=1))
@@ -610,7 +618,7 @@ def test_a_called_account_may_only_reduce():
     assert book.do(amend(0, order, 93, 10))[0][0] == "amended"
 
 
-def test_cash_ends_the_call_when_it_covers_the_initial_margin():
+def test_cash_ends_the_call_when_it_covers_the_initial_margin() -> None:
     """11.6"""
     book = called()
     book.do(given_price(90), end(), operator(Kind.CASH, account=0, quantity=49))
@@ -619,7 +627,7 @@ def test_cash_ends_the_call_when_it_covers_the_initial_margin():
     assert book.machine.ledger.accounts[0].called == 0
 
 
-def test_a_call_goes_on_until_an_end_of_day_finds_it_covered():
+def test_a_margin_call_lasts_until_an_end_of_day_finds_the_margin_covered() -> None:
     """11.6: maintenance is not enough to end it"""
     book = called()
     book.do(given_price(90), end(), begin(2026_11_03), given_price(99))
@@ -629,7 +637,7 @@ def test_a_call_goes_on_until_an_end_of_day_finds_it_covered():
     assert book.machine.ledger.accounts[0].called == 0
 
 
-def test_open_orders_do_not_count_for_the_call():
+def test_open_orders_do_not_count_for_the_call() -> None:
     """11.6: initial margin of positions"""
     book = called()
     book.do(
@@ -640,8 +648,8 @@ def test_open_orders_do_not_count_for_the_call():
     assert told(book, end(), EventKind.MARGIN_CALL) == []
 
 
-def test_an_account_in_debt_may_pay_in_less_than_it_owes():
-    """7.4: but nothing can be paid out"""
+def test_an_account_in_debt_may_pay_in_less_than_its_debt() -> None:
+    """7.4: nothing can be paid out"""
     book = venue(equity=10)
     book.do(*trade(100, 5), given_price(90))
     assert book.do(operator(Kind.CASH, account=0, quantity=15)) == [("cash", 0, 0, 0, 15)]
@@ -652,7 +660,7 @@ def test_an_account_in_debt_may_pay_in_less_than_it_owes():
 # Liquidation
 
 
-def test_liquidation_cancels_orders_and_closes_the_position_at_the_market():
+def test_liquidation_cancels_orders_and_closes_the_position_at_the_market() -> None:
     """11.7: no limit of section 5 stops it; the order has the id of the command"""
     poor = account("A", equity=100, max_order_quantity=5, max_open_orders=1)
     book = venue(accounts=[poor, account("B"), account("C")], margin=20)
@@ -675,7 +683,7 @@ def test_liquidation_cancels_orders_and_closes_the_position_at_the_market():
     assert (row.open_orders, row.margin_used) == (0, 0)
 
 
-def test_a_short_position_is_bought_back():
+def test_a_short_position_is_bought_back() -> None:
     """11.7"""
     book = venue()
     book.do(*trade(100, 5), enter(2, SELL, 103, 9))
@@ -685,7 +693,7 @@ def test_a_short_position_is_bought_back():
     ]
 
 
-def test_what_the_market_does_not_take_is_canceled():
+def test_what_does_not_trade_of_a_liquidation_is_canceled() -> None:
     """11.7: MARKET IOC"""
     book = venue()
     book.do(*trade(100, 5), enter(2, BUY, 99, 2))
@@ -700,7 +708,7 @@ def test_what_the_market_does_not_take_is_canceled():
     assert row.open_orders == 0
 
 
-def test_liquidation_without_a_position_only_cancels():
+def test_liquidation_without_a_position_only_cancels() -> None:
     """11.7"""
     book = venue()
     book.do(
@@ -714,9 +722,9 @@ def test_liquidation_without_a_position_only_cancels():
     assert book.orders() == [(3, 99, 1)]
 
 
-def test_self_match_prevention_does_not_stop_liquidation():
-    """11.7: orders of the own group are canceled (704) and it goes on"""
-    group = {"group": 1, "self_match": SelfMatch.CANCEL_BOTH}
+def test_self_match_prevention_does_not_stop_liquidation() -> None:
+    """11.7: orders of the own group are canceled (704), and the liquidation goes on"""
+    group: dict[str, Any] = {"group": 1, "self_match": SelfMatch.CANCEL_BOTH}
     book = venue(accounts=[account("A", **group), account("B"), account("C", **group)])
     book.do(*trade(100, 5), enter(2, BUY, 99, 2), enter(1, BUY, 98, 9))
     assert book.do(operator(Kind.LIQUIDATE, account=0)) == [
@@ -727,7 +735,7 @@ def test_self_match_prevention_does_not_stop_liquidation():
     ]
 
 
-def test_liquidation_triggers_what_its_price_reaches():
+def test_liquidation_triggers_what_its_price_reaches() -> None:
     """11.7, 2.10"""
     book = venue()
     book.do(*trade(100, 5), enter(2, BUY, 95, 9), enter(3, SELL, 0, 1, order_type=OrderType.STOP, trigger_price=97))
@@ -736,7 +744,7 @@ def test_liquidation_triggers_what_its_price_reaches():
     assert book.machine.positions(3)["position"].tolist() == [-1]
 
 
-def test_the_circuit_breaker_binds_liquidation():
+def test_the_circuit_breaker_binds_liquidation() -> None:
     """11.7, 9.3 (801)"""
     book = venue(velocity=3, velocity_window=1000)
     book.do(*trade(100, 5), enter(2, BUY, 98, 1), enter(2, BUY, 95, 9))
@@ -747,7 +755,7 @@ def test_the_circuit_breaker_binds_liquidation():
     ]
 
 
-def test_long_and_short_end_against_each_other_before_the_rest_is_closed():
+def test_long_and_short_end_against_each_other_before_the_rest_is_closed() -> None:
     """11.7, 10.8"""
     book = venue(offset=True, margin=10)
     opening = {"flags": Flag.OPEN}
@@ -772,7 +780,7 @@ def test_long_and_short_end_against_each_other_before_the_rest_is_closed():
         (Phase.CALL_AUCTION, "NOT_IN_AUCTION"),
     ],
 )
-def test_liquidation_waits_for_the_market(which, reason):
+def test_liquidation_waits_for_the_market(which: Phase, reason: str) -> None:
     """11.7"""
     book = venue()
     book.do(*trade(100, 5), enter(0, BUY, 95, 1), phase(which))
@@ -781,7 +789,7 @@ def test_liquidation_waits_for_the_market(which, reason):
     assert book.memory() == before
 
 
-def test_only_an_order_book_can_liquidate():
+def test_only_an_order_book_can_liquidate() -> None:
     """11.7 (218)"""
     book = venue(mechanism=Mechanism.LISTING)
     assert book.do(operator(Kind.LIQUIDATE, account=0)) == [("rejected", "WRONG_MECHANISM", Mechanism.LISTING, 0)]
@@ -790,7 +798,7 @@ def test_only_an_order_book_can_liquidate():
 # Listing and expiry
 
 
-def test_a_listed_instrument_is_closed_and_starts_from_its_reference_price():
+def test_a_listed_instrument_is_closed_and_starts_from_its_reference_price() -> None:
     """11.9"""
     book = venue(phase=Phase.UNLISTED, daily_limit=500, margin_rate=1_000)
     assert book.do(enter(0, BUY, 100, 1))[0][1] == "INSTRUMENT_UNLISTED"
@@ -801,7 +809,7 @@ def test_a_listed_instrument_is_closed_and_starts_from_its_reference_price():
     assert settlement(book, settle()) == 104
 
 
-def test_an_instrument_is_listed_once():
+def test_an_instrument_is_listed_once() -> None:
     """11.9 (216)"""
     book = venue(phase=Phase.UNLISTED)
     book.do(operator(Kind.LIST, price=100))
@@ -809,13 +817,13 @@ def test_an_instrument_is_listed_once():
 
 
 @pytest.mark.parametrize(("price", "bound"), [(89, 90), (111, 110)])
-def test_a_reference_price_off_the_ladder_is_refused(price, bound):
+def test_a_reference_price_off_the_ladder_is_refused(price: int, bound: int) -> None:
     """11.9 (109)"""
     book = venue(phase=Phase.UNLISTED)
     assert book.do(operator(Kind.LIST, price=price)) == [("rejected", "INVALID_VALUE", price, bound)]
 
 
-def test_expiry_pairs_longs_with_shorts_in_account_order():
+def test_expiry_pairs_longs_with_shorts_in_account_order() -> None:
     """11.8: who receives how much from whom"""
     book = venue(physical=True, margin=5)
     book.do(
@@ -841,7 +849,7 @@ def test_expiry_pairs_longs_with_shorts_in_account_order():
     assert book.do(enter(0, BUY, 100, 1))[0][1] == "INSTRUMENT_EXPIRED"
 
 
-def test_a_paid_instrument_expires_without_deliveries():
+def test_a_cash_settled_instrument_expires_without_deliveries() -> None:
     """11.8"""
     book = venue()
     book.do(begin(), *trade(100, 4), given_price(102))
@@ -849,14 +857,14 @@ def test_a_paid_instrument_expires_without_deliveries():
     assert equities(book)[:2] == [1_000_008, 999_992]
 
 
-def test_what_is_traded_between_settle_and_expire_is_marked_too():
+def test_what_is_traded_between_settle_and_expire_is_marked_too() -> None:
     """11.8"""
     book = venue(fee_per_lot=1)
     book.do(begin(), given_price(102), *trade(100, 4))
     assert told(book, operator(Kind.EXPIRE), EventKind.BALANCE) == [(0, 102, 8, 4, 4), (1, 102, -8, 4, -4)]
 
 
-def test_what_has_not_settled_today_does_not_expire():
+def test_an_instrument_that_was_not_settled_today_does_not_expire() -> None:
     """11.8 (109)"""
     book = venue()
     book.do(begin(), *trade(100, 4))
@@ -867,14 +875,14 @@ def test_what_has_not_settled_today_does_not_expire():
     assert book.do(operator(Kind.EXPIRE)) == [("rejected", "INVALID_VALUE", 0, 1)]
 
 
-def test_nothing_expires_twice():
+def test_nothing_expires_twice() -> None:
     """8.2 (216)"""
     book = venue()
     book.do(begin(), settle(), operator(Kind.EXPIRE))
     assert book.do(operator(Kind.EXPIRE)) == [("rejected", "PHASE_TRANSITION", Phase.EXPIRED, Phase.EXPIRED)]
 
 
-def test_lots_at_settlement_are_paid_whichever_settles_first():
+def test_lots_at_settlement_are_paid_whichever_settles_first() -> None:
     """12.1: 2 lots at settlement plus 3, marked to the leg's price"""
     for order in ((0, 1), (1, 0)):
         book = venue(
@@ -902,7 +910,7 @@ def test_lots_at_settlement_are_paid_whichever_settles_first():
         (Limit.INSTRUMENT_RESERVE, "book", "reserve", 700),
     ],
 )
-def test_a_limit_command_sets_one_field_of_its_instrument(which, table, field, kept):
+def test_a_limit_command_sets_one_field_of_its_instrument(which: Limit, table: str, field: str, kept: int) -> None:
     """7.3"""
     book = venue(instrument(), instrument("B"))
     assert book.do(limit(which, 700, 1)) == [("limit", 1, 1, which, 700)]
@@ -911,7 +919,7 @@ def test_a_limit_command_sets_one_field_of_its_instrument(which, table, field, k
     assert book.machine.book.instruments["watched"].tolist() == [0, which == Limit.INSTRUMENT_VELOCITY]
 
 
-def test_a_limit_that_does_not_exist_is_refused():
+def test_a_limit_that_does_not_exist_is_refused() -> None:
     """1.5 (109)"""
     assert venue().do(limit(45, 1)) == [("rejected", "INVALID_VALUE", 45, max(Limit))]
 
@@ -959,7 +967,7 @@ def test_a_limit_that_does_not_exist_is_refused():
     ],
     ids=lambda value: f"{Kind(value['kind']).name}-{value}" if isinstance(value, dict) else value.name,
 )
-def test_a_refused_operator_command_changes_nothing(command, reason):
+def test_a_refused_operator_command_changes_nothing(command: dict[str, Any], reason: Reason) -> None:
     """1.2: with positions, orders in the book and parked, in the middle of a day"""
     book = venue(instrument(margin=1), instrument("B", phase=Phase.UNLISTED))
     book.do(
@@ -985,7 +993,7 @@ def test_a_refused_operator_command_changes_nothing(command, reason):
         limit(Limit.INSTRUMENT_FEE_RATE, 5),
     ],
 )
-def test_an_operator_command_ends_with_one_event_of_its_kind_and_names_no_client(command):
+def test_an_operator_command_ends_with_one_event_of_its_kind_and_names_no_client(command: dict[str, Any]) -> None:
     """1.6"""
     book = venue(instrument(), instrument("B", phase=Phase.UNLISTED))
     book.do(*trade(100, 4))
@@ -994,7 +1002,7 @@ def test_an_operator_command_ends_with_one_event_of_its_kind_and_names_no_client
     assert events["kind"][-1] == command["kind"]
 
 
-def test_without_risk_settle_makes_the_band_and_nobody_is_paid():
+def test_without_risk_settle_makes_the_band_and_pays_nothing() -> None:
     """11.5: matching alone"""
     book = Venue("engine", [instrument(daily_limit=300, phase=Phase.CONTINUOUS)])
     book.do(*trade(100, 4), enter(2, BUY, 98, 3))
@@ -1052,17 +1060,19 @@ DAYS = st.lists(st.lists(ACTIONS, max_size=25), min_size=1, max_size=4)
 
 
 class Bookkeeper:
-    """Clearing in plain arithmetic, from trades and settlement prices that were told."""
+    """Clearing in plain arithmetic, from TRADED events and settlement prices."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.cash = [EQUITY] * ACCOUNTS
         self.paid_in = EQUITY * ACCOUNTS
         self.fees = 0
         self.previous = [terms.reference_price for terms in INSTRUMENTS]
-        self.held = defaultdict(int)  # (account, instrument): lots at the last settlement
-        self.traded = [[] for _ in INSTRUMENTS]  # since then: (buyer, seller, price, lots)
+        self.held: defaultdict[tuple[int, int], int] = defaultdict(
+            int
+        )  # (account, instrument): lots at the last settlement
+        self.traded: list[list[Any]] = [[] for _ in INSTRUMENTS]  # since then: (buyer, seller, price, lots)
 
-    def settle(self, number, price):
+    def settle(self, number: int, price: int) -> None:
         """Today's trades against the settlement price, plus yesterday's position times its change; then fees."""
         terms = INSTRUMENTS[number]
         result, volume, value = [0] * ACCOUNTS, [0] * ACCOUNTS, [0] * ACCOUNTS
@@ -1083,7 +1093,7 @@ class Bookkeeper:
         self.traded[number] = []
         self.previous[number] = price
 
-    def vwap(self, number):
+    def vwap(self, number: int) -> int | None:
         lots = sum(trade[3] for trade in self.traded[number])
         return (
             floor(Fraction(sum(trade[2] * trade[3] for trade in self.traded[number]), lots) + Fraction(1, 2))
@@ -1092,8 +1102,8 @@ class Bookkeeper:
         )
 
 
-def commands_of(action, exchange):
-    """The row of an action, at prices near the market."""
+def commands_of(action: tuple[Any, ...], exchange: Exchange) -> dict[str, Any]:
+    """The COMMAND row of an action, at prices near the market."""
     kind, *about = action
     if kind == "order":
         number, who, side, offset, lots, time_in_force = about
@@ -1109,22 +1119,22 @@ def commands_of(action, exchange):
 
 
 class Days:
-    """An exchange and a bookkeeper who hears what it says."""
+    """An exchange, and a bookkeeper that reads its events."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.exchange = Exchange(
             INSTRUMENTS, [account(f"A{n}", equity=EQUITY) for n in range(ACCOUNTS)], max_orders=200
         )
         self.keeper = Bookkeeper()
         self.band_before = (0, 0)
 
-    def do(self, command):
+    def do(self, command: dict[str, Any]) -> np.ndarray:
         events = self.exchange.apply(rows(command, start=self.exchange.sequence + 1))
         self.hear(command, events)
         self.check()
         return events
 
-    def hear(self, command, events):
+    def hear(self, command: dict[str, Any], events: np.ndarray) -> None:
         keeper = self.keeper
         for event in events:
             kind, number = event["kind"], int(event["instrument"])
@@ -1142,13 +1152,13 @@ class Days:
                     assert event["price"] == max(min(average, highest), lowest)
                 keeper.settle(number, int(event["price"]))
 
-    def settle(self, number, rule=Rule.DAY_VWAP, price=0):
+    def settle(self, number: int, rule: SettlementRule = Rule.DAY_VWAP, price: int = 0) -> np.ndarray:
         row = self.exchange.book.instruments[number]
         self.band_before = int(row.floor), int(row.ceiling)
         return self.do(settle(number, rule, price))
 
-    def check(self):
-        """Positions sum to zero, money is conserved, and every account has what the bookkeeper says."""
+    def check(self) -> None:
+        """Positions sum to zero, money is conserved, and every account has the bookkeeper's figures."""
         ledger = self.exchange.ledger
         exposures = {
             name: ledger.exposures[name].reshape(ACCOUNTS, len(INSTRUMENTS)) for name in ("position", "cost", "worst")
@@ -1163,7 +1173,7 @@ class Days:
             == (exposures["worst"] * ledger.limits["margin"]).sum(axis=1).tolist()
         )
 
-    def expire(self, number):
+    def expire(self, number: int) -> np.ndarray:
         positions = [
             int(self.exchange.ledger.exposures["position"][who * len(INSTRUMENTS) + number]) for who in range(ACCOUNTS)
         ]
@@ -1184,9 +1194,10 @@ class Days:
         return events
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.compiled
+@settings(max_examples=examples(60), deadline=None)
 @given(days=DAYS, last=st.integers(0, 2))
-def test_whole_days_conserve_lots_and_fen_and_equal_plain_arithmetic(days, last):
+def test_whole_days_conserve_lots_and_fen_and_equal_plain_arithmetic(days: list[Any], last: int) -> None:
     """11.1 to 11.8"""
     run = Days()
     for date, actions in enumerate(days, 2026_11_02):
@@ -1204,9 +1215,9 @@ def test_whole_days_conserve_lots_and_fen_and_equal_plain_arithmetic(days, last)
         check_book(run.exchange.book)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(days=DAYS)
-def test_days_in_any_batches_and_over_a_restored_state_are_the_same(days):
+def test_days_in_any_batches_and_over_a_restored_state_are_the_same(days: list[Any]) -> None:
     """1.1"""
     run = Days()
     told_, said = [], []

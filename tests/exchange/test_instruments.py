@@ -1,6 +1,7 @@
 """exchange/instruments.py: terms that can be traded, and terms that contradict each other."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -24,9 +25,21 @@ from tests.build import instrument
         ({"at_settlement": True}, "legs", "one symbol"),
     ],
 )
-def test_terms_that_contradict_each_other_are_refused_with_field_value_and_bound(terms, field, bound):
+def test_terms_that_contradict_each_other_are_refused_with_field_value_and_bound(
+    terms: dict[str, Any], field: str, bound: str
+) -> None:
     with pytest.raises(InstrumentError, match=f"^instrument SC2701: {field} is .*, must be {bound}$"):
         instrument(**terms)
+
+
+def test_a_symbol_may_hold_a_dot() -> None:
+    assert instrument("600000.SH").symbol == "600000.SH"
+
+
+@pytest.mark.parametrize("symbol", ["", "S" * 33, "\u539f\u6cb9"])
+def test_a_symbol_that_is_empty_long_or_not_ascii_is_refused(symbol: str) -> None:
+    with pytest.raises(InstrumentError, match="symbol is .*, must be 1 to 32 ASCII characters$"):
+        instrument(symbol)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +54,7 @@ def test_terms_that_contradict_each_other_are_refused_with_field_value_and_bound
         ({"lot_size": Decimal(10)}, "lot_size is 10, must be 1, that of the leg NEAR"),
     ],
 )
-def test_legs_that_do_not_fit_are_refused_with_field_value_and_bound(terms, told):
+def test_legs_that_do_not_fit_are_refused_with_field_value_and_bound(terms: dict[str, Any], told: str) -> None:
     """RULEBOOK 12.6"""
     legs = [
         instrument("NEAR"),
@@ -53,14 +66,14 @@ def test_legs_that_do_not_fit_are_refused_with_field_value_and_bound(terms, told
         Exchange([*legs, instrument("TIMES", **{"legs": ("NEAR", "FAR")} | terms)])
 
 
-def test_without_a_reference_price_it_is_the_middle_of_the_band():
+def test_without_a_reference_price_it_is_the_middle_of_the_band() -> None:
     terms = Instrument(
         symbol="SC2701", tick_size=Decimal("0.1"), lot_size=Decimal(1000), price_floor=90, price_ceiling=111
     )
     assert terms.reference_price == 100
 
 
-def test_the_largest_order_keeps_its_notional_countable():
+def test_the_largest_order_keeps_its_notional_countable() -> None:
     terms = instrument(floor=1, ceiling=1 << 17, reference_price=1, tick_size=Decimal(10**9), lot_size=Decimal(1000))
     lots = largest_order(terms)
     assert lots < terms.max_order_quantity
@@ -77,11 +90,13 @@ def test_the_largest_order_keeps_its_notional_countable():
         (1003, 9, (1002, 1004)),  # at least one tick
     ],
 )
-def test_daily_limits_are_a_share_of_the_settlement_price_within_the_ladder(settlement, rate, limits):
+def test_daily_limits_are_a_share_of_the_settlement_price_within_the_ladder(
+    settlement: int, rate: int, limits: tuple[int, int]
+) -> None:
     """RULEBOOK 9.1"""
     assert daily_limits(instrument(floor=1000, ceiling=9000, reference_price=5000), settlement, rate) == limits
 
 
-def test_daily_limits_of_a_negative_price_are_a_share_of_its_size():
+def test_daily_limits_of_a_negative_price_are_a_share_of_its_size() -> None:
     """RULEBOOK 9.1"""
     assert daily_limits(instrument(floor=-500, ceiling=500, reference_price=0), -100, 1000) == (-110, -90)

@@ -1,4 +1,4 @@
-"""The journal under failing calls, killed processes, full disks and power cuts: nothing acknowledged is ever lost."""
+"""The journal under failing calls, killed processes, full disks and power cuts: it loses nothing acknowledged."""
 
 import dataclasses
 import errno
@@ -9,7 +9,9 @@ import select
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from exchange.journal.files import FILES, Files
 from exchange.journal.journal import Journal, JournalFailed, JournalSuspect, repair
 from exchange.journal.segments import Decision, Finding, examine
 from matching.records import COMMAND
+from tests.build import existing
 from tests.exchange.journals import commands, contents, everything, filled, put
 from tests.exchange.power import Disk, PowerCut, on_disk
 
@@ -25,10 +28,10 @@ CALLS = ("open", "write", "sync", "sync_data", "rename", "close")
 
 
 def failing(name: str, at: int, error: int | None) -> Files:
-    """Files whose call `name` fails for the `at`-th time and ever after, but for close; None: it writes short."""
+    """Files whose call `name` fails from the `at`-th time on, except close; None: it writes short."""
     real, count = getattr(FILES, name), 0
 
-    def call(*arguments):
+    def call(*arguments: Any) -> int | None:
         nonlocal count
         count += 1
         if count < at:
@@ -40,11 +43,12 @@ def failing(name: str, at: int, error: int | None) -> Files:
             real(*arguments)
         raise OSError(error, os.strerror(error))
 
-    return dataclasses.replace(FILES, **{name: call})
+    replaced: Any = {name: call}
+    return dataclasses.replace(FILES, **replaced)
 
 
-def session(folder, files: Files) -> int:
-    """Open, then twelve blocks over several segments, and close. Returns the last command acknowledged before the failure."""
+def session(folder: Path, files: Files) -> int:
+    """Open, append twelve blocks over several segments, close. Returns the last command acknowledged before the failure."""
     acknowledged = 0
     try:
         journal, _ = Journal.open(folder, files=files, segment_bytes=1_500)
@@ -68,11 +72,11 @@ def session(folder, files: Files) -> int:
     return acknowledged
 
 
-def calls_of_a_session(tmp_path) -> dict[str, int]:
+def calls_of_a_session(tmp_path: Path) -> dict[str, int]:
     counts = dict.fromkeys(CALLS, 0)
 
-    def counting(name):
-        def call(*arguments):
+    def counting(name: str) -> Callable[..., Any]:
+        def call(*arguments: Any) -> int | None:
             counts[name] += 1
             return getattr(FILES, name)(*arguments)
 
@@ -85,7 +89,7 @@ def calls_of_a_session(tmp_path) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC, None], ids=["EIO", "ENOSPC", "short write"])
-def test_a_call_that_fails_stops_acknowledgements_for_good_and_loses_none(tmp_path, error):
+def test_a_call_that_fails_stops_acknowledgements_for_good_and_loses_none(tmp_path: Path, error: int | None) -> None:
     runs = 0
     for name, count in calls_of_a_session(tmp_path).items():
         if error is None and name != "write":
@@ -94,7 +98,7 @@ def test_a_call_that_fails_stops_acknowledgements_for_good_and_loses_none(tmp_pa
             folder = tmp_path / f"{name}-{at}"
             folder.mkdir()
             if name == "open" and at == 1:
-                continue  # that is LOCK: an unreadable folder, not a failed journal
+                continue  # the call for LOCK: an unreadable folder, not a failed journal
             acknowledged = session(folder, failing(name, at, error))
             with Journal.open(folder)[0] as journal:
                 assert journal.sequence >= acknowledged
@@ -103,8 +107,8 @@ def test_a_call_that_fails_stops_acknowledgements_for_good_and_loses_none(tmp_pa
     assert runs > 15
 
 
-def test_after_a_failed_sync_the_next_start_copies_what_it_can_read_and_syncs_that(tmp_path):
-    """The pages of a failed fsync may be in memory only and called clean: a sync of the old file would prove nothing."""
+def test_after_a_failed_sync_the_next_start_copies_what_it_can_read_and_syncs_that(tmp_path: Path) -> None:
+    """The pages of a failed fsync may be in memory only but marked clean, so a sync of the old file would prove nothing."""
     journal = filled(tmp_path, [3], files=failing("sync_data", 2, errno.EIO))
     journal.append(commands(4, 2))
     with pytest.raises(JournalFailed):
@@ -114,7 +118,7 @@ def test_after_a_failed_sync_the_next_start_copies_what_it_can_read_and_syncs_th
     old = path.stat().st_ino
     synced = []
 
-    def sync(fd):
+    def sync(fd: int) -> None:
         synced.append(os.fstat(fd).st_ino)
         FILES.sync(fd)
 
@@ -123,7 +127,7 @@ def test_after_a_failed_sync_the_next_start_copies_what_it_can_read_and_syncs_th
     assert np.array_equal(everything(tmp_path), commands(1, 5))
 
 
-def test_an_end_that_was_torn_is_kept_aside_and_the_journal_goes_on(tmp_path):
+def test_an_end_that_was_torn_is_kept_aside_and_the_journal_goes_on(tmp_path: Path) -> None:
     filled(tmp_path / "source", [3, 4, 5]).close()
     content = contents(tmp_path / "source")["00000001.journal"]
     for length in (len(content) - 33, len(content) - 300, len(content) - 32 - 5 * COMMAND.itemsize - 31):
@@ -131,16 +135,16 @@ def test_an_end_that_was_torn_is_kept_aside_and_the_journal_goes_on(tmp_path):
         put(hub, {"00000001.journal": content[:length]})
         journal, recovered = Journal.open(hub)
         assert (recovered.verdict.finding, recovered.sequence) == (Finding.CUT_SHORT, 7)
-        assert Path(recovered.torn_path).read_bytes() == content[length - recovered.torn_bytes : length]
+        assert Path(existing(recovered.torn_path)).read_bytes() == content[length - recovered.torn_bytes : length]
         journal.append(commands(8, 5))
         journal.close()
         assert np.array_equal(everything(hub), commands(1, 12)) and examine(hub).verdict.finding is Finding.STOPPED
 
 
 def _write_until_killed(folder: str, acknowledge: int, seed: int) -> None:
-    """A writer whose every frame is two writes, with room between for a kill; tells by a pipe what is durable."""
+    """A writer that writes every frame in two parts, so that a kill can fall between. It reports by a pipe what is durable."""
 
-    def write_twice(fd, buffers):
+    def write_twice(fd: Any, buffers: Any) -> Any:
         content = b"".join(bytes(buffer) for buffer in buffers)
         half = generator.randrange(len(content))
         written = os.write(fd, content[:half])
@@ -154,10 +158,11 @@ def _write_until_killed(folder: str, acknowledge: int, seed: int) -> None:
         os.write(acknowledge, journal.sync().to_bytes(8, "little"))
 
 
-def test_a_thousand_kills_lose_nothing_acknowledged_and_need_no_operator(tmp_path):
+@pytest.mark.compiled
+def test_a_thousand_kills_lose_nothing_acknowledged_and_need_no_operator(tmp_path: Path) -> None:
     findings = dict.fromkeys(Finding, 0)
     for kill in range(1_000):
-        folder = os.fspath(tmp_path / str(kill // 10))  # ten lives to a journal
+        folder = os.fspath(tmp_path / str(kill // 10))  # ten processes per journal
         read_end, write_end = os.pipe()
         child = os.fork()
         if child == 0:
@@ -166,7 +171,7 @@ def test_a_thousand_kills_lose_nothing_acknowledged_and_need_no_operator(tmp_pat
             finally:
                 os._exit(1)
         os.close(write_end)
-        if kill % 2:  # every other one is killed at work, the rest anywhere, the opening included
+        if kill % 2:  # every other one is killed while it writes, the rest at any time, also while it opens
             select.select([read_end], [], [], 10)
         time.sleep(random.Random(kill).random() * 0.004)
         os.kill(child, signal.SIGKILL)
@@ -186,12 +191,12 @@ def test_a_thousand_kills_lose_nothing_acknowledged_and_need_no_operator(tmp_pat
             with Journal.open(folder)[0] as journal:
                 assert np.array_equal(everything(folder), commands(1, journal.sequence))
             shutil.rmtree(folder)
-    # The proof is worth something only if kills fell between the two writes of a frame, and between frames.
+    # The test proves something only if kills fell between the two writes of a frame, and between frames.
     assert findings[Finding.CUT_SHORT] > 20 and findings[Finding.KILLED] > 100, findings
 
 
-def test_a_disk_that_fills_up_is_an_orderly_stop(tmp_path):
-    """The real thing: the kernel refuses to let files of this process grow, at every length in steps of 512 bytes."""
+def test_a_disk_that_fills_up_is_an_orderly_stop(tmp_path: Path) -> None:
+    """A real limit: the operating system refuses to let files of this process grow, at every length in steps of 512 bytes."""
     for limit in range(512, 16_384, 512):
         folder = tmp_path / str(limit)
         read_end, write_end = os.pipe()
@@ -222,17 +227,18 @@ def test_a_disk_that_fills_up_is_an_orderly_stop(tmp_path):
         journal.close()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("part", range(10))
-def test_a_power_cut_loses_nothing_acknowledged_and_invents_nothing(tmp_path, part):
-    """Any subset of unsynced sectors and names survives. What cannot be judged is SUSPECT, never CORRUPT; repair is enough."""
+def test_a_power_cut_loses_nothing_acknowledged_and_invents_nothing(tmp_path: Path, part: int) -> None:
+    """Any subset of unsynced sectors and names survives. An unclear end is SUSPECT, never CORRUPT, and repair is enough."""
     decisions = dict.fromkeys(Decision, 0)
     for seed in range(part * 40, part * 40 + 40):
         generator = np.random.default_rng(seed)
         folder, acknowledged = tmp_path / f"{seed}-0", 0
         folder.mkdir()
         for life in range(3):
-            disk = Disk(folder, die_at=int(generator.integers(1, 60)))
-            on_disk(disk, folder)
+            disk = Disk(str(folder), die_at=int(generator.integers(1, 60)))
+            on_disk(disk, str(folder))
             try:
                 journal, _ = Journal.open(folder, segment_bytes=6_000, files=disk.files)
                 while True:

@@ -1,6 +1,8 @@
-"""projections/marketdata.py: a client that has nothing but the change sets has the engine's book, after every command."""
+"""projections/marketdata.py: a client that follows only the change sets has the engine's book after every command."""
 
 import zlib
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ BUY, SELL = Side.BUY, Side.SELL
 SEEDS = range(24)
 
 
-def depths(exchange):
+def depths(exchange: Exchange) -> list[Any]:
     """The engine's book of every instrument: ((price, quantity) of bids, of asks), best first."""
     return [
         tuple(
@@ -38,18 +40,18 @@ def depths(exchange):
     ]
 
 
-def told(market, number, **options):
+def told(market: MarketData, number: int, **options: Any) -> tuple[Any, ...]:
     bids, asks, _ = market.book(number, **options)
     return bids.tolist(), asks.tolist()
 
 
-def checksum_by_hand(bids, asks):
+def checksum_by_hand(bids: list[Any], asks: list[Any]) -> int:
     """The reference of the checksum: bids and asks as (ticks, lots), best first."""
     sides = [",".join(f"{price}:{quantity}" for price, quantity in side[:10]) for side in (asks, bids)]
     return zlib.crc32("|".join(sides).encode())
 
 
-def play(seed, count=700):
+def play(seed: int, count: int = 700) -> tuple[Any, ...]:
     """A random flow, command by command: its events, and the engine's books after each command."""
     flow = random_flow(seed, count)
     exchange = Exchange(flow.instruments, flow.accounts, risk=False, max_orders=4096)
@@ -60,7 +62,7 @@ def play(seed, count=700):
     return flow, played
 
 
-def split(items, rng):
+def split(items: list[Any], rng: Any) -> Iterator[list[Any]]:
     """Cut a list into pieces of random length."""
     while items:
         size = int(rng.choice((1, 2, 7, 60)))
@@ -69,13 +71,13 @@ def split(items, rng):
 
 
 class Client:
-    """Follows one instrument by its change sets alone, and refuses any that does not fit."""
+    """Follows one instrument by its change sets alone, and refuses a set that does not fit."""
 
-    def __init__(self):
-        self.sides = {int(BUY): {}, int(SELL): {}}
+    def __init__(self) -> None:
+        self.sides: dict[int, dict[int, Any]] = {int(BUY): {}, int(SELL): {}}
         self.change_id = 0
 
-    def apply(self, book, levels):
+    def apply(self, book: np.record, levels: np.ndarray) -> None:
         assert book.change_id == self.change_id + 1
         self.change_id = int(book.change_id)
         assert book.count > 0
@@ -93,12 +95,13 @@ class Client:
             if row.quantity == 0:
                 del side[int(row.price)]
 
-    def book(self):
+    def book(self) -> tuple[Any, ...]:
         return (sorted(self.sides[int(BUY)].items(), reverse=True), sorted(self.sides[int(SELL)].items()))
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_client_with_nothing_but_change_sets_has_the_engines_book_after_every_command(seed):
+def test_a_client_with_nothing_but_change_sets_has_the_engines_book_after_every_command(seed: int) -> None:
     flow, played = play(seed)
     market = MarketData(flow.instruments)
     clients = [Client() for _ in flow.instruments]
@@ -124,8 +127,9 @@ def test_a_client_with_nothing_but_change_sets_has_the_engines_book_after_every_
             assert market.checksum(number) == checksum_by_hand(*books[number])
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", SEEDS[:4])
-def test_any_split_of_the_events_gives_the_same_changes_tape_and_figures(seed):
+def test_any_split_of_the_events_gives_the_same_changes_tape_and_figures(seed: int) -> None:
     flow, played = play(seed)
     markets = [MarketData(flow.instruments) for _ in range(2)]
     told_at_once = markets[0].record(np.concatenate([events for events, _ in played]))
@@ -140,9 +144,10 @@ def test_any_split_of_the_events_gives_the_same_changes_tape_and_figures(seed):
     assert markets[0].trades().tolist() == markets[1].trades().tolist()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", SEEDS[:6])
-def test_phases_and_last_prices_are_the_engines(seed):
-    """Also those that the hub sets itself (8.8)."""
+def test_phases_and_last_prices_are_the_engines(seed: int) -> None:
+    """Also phases that the hub sets itself (8.8)."""
     flow = random_flow(seed, 700)
     exchange, market = (
         Exchange(flow.instruments, flow.accounts, risk=False, max_orders=4096),
@@ -156,8 +161,9 @@ def test_phases_and_last_prices_are_the_engines(seed):
             assert figures.trades == 0 or figures.last_price == exchange.last_price(terms.symbol)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", SEEDS[:6])
-def test_top_is_flagged_exactly_when_the_best_price_or_its_quantity_differs(seed):
+def test_top_is_flagged_exactly_when_the_best_price_or_its_quantity_differs(seed: int) -> None:
     flow, played = play(seed)
     market = MarketData(flow.instruments)
     tops = [((), ()) for _ in flow.instruments]
@@ -174,19 +180,19 @@ def test_top_is_flagged_exactly_when_the_best_price_or_its_quantity_differs(seed
 class Venue:
     """One instrument, its engine and its market."""
 
-    def __init__(self, **terms):
+    def __init__(self, **terms: Any) -> None:
         self.exchange = Exchange([instrument(**terms)], accounts=4, risk=False)
         self.market = MarketData(self.exchange.instruments)
         self.last = self.trades = 0
 
-    def do(self, *commands):
+    def do(self, *commands: dict[str, Any]) -> list[Any]:
         """Apply commands as one batch; returns the level changes as (side, action, price, quantity)."""
         block = rows(*commands, start=self.last + 1)
         self.last += len(commands)
         self.updates = self.market.record(self.exchange.apply(block))
         return self.changes()
 
-    def tell(self, *commands):
+    def tell(self, *commands: list[Any]) -> list[Any]:
         """Record events made by hand, each list those of one command, as one batch; returns the same."""
         self.updates = self.market.record(
             stream(*commands, start=self.last + 1, event_id=self.market.event_id, trade_id=self.trades)
@@ -195,17 +201,17 @@ class Venue:
         self.trades += len(self.updates.trades)
         return self.changes()
 
-    def changes(self):
+    def changes(self) -> list[Any]:
         return [(int(row.side), int(row.action), int(row.price), int(row.quantity)) for row in self.updates.levels]
 
 
-def test_an_order_enters_its_level_with_what_it_could_not_trade():
+def test_an_order_enters_its_level_with_what_it_could_not_trade() -> None:
     venue = Venue()
     assert venue.do(enter(0, SELL, 101, 3), enter(0, SELL, 102, 4)) == [(SELL, NEW, 101, 3), (SELL, NEW, 102, 4)]
     assert venue.do(enter(1, BUY, 102, 9)) == [(SELL, DELETE, 101, 0), (SELL, DELETE, 102, 0), (BUY, NEW, 102, 2)]
 
 
-def test_an_ioc_order_never_shows_and_an_fok_order_that_is_killed_changes_nothing():
+def test_an_ioc_order_never_shows_and_an_fok_order_that_is_killed_changes_nothing() -> None:
     venue = Venue()
     venue.do(enter(0, SELL, 101, 3))
     assert venue.do(enter(1, BUY, 101, 5, time_in_force=TimeInForce.FOK)) == []
@@ -213,35 +219,35 @@ def test_an_ioc_order_never_shows_and_an_fok_order_that_is_killed_changes_nothin
     assert told(venue.market, 0) == ([], [])
 
 
-def test_a_level_touched_twice_by_a_command_is_told_once():
+def test_a_level_changed_twice_by_a_command_is_published_once() -> None:
     venue = Venue()
     venue.do(enter(0, BUY, 100, 5), enter(1, BUY, 100, 5))
     assert venue.do(enter(2, SELL, 100, 7)) == [(BUY, CHANGE, 100, 3)]
     assert venue.do(enter(0, BUY, 100, 1), enter(0, BUY, 100, 1)) == [(BUY, CHANGE, 100, 4), (BUY, CHANGE, 100, 5)]
 
 
-def test_an_amend_that_takes_an_order_elsewhere_is_one_change_set():
+def test_an_amend_that_takes_an_order_elsewhere_is_one_change_set() -> None:
     venue = Venue()
     venue.do(enter(0, BUY, 100, 5), enter(1, SELL, 103, 2))
     assert venue.do(amend(0, 1, 103, 5)) == [(BUY, DELETE, 100, 0), (SELL, DELETE, 103, 0), (BUY, NEW, 103, 3)]
     assert len(venue.updates.books) == 1
 
 
-def test_an_amend_that_leaves_the_level_as_it_was_tells_nothing_and_takes_no_change_id():
+def test_an_amend_that_leaves_the_level_as_it_was_publishes_nothing_and_uses_no_change_id() -> None:
     venue = Venue()
     venue.do(enter(0, BUY, 100, 5), enter(1, BUY, 100, 5))
     assert venue.do(amend(0, 1, 100, 5)) == []
     assert venue.market.top(0).change_id == 2
 
 
-def test_under_the_median_rule_the_resting_level_falls_and_not_the_one_of_the_trade_price():
+def test_under_the_median_rule_the_resting_level_falls_and_not_the_one_of_the_trade_price() -> None:
     venue = Venue(price_rule="median", reference_price=100)
     venue.do(enter(0, SELL, 98, 5))
     assert venue.do(enter(1, BUY, 104, 2)) == [(SELL, CHANGE, 98, 3)]
     assert venue.updates.trades[0].price == 100
 
 
-def test_a_mass_cancel_over_instruments_is_one_change_set_an_instrument():
+def test_a_mass_cancel_over_instruments_is_one_change_set_an_instrument() -> None:
     exchange = Exchange([instrument("A"), instrument("B")], accounts=2, risk=False)
     market = MarketData(exchange.instruments)
     market.record(
@@ -254,11 +260,11 @@ def test_a_mass_cancel_over_instruments_is_one_change_set_an_instrument():
     assert [told(market, number) for number in (0, 1)] == [([], []), ([], [])]
 
 
-# Icebergs, stops, auctions: events as RULEBOOK says the engine tells them
+# Icebergs, stops, auctions: events as the engine emits them by the RULEBOOK
 
 
-def test_an_iceberg_counts_with_what_it_shows():
-    """2.11: at rest, refilled, refilled by the rest of it, and gone"""
+def test_an_iceberg_counts_with_what_it_shows() -> None:
+    """2.11: at rest, refreshed, refreshed with the rest, and filled"""
     venue = Venue()
     assert venue.tell([accepted(1, SELL, 101, 25), displayed(1, SELL, 101, 10, before=25)]) == [(SELL, NEW, 101, 10)]
     assert venue.tell(
@@ -275,7 +281,7 @@ def test_an_iceberg_counts_with_what_it_shows():
     assert venue.tell([displayed(1, SELL, 101, 5, before=5), canceled(1, SELL, 101, 5)]) == [(SELL, DELETE, 101, 0)]
 
 
-def test_an_iceberg_that_is_canceled_or_amended_reveals_itself_first():
+def test_an_iceberg_that_is_canceled_or_amended_reveals_itself_first() -> None:
     """2.11"""
     venue = Venue()
     venue.tell([accepted(1, BUY, 99, 25), displayed(1, BUY, 99, 10, before=25)])
@@ -289,7 +295,7 @@ def test_an_iceberg_that_is_canceled_or_amended_reveals_itself_first():
     assert venue.tell([displayed(1, BUY, 98, 40, before=10), canceled(1, BUY, 98, 40)]) == [(BUY, DELETE, 98, 0)]
 
 
-def test_an_iceberg_that_trades_on_arrival_shows_a_part_of_what_is_left():
+def test_an_iceberg_that_trades_on_arrival_shows_a_part_of_what_is_left() -> None:
     venue = Venue()
     venue.tell([accepted(1, BUY, 99, 5)])
     assert venue.tell(
@@ -297,7 +303,7 @@ def test_an_iceberg_that_trades_on_arrival_shows_a_part_of_what_is_left():
     ) == [(BUY, DELETE, 99, 0), (SELL, NEW, 99, 10)]
 
 
-def test_a_parked_order_is_in_no_level_until_it_is_triggered():
+def test_a_parked_order_is_in_no_level_until_it_is_triggered() -> None:
     """2.9, 2.10"""
     venue = Venue()
     venue.tell([accepted(1, SELL, 103, 4)])
@@ -321,8 +327,8 @@ def test_a_parked_order_is_in_no_level_until_it_is_triggered():
     ) == [(SELL, NEW, 102, 1), (SELL, DELETE, 102, 0), (BUY, NEW, 102, 2), (SELL, DELETE, 103, 0), (BUY, NEW, 103, 5)]
 
 
-def test_one_order_after_the_other_may_be_triggered_and_meet_the_one_before():
-    """2.10: what is left of an order rests when the next is triggered, and may trade with it or be canceled by it."""
+def test_one_order_after_the_other_may_be_triggered_and_meet_the_one_before() -> None:
+    """2.10: what is left of an order rests when the next is triggered, which may trade with it or cancel it."""
     venue = Venue()
     venue.tell(
         [parked(accepted(1, BUY, 102, 5), 102)], [parked(accepted(2, SELL, 101, 9), 98)], [accepted(3, SELL, 102, 1)]
@@ -339,7 +345,7 @@ def test_one_order_after_the_other_may_be_triggered_and_meet_the_one_before():
     ) == [(SELL, DELETE, 102, 0), (SELL, NEW, 101, 4)]
 
 
-def test_a_linked_order_goes_with_the_trade_of_the_other():
+def test_the_other_order_of_an_oco_leaves_its_level_with_the_trade() -> None:
     """2.14"""
     venue = Venue()
     venue.tell([accepted(1, BUY, 99, 5)], [accepted(2, BUY, 95, 5)])
@@ -348,8 +354,8 @@ def test_a_linked_order_goes_with_the_trade_of_the_other():
     ) == [(BUY, CHANGE, 99, 3), (BUY, DELETE, 95, 0)]
 
 
-def test_a_book_may_be_crossed_in_a_call_auction_and_is_uncrossed_when_it_ends():
-    """8.3, 8.6: each buy leaves its level, trades, and what it keeps returns; one that has nothing left is gone."""
+def test_a_book_may_be_crossed_in_a_call_auction_and_is_uncrossed_when_it_ends() -> None:
+    """8.3, 8.6: each buy leaves its level and trades. What is left of it returns."""
     venue = Venue()
     venue.tell(
         [phase(Phase.CALL_AUCTION)],
@@ -380,7 +386,7 @@ def test_a_book_may_be_crossed_in_a_call_auction_and_is_uncrossed_when_it_ends()
     assert venue.market.trades()["auction"].tolist() == [0, 1, 1]
 
 
-def test_icebergs_take_part_in_an_auction_whole_and_hide_again():
+def test_icebergs_take_part_in_an_auction_whole_and_hide_again() -> None:
     """8.6"""
     venue = Venue()
     venue.tell(
@@ -400,7 +406,7 @@ def test_icebergs_take_part_in_an_auction_whole_and_hide_again():
     assert told(venue.market, 0) == ([(103, 5)], [])
 
 
-def test_opening_orders_leave_with_the_auction_even_the_one_that_traded_last():
+def test_opening_orders_are_canceled_with_the_auction_even_the_one_that_traded_last() -> None:
     """8.6"""
     venue = Venue()
     venue.tell([phase(Phase.CALL_AUCTION)], [accepted(2, BUY, 103, 4)], [accepted(3, SELL, 99, 1)])
@@ -413,8 +419,8 @@ def test_opening_orders_leave_with_the_auction_even_the_one_that_traded_last():
     ) == [(BUY, DELETE, 103, 0), (SELL, DELETE, 99, 0)]
 
 
-def test_the_phase_of_each_instrument_is_known():
-    """8.2: of all, each that takes the phase is told; the closing event is nobody's."""
+def test_the_phase_of_each_instrument_is_known() -> None:
+    """8.2: with ALL, each instrument that takes the phase has an event; the closing event belongs to none."""
     market = MarketData([instrument("A"), instrument("B", phase=Phase.CLOSED), instrument("C", phase=Phase.UNLISTED)])
     assert [market.phase(number) for number in range(3)] == [Phase.CONTINUOUS, Phase.CLOSED, Phase.UNLISTED]
     market.record(
@@ -431,11 +437,11 @@ def test_the_phase_of_each_instrument_is_known():
         market.phase(3)
 
 
-def test_settlement_and_the_band_of_the_next_day():
+def test_settlement_and_the_band_of_the_next_day() -> None:
     """9.1, 11.5: the band holds at once, the settlement price becomes the previous one when the next day begins."""
     venue = Venue(floor=50, ceiling=150, daily_limit=1000)
 
-    def settled(price, floor, ceiling, locked_days=0):
+    def settled(price: int, floor: int, ceiling: int, locked_days: int = 0) -> list[dict[str, Any]]:
         return [
             {
                 "kind": EventKind.SETTLED,
@@ -447,7 +453,7 @@ def test_settlement_and_the_band_of_the_next_day():
             }
         ]
 
-    def figures():
+    def figures() -> tuple[Any, ...]:
         return tuple(
             int(venue.market.statistics(0)[name])
             for name in ("settled", "settlement", "previous_settlement", "floor", "ceiling", "locked_days")
@@ -465,14 +471,15 @@ def test_settlement_and_the_band_of_the_next_day():
     assert figures() == (1, 106, 110, 96, 116, 0)
 
 
-def test_the_band_of_an_instrument_that_is_listed_follows_from_its_reference_price():
-    """9.1, 11.9: with the daily limit that holds then"""
+def test_the_band_of_an_instrument_that_is_listed_follows_from_its_reference_price() -> None:
+    """9.1, 11.9: with the daily limit in force then"""
     market = MarketData([instrument(floor=50, ceiling=120, phase=Phase.UNLISTED, daily_limit=1000)])
     limit = {"kind": EventKind.LIMIT, "side": Limit.INSTRUMENT_DAILY_LIMIT}
     listed = {"kind": EventKind.LISTED, "price": 80}
 
-    def band():
-        return tuple(int(market.statistics(0)[name]) for name in ("floor", "ceiling"))
+    def band() -> tuple[int, int]:
+        statistics = market.statistics(0)
+        return int(statistics["floor"]), int(statistics["ceiling"])
 
     market.record(stream([listed]))
     assert band() == (72, 88)
@@ -482,7 +489,7 @@ def test_the_band_of_an_instrument_that_is_listed_follows_from_its_reference_pri
     assert band() == (50, 120)
 
 
-def test_prices_may_be_negative():
+def test_prices_may_be_negative() -> None:
     venue = Venue(floor=-50, ceiling=10, reference_price=-20)
     venue.do(enter(0, BUY, -21, 5), enter(0, BUY, -50, 1), enter(1, SELL, -1, 2), enter(1, SELL, 0, 3))
     assert told(venue.market, 0) == ([(-21, 5), (-50, 1)], [(-1, 2), (0, 3)])
@@ -490,7 +497,7 @@ def test_prices_may_be_negative():
     assert told(venue.market, 0, group=10) == ([(-30, 5), (-50, 1)], [(0, 5)])
 
 
-def test_the_checksum_covers_ten_levels_of_each_side_and_the_largest_numbers():
+def test_the_checksum_covers_ten_levels_of_each_side_and_the_largest_numbers() -> None:
     venue = Venue(floor=0, ceiling=262_143, reference_price=100_000)
     venue.do(
         *(enter(0, BUY, 99_999 - 10_000 * level // 2, (1 << 39) - level) for level in range(12)),
@@ -505,7 +512,7 @@ def test_the_checksum_covers_ten_levels_of_each_side_and_the_largest_numbers():
     assert venue.updates.books[0].checksum == 0
 
 
-def test_the_next_best_price_is_found_over_a_wide_and_sparse_band():
+def test_the_next_best_price_is_found_over_a_wide_and_sparse_band() -> None:
     venue = Venue(floor=-131_072, ceiling=131_071, reference_price=0)
     rng = np.random.default_rng(5)
     prices = np.unique(rng.integers(-131_072, 131_072, 500)).tolist()
@@ -519,7 +526,7 @@ def test_the_next_best_price_is_found_over_a_wide_and_sparse_band():
     assert told(venue.market, 0, depth=3)[0] == bids[50:53]
 
 
-def test_a_grouped_book_rounds_bids_down_and_asks_up_and_sums():
+def test_a_grouped_book_rounds_bids_down_and_asks_up_and_sums() -> None:
     venue = Venue()
     venue.do(
         *(enter(0, BUY, price, 1) for price in (99, 98, 96, 94, 90)),
@@ -529,7 +536,7 @@ def test_a_grouped_book_rounds_bids_down_and_asks_up_and_sums():
     assert told(venue.market, 0, group=5, depth=2) == ([(95, 3), (90, 2)], [(100, 2), (105, 4)])
 
 
-def test_figures_of_the_day_can_be_read_until_the_next_begins():
+def test_figures_of_the_day_can_be_read_until_the_next_begins() -> None:
     """11.1"""
     venue = Venue()
     venue.do(
@@ -550,7 +557,7 @@ def test_figures_of_the_day_can_be_read_until_the_next_begins():
     assert (figures.day_trades, figures.volume, figures.notional, figures.last_price) == (0, 0, 0, 101)
 
 
-def test_the_tape_keeps_the_last_trades_with_taker_maker_and_both_orders():
+def test_the_tape_keeps_the_last_trades_with_taker_maker_and_both_orders() -> None:
     exchange = Exchange([instrument("A"), instrument("B")], accounts=3, risk=False)
     market = MarketData(exchange.instruments, trades=5)
     commands = rows(
@@ -570,7 +577,7 @@ def test_the_tape_keeps_the_last_trades_with_taker_maker_and_both_orders():
     assert (last.side, last.price, last.quantity, last.sequence, last.instrument) == (BUY, 100, 1, 24, 1)
 
 
-def test_folding_changes_gives_the_difference_however_it_is_cut():
+def test_folding_changes_gives_the_difference_however_it_is_cut() -> None:
     flow, played = play(3)
     market = MarketData(flow.instruments)
     changes = market.record(np.concatenate([events for events, _ in played])).levels.copy()
@@ -587,7 +594,7 @@ def test_folding_changes_gives_the_difference_however_it_is_cut():
     assert len(net_changes(changes[:0])) == 0
 
 
-def test_over_a_snapshot_it_goes_on_as_if_nothing_had_happened():
+def test_a_snapshot_restores_the_same_state() -> None:
     flow, played = play(5)
     kept = MarketData(flow.instruments, trades=20)
     kept.record(np.concatenate([events for events, _ in played[:400]]))
@@ -612,7 +619,7 @@ def test_over_a_snapshot_it_goes_on_as_if_nothing_had_happened():
         MarketData([instrument()]).restore({})
 
 
-def test_events_with_a_gap_are_refused_and_so_are_events_of_other_instruments():
+def test_events_with_a_gap_are_refused_and_so_are_events_of_other_instruments() -> None:
     venue = Venue()
     events = venue.exchange.apply(rows(enter(0, BUY, 100, 5), enter(0, BUY, 101, 5)))
     with pytest.raises(ValueError, match="event 2 of command 2 does not continue"):
@@ -623,7 +630,7 @@ def test_events_with_a_gap_are_refused_and_so_are_events_of_other_instruments():
         venue.market.book(1)
 
 
-def test_a_thousand_instruments_with_the_widest_bands_take_no_memory_until_they_are_touched():
+def test_a_thousand_instruments_with_the_widest_bands_take_no_memory_until_they_are_touched() -> None:
     exchange_like = [instrument(f"I{number}", floor=0, ceiling=262_143, reference_price=5) for number in range(1000)]
     market = MarketData(exchange_like)
     venue = Exchange([exchange_like[999]], accounts=2, risk=False)

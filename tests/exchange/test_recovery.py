@@ -1,7 +1,9 @@
-"""Recovery: snapshot and tail give what a full replay gives; what is deleted is never needed again."""
+"""Recovery: a snapshot and the commands after it give what a full replay gives, and no deleted file is needed."""
 
 import os
 import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from exchange.journal import snapshot
 from exchange.journal.journal import Journal, JournalCorrupt, JournalError, JournalMismatch, verify
 from exchange.journal.recovery import prune, recover
 from matching.records import COMMAND
-from tests.build import account, instrument
+from tests.build import account, existing, instrument
 
 BATCHES = [30, 1, 64, 5, 200, 17, 90, 40, 3, 150]
 
@@ -25,7 +27,7 @@ def make_exchange() -> Exchange:
 
 
 def flow(first: int, count: int, seed: int = 7) -> np.ndarray:
-    """Commands that trade, rest, cancel and are refused; a function of their sequences, however they are cut."""
+    """Commands that trade, rest, cancel and are refused; a function of their sequences, whatever the batches."""
     rows = np.zeros(count, COMMAND)
     for row, sequence in zip(rows, range(first, first + count), strict=True):
         generator = np.random.default_rng((seed, sequence))
@@ -51,8 +53,8 @@ def history() -> tuple[list[np.ndarray], list[str]]:
     return batches, digests
 
 
-def run(folder, batches: list[np.ndarray], snapshots: tuple[int, ...] = (), prune_after: bool = False):
-    """A hub's life: recover, apply, take a snapshot after the batches of these numbers; not closed when it returns."""
+def run(folder: Path, batches: list[np.ndarray], snapshots: tuple[int, ...] = (), prune_after: bool = False) -> Any:
+    """One run of a hub: recover, apply, take a snapshot after the batches of these numbers. It is not closed at the end."""
     recovery = recover(folder, make_exchange, segment_bytes=20_000)
     exchange, journal = recovery.exchange, recovery.journal
     for batch in batches:
@@ -68,19 +70,20 @@ def run(folder, batches: list[np.ndarray], snapshots: tuple[int, ...] = (), prun
     return recovery
 
 
-def copy(folder, name: str):
-    """The folder as it lies on disk while a hub has it open: what a killed one leaves."""
+def copy(folder: Path, name: str) -> Any:
+    """A copy of the folder while a hub has it open: what a killed hub leaves."""
     return shutil.copytree(folder, folder.parent / name)
 
 
-def test_a_new_folder_gives_a_new_exchange(tmp_path):
+def test_a_new_folder_gives_a_new_exchange(tmp_path: Path) -> None:
     recovery = recover(tmp_path / "hub", make_exchange)
     assert (recovery.exchange.sequence, recovery.snapshot_sequence, recovery.replayed) == (0, 0, 0)
     recovery.journal.close()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("at", range(len(BATCHES)))
-def test_snapshot_and_tail_give_the_digest_of_a_full_replay(tmp_path, history, at):
+def test_snapshot_and_tail_give_the_digest_of_a_full_replay(tmp_path: Path, history: Any, at: Any) -> None:
     batches, digests = history
     run(tmp_path / "hub", batches, snapshots=(at,)).journal.close()
     recovery = recover(tmp_path / "hub", make_exchange)
@@ -89,7 +92,7 @@ def test_snapshot_and_tail_give_the_digest_of_a_full_replay(tmp_path, history, a
     recovery.journal.close()
 
 
-def test_a_restart_after_every_batch_gives_the_digests_of_one_life(tmp_path, history):
+def test_a_restart_after_every_batch_gives_the_digests_of_one_life(tmp_path: Path, history: Any) -> None:
     batches, digests = history
     for number, digest in enumerate(digests):
         recovery = run(tmp_path / "hub", batches[: number + 1], snapshots=(number,) if number in (2, 6) else ())
@@ -97,21 +100,21 @@ def test_a_restart_after_every_batch_gives_the_digests_of_one_life(tmp_path, his
         recovery.journal.close()
 
 
-def test_a_damaged_snapshot_falls_back_to_the_one_before_and_a_longer_tail(tmp_path, history):
+def test_a_damaged_snapshot_falls_back_to_the_one_before_and_a_longer_tail(tmp_path: Path, history: Any) -> None:
     batches, digests = history
     run(tmp_path / "hub", batches, snapshots=(3, 7)).journal.close()
-    newest = snapshot.newest(tmp_path / "hub").path
+    newest = existing(snapshot.newest(tmp_path / "hub")).path
     for expected in (sum(BATCHES[:4]), 0):
         with open(newest, "r+b") as file:
             file.truncate(os.path.getsize(newest) - 100)
         recovery = recover(tmp_path / "hub", make_exchange)
         assert recovery.exchange.digest() == digests[-1] and recovery.snapshot_sequence == expected
         recovery.journal.close()
-        older = snapshot.newest(tmp_path / "hub")
+        older = existing(snapshot.newest(tmp_path / "hub"))
         newest = older.path if older else newest
 
 
-def test_pruning_keeps_two_snapshots_and_every_segment_that_the_older_needs(tmp_path, history):
+def test_pruning_keeps_two_snapshots_and_every_segment_that_the_older_needs(tmp_path: Path, history: Any) -> None:
     batches, digests = history
     hub = run(tmp_path / "hub", batches, snapshots=(1, 3, 5, 8), prune_after=True)
     names = os.listdir(tmp_path / "hub")
@@ -136,7 +139,7 @@ def test_pruning_keeps_two_snapshots_and_every_segment_that_the_older_needs(tmp_
     hub.journal.close()
 
 
-def test_nothing_is_pruned_while_fewer_than_two_snapshots_are_valid(tmp_path, history):
+def test_nothing_is_pruned_while_fewer_than_two_snapshots_are_valid(tmp_path: Path, history: Any) -> None:
     hub = run(tmp_path / "hub", history[0], snapshots=(5, 8))
     (tmp_path / "hub" / "000000000450.snapshot").write_bytes(b"torn")
     assert prune(hub.journal) == []
@@ -145,7 +148,7 @@ def test_nothing_is_pruned_while_fewer_than_two_snapshots_are_valid(tmp_path, hi
     hub.journal.close()
 
 
-def test_a_journal_that_ends_before_its_snapshot_is_refused(tmp_path, history):
+def test_a_journal_that_ends_before_its_snapshot_is_refused(tmp_path: Path, history: Any) -> None:
     run(tmp_path / "hub", history[0][:6], snapshots=(5,)).journal.close()
     for name in os.listdir(tmp_path / "hub"):
         if name.endswith(".journal"):
@@ -154,7 +157,7 @@ def test_a_journal_that_ends_before_its_snapshot_is_refused(tmp_path, history):
         recover(tmp_path / "hub", make_exchange)
 
 
-def test_a_snapshot_of_another_journal_is_refused(tmp_path, history):
+def test_a_snapshot_of_another_journal_is_refused(tmp_path: Path, history: Any) -> None:
     for folder, seed in (("one", 1), ("other", 2)):
         run(tmp_path / folder, [flow(1, 50, seed), flow(51, 50, seed)], snapshots=(0,)).journal.close()
     shutil.copy(tmp_path / "other" / "000000000050.snapshot", tmp_path / "one")
@@ -162,7 +165,9 @@ def test_a_snapshot_of_another_journal_is_refused(tmp_path, history):
         recover(tmp_path / "one", make_exchange)
 
 
-def test_a_snapshot_that_does_not_restore_to_its_digest_is_refused_and_the_lock_is_free_again(tmp_path, history):
+def test_a_snapshot_that_does_not_restore_to_its_digest_is_refused_and_the_lock_is_free_again(
+    tmp_path: Path, history: Any
+) -> None:
     hub = run(tmp_path / "hub", history[0][:2])
     snapshot.write(tmp_path / "hub", hub.exchange.state(), hub.journal.sequence, hub.journal.chain, "another digest")
     hub.journal.close()
@@ -171,8 +176,8 @@ def test_a_snapshot_that_does_not_restore_to_its_digest_is_refused_and_the_lock_
             recover(tmp_path / "hub", make_exchange)
 
 
-def test_replay_in_blocks_gives_what_the_batches_gave(tmp_path, history):
-    """The journal is read back in blocks of its own size, not in the batches in which it was written."""
+def test_replay_in_blocks_gives_what_the_batches_gave(tmp_path: Path, history: Any) -> None:
+    """The journal is read in blocks of its own size, not in the batches that were written."""
     batches, digests = history
     run(tmp_path / "hub", batches).journal.close()
     exchange = make_exchange()
@@ -182,6 +187,6 @@ def test_replay_in_blocks_gives_what_the_batches_gave(tmp_path, history):
     assert exchange.digest() == digests[-1]
 
 
-def test_every_refusal_has_an_exit_code_of_its_own():
+def test_every_refusal_has_an_exit_code_of_its_own() -> None:
     codes = [refusal.exit_code for refusal in JournalError.__subclasses__()]
     assert len(codes) == len(set(codes)) and not {0, 1, 2} & set(codes)

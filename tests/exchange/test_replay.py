@@ -1,8 +1,9 @@
-"""Replay: a real venue's half hour through the journal and the machine, and hubs' journals applied again."""
+"""Replay: half an hour of a real venue through the journal and the machine, and journals of hubs applied again."""
 
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -14,14 +15,17 @@ from exchange.replay.formats import Flow
 from exchange.replay.replay import Report, replay, replay_journal, run
 from exchange.replay.report import main, render
 from matching.codes import Reason
+from tests.build import existing
 from tests.exchange.recorded import ASK, BID, PRICE, changed, closed, created, deleted, flow, id_of, rebuilt
+
+pytestmark = pytest.mark.compiled
 
 
 def machine(flow: Flow) -> Exchange:
     return Exchange(flow.instruments, flow.accounts)
 
 
-def quiet(flow: Flow, **options) -> Report:
+def quiet(flow: Flow, **options: Any) -> Report:
     """A replay without a journal."""
     return replay(flow, machine(flow), **options)
 
@@ -30,17 +34,17 @@ def quiet(flow: Flow, **options) -> Report:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("replayed")
 
 
 @pytest.fixture(scope="module")
-def report(folder) -> Report:
+def report(folder: Path) -> Report:
     with Journal.open(str(folder))[0] as journal:
         return replay(flow(), machine(flow()), journal)
 
 
-def test_the_hub_makes_all_284_trades_of_the_venue_in_its_order_and_no_other(report):
+def test_the_hub_makes_all_284_trades_of_the_venue_in_its_order_and_no_other(report: Any) -> None:
     assert report.comparison.identical == 284
     assert report.comparison.missing == ()
     assert report.comparison.extra == ()
@@ -49,7 +53,7 @@ def test_the_hub_makes_all_284_trades_of_the_venue_in_its_order_and_no_other(rep
     assert str(report.volume["BTC_USD"]) == "15.02983915"
 
 
-def test_every_reject_is_counted_under_its_reason(report):
+def test_every_reject_is_counted_under_its_reason(report: Any) -> None:
     assert report.rejects == {
         Reason.UNKNOWN_ORDER: 100_518,
         Reason.PRICE_BELOW_BAND: 482,
@@ -62,24 +66,26 @@ def test_every_reject_is_counted_under_its_reason(report):
     assert report.events == report.commands + report.trades
 
 
-def test_every_post_only_order_that_the_hub_refuses_was_taken_back_by_the_venue_in_the_same_ms(report):
+def test_every_post_only_order_that_the_hub_refuses_was_taken_back_by_the_venue_in_the_same_ms(report: Any) -> None:
     comparison = report.comparison
     assert (comparison.refused_by_both, comparison.refused_by_hub, comparison.refused_by_venue) == (100_518, 0, 410)
 
 
-def test_the_book_at_the_end_is_the_venues_but_for_the_orders_outside_the_band(report):
+def test_the_book_at_the_end_is_the_venues_but_for_the_orders_outside_the_band(report: Any) -> None:
     comparison = report.comparison
     assert (comparison.resting_identical, comparison.resting_refused) == (5_763, 482 + 271)
     assert comparison.resting_differ == ()
 
 
-def test_the_same_flow_gives_the_same_digests_again_whatever_the_batch_and_with_no_journal(report):
+def test_the_same_flow_gives_the_same_digests_again_whatever_the_batch_and_with_no_journal(report: Any) -> None:
     for batch in (1_000, 306_980):
         again = quiet(flow(), batch=batch)
         assert (again.digest, again.event_digest) == (report.digest, report.event_digest)
 
 
-def test_every_command_went_to_the_journal_and_the_journal_replays_to_the_same_digests(report, folder):
+def test_every_command_went_to_the_journal_and_the_journal_replays_to_the_same_digests(
+    report: Any, folder: Path
+) -> None:
     told = []
     again = replay_journal(
         str(folder), lambda: machine(flow()), every=100_000, told=lambda *progress: told.append(progress)
@@ -91,85 +97,85 @@ def test_every_command_went_to_the_journal_and_the_journal_replays_to_the_same_d
     assert told == list(again.digests)
 
 
-def test_risk_is_on_and_ends_with_the_exposure_of_the_open_orders():
+def test_risk_is_on_and_ends_with_the_exposure_of_the_open_orders() -> None:
     exchange = machine(flow())
     replay(flow(), exchange)
     resting = exchange.orders("BTC_USD")
     exposure = exchange.positions(0)[0]
-    assert exposure.position == 0  # the one account is on both sides of every trade
+    assert exposure.position == 0  # the only account is on both sides of every trade
     for side, held in ((BID, exposure.open_buy), (ASK, exposure.open_sell)):
         assert held == resting["leaves_quantity"][resting["side"] == side].sum() > 0
 
 
-# What differs, and why ----------------------------------------------------------------------------
+# Differences and their causes ---------------------------------------------------------------------
 
 OPENING = (created(1, 0, BID, PRICE, 7), created(2, 0, BID, PRICE, 7))  # two bids, the first is older
 
 
-def difference(*rows, tape):
+def difference(*rows: tuple[Any, ...], tape: tuple[Any, ...]) -> tuple[Any, ...]:
     """The only missing and the only extra trade, as (taker, maker, quantity, cause), or None."""
-    comparison = quiet(rebuilt(*OPENING, *rows, tape=tape)).comparison
-    found = []
+    comparison = existing(quiet(rebuilt(*OPENING, *rows, tape=tape)).comparison)
+    found: list[Any] = []
     for differences in (comparison.missing, comparison.extra):
         assert len(differences) <= 1
         found += [(one.taker_id, one.maker_id, one.quantity, one.cause) for one in differences] or [None]
     return tuple(found)
 
 
-def test_equal_trades_do_not_differ():
+def test_equal_trades_do_not_differ() -> None:
     assert difference(created(3, 10, ASK, PRICE, 5), tape=((3, 1, PRICE, 5),)) == (None, None)
 
 
-def test_the_same_orders_with_another_quantity_are_missing_and_extra():
+def test_the_same_orders_with_another_quantity_are_missing_and_extra() -> None:
     assert difference(created(3, 10, ASK, PRICE, 5), tape=((3, 1, PRICE, 4),)) == (
         (3, 1, 4, f"the two traded 5 lots at {PRICE} here"),
         (3, 1, 5, f"the two traded 4 lots at {PRICE} at the venue"),
     )
 
 
-def test_a_taker_that_met_another_maker_is_told_with_that_maker():
+def test_a_taker_that_met_another_maker_is_reported_with_that_maker() -> None:
     assert difference(created(3, 10, ASK, PRICE, 5), tape=((3, 2, PRICE, 5),)) == (
         (3, 2, 5, "the taker traded with order 1 here"),
         (3, 1, 5, "the taker traded with order 2 at the venue"),
     )
 
 
-def test_a_trade_that_only_the_hub_made_is_extra():
+def test_a_trade_that_only_the_hub_made_is_extra() -> None:
     assert difference(created(3, 10, ASK, PRICE, 5), tape=()) == (None, (3, 1, 5, "neither order traded at the venue"))
 
 
-def test_a_trade_of_orders_that_did_not_meet_is_missing():
+def test_a_trade_of_orders_that_did_not_meet_is_missing() -> None:
     assert difference(created(3, 10, ASK, PRICE + 1, 5), tape=((3, 1, PRICE, 5),)) == (
         (3, 1, 5, "the two orders did not meet here, nor any other"),
         None,
     )
 
 
-def test_a_trade_of_an_order_that_the_recording_does_not_show_is_missing():
+def test_a_trade_of_an_order_that_the_recording_does_not_show_is_missing() -> None:
     assert difference(tape=((3, 1, PRICE, 5),)) == ((3, 1, 5, "the recording does not show the taker's order"), None)
 
 
-def test_a_trade_of_an_order_that_was_left_out_is_missing():
+def test_a_trade_of_an_order_that_was_left_out_is_missing() -> None:
     order = id_of(5)
     missing, extra = difference(deleted(order, 20, ASK, PRICE, 0), tape=((order, 1, PRICE, 5),))
     assert missing[:3] == (order, 1, 5) and extra is None
     assert missing[3].startswith("the taker's order was left out: nothing left of it when first seen")
 
 
-def test_a_trade_of_an_order_that_the_hub_refused_is_missing():
+def test_a_trade_of_an_order_that_the_hub_refused_is_missing() -> None:
     assert difference(created(3, 10, ASK, PRICE, 5), deleted(3, 20, ASK, PRICE, 5), tape=((1, 3, PRICE, 5),)) == (
         (1, 3, 5, "the hub refused the maker's order: POST_ONLY_WOULD_TRADE"),
         None,
     )
 
 
-def test_identical_trades_in_another_order_are_told():
+def test_identical_trades_in_another_order_are_reported() -> None:
     rows = (*OPENING, created(3, 10, ASK, PRICE, 7), created(4, 11, ASK, PRICE, 7))
-    swapped = quiet(rebuilt(*rows, tape=((4, 2, PRICE, 7), (3, 1, PRICE, 7)))).comparison
+    swapped = existing(quiet(rebuilt(*rows, tape=((4, 2, PRICE, 7), (3, 1, PRICE, 7)))).comparison)
     assert (swapped.identical, swapped.in_order) == (2, False)
 
 
-def test_orders_open_on_one_side_only_or_with_another_quantity_are_told():
+def test_orders_open_on_one_side_only_or_with_another_quantity_are_reported() -> None:
     flow = rebuilt(
         *OPENING,
         created(3, 10, BID, PRICE - 1, 4),
@@ -180,7 +186,7 @@ def test_orders_open_on_one_side_only_or_with_another_quantity_are_told():
         closed(1, BID, PRICE, 7),
         closed(5, BID, 5, 1),
     )
-    comparison = quiet(flow).comparison
+    comparison = existing(quiet(flow).comparison)
     assert [(one.taker_id, one.quantity, one.cause) for one in comparison.resting_differ] == [
         (1, 7, "open at the venue only"),
         (2, 6, "7 lots are open here"),
@@ -193,10 +199,11 @@ def test_orders_open_on_one_side_only_or_with_another_quantity_are_told():
 
 
 class Clock:
-    """Time that passes only while somebody sleeps."""
+    """A clock that moves only during a sleep."""
 
-    def __init__(self):
-        self.now, self.slept = 1000.0, []
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
 
     def __call__(self) -> float:
         return self.now
@@ -206,7 +213,7 @@ class Clock:
         self.now += seconds
 
 
-def test_at_a_speed_no_batch_comes_before_its_recorded_time():
+def test_at_a_speed_no_batch_comes_before_its_recorded_time() -> None:
     clock, done = Clock(), []
     flow = rebuilt(
         *OPENING,
@@ -231,7 +238,7 @@ def test_at_a_speed_no_batch_comes_before_its_recorded_time():
     assert report.digest == quiet(flow).digest
 
 
-def test_batches_are_no_larger_than_asked_for():
+def test_batches_are_no_larger_than_asked_for() -> None:
     done = []
     quiet(rebuilt(*OPENING, created(3, 1, BID, PRICE, 1)), batch=2, progress=lambda count, _: done.append(count))
     assert done == [2, 3]
@@ -246,14 +253,14 @@ def test_batches_are_no_larger_than_asked_for():
         ({"speed": float("inf")}, "speed is inf"),
     ],
 )
-def test_a_wrong_option_is_named_and_nothing_is_applied(options, message):
+def test_a_wrong_option_is_named_and_nothing_is_applied(options: dict[str, Any], message: str) -> None:
     exchange = machine(rebuilt(*OPENING))
     with pytest.raises(ValueError, match=message):
         replay(rebuilt(*OPENING), exchange, **options)
     assert exchange.sequence == 0
 
 
-def test_an_exchange_that_has_seen_commands_is_refused():
+def test_an_exchange_that_has_seen_commands_is_refused() -> None:
     exchange = machine(rebuilt(*OPENING))
     replay(rebuilt(*OPENING), exchange)
     with pytest.raises(ValueError, match="exchange: has applied 2 commands, must be new"):
@@ -263,12 +270,14 @@ def test_an_exchange_that_has_seen_commands_is_refused():
 # A hub's journal ----------------------------------------------------------------------------------
 
 
-def journaled(folder: Path, flow: Flow, **options) -> Report:
+def journaled(folder: Path, flow: Flow, **options: Any) -> Report:
     with Journal.open(str(folder), **options)[0] as journal:
         return replay(flow, machine(flow), journal, batch=1)
 
 
-def test_a_journal_whose_beginning_was_pruned_continues_from_the_oldest_snapshot_that_reaches_it(tmp_path):
+def test_a_journal_whose_beginning_was_pruned_continues_from_the_oldest_snapshot_that_reaches_it(
+    tmp_path: Path,
+) -> None:
     flow = rebuilt(*OPENING, *(created(order, order, ASK, PRICE + order, 1) for order in range(3, 30)))
     expected = journaled(tmp_path, flow, segment_bytes=1024)
     exchange = machine(flow)
@@ -284,7 +293,7 @@ def test_a_journal_whose_beginning_was_pruned_continues_from_the_oldest_snapshot
         replay_journal(str(tmp_path), lambda: machine(flow))
 
 
-def test_a_journal_that_is_not_there_or_damaged_is_refused(tmp_path):
+def test_a_journal_that_is_not_there_or_damaged_is_refused(tmp_path: Path) -> None:
     with pytest.raises(JournalUnreadable):
         replay_journal(str(tmp_path / "nowhere"), lambda: machine(rebuilt(*OPENING)))
     journaled(tmp_path, rebuilt(*OPENING))
@@ -296,7 +305,7 @@ def test_a_journal_that_is_not_there_or_damaged_is_refused(tmp_path):
         replay_journal(str(tmp_path), lambda: machine(rebuilt(*OPENING)))
 
 
-def test_a_journal_of_another_configuration_is_refused_before_its_first_row(tmp_path):
+def test_a_journal_of_another_configuration_is_refused_before_its_first_row(tmp_path: Path) -> None:
     flow = rebuilt(*OPENING)
     expected = journaled(tmp_path, flow, config_hash=b"a" * 32)
     assert replay_journal(str(tmp_path), lambda: machine(flow), b"a" * 32).digest == expected.digest
@@ -305,7 +314,7 @@ def test_a_journal_of_another_configuration_is_refused_before_its_first_row(tmp_
             replay_journal(str(tmp_path), lambda: pytest.fail("an exchange was made"), config_hash)
 
 
-def test_a_journal_needs_its_exchange():
+def test_a_journal_needs_its_exchange() -> None:
     with pytest.raises(ValueError, match="make_exchange: none given"):
         run("data")
 
@@ -319,7 +328,7 @@ def shown(report: Report) -> str:
     return text.getvalue()
 
 
-def test_the_table_tells_trades_rejects_tape_rates_and_digest(report):
+def test_the_table_has_trades_rejects_tape_rates_and_digest(report: Any) -> None:
     text = shown(report)
     for line in (
         "306,980",
@@ -333,20 +342,20 @@ def test_the_table_tells_trades_rejects_tape_rates_and_digest(report):
         assert line in text
 
 
-def test_the_table_lists_what_differs_with_its_cause():
+def test_the_table_lists_what_differs_with_its_cause() -> None:
     text = shown(quiet(rebuilt(*OPENING, created(3, 10, ASK, PRICE, 5), tape=((3, 1, PRICE, 4),))))
     assert f"taker 3, maker 1: 4 lots at {PRICE}: the two traded 5 lots at {PRICE} here" in text
     assert f"taker 3, maker 1: 5 lots at {PRICE}: the two traded 4 lots at {PRICE} at the venue" in text
 
 
-def test_a_long_list_of_differences_is_cut_in_the_table_but_not_in_the_json():
+def test_a_long_list_of_differences_is_cut_in_the_table_but_not_in_the_json() -> None:
     tape = tuple((order, 1, PRICE, 1) for order in range(100, 130))
     report = quiet(rebuilt(*OPENING, tape=tape))
     assert "and 10 more" in shown(report)
     assert len(report.as_json()["comparison"]["missing"]) == 30
 
 
-def test_the_command_prints_the_report_and_writes_it_as_json(tmp_path):
+def test_the_command_prints_the_report_and_writes_it_as_json(tmp_path: Path) -> None:
     flow = rebuilt(*OPENING)
     expected = journaled(tmp_path / "hub", flow)
     text = io.StringIO()
@@ -363,9 +372,9 @@ def test_the_command_prints_the_report_and_writes_it_as_json(tmp_path):
     assert (written["commands"], written["digest"], len(written["digests"])) == (2, expected.digest, 2)
 
 
-def test_a_users_mistake_is_one_line_and_an_exit_code(tmp_path):
+def test_a_users_mistake_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
     text = io.StringIO()
-    consoles = {"console": Console(file=io.StringIO()), "errors": Console(file=text, width=80)}
+    consoles: dict[str, Any] = {"console": Console(file=io.StringIO()), "errors": Console(file=text, width=80)}
     nowhere, hub = str(tmp_path / "nowhere"), lambda: machine(rebuilt(*OPENING))
     assert main(nowhere, hub, **consoles) == JournalUnreadable.exit_code
     assert main(nowhere, hub, every=-1, **consoles) == 2

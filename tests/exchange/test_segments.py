@@ -1,6 +1,7 @@
-"""The recovery table: every way in which a journal can end, and what is decided."""
+"""The recovery table: every way in which a journal can end, and the decision for it."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from exchange.journal.segments import (
     Found,
     Header,
     Proof,
+    Verdict,
     examine,
     pack_frame,
 )
@@ -32,13 +34,13 @@ SEQUENCES = list(itertools.accumulate(BLOCKS, initial=0))
 STRADDLING = HEAD + FRAME + 31 * ROW  # where a frame begins whose header lies in two sectors
 
 
-def judge(content: bytes | dict[str, bytes], snapshot_sequence: int = 0):
+def judge(content: bytes | bytearray | dict[str, bytes], snapshot_sequence: int = 0) -> Verdict:
     segments = content if isinstance(content, dict) else {NAME: content}
     return examine("folder", in_memory(segments), snapshot_sequence).verdict
 
 
 @pytest.fixture(scope="module")
-def closed(tmp_path_factory) -> bytes:
+def closed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """BLOCKS, synced one by one, and closed."""
     folder = tmp_path_factory.mktemp("closed")
     filled(folder, BLOCKS).close()
@@ -48,14 +50,14 @@ def closed(tmp_path_factory) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def killed(closed) -> bytes:
-    """The same as a process that was killed leaves it."""
+def killed(closed: bytes) -> bytes:
+    """The same, as a killed process leaves it."""
     return closed[:-FRAME]
 
 
 @pytest.fixture(scope="module")
-def volley(tmp_path_factory) -> bytes:
-    """Three frames of 10 rows, the last two of them between two syncs; not closed."""
+def volley(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Three frames of 10 rows, the last two between two syncs; not closed."""
     folder = tmp_path_factory.mktemp("volley")
     journal = filled(folder, [10])
     journal.append(commands(11, 10))
@@ -65,7 +67,7 @@ def volley(tmp_path_factory) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def three(tmp_path_factory) -> dict[str, bytes]:
+def three(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Three segments of three openings, the last one killed."""
     folder = tmp_path_factory.mktemp("three")
     for blocks in ([3, 4], [5, 6], [7, 8]):
@@ -83,10 +85,10 @@ def frame(content: bytes, number: int) -> bytes:
     return content[EDGES[number] : EDGES[number + 1]]
 
 
-def test_every_pair_of_what_is_found_and_what_is_proved_has_at_most_one_row():
+def test_every_pair_of_what_is_found_and_what_is_proved_has_at_most_one_row() -> None:
     pairs = [(row.found, proof) for row in Finding for proof in row.proofs]
     assert len(pairs) == len(set(pairs))
-    # Nothing stands after the end of a file, so "a later frame" cannot be proof there.
+    # Nothing follows the end of a file, so "a later frame" cannot be proof there.
     impossible = {
         (found, Proof.LATER) for found in (Found.NOTHING, Found.WHOLE, Found.CLOSED, Found.SHORT, Found.ZEROS)
     }
@@ -94,13 +96,13 @@ def test_every_pair_of_what_is_found_and_what_is_proved_has_at_most_one_row():
     assert all(Finding.of(row.found, proof) is row for row in Finding for proof in row.proofs)
 
 
-def test_only_what_nobody_was_told_of_is_ever_dropped_without_an_operator():
+def test_only_unacknowledged_commands_are_dropped_without_an_operator() -> None:
     torn = {row for row in Finding if row.decision is Decision.TORN}
     assert torn == {Finding.CUT_SHORT, Finding.UNWRITTEN}
     assert all(row.decision in (Decision.CORRUPT, Decision.TOO_NEW) for row in Finding if Proof.DURABLE in row.proofs)
 
 
-def test_every_length_of_a_journal_gives_the_decision_of_the_table(closed):
+def test_every_length_of_a_journal_gives_the_decision_of_the_table(closed: bytes) -> None:
     for length in range(len(closed) + 1):
         verdict = judge(closed[:length])
         whole = sum(edge <= length for edge in EDGES) - 1
@@ -114,8 +116,9 @@ def test_every_length_of_a_journal_gives_the_decision_of_the_table(closed):
         assert (verdict.finding, verdict.offset, verdict.sequence) == expected, length
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("mask", [0xFF, 0x01])
-def test_every_flipped_byte_is_noticed_and_nothing_acknowledged_is_dropped(killed, mask):
+def test_every_flipped_byte_is_noticed_and_nothing_acknowledged_is_dropped(killed: bytes, mask: int) -> None:
     content = bytearray(killed)
     for at in range(len(content)):
         content[at] ^= mask
@@ -131,13 +134,13 @@ def test_every_flipped_byte_is_noticed_and_nothing_acknowledged_is_dropped(kille
         assert (verdict.finding, verdict.offset, verdict.sequence) == expected, at
 
 
-def test_a_close_marker_proves_the_last_frame_and_is_itself_only_suspect(closed):
+def test_a_close_marker_proves_the_last_frame_and_is_itself_only_suspect(closed: bytes) -> None:
     for at in range(EDGES[-2], len(closed)):
         expected = Finding.DAMAGED_DURABLE if at < EDGES[-1] else Finding.DAMAGED_END
         assert judge(changed(closed, at, bytes([closed[at] ^ 0xFF]))).finding is expected
 
 
-def test_the_verdict_names_file_offset_sequence_and_both_checksums(killed):
+def test_the_verdict_names_file_offset_sequence_and_both_checksums(killed: bytes) -> None:
     text = str(judge(changed(killed, EDGES[3] + FRAME + 5, b"\xee")))
     assert text.startswith(
         "CORRUPT: folder/00000001.journal, offset 1280, sequence 11: a frame that was acknowledged is damaged"
@@ -145,7 +148,7 @@ def test_the_verdict_names_file_offset_sequence_and_both_checksums(killed):
     assert "CRC-32C of the rows is 0x" in text and "expected 0x" in text and "says that sequence" in text
 
 
-def test_of_two_frames_written_in_one_breath_the_second_does_not_prove_the_first(volley):
+def test_of_two_frames_written_between_two_syncs_the_second_does_not_prove_the_first(volley: bytes) -> None:
     size = FRAME + 10 * ROW
     first, second, third = (HEAD + size * number + FRAME + 500 for number in range(3))
     assert judge(changed(volley, first, b"\xee")).finding is Finding.DAMAGED_DURABLE
@@ -155,7 +158,7 @@ def test_of_two_frames_written_in_one_breath_the_second_does_not_prove_the_first
     assert judge(changed(volley, third, b"\xee")).finding is Finding.DAMAGED_END
 
 
-def test_zeros_from_a_sector_edge_on_are_an_unwritten_end(killed):
+def test_zeros_from_a_sector_edge_on_are_an_unwritten_end(killed: bytes) -> None:
     content = killed[: EDGES[11]] + frame(killed, 11)  # ends with 40 rows: 4,512 bytes
     for edge in range(EDGES[11] // SECTOR * SECTOR + SECTOR, len(content) - ROW, SECTOR):
         verdict = judge(content[:edge] + bytes(len(content) - edge))
@@ -166,15 +169,17 @@ def test_zeros_from_a_sector_edge_on_are_an_unwritten_end(killed):
 
 
 @pytest.fixture(scope="module")
-def straddling(tmp_path_factory) -> bytes:
-    """31 rows and 7, killed: the header of the second frame lies in two sectors, one half in each."""
+def straddling(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """31 rows and 7, killed. The header of the second frame is in two sectors, one half in each."""
     folder = tmp_path_factory.mktemp("straddling")
     filled(folder, [31, 7]).close()
     assert (STRADDLING + FRAME // 2) % SECTOR == 0
     return contents(folder)[NAME][:-FRAME]
 
 
-def test_half_a_header_with_nothing_behind_it_is_an_unwritten_end_at_a_sector_edge(straddling, killed, tmp_path):
+def test_half_a_header_with_nothing_behind_it_is_an_unwritten_end_at_a_sector_edge(
+    straddling: bytes, killed: bytes, tmp_path: Path
+) -> None:
     middle, size = STRADDLING + FRAME // 2, len(straddling)
     for zeros in (FRAME // 2, FRAME, size - middle, 100_000):
         verdict = judge(straddling[:middle] + bytes(zeros))
@@ -200,8 +205,8 @@ def test_half_a_header_with_nothing_behind_it_is_an_unwritten_end_at_a_sector_ed
 
 
 @pytest.mark.parametrize("mask", [0xFF, 0x01])
-def test_no_flipped_byte_makes_a_header_in_two_sectors_an_unwritten_end(straddling, mask):
-    """Not even in a frame of one row that says nothing but its sequence."""
+def test_no_flipped_byte_makes_a_header_in_two_sectors_an_unwritten_end(straddling: bytes, mask: int) -> None:
+    """Not even in a frame of one row in which only the sequence is not 0."""
     rows = np.zeros(1, COMMAND)
     rows["sequence"] = 32
     link = int.from_bytes(straddling[HEAD : HEAD + 4], "little")
@@ -212,7 +217,9 @@ def test_no_flipped_byte_makes_a_header_in_two_sectors_an_unwritten_end(straddli
             assert judge(changed(content, at, bytes([content[at] ^ mask]))).finding is Finding.DAMAGED_END, at
 
 
-def test_a_power_cut_that_keeps_the_sectors_before_some_edge_is_suspect_only_where_less_than_a_row_is_missing(killed):
+def test_a_power_cut_that_keeps_the_sectors_before_some_edge_is_suspect_only_where_less_than_a_row_is_missing(
+    killed: bytes,
+) -> None:
     for number in range(len(BLOCKS)):
         begin, end = EDGES[number], EDGES[number + 1]
         for edge in range(begin // SECTOR * SECTOR + SECTOR, end, SECTOR):
@@ -220,9 +227,9 @@ def test_a_power_cut_that_keeps_the_sectors_before_some_edge_is_suspect_only_whe
             assert judge(killed[:edge] + bytes(end - edge)).finding is expected, (number, edge)
 
 
-def test_zeros_that_do_not_cover_a_row_are_not_taken_for_unwritten():
-    """A row may end in zeros by itself: kind 0, index 0, session 0. One flipped byte before them must not drop it."""
-    rows = np.zeros(9, COMMAND)  # of the last row 80 bytes lie in the third sector, all zero
+def test_zeros_that_do_not_cover_a_row_are_not_taken_for_unwritten() -> None:
+    """A row may end in zeros: kind 0, index 0, session 0. One flipped byte before them must not drop it."""
+    rows = np.zeros(9, COMMAND)  # 80 bytes of the last row are in the third sector, all zero
     rows["sequence"] = np.arange(1, 10)
     header = Header(1, 1, 1, 0, bytes(32)).pack()
     packed, _ = pack_frame(COMMANDS, rows.tobytes(), 9, int.from_bytes(header[60:], "little"), 1, 0)
@@ -234,12 +241,12 @@ def test_zeros_that_do_not_cover_a_row_are_not_taken_for_unwritten():
             assert judge(changed(content, at, bytes([content[at] ^ mask]))).finding is Finding.DAMAGED_END, at
 
 
-def test_a_zeroed_sector_in_the_middle_is_corrupt(killed):
+def test_a_zeroed_sector_in_the_middle_is_corrupt(killed: bytes) -> None:
     for at in range(SECTOR, EDGES[-4] - SECTOR, 64):
         assert judge(changed(killed, at, bytes(SECTOR))).finding is Finding.DAMAGED_DURABLE
 
 
-def test_a_snapshot_proves_what_the_journal_has_lost(closed, killed):
+def test_a_snapshot_proves_what_the_journal_has_lost(closed: bytes, killed: bytes) -> None:
     last = SEQUENCES[-1]
     assert judge(killed, last).finding is Finding.KILLED
     assert judge(killed, last + 1).finding is Finding.ENDS_EARLY
@@ -252,8 +259,10 @@ def test_a_snapshot_proves_what_the_journal_has_lost(closed, killed):
 
 
 @pytest.mark.parametrize("seed", range(300))
-def test_frames_out_of_place_are_never_accepted(killed, closed, three, seed):
-    """Swapped, repeated, left out, spliced from another journal, or old bytes in a place of their own shape."""
+def test_frames_out_of_place_are_never_accepted(
+    killed: bytes, closed: bytes, three: dict[str, bytes], seed: int
+) -> None:
+    """Swapped, repeated, left out, taken from another journal, or old bytes where a frame of the same size was."""
     generator = np.random.default_rng(seed)
     one, other = sorted(generator.choice(len(BLOCKS) - 1, 2, replace=False).tolist())
     frames = [frame(killed, number) for number in range(len(BLOCKS))]
@@ -299,13 +308,13 @@ def test_frames_out_of_place_are_never_accepted(killed, closed, three, seed):
     [(COMMANDS, 0), (CLOSE, 1), (0x1234, 1), (COMMANDS, ROWS_PER_FRAME + 1)],
     ids=["no rows", "close with rows", "unknown kind", "too many rows"],
 )
-def test_a_frame_that_no_version_of_this_program_writes_is_refused(killed, kind, rows):
+def test_a_frame_that_no_version_of_this_program_writes_is_refused(killed: bytes, kind: int, rows: int) -> None:
     link = int.from_bytes(killed[EDGES[-2] : EDGES[-2] + 4], "little")
     packed, _ = pack_frame(kind, commands(1, rows).tobytes(), rows, link, SEQUENCES[-1] + 1, SEQUENCES[-1])
     assert judge(killed + packed).finding is Finding.OUT_OF_PLACE
 
 
-def test_segments_follow_each_other(three):
+def test_segments_follow_each_other(three: dict[str, bytes]) -> None:
     names = list(three)
     assert judge(three).finding is Finding.KILLED
     without = {name: three[name] for name in (names[0], names[2])}
@@ -321,7 +330,7 @@ def test_segments_follow_each_other(three):
     assert judge(three | {names[1]: b""}).finding is Finding.HEADER_DAMAGED
 
 
-def test_a_segment_of_a_stale_writer_or_another_journal_is_refused(three):
+def test_a_segment_of_a_stale_writer_or_another_journal_is_refused(three: dict[str, bytes]) -> None:
     names = list(three)
     chain = examine("folder", in_memory({name: three[name] for name in names[:2]})).segments[-1].chain
     good = Header(3, 3, 19, chain, bytes(32))
@@ -337,8 +346,8 @@ def test_a_segment_of_a_stale_writer_or_another_journal_is_refused(three):
     assert newer.finding is Finding.NEWER_FORMAT and "reads format 2" in str(newer) and "format 3" in str(newer)
 
 
-def test_bytes_that_a_client_chose_are_never_taken_for_a_frame(killed):
-    """A row carries 60 bytes of the client's own: a forged close marker in them must not make a torn end corrupt."""
+def test_bytes_that_a_client_chose_are_never_read_as_a_frame(killed: bytes) -> None:
+    """A row has 60 bytes that the client chooses. A forged close marker in them must not make a torn end corrupt."""
     forged, _ = pack_frame(CLOSE, b"", 0, 1, 1_000_000, 999_999)
     rows = commands(SEQUENCES[-1] + 1, 8)
     spoiled = bytearray(rows.tobytes())
@@ -354,7 +363,7 @@ def test_bytes_that_a_client_chose_are_never_taken_for_a_frame(killed):
 
 
 @pytest.mark.parametrize("seed", range(200))
-def test_no_bytes_whatever_make_the_examination_fail(killed, seed):
+def test_the_examination_accepts_any_bytes(killed: bytes, seed: int) -> None:
     generator = np.random.default_rng(seed)
     content = bytearray(killed)
     for _ in range(int(generator.integers(1, 6))):

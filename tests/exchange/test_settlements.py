@@ -1,5 +1,7 @@
 """exchange/projections/settlements.py: the latest events of clearing, by instrument and account."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from matching.codes import EventKind
 from matching.records import EVENT
 
 
-def events(*rows, first=1):
+def events(*rows: tuple[Any, ...], first: int = 1) -> np.ndarray:
     block = np.zeros(len(rows), EVENT)
     block["event_id"] = np.arange(first, first + len(rows))
     for number, (kind, fields) in enumerate(rows):
@@ -28,7 +30,7 @@ DAY = [
 ]
 
 
-def test_what_was_settled_is_found_by_instrument_and_account_newest_first():
+def test_what_was_settled_is_found_by_instrument_and_account_newest_first() -> None:
     """RULEBOOK 11.5, 11.8."""
     kept = Settlements()
     kept.record(np.zeros(0), events(*DAY))
@@ -47,7 +49,7 @@ def test_what_was_settled_is_found_by_instrument_and_account_newest_first():
     assert len(kept.expiry(0)) == 1 and len(kept.expiry(1)) == 0
 
 
-def test_only_the_last_so_many_are_kept():
+def test_only_the_last_so_many_are_kept() -> None:
     kept = Settlements(most=3)
     for number in range(1000):
         kept.record(np.zeros(0), events((EventKind.SETTLED, {"price": number}), first=number + 1))
@@ -56,7 +58,7 @@ def test_only_the_last_so_many_are_kept():
         Settlements(most=0)
 
 
-def test_a_gap_is_refused_and_changes_nothing():
+def test_a_gap_is_refused_and_changes_nothing() -> None:
     kept = Settlements()
     kept.record(np.zeros(0), events(*DAY))
     with pytest.raises(ValueError, match="event 8 does not continue event 6"):
@@ -66,7 +68,7 @@ def test_a_gap_is_refused_and_changes_nothing():
     assert kept.event_id == 12
 
 
-def test_it_goes_over_a_snapshot():
+def test_settlements_are_part_of_a_snapshot() -> None:
     kept, again = Settlements(), Settlements()
     kept.record(np.zeros(0), events(*DAY))
     state = kept.state()

@@ -1,7 +1,9 @@
-"""exchange/projections/surveillance.py: conduct of members as RULEBOOK 9.7 counts it, and what is reported of it."""
+"""exchange/projections/surveillance.py: what RULEBOOK 9.7 counts of members, and what is reported."""
 
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +11,10 @@ import pytest
 from exchange import Exchange
 from exchange.projections.surveillance import CONDUCT, Behaviour, Notice, Step, Surveillance, Thresholds
 from matching.codes import ALL, CommandKind, EventKind, Flag, Limit, Reason, Side, TimeInForce
+from risk.limits import Account
 from tests.build import account, amend, cancel, enter, instrument, operator, rows
 from tests.exchange.events import accepted, canceled, stream, traded
-from tests.matching.flow import random_flow
+from tests.matching.flow import Flow, random_flow
 
 BUY, SELL = Side.BUY, Side.SELL
 COUNTS = (CONDUCT.names or ())[2:]
@@ -20,7 +23,7 @@ LOW = Thresholds(cancels=3, large_cancels=2, large_lots=10, self_trades=2, burst
 
 
 class Hub:
-    def __init__(self, accounts=None, instruments=2, **options):
+    def __init__(self, accounts: list[Account] | None = None, instruments: int = 2, **options: Any) -> None:
         self.exchange = Exchange(
             [instrument(f"I{number}") for number in range(instruments)],
             accounts or [account(f"A{number}") for number in range(4)],
@@ -29,12 +32,12 @@ class Hub:
         self.surveillance = Surveillance(self.exchange.instruments, self.exchange.accounts, **options)
         self.last = 0
 
-    def do(self, *commands):
+    def do(self, *commands: dict[str, Any]) -> None:
         block = rows(*commands, start=self.last + 1)
         self.last += len(commands)
         self.surveillance.record(block, self.exchange.apply(block))
 
-    def counts(self, number, of=0):
+    def counts(self, number: int, of: int = 0) -> dict[str, Any]:
         """The counts of an account in an instrument by name, without zeros."""
         return {
             name: int(row[name])
@@ -44,18 +47,18 @@ class Hub:
             if row[name]
         }
 
-    def reported(self):
+    def reported(self) -> list[Any]:
         return [(notice.account, notice.behaviour, notice.count, notice.step) for notice in self.surveillance.report()]
 
 
-def begin_day(date=20261105):
+def begin_day(date: int = 20261105) -> dict[str, Any]:
     return operator(CommandKind.BEGIN_DAY, quantity=date)
 
 
 # What counts
 
 
-def test_orders_amendments_cancels_and_trades_are_counted_for_their_account_and_instrument():
+def test_orders_amendments_cancels_and_trades_are_counted_for_their_account_and_instrument() -> None:
     hub = Hub()
     hub.do(
         enter(0, BUY, 100, 5),
@@ -73,8 +76,8 @@ def test_orders_amendments_cancels_and_trades_are_counted_for_their_account_and_
     assert [(row.account, row.instrument) for row in hub.surveillance.conduct()] == [(0, 0), (0, 1), (1, 0)]
 
 
-def test_what_the_hub_cancels_does_not_count():
-    """9.7: remainders, orders killed, self-match prevention, pairs, expiry, a mass cancel of all accounts"""
+def test_cancels_by_the_hub_do_not_count() -> None:
+    """9.7: remainders, killed FOK orders, self-match prevention, OCOs, expiry, a mass cancel of all accounts"""
     hub = Hub()
     hub.do(
         enter(0, SELL, 103, 1),
@@ -92,7 +95,7 @@ def test_what_the_hub_cancels_does_not_count():
     assert hub.counts(0) == {"orders": 8, "trades": 1, "lots": 5}
 
 
-def test_a_mass_cancel_in_the_name_of_the_account_and_an_amendment_to_nothing_count_each_order():
+def test_a_mass_cancel_in_the_name_of_the_account_and_an_amendment_to_nothing_count_each_order() -> None:
     hub = Hub(thresholds=LOW)
     hub.do(
         enter(0, BUY, 95, 5),
@@ -107,7 +110,7 @@ def test_a_mass_cancel_in_the_name_of_the_account_and_an_amendment_to_nothing_co
     assert hub.counts(1) == {"orders": 2, "trades": 1, "lots": 2}
 
 
-def test_a_cancel_is_large_by_its_open_lots_or_by_a_share_of_the_largest_order():
+def test_a_cancel_is_large_by_its_open_lots_or_by_a_share_of_the_largest_order() -> None:
     by_lots = Hub(thresholds=LOW)
     by_lots.do(enter(0, BUY, 95, 10), cancel(0, 1), enter(0, BUY, 95, 12), enter(1, SELL, 95, 3), cancel(0, 3))
     assert by_lots.counts(0)["large_cancels"] == 1
@@ -129,7 +132,7 @@ def test_a_cancel_is_large_by_its_open_lots_or_by_a_share_of_the_largest_order()
     assert surveillance.conduct()["large_cancels"].tolist() == [1, 1]
 
 
-def test_a_trade_within_an_account_or_its_group_is_a_self_trade_of_each_account():
+def test_a_trade_within_an_account_or_its_group_is_a_self_trade_of_each_account() -> None:
     hub = Hub([account("A", group=7), account("B", group=7), account("C"), account("D")])
     hub.do(
         enter(0, SELL, 100, 1),
@@ -148,14 +151,14 @@ def test_a_trade_within_an_account_or_its_group_is_a_self_trade_of_each_account(
     ]
 
 
-def test_a_group_that_an_operator_sets_holds_from_then_on():
+def test_a_group_that_an_operator_sets_holds_from_then_on() -> None:
     hub = Hub()
     pair = enter(0, SELL, 100, 1), enter(1, BUY, 100, 1)
     hub.do(*pair, *(operator(CommandKind.LIMIT, Limit.GROUP, account=number, quantity=5) for number in (0, 1)), *pair)
     assert hub.counts(0)["self_trades"] == hub.counts(1)["self_trades"] == 1
 
 
-def test_the_hubs_own_order_of_a_liquidation_is_not_the_members():
+def test_the_hubs_own_order_of_a_liquidation_is_not_the_members() -> None:
     """11.7"""
     surveillance = Surveillance([instrument()], [account()])
     surveillance.record(
@@ -172,7 +175,7 @@ def test_the_hubs_own_order_of_a_liquidation_is_not_the_members():
     assert surveillance.conduct()["orders"].tolist() == [1] and surveillance.conduct()["cancels"].tolist() == [0]
 
 
-def test_trades_of_an_auction_count_though_prevention_does_not_apply_there():
+def test_trades_of_an_auction_count_though_prevention_does_not_apply_there() -> None:
     """8.6"""
     surveillance = Surveillance([instrument()], [account(), account()])
     surveillance.record(
@@ -190,13 +193,13 @@ def test_trades_of_an_auction_count_though_prevention_does_not_apply_there():
 # Bursts
 
 
-def burst(hub, *milliseconds):
+def burst(hub: Hub, *milliseconds: int) -> int:
     """An order that trades at nothing at each time, in ms."""
     hub.do(*(enter(0, BUY, 95, 1, time_in_force=TimeInForce.IOC, time=10**9 + at * MILLISECOND) for at in milliseconds))
     return hub.surveillance.bursts(0)
 
 
-def test_a_burst_is_so_many_messages_within_less_than_a_second_wherever_it_begins():
+def test_a_burst_is_so_many_messages_within_less_than_a_second_wherever_it_begins() -> None:
     assert burst(Hub(thresholds=LOW), 0, 600, 700, 800) == 1
     assert burst(Hub(thresholds=LOW), 0, 600, 700, 1000) == 0
     assert burst(Hub(thresholds=LOW), 0, 600, 700, 1000, 1599) == 1
@@ -204,7 +207,7 @@ def test_a_burst_is_so_many_messages_within_less_than_a_second_wherever_it_begin
     assert burst(Hub(thresholds=LOW), *range(8)) == 2
 
 
-def test_refused_commands_are_no_messages_and_a_mass_cancel_is_one():
+def test_refused_commands_are_no_messages_and_a_mass_cancel_is_one() -> None:
     hub = Hub(thresholds=LOW)
     hub.do(
         *(enter(0, BUY, 95, 1, time=10**9) for _ in range(2)),
@@ -219,7 +222,7 @@ def test_refused_commands_are_no_messages_and_a_mass_cancel_is_one():
 # Reports
 
 
-def test_a_threshold_is_reported_with_the_step_that_follows():
+def test_a_threshold_is_reported_with_the_step_that_follows() -> None:
     hub = Hub(thresholds=LOW)
     hub.do(begin_day(), enter(0, BUY, 95, 5), amend(0, 2, 96, 5), amend(0, 2, 95, 5))
     assert hub.reported() == []
@@ -230,7 +233,7 @@ def test_a_threshold_is_reported_with_the_step_that_follows():
     assert len(hub.reported()) == 1  # a day's report can be read until the next begins
 
 
-def test_each_day_leads_one_step_further_and_a_good_day_does_not():
+def test_each_day_leads_one_step_further_and_a_good_day_does_not() -> None:
     hub = Hub(thresholds=LOW)
     steps = (Step.PHONE, None, Step.WATCH_LIST, Step.OPENING_RESTRICTED, Step.OPENING_RESTRICTED)
     for date, step in enumerate(steps, 20261105):
@@ -243,7 +246,7 @@ def test_each_day_leads_one_step_further_and_a_good_day_does_not():
     assert hub.reported() == [(2, Behaviour.SELF_TRADES, 2, Step.PHONE)]
 
 
-def test_market_makers_are_counted_but_only_their_programmes_are_reported():
+def test_market_makers_are_counted_but_only_their_programmes_are_reported() -> None:
     hub = Hub(thresholds=LOW, market_makers=[0])
     for number in (0, 1):
         hub.do(*(enter(number, BUY, 95, 20, time=10**9) for _ in range(4)))
@@ -257,7 +260,7 @@ def test_market_makers_are_counted_but_only_their_programmes_are_reported():
     ]
 
 
-def test_programme_trading_is_reported_from_ten_bursts_of_ten_messages_on():
+def test_programme_trading_is_reported_from_ten_bursts_of_ten_messages_on() -> None:
     hub = Hub()
     assert burst(hub, *(second * 1000 for second in range(99) for _ in range(9))) == 0
     assert burst(hub, *(second * 2000 + 200_000 for second in range(9) for _ in range(10))) == 9
@@ -266,7 +269,7 @@ def test_programme_trading_is_reported_from_ten_bursts_of_ten_messages_on():
     assert hub.surveillance.report() == [Notice(0, ALL, Behaviour.PROGRAMME, 10, 10, 1, Step.DECLARE)]
 
 
-def test_the_figures_of_a_day_begin_anew_within_a_batch():
+def test_the_figures_of_a_day_begin_anew_within_a_batch() -> None:
     """11.1"""
     hub = Hub()
     hub.do(
@@ -279,12 +282,10 @@ def test_the_figures_of_a_day_begin_anew_within_a_batch():
 # Against a plain replay, over a snapshot, and what is refused
 
 
-def plain(flow, batches):
+def plain(flow: Flow, batches: list[tuple[np.ndarray, np.ndarray]]) -> Counter[Any]:
     """(account, instrument) -> counts, in plain dictionaries."""
-    counts, group = (
-        Counter(),
-        {number: (terms.group, number if terms.group is None else 0) for number, terms in enumerate(flow.accounts)},
-    )
+    counts: Counter[Any] = Counter()
+    group = {number: (terms.group, number if terms.group is None else 0) for number, terms in enumerate(flow.accounts)}
     for commands, events in batches:
         causes = {int(command["sequence"]): command for command in commands}
         for event in events:
@@ -312,7 +313,7 @@ def plain(flow, batches):
     return +counts
 
 
-def pieces(flow, seed):
+def pieces(flow: Flow, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     exchange = Exchange(flow.instruments, flow.accounts, risk=False, max_orders=2048)
     rng, at = np.random.default_rng(seed), 0
     while at < len(flow.commands):
@@ -321,7 +322,7 @@ def pieces(flow, seed):
         yield commands, exchange.apply(commands)
 
 
-def told(surveillance):
+def told(surveillance: Surveillance) -> Counter[Any]:
     return Counter(
         {
             (int(row.account), int(row.instrument), name): int(row[name])
@@ -332,8 +333,9 @@ def told(surveillance):
     )
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", range(8))
-def test_it_equals_a_plain_replay_of_the_events(seed):
+def test_it_equals_a_plain_replay_of_the_events(seed: int) -> None:
     flow = random_flow(seed, 1000)
     batches = list(pieces(flow, seed))
     surveillance = Surveillance(flow.instruments, flow.accounts, thresholds=Thresholds(large_lots=5))
@@ -344,7 +346,7 @@ def test_it_equals_a_plain_replay_of_the_events(seed):
     assert surveillance.event_id == batches[-1][1][-1]["event_id"]
 
 
-def test_over_a_snapshot_it_goes_on_as_if_nothing_had_happened():
+def test_a_snapshot_restores_the_same_state() -> None:
     flow = random_flow(2, 1000)
     batches = list(pieces(flow, 2))
     kept = Surveillance(flow.instruments, flow.accounts, thresholds=LOW)
@@ -362,7 +364,7 @@ def test_over_a_snapshot_it_goes_on_as_if_nothing_had_happened():
     }
 
 
-def test_a_snapshot_that_does_not_fit_changes_nothing():
+def test_a_snapshot_that_does_not_fit_changes_nothing() -> None:
     kept = Hub(thresholds=LOW)
     kept.do(enter(0, BUY, 95, 1, instrument=1))
     arrays = kept.surveillance.state()
@@ -379,7 +381,7 @@ def test_a_snapshot_that_does_not_fit_changes_nothing():
         Hub().surveillance.restore({})
 
 
-def test_a_batch_that_does_not_continue_is_refused():
+def test_a_batch_that_does_not_continue_is_refused() -> None:
     exchange = Exchange([instrument()], accounts=2, risk=False)
     commands = rows(*(enter(0, BUY, 100, 1) for _ in range(4)))
     events = exchange.apply(commands)
@@ -393,12 +395,12 @@ def test_a_batch_that_does_not_continue_is_refused():
 @pytest.mark.parametrize(
     "field", ["cancels", "large_cancels", "large_lots", "self_trades", "bursts", "burst_messages", "burst_ns"]
 )
-def test_thresholds_that_make_no_sense_are_refused_by_name(field):
+def test_thresholds_that_make_no_sense_are_refused_by_name(field: str) -> None:
     with pytest.raises(ValueError, match=f"thresholds: {field} is 0, must be 1 or more"):
         Thresholds(**{field: 0})
 
 
-def test_a_share_or_a_market_maker_out_of_range_is_refused_by_name():
+def test_a_share_or_a_market_maker_out_of_range_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="thresholds: large_share is 10001, must be 0 to 10000"):
         Thresholds(large_share=10_001)
     with pytest.raises(ValueError, match="market_makers: 4 given, accounts 0 to 3 exist"):

@@ -1,15 +1,20 @@
-"""A schedule on an exchange: weeks of days without a command refused, and terms as the catalogue has them. RULEBOOK 14."""
+"""A schedule on an exchange: weeks without a refused command, and terms as the catalogue has them. RULEBOOK 14."""
 
 import datetime
+from datetime import date
+from typing import Any
 
 import numpy as np
 import pytest
 
 from exchange import Account, Exchange
 from exchange.catalogue import read_catalogue
-from exchange.catalogue.schedule import Driver, Schedule
+from exchange.catalogue.driver import Driver
+from exchange.catalogue.schedule import Schedule
 from matching.codes import CommandKind, EventKind, Flag, Limit, OrderType, Phase, Reason, Side, TimeInForce
-from tests.build import enter, rows
+from tests.build import enter, existing, rows
+
+pytestmark = pytest.mark.compiled
 
 DATE = datetime.date
 SCHEDULES = {name: Schedule(read_catalogue(profile=name)) for name in ("chinese", "international")}
@@ -24,9 +29,9 @@ IN_LEDGER = {
 
 
 class Hub:
-    """An exchange, its schedule taken by hand, and what came of it."""
+    """An exchange, its schedule by hand, and the events."""
 
-    def __init__(self, profile, date=None, accounts=2):
+    def __init__(self, profile: str, date: date | None = None, accounts: int = 2) -> None:
         self.schedule = SCHEDULES[profile]
         self.exchange = Exchange(
             self.schedule.catalogue.instruments,
@@ -36,7 +41,7 @@ class Hub:
         self.driver = Driver(self.schedule, date or self.schedule.opens, 0)
         self.index = {contract.symbol: number for number, contract in enumerate(self.schedule.contracts)}
 
-    def apply(self, block, time):
+    def apply(self, block: np.ndarray, time: int) -> np.ndarray:
         block = block.copy()
         block["sequence"] = np.arange(self.exchange.sequence + 1, self.exchange.sequence + 1 + len(block))
         block["time"] = time
@@ -44,25 +49,27 @@ class Hub:
         self.driver.heard(events)
         return events
 
-    def step(self):
-        step = self.driver.next()
+    def step(self) -> tuple[Any, ...]:
+        step = existing(self.driver.next())
         return step, self.apply(step.commands, step.time)
 
-    def until(self, text, date=None):
-        """Steps until one that says so has been taken; returns its events."""
+    def until(self, text: str, date: date | None = None) -> np.ndarray:
+        """Take steps until the one of this description; returns its events."""
         while True:
             step, events = self.step()
             if text in step.description and (date is None or self.driver.day == date):
                 return events
 
-    def order(self, account, side, price, quantity, symbol="SC2701", **fields):
+    def order(
+        self, account: int, side: Side, price: int, quantity: int, symbol: str = "SC2701", **fields: Any
+    ) -> np.ndarray:
         return self.apply(
             rows(enter(account, side, price, quantity, instrument=self.index[symbol], **fields)), self.exchange.time
         )
 
 
 @pytest.mark.parametrize("profile", sorted(SCHEDULES))
-def test_no_command_of_five_weeks_is_refused_and_terms_are_those_of_the_catalogue(profile):
+def test_no_command_of_five_weeks_is_refused_and_terms_are_those_of_the_catalogue(profile: str) -> None:
     """RULEBOOK 8.1, 14.2, 14.4, 14.6"""
     hub = Hub(profile)
     schedule, exchange = hub.schedule, hub.exchange
@@ -95,19 +102,19 @@ def test_no_command_of_five_weeks_is_refused_and_terms_are_those_of_the_catalogu
 
 
 @pytest.mark.parametrize("profile", sorted(SCHEDULES))
-def test_after_a_restart_the_steps_that_follow_are_the_same(profile):
+def test_after_a_restart_the_steps_that_follow_are_the_same(profile: str) -> None:
     """RULEBOOK 14.7"""
     hub = Hub(profile, DATE(2026, 12, 30))
     for _ in range(60):
         step, _ = hub.step()
         resumed = Driver.resume(hub.schedule, hub.exchange, 0)
-        following, expected = resumed.upcoming, hub.driver.upcoming
+        following, expected = existing(resumed.upcoming), existing(hub.driver.upcoming)
         assert resumed.day == hub.driver.day and following[0] <= expected[0]
         if step.description == "settlement" or "ends" in step.description or "begins" in step.description:
             assert following == expected
 
 
-def test_a_position_is_carried_through_the_days_and_delivered_on_the_last():
+def test_a_position_is_carried_through_the_days_and_delivered_on_the_last() -> None:
     """RULEBOOK 11.8, 14.6"""
     hub = Hub("international")
     hub.until("continuous SC")
@@ -121,7 +128,7 @@ def test_a_position_is_carried_through_the_days_and_delivered_on_the_last():
     assert hub.exchange.phase("SC2701") == Phase.EXPIRED and not hub.exchange.positions(0)["position"].any()
 
 
-def test_at_settlement_orders_become_positions_of_the_leg():
+def test_lots_traded_at_settlement_become_positions_of_the_leg() -> None:
     """RULEBOOK 12.1, 14.6"""
     hub = Hub("international")
     hub.until("continuous SC")
@@ -133,7 +140,7 @@ def test_at_settlement_orders_become_positions_of_the_leg():
     assert int(hub.exchange.account(1)["result"]) == 2 * 5 * 100_00
 
 
-def test_orders_of_the_call_auction_trade_when_it_ends():
+def test_orders_of_the_call_auction_trade_when_it_ends() -> None:
     """RULEBOOK 8.3, 14.3"""
     hub = Hub("chinese", DATE(2026, 12, 4))
     hub.until("call auction SC")
@@ -147,7 +154,7 @@ def test_orders_of_the_call_auction_trade_when_it_ends():
     assert hub.exchange.depth("SC2701")[0].tolist() == []
 
 
-def test_a_sweep_begins_a_short_auction_that_the_schedule_ends():
+def test_a_sweep_begins_a_short_auction_that_the_schedule_ends() -> None:
     """RULEBOOK 9.3, 14.7"""
     hub = Hub("international")
     hub.until("continuous SC")
@@ -162,8 +169,8 @@ def test_a_sweep_begins_a_short_auction_that_the_schedule_ends():
     assert (events["kind"] == EventKind.TRADED).any()
 
 
-def lock(hub, day):
-    """Nobody offers SC2702 at the close; somebody bids at its limit."""
+def lock(hub: Hub, day: date) -> int:
+    """At the close there are no offers of SC2702, and a bid at its limit."""
     hub.until("continuous SC", day)
     ceiling = int(hub.exchange.book.instruments["ceiling"][hub.index["SC2702"]])
     hub.order(0, Side.BUY, ceiling, 1, symbol="SC2702", flags=Flag.OPEN)
@@ -171,7 +178,7 @@ def lock(hub, day):
     return hub.exchange.phase("SC2702")
 
 
-def test_what_closes_locked_for_three_days_is_halted_for_the_fourth():
+def test_an_instrument_that_closes_locked_for_three_days_is_halted_on_the_fourth() -> None:
     """RULEBOOK 9.4, 14.7"""
     hub = Hub("chinese", DATE(2026, 12, 8))
     for day, wider in ((DATE(2026, 12, 8), 1100), (DATE(2026, 12, 9), 1300), (DATE(2026, 12, 10), 1300)):

@@ -1,12 +1,23 @@
 """exchange/units.py: prices and volumes become ticks and lots exactly, or are refused with field, value and bound."""
 
+from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.units import UnitError, amount_to_lots, fen_to_money, lots_to_amount, price_to_ticks, ticks_to_price
+from exchange.instruments import Instrument
+from exchange.units import (
+    TooLarge,
+    UnitError,
+    amount_to_lots,
+    fen_to_money,
+    lots_to_amount,
+    price_to_ticks,
+    ticks_to_price,
+)
 from tests.build import instrument
 
 CRUDE = instrument(tick_size=Decimal("0.1"), lot_size=Decimal(1000))
@@ -19,34 +30,36 @@ counts = st.integers(-LARGEST + 1, LARGEST - 1)
 CONVERTERS = [(price_to_ticks, "price", "tick_size"), (amount_to_lots, "amount", "lot_size")]
 
 
-def refusal(convert, *arguments):
+def refusal(convert: Callable[..., Any], *arguments: Any) -> TooLarge | UnitError:
     with pytest.raises(UnitError) as caught:
         convert(*arguments)
     return caught.value
 
 
 @given(instruments, counts)
-def test_ticks_to_a_price_and_back_are_the_same_ticks(terms, ticks):
+def test_ticks_to_a_price_and_back_are_the_same_ticks(terms: Instrument, ticks: int) -> None:
     price = ticks_to_price(terms, ticks)
     assert price == ticks * terms.tick_size
     assert price_to_ticks(terms, price) == price_to_ticks(terms, str(price)) == ticks
 
 
 @given(instruments, counts)
-def test_lots_to_an_amount_and_back_are_the_same_lots(terms, lots):
+def test_lots_to_an_amount_and_back_are_the_same_lots(terms: Instrument, lots: int) -> None:
     amount = lots_to_amount(terms, lots)
     assert amount == lots * terms.lot_size
     assert amount_to_lots(terms, amount) == amount_to_lots(terms, f"{amount:f}") == lots
 
 
 @given(instruments, st.integers(-(10**12), 10**12))
-def test_the_float_that_a_json_number_became_is_read_as_the_decimal_that_was_written(terms, ticks):
+def test_the_float_that_a_json_number_became_is_read_as_the_decimal_that_was_written(
+    terms: Instrument, ticks: int
+) -> None:
     written = str(ticks_to_price(terms, ticks))
     assert price_to_ticks(terms, float(written)) == ticks
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_a_float_is_its_shortest_decimal_and_nothing_near_it(price):
+def test_a_float_is_its_shortest_decimal_and_nothing_near_it(price: float) -> None:
     exact = Decimal(repr(price)) / CRUDE.tick_size
     if exact == int(exact) and abs(int(exact)) < LARGEST:
         assert price_to_ticks(CRUDE, price) == int(exact)
@@ -55,7 +68,7 @@ def test_a_float_is_its_shortest_decimal_and_nothing_near_it(price):
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=3, min_value=-(10**9), max_value=10**9))
-def test_a_decimal_is_a_whole_number_of_ticks_or_refused(price):
+def test_a_decimal_is_a_whole_number_of_ticks_or_refused(price: Decimal) -> None:
     thousandths = int(price * 1000)
     if thousandths % 250 == 0:
         assert price_to_ticks(QUARTERS, price) == thousandths // 250
@@ -64,7 +77,7 @@ def test_a_decimal_is_a_whole_number_of_ticks_or_refused(price):
 
 
 @given(st.text())
-def test_any_text_is_read_or_refused_and_never_anything_else(text):
+def test_any_text_is_read_or_refused(text: str) -> None:
     try:
         ticks = price_to_ticks(CRUDE, text)
     except UnitError as error:
@@ -89,20 +102,22 @@ def test_any_text_is_read_or_refused_and_never_anything_else(text):
         ("-0", 0),
     ],
 )
-def test_a_price_may_come_as_text_integer_decimal_or_float(value, ticks):
+def test_a_price_may_come_as_text_integer_decimal_or_float(value: Any, ticks: int) -> None:
     assert price_to_ticks(CRUDE, value) == ticks
 
 
 @pytest.mark.parametrize(("convert", "field", "unit"), CONVERTERS)
 @pytest.mark.parametrize("value", [None, True, False, [1], {"price": 1}, b"1", 1j])
-def test_what_is_no_number_is_refused(convert, field, unit, value):
+def test_what_is_no_number_is_refused(convert: Callable[..., Any], field: str, unit: str, value: Any) -> None:
     error = refusal(convert, CRUDE, value)
     assert (error.field, error.value, error.bound) == (field, value, "a number")
 
 
 @pytest.mark.parametrize(("convert", "field", "unit"), CONVERTERS)
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "-Infinity", "NaN", "sNaN", "", "ten", "1,5", "0x10"])
-def test_what_is_no_finite_number_is_refused(convert, field, unit, value):
+def test_what_is_no_finite_number_is_refused(
+    convert: Callable[..., Any], field: str, unit: str, value: float | str
+) -> None:
     error = refusal(convert, CRUDE, value)
     assert error.field == field and error.bound == "a finite number"
 
@@ -124,24 +139,26 @@ def test_what_is_no_finite_number_is_refused(convert, field, unit, value):
         (price_to_ticks, "price", "1E-999999", "a multiple of the tick size 0.1"),
     ],
 )
-def test_a_refusal_names_field_value_and_bound(convert, field, value, bound):
+def test_a_refusal_names_field_value_and_bound(
+    convert: Callable[..., Any], field: str, value: float | str, bound: str
+) -> None:
     error = refusal(convert, CRUDE, value)
     assert (error.field, error.value) == (field, value)
     assert error.bound == bound
     assert str(error) == f"{field} is {value}, must be {bound}"
 
 
-def test_a_refusal_names_the_field_that_the_caller_used():
+def test_a_refusal_names_the_field_that_the_caller_used() -> None:
     assert refusal(price_to_ticks, CRUDE, "521.05", "trigger_price").field == "trigger_price"
     assert refusal(amount_to_lots, CRUDE, 1, "display_amount").field == "display_amount"
 
 
-def test_a_number_of_many_digits_is_read_exactly_or_refused():
+def test_a_number_of_many_digits_is_read_exactly_or_refused() -> None:
     assert price_to_ticks(CRUDE, "521." + "0" * 60) == 5210
     refusal(price_to_ticks, CRUDE, "521." + "0" * 60 + "1")
 
 
 @given(st.integers(-(1 << 62), 1 << 62))
-def test_fen_become_money_exactly(fen):
+def test_fen_become_money_exactly(fen: int) -> None:
     money = fen_to_money(fen)
     assert money * 100 == fen and money.as_tuple().exponent == -2

@@ -1,4 +1,4 @@
-"""A trading floor without sockets: sessions around a real exchange, with a hand on the clock and on the batches.
+"""A hub without sockets: sessions around a real exchange. The test controls the clock and the batches.
 
 floor = Floor()
 alice = floor.session("alice")               # logged on as account 0; bob is account 1
@@ -24,8 +24,9 @@ from gateway.auth import Auth, Credential
 from gateway.hub import Hub, Limits
 from gateway.market.feed import Feed
 from gateway.rpc.desk import Desk
-from gateway.rpc.methods.orders import Ticket
+from gateway.rpc.methods.table import METHODS
 from gateway.rpc.session import Session
+from gateway.rpc.ticket import Ticket
 from matching.codes import ALL
 from matching.records import COMMAND
 from tests.build import account, instrument, rows
@@ -59,9 +60,10 @@ class Floor:
             **settings,
         )
         market, blotter = MarketData(exchange.instruments), Blotter(4096)
+        no_runner: Any = None  # sessions submit to the floor
         self.hub = Hub(
             exchange,
-            None,
+            no_runner,
             blotter,
             market,
             Feed(exchange.instruments, market, exchange),
@@ -89,14 +91,14 @@ class Floor:
 
     @contextlib.contextmanager
     def one_batch(self) -> Iterator[None]:
-        """What is submitted inside becomes one durable batch at the end."""
+        """All commands submitted inside become one durable batch at the end."""
         self.held = True
         yield
         self.held = False
         self.run()
 
     def run(self) -> None:
-        """What the runner and the gateway do with a batch."""
+        """Process a batch as the runner and the gateway do."""
         while self.waiting:
             waiting, self.waiting = self.waiting, []
             blocks = [np.frombuffer(bytearray(rows), COMMAND) for _, rows, _ in waiting]
@@ -115,7 +117,7 @@ class Floor:
             self._publish(commands, events)
 
     def operate(self, *commands: dict[str, Any]) -> None:
-        """Commands of the operator."""
+        """Apply operator commands."""
         block = rows(*commands, start=self.hub.exchange.sequence + 1)
         self._publish(block, self.hub.exchange.apply(block))
 
@@ -126,14 +128,14 @@ class Floor:
 
 
 class Client:
-    """A peer that keeps what it is sent, and the session it talks to."""
+    """A peer that records what it is sent, and its session."""
 
     def __init__(self, floor: Floor, number: int, **settings: Any) -> None:
         self.floor = floor
         self.messages: list[dict[str, Any]] = []
         self.closed: tuple[int, str] | None = None
         self.queued = 0
-        self.session = Session(floor.hub, floor.desk, self, number=number, address="127.0.0.1", **settings)
+        self.session = Session(floor.desk, self, METHODS, number=number, address="127.0.0.1", **settings)
 
     def send(self, message: bytes) -> None:
         self.messages.append(json.loads(message, parse_float=Decimal))
@@ -145,13 +147,13 @@ class Client:
         self.closed = (code, reason)
 
     def tell(self, frame: bytes | str) -> None:
-        """A raw frame."""
+        """Send a raw frame."""
         self.session.receive(frame, self.floor.now)
         if not self.floor.held:
             self.floor.run()
 
     def ask(self, method: str, **parameters: Any) -> Any:
-        """A request; returns its result or its error. Notifications that came before or after stay in `messages`."""
+        """Send a request; returns its result or its error. Notifications stay in `messages`."""
         before = len(self.messages)
         self.tell(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}))
         for at in range(before, len(self.messages)):

@@ -25,7 +25,7 @@ from gateway.binary.rows import warm_up
 from gateway.hub import Hub
 from gateway.market.feed import Feed
 from gateway.wire.app import create_app
-from gateway.wire.guard import Bounds
+from gateway.wire.bounds import Bounds
 from gateway.wire.server import Server, serve
 from matching import Side
 from tests.build import account, enter, instrument, rows
@@ -58,7 +58,7 @@ class Running:
 
 @contextlib.contextmanager
 def running(folder: os.PathLike[str], bounds: Bounds | None = None) -> Iterator[Running]:
-    """Start, give, and stop a hub with the keys of floor.py."""
+    """Start a hub with the keys of floor.py, yield it, and stop it."""
     started: list[Running | BaseException] = []
     ready = threading.Event()
     thread = threading.Thread(target=_run, args=(os.fspath(folder), bounds or Bounds(), started, ready), daemon=True)
@@ -75,7 +75,7 @@ def running(folder: os.PathLike[str], bounds: Bounds | None = None) -> Iterator[
         assert not thread.is_alive()
 
 
-def _run(folder: str, bounds: Bounds, started: list, ready: threading.Event) -> None:
+def _run(folder: str, bounds: Bounds, started: list[Any], ready: threading.Event) -> None:
     async def main() -> None:
         exchange = Exchange(
             [instrument(), instrument("FU2701")],

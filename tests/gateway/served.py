@@ -20,10 +20,11 @@ from exchange.projections.statement import Statements
 from exchange.projections.surveillance import Surveillance
 from exchange.runner import Runner
 from gateway.auth import Auth, Credential
+from gateway.hub import Hub, Limits
+from gateway.kernels import make_ready
 from gateway.market.feed import Feed
-from gateway.serving import warm_up
-from gateway.wire.app import Hub, Limits, create_app
-from gateway.wire.guard import Bounds
+from gateway.wire.app import create_app
+from gateway.wire.bounds import Bounds
 from gateway.wire.server import serve
 from matching.codes import ALL
 
@@ -33,7 +34,7 @@ NAMES = ("alice", "bob", "carol", "dave")
 async def main(folder: str) -> None:
     instruments = load_catalogue()
     accounts = [Account(name=name, equity=10**13) for name in NAMES]
-    warm_up(instruments, accounts)  # and from here on nothing may need compiling
+    make_ready(lambda text: None)  # from here on nothing may be compiled
     journal, _ = Journal.open(folder)
     exchange = Exchange(instruments, accounts, max_orders=1 << 14)
     market = MarketData(instruments)

@@ -1,5 +1,5 @@
-"""The application over real sockets, in a process of its own, with journal and fsync: websocket, HTTP, what a lost
-connection leaves behind. What requests mean is tested without sockets in test_session.py."""
+"""The application over real sockets, in a process of its own, with journal and fsync: websocket, HTTP, and the effects of a lost
+connection. test_session.py tests the meaning of requests without sockets."""
 
 import asyncio
 import contextlib
@@ -10,24 +10,28 @@ import json
 import re
 import socket
 import time
+from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from tests.build import existing
+
 ids = itertools.count(1)
 PRICE = {"alice": 521, "bob": 522, "carol": 523, "dave": 524}
 
 
 class Client:
-    """A websocket, requests by number, notifications kept."""
+    """A websocket that numbers its requests and keeps notifications."""
 
-    def __init__(self, socket):
+    def __init__(self, socket: Any) -> None:
         self.socket = socket
-        self.notifications = []
+        self.notifications: list[Any] = []
 
-    async def ask(self, method, **parameters):
+    async def ask(self, method: str, **parameters: Any) -> Any:
         number = next(ids)
         await self.socket.send(json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": parameters}))
         while True:
@@ -36,7 +40,7 @@ class Client:
                 return message.get("result", message.get("error"))
             self.notifications.append(message)
 
-    async def next(self, channel):
+    async def next(self, channel: Any) -> Any:
         while True:
             for message in self.notifications:
                 if message.get("params", {}).get("channel") == channel:
@@ -46,7 +50,7 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def client(served, key=None):
+async def client(served: str, key: Any = None) -> AsyncIterator[Any]:
     async with connect(f"ws://{served}/ws/api/v2", compression=None) as socket:
         one = Client(socket)
         if key:
@@ -54,22 +58,22 @@ async def client(served, key=None):
         yield one
 
 
-def run(test):
+def run(test: Any) -> Any:
     """Async tests without a plugin's settings."""
 
-    def wrapped(served):
+    def wrapped(served: str) -> None:
         asyncio.run(test(served))
 
     wrapped.__name__ = test.__name__
     return wrapped
 
 
-def order(instrument="LU2701", amount=10, price=3964, **more):
+def order(instrument: str = "LU2701", amount: int = 10, price: int = 3964, **more: Any) -> Any:
     return {"instrument_name": instrument, "amount": amount, "price": price, **more}
 
 
 @run
-async def test_two_clients_trade_and_each_hears_of_it(served):
+async def test_two_clients_trade_and_each_gets_its_reports(served: str) -> None:
     async with client(served, "alice") as alice, client(served, "bob") as bob:
         await alice.ask(
             "private/subscribe", channels=["user.orders.any.any.raw", "user.trades.any.any.raw", "book.LU2701.raw"]
@@ -86,7 +90,7 @@ async def test_two_clients_trade_and_each_hears_of_it(served):
 
 
 @run
-async def test_many_orders_in_flight_are_answered_each_once_and_in_order(served):
+async def test_many_orders_in_flight_are_answered_each_once_and_in_order(served: str) -> None:
     async with client(served, "carol") as carol:
         numbers = [next(ids) for _ in range(500)]
         for number in numbers:
@@ -103,7 +107,7 @@ async def test_many_orders_in_flight_are_answered_each_once_and_in_order(served)
 
 
 @run
-async def test_a_retry_over_another_connection_does_not_trade_twice(served):
+async def test_a_retry_over_another_connection_does_not_trade_twice(served: str) -> None:
     async with client(served, "carol") as first:
         entered = await first.ask("private/buy", **order(price=3901, client_order_id="retry-1"))
     async with client(served, "carol") as second:
@@ -113,8 +117,8 @@ async def test_a_retry_over_another_connection_does_not_trade_twice(served):
 
 
 @pytest.mark.parametrize("how", ["closed", "torn"])
-def test_cancel_on_disconnect_acts_on_a_lost_connection(served, how):
-    async def test():
+def test_cancel_on_disconnect_acts_on_a_lost_connection(served: str, how: Any) -> None:
+    async def test() -> None:
         async with client(served, "dave") as watching:
             async with client(served, "dave") as dave:
                 await dave.ask("private/enable_cancel_on_disconnect")
@@ -131,31 +135,31 @@ def test_cancel_on_disconnect_acts_on_a_lost_connection(served, how):
 
 
 @run
-async def test_after_logout_the_connection_is_closed_and_orders_stay(served):
+async def test_after_logout_the_connection_is_closed_and_orders_stay(served: str) -> None:
     async with client(served, "dave") as dave:
         await dave.ask("private/enable_cancel_on_disconnect")
         await dave.ask("private/buy", **order(price=3903))
         assert await dave.ask("private/logout") == "ok"
         with pytest.raises(ConnectionClosed) as closed:
             await asyncio.wait_for(dave.socket.recv(), 20)
-        assert closed.value.rcvd.code == 1000
+        assert existing(closed.value.rcvd).code == 1000
     async with client(served, "dave") as again:
         assert await again.ask("private/cancel_all") == 1
 
 
 @run
-async def test_a_missed_heartbeat_closes_the_connection(served):
+async def test_a_missed_heartbeat_closes_the_connection(served: str) -> None:
     async with client(served) as silent:
         assert await silent.ask("public/set_heartbeat", interval=1) == "ok"
         seen = []
         with pytest.raises(ConnectionClosed) as closed:
             while True:
                 seen.append(json.loads(await asyncio.wait_for(silent.socket.recv(), 20))["params"]["type"])
-        assert seen[-1] == "test_request" and closed.value.rcvd.code == 4001
+        assert seen[-1] == "test_request" and existing(closed.value.rcvd).code == 4001
 
 
 @run
-async def test_what_cannot_be_read_is_answered_and_the_connection_stays(served):
+async def test_what_cannot_be_read_is_answered_and_the_connection_stays(served: str) -> None:
     async with client(served) as one:
         for frame in ("nonsense", b"\xff\xfe", '{"method":"public/test","params":{"a":1}}', "[" * 4000):
             await one.socket.send(frame)
@@ -164,7 +168,7 @@ async def test_what_cannot_be_read_is_answered_and_the_connection_stays(served):
 
 
 @run
-async def test_public_channels_need_no_key(served):
+async def test_public_channels_need_no_key(served: str) -> None:
     async with client(served) as one, client(served, "bob") as bob:
         assert await one.ask("public/subscribe", channels=["quote.LU2701", "trades.LU2701.100ms", "book.LU2701.100ms"])
         assert (await one.next("quote.LU2701"))["instrument_name"] == "LU2701"
@@ -176,11 +180,11 @@ async def test_public_channels_need_no_key(served):
 # HTTP ---------------------------------------------------------------------------------------------
 
 
-def get(served, path, **more):
+def get(served: str, path: str, **more: Any) -> Any:
     return httpx.get(f"http://{served}/api/v2/{path}", timeout=20, **more)
 
 
-def signed(served, path, key="bob", method="GET", body=b""):
+def signed(served: str, path: str, key: str = "bob", method: str = "GET", body: bytes = b"") -> Any:
     stamp, nonce = str(int(time.time() * 1000)), str(next(ids))
     text = f"{stamp}\n{nonce}\n{method}\n/api/v2/{path}\n{body.decode()}\n"
     signature = hmac.new(f"{key}-secret".encode(), text.encode(), hashlib.sha256).hexdigest()
@@ -188,7 +192,7 @@ def signed(served, path, key="bob", method="GET", body=b""):
     return httpx.request(method, f"http://{served}/api/v2/{path}", content=body, headers=headers, timeout=20)
 
 
-def test_orders_go_by_signed_http_get_as_well(served):
+def test_orders_go_by_signed_http_get_as_well(served: str) -> None:
     answer = signed(served, "private/buy?instrument_name=LU2701&amount=20&price=3904.0&post_only=true")
     order_ = answer.json()["result"]["order"]
     assert (answer.status_code, order_["price"], order_["post_only"]) == (200, 3904, True)
@@ -198,7 +202,7 @@ def test_orders_go_by_signed_http_get_as_well(served):
     assert canceled["order_state"] == "cancelled"
 
 
-def test_post_takes_parameters_or_a_whole_request(served):
+def test_post_takes_parameters_or_a_whole_request(served: str) -> None:
     whole = {"jsonrpc": "2.0", "id": "x", "method": "private/get_positions", "params": {"currency": "CNY"}}
     for path, body in (("private/get_positions", whole["params"]), ("private/get_positions", whole)):
         answer = httpx.post(f"http://{served}/api/v2/{path}", json=body, auth=("bob", "bob-secret"), timeout=20)
@@ -207,7 +211,7 @@ def test_post_takes_parameters_or_a_whole_request(served):
     assert answer.json()["id"] == "x" and "result" in answer.json()
 
 
-def test_a_token_from_http_opens_private_methods(served):
+def test_a_token_from_http_opens_private_methods(served: str) -> None:
     answer = get(
         served,
         "public/auth",
@@ -231,7 +235,9 @@ def test_a_token_from_http_opens_private_methods(served):
         ("public/set_heartbeat?interval=10", 400, 10030, "method"),
     ],
 )
-def test_http_refuses_with_a_status_and_a_body_that_names_the_field(served, path, status, code, field):
+def test_http_refuses_with_a_status_and_a_body_that_names_the_field(
+    served: str, path: str, status: Any, code: Any, field: str
+) -> None:
     answer = get(served, path)
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["data"].get("field")) == (status, code, field)
@@ -252,26 +258,26 @@ def test_http_refuses_with_a_status_and_a_body_that_names_the_field(served, path
         b'{"order_id":"\xff"}',
     ],
 )
-def test_a_body_that_is_not_the_parameters_is_refused(served, body):
+def test_a_body_that_is_not_the_parameters_is_refused(served: str, body: Any) -> None:
     answer = httpx.post(f"http://{served}/api/v2/private/cancel", content=body, auth=("bob", "bob-secret"), timeout=20)
     assert answer.status_code == 400 and "error" in answer.json()
 
 
-def test_the_page_of_the_api_asks_no_foreign_server(served):
-    """A trading floor has no way out: what the page loads comes from the hub."""
+def test_the_page_of_the_api_loads_nothing_from_other_servers(served: str) -> None:
+    """A trading floor may have no way to the internet, so the page loads everything from the hub."""
     page = httpx.get(f"http://{served}/docs", timeout=20).text
     loaded = re.findall(r'(?:src|href)="([^"]+)"', page)
     assert len(loaded) >= 2 and all(path.startswith("/") for path in loaded)
     assert all(httpx.get(f"http://{served}{path}", timeout=20).status_code == 200 for path in loaded)
 
 
-def test_the_hub_tells_that_it_lives_and_is_ready(served):
+def test_the_hub_reports_that_it_is_alive_and_ready(served: str) -> None:
     assert httpx.get(f"http://{served}/healthz", timeout=20).json()["alive"] is True
     ready = httpx.get(f"http://{served}/readyz", timeout=20)
     assert ready.status_code == 200 and ready.json()["ready"] is True
 
 
-def test_the_documented_schema_lists_every_http_method_once(served):
+def test_the_documented_schema_lists_every_http_method_once(served: str) -> None:
     schema = httpx.get(f"http://{served}/openapi.json", timeout=20).json()
     assert "/api/v2/private/buy" in schema["paths"] and "/api/v2/public/subscribe" not in schema["paths"]
     body = schema["paths"]["/api/v2/private/buy"]["post"]["requestBody"]["content"]["application/json"]["schema"]
@@ -284,7 +290,7 @@ def test_the_documented_schema_lists_every_http_method_once(served):
 
 
 @run
-async def test_a_stop_waits_and_is_triggered_over_the_socket(served):
+async def test_a_stop_waits_and_is_triggered_over_the_socket(served: str) -> None:
     async with client(served, "alice") as alice, client(served, "bob") as bob:
         last = (await alice.ask("public/ticker", instrument_name="BU2701"))["last_price"]
         await alice.ask("private/subscribe", channels=["user.orders.BU2701.raw"])
@@ -299,7 +305,7 @@ async def test_a_stop_waits_and_is_triggered_over_the_socket(served):
 
 
 @run
-async def test_an_operator_halts_an_instrument_and_everybody_hears_of_it(served):
+async def test_an_operator_halts_an_instrument_and_the_phase_is_published(served: str) -> None:
     async with client(served, "alice") as alice, client(served, "operator") as chief:
         await alice.ask("public/subscribe", channels=["phase.FU2701", "ticker.FU2701.raw"])
         assert (await alice.next("phase.FU2701"))[0]["phase"] == "continuous"
@@ -315,8 +321,8 @@ async def test_an_operator_halts_an_instrument_and_everybody_hears_of_it(served)
         assert (await chief.ask("operator/logout")) == "ok"
 
 
-def test_operators_work_over_http_too_and_traders_do_not(served):
-    def ask(key, **params):
+def test_operators_work_over_http_too_and_traders_do_not(served: str) -> None:
+    def ask(key: str, **params: Any) -> Any:
         return httpx.get(
             f"http://{served}/api/v2/operator/set_phase", params=params, timeout=20, auth=(key, f"{key}-secret")
         )
@@ -330,8 +336,8 @@ def test_operators_work_over_http_too_and_traders_do_not(served):
     assert (refused.status_code, refused.json()["error"]["data"]["field"]) == (400, "phase")
 
 
-def test_a_statement_is_a_page_and_a_file_of_its_own(served):
-    def get_file(path, key=None):
+def test_a_statement_is_a_page_and_a_file_of_its_own(served: str) -> None:
+    def get_file(path: str, key: Any = None) -> Any:
         return httpx.get(f"http://{served}/api/v2/{path}", auth=(key, f"{key}-secret") if key else None, timeout=20)
 
     assert get_file("private/statement.csv", "dave").json()["error"]["data"]["reason"] == "no_statement"
@@ -366,8 +372,8 @@ def question(number: int, more: int = 0) -> bytes:
     return b'{"id":%d,"method":"public/get_time"%s}' % (number, b" " * more)
 
 
-def bare(served, *sent: bytes) -> bytes:
-    """What comes back on one connection that sends a handshake and these, read by read, then reads to the end."""
+def bare(served: str, *sent: bytes) -> bytes:
+    """The answer on one connection that sends a handshake and these, read by read, and then reads to the end."""
     host, _, port = served.partition(":")
     with socket.create_connection((host, int(port)), timeout=10) as wire:
         wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -395,20 +401,20 @@ def answered(answers: bytes) -> list[int]:
 GOODBYE = frame(8, b"\x03\xe8")
 
 
-def test_frames_of_one_read_are_answered_in_order_before_the_close_frame_is(served):
+def test_frames_of_one_read_are_answered_in_order_before_the_close_frame_is(served: str) -> None:
     got = bare(served, b"".join(frame(1, question(number)) for number in range(50)) + GOODBYE)
     assert answered(got) == list(range(50))
     assert got.endswith(b"\x88\x02\x03\xe8")
 
 
-def test_frames_may_be_cut_anywhere(served):
+def test_frames_may_be_cut_anywhere(served: str) -> None:
     sent = frame(1, question(1)) + frame(1, question(2, more=200)) + frame(9, b"ping") + frame(1, question(3)) + GOODBYE
     got = bare(served, *(sent[at : at + 1] for at in range(len(sent))))
     assert answered(got) == [1, 2, 3]
     assert b"\x8a\x04ping" in got
 
 
-def test_fragments_and_whole_frames_may_follow_each_other(served):
+def test_fragments_and_whole_frames_may_follow_each_other(served: str) -> None:
     halves = question(2)[:9], question(2)[9:]
     got = bare(
         served,
@@ -436,7 +442,9 @@ def test_fragments_and_whole_frames_may_follow_each_other(served):
     ],
     ids=["not UTF-8", "too long", "opcode 3", "long ping", "unmasked", "reserved bit", "lone continuation"],
 )
-def test_a_frame_that_breaks_the_protocol_ends_the_connection_after_what_came_before_it(served, bad, code):
+def test_a_frame_that_breaks_the_protocol_ends_the_connection_after_what_came_before_it(
+    served: str, bad: Any, code: Any
+) -> None:
     got = bare(served, frame(1, question(1)) + bad + frame(1, question(2)))
     assert answered(got) == [1]
     assert b"\x88" in got and code.to_bytes(2, "big") in got.rpartition(b"\x88")[2]

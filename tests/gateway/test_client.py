@@ -1,11 +1,13 @@
-"""The Python client against a hub process: what the README shows a newcomer must work as shown, sync and async."""
+"""The Python client against a hub process, sync and async: what the README shows must work as shown."""
 
 import asyncio
 import itertools
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,20 +26,20 @@ from matching import COMMAND, CommandKind, EventKind, Flag, OrderType, Side, Tim
 
 
 @pytest.fixture
-def url(served):
+def url(served: str) -> Any:
     return f"ws://{served}"
 
 
 @pytest.fixture
-def dave(url):
+def dave(url: str) -> Iterator[Any]:
     with Client(url, "dave", "dave-secret") as hub:
         yield hub
         hub.cancel_all()
 
 
 @pytest.fixture
-def terms(dave):
-    """Instrument, a lot, and a price at which nobody else trades: other tests use other instruments."""
+def terms(dave: Any) -> Any:
+    """Instrument, one lot, and a price at which no one else trades; other tests use other instruments."""
     instrument = dave.call("public/get_instruments")[-1]
     return instrument["instrument_name"], instrument["contract_size"], str(instrument["reference_price"])
 
@@ -45,7 +47,7 @@ def terms(dave):
 # JSON, blocking.
 
 
-def test_orders_are_entered_edited_and_canceled(dave, terms):
+def test_orders_are_entered_edited_and_canceled(dave: Any, terms: Any) -> None:
     name, lot, price = terms
     order = dave.buy(name, amount=2 * lot, price=price, label="first")["order"]
     assert (order["order_state"], order["label"], order["direction"]) == ("open", "first", "buy")
@@ -57,13 +59,13 @@ def test_orders_are_entered_edited_and_canceled(dave, terms):
     assert dave.cancel_all() == 2
 
 
-def test_an_order_without_a_price_is_a_market_order(dave, terms):
+def test_an_order_without_a_price_is_a_market_order(dave: Any, terms: Any) -> None:
     name, lot, _ = terms
     order = dave.buy(name, lot)["order"]
     assert (order["order_type"], order["order_state"]) == ("market", "cancelled")
 
 
-def test_a_refusal_is_an_exception_with_code_message_and_field(dave, terms):
+def test_a_refusal_is_an_exception_with_code_message_and_field(dave: Any, terms: Any) -> None:
     name, lot, _ = terms
     with pytest.raises(HubError) as refused:
         dave.buy(name, lot, "1000000")
@@ -73,7 +75,7 @@ def test_a_refusal_is_an_exception_with_code_message_and_field(dave, terms):
     assert dave.call("public/test")["version"]
 
 
-def test_notifications_are_iterated_while_calls_are_made(dave, terms):
+def test_notifications_are_iterated_while_calls_are_made(dave: Any, terms: Any) -> None:
     name, lot, price = terms
     feed = dave.subscribe(f"user.orders.{name}.raw", f"book.{name}.raw")
     order = dave.buy(name, lot, price)["order"]
@@ -91,7 +93,7 @@ def test_notifications_are_iterated_while_calls_are_made(dave, terms):
     dave.unsubscribe(f"user.orders.{name}.raw")
 
 
-def test_a_wrong_key_and_a_closed_port_are_told_at_once(url):
+def test_a_wrong_key_and_a_closed_port_are_errors_at_once(url: str) -> None:
     with pytest.raises(HubError, match="13004"):
         Client(url, "dave", "guess")
     with socket.create_server(("127.0.0.1", 0)) as unused:
@@ -102,7 +104,7 @@ def test_a_wrong_key_and_a_closed_port_are_told_at_once(url):
         Client(url + "/nowhere")
 
 
-def test_a_client_without_a_key_sees_what_is_public_and_no_more(url):
+def test_a_client_without_a_key_sees_what_is_public_and_no_more(url: str) -> None:
     with Client(url) as hub:
         assert hub.call("public/get_time") > 0
         with pytest.raises(HubError, match="13009"):
@@ -112,10 +114,10 @@ def test_a_client_without_a_key_sees_what_is_public_and_no_more(url):
 # JSON, in an event loop.
 
 
-def test_many_calls_are_under_way_at_once_and_each_gets_its_own_answer(url, terms):
+def test_many_calls_are_in_flight_at_once_and_each_gets_its_own_answer(url: str, terms: Any) -> None:
     name, lot, price = terms
 
-    async def run():
+    async def run() -> Any:
         async with AsyncClient(url, "dave", "dave-secret") as hub:
             answers = await asyncio.gather(*(hub.buy(name, lot, price, label=f"n{n}") for n in range(50)))
             canceled = await hub.cancel_all()
@@ -125,10 +127,10 @@ def test_many_calls_are_under_way_at_once_and_each_gets_its_own_answer(url, term
     assert labels == [f"n{n}" for n in range(50)] and canceled == 50
 
 
-def test_a_subscription_gives_just_its_channels_and_ends_with_the_connection(url, terms):
+def test_a_subscription_gives_just_its_channels_and_ends_with_the_connection(url: str, terms: Any) -> None:
     name, lot, price = terms
 
-    async def run():
+    async def run() -> Any:
         async with AsyncClient(url, "dave", "dave-secret") as hub:
             orders = await hub.subscribe(f"user.orders.{name}.raw")
             books = await hub.subscribe(f"book.{name}.raw")
@@ -154,32 +156,33 @@ def test_a_subscription_gives_just_its_channels_and_ends_with_the_connection(url
     assert asyncio.run(run()) == [(f"user.orders.{name}.raw", "open")] * 2 + [(f"user.orders.{name}.raw", "cancelled")]
 
 
-def test_refusals_reach_the_caller_who_made_them(url, terms):
+def test_refusals_reach_the_caller_who_made_them(url: str, terms: Any) -> None:
     name, lot, price = terms
 
-    async def run():
+    async def run() -> Any:
         async with AsyncClient(url, "dave", "dave-secret") as hub:
-            good, bad = await asyncio.gather(
+            answers = await asyncio.gather(
                 hub.buy(name, lot, price), hub.sell("NOTHING", lot, price), return_exceptions=True
             )
             await hub.cancel_all()
             with pytest.raises(HubError):
                 await hub.subscribe("no.such.channel")
-            return good, bad
+            return answers
 
     good, bad = asyncio.run(run())
     assert good["order"]["order_state"] == "open" and isinstance(bad, HubError)
 
 
-# What a hub does rarely, done by a small server on purpose.
+# Rare behaviour of a hub, from a small scripted server.
 
 
 @pytest.fixture
-def scripted():
-    """A websocket server that sends what it is told after the first message: (url, frames sent, frames received)."""
-    say, heard = [], []
+def scripted() -> Iterator[Any]:
+    """A websocket server that sends these frames after the first message: (url, frames sent, frames received)."""
+    say: list[Any] = []
+    heard: list[Any] = []
 
-    def talk(websocket):
+    def talk(websocket: Any) -> None:
         heard.append(websocket.recv())
         for frame in say:
             websocket.send(frame)
@@ -195,8 +198,8 @@ def scripted():
         thread.join()
 
 
-def is_heard(heard, text):
-    """Does the server hear a message with this text? It reads in a thread of its own, so it may take a moment."""
+def is_heard(heard: Any, text: str) -> Any:
+    """Whether the server receives a message with this text. It reads in its own thread, so this may take a moment."""
     for _ in range(500):
         if any(text in message for message in heard):
             return True
@@ -207,7 +210,7 @@ def is_heard(heard, text):
 HEARTBEAT = '{"jsonrpc":"2.0","method":"heartbeat","params":{"type":"%s"}}'
 
 
-def test_a_test_request_is_answered_while_waiting_for_an_answer(scripted):
+def test_a_test_request_is_answered_while_waiting_for_an_answer(scripted: Any) -> None:
     url, say, heard = scripted
     say += [HEARTBEAT % "heartbeat", HEARTBEAT % "test_request", '{"jsonrpc":"2.0","id":1,"result":5}']
     with Client(url) as hub:
@@ -215,11 +218,11 @@ def test_a_test_request_is_answered_while_waiting_for_an_answer(scripted):
     assert is_heard(heard, "public/test")
 
 
-def test_an_async_client_answers_a_test_request_by_itself(scripted):
+def test_an_async_client_answers_a_test_request_by_itself(scripted: Any) -> None:
     url, say, heard = scripted
     say += [HEARTBEAT % "test_request", '{"jsonrpc":"2.0","id":1,"result":5}']
 
-    async def run():
+    async def run() -> Any:
         async with AsyncClient(url) as hub:
             return await hub.call("public/get_time")
 
@@ -227,7 +230,7 @@ def test_an_async_client_answers_a_test_request_by_itself(scripted):
     assert is_heard(heard, "public/test")
 
 
-def test_an_answer_that_does_not_come_is_a_timeout_and_a_late_one_is_not_taken_for_the_next(scripted):
+def test_an_answer_that_does_not_come_is_a_timeout_and_a_late_one_is_not_taken_for_the_next(scripted: Any) -> None:
     url, say, _ = scripted
     with Client(url, timeout=0.1) as hub, pytest.raises(TimeoutError):
         hub.call("private/buy")
@@ -239,21 +242,21 @@ def test_an_answer_that_does_not_come_is_a_timeout_and_a_late_one_is_not_taken_f
 # Binary.
 
 
-def test_the_blocking_and_the_async_binary_client_do_the_same(url):
+def test_the_blocking_and_the_async_binary_client_do_the_same(url: str) -> None:
     rows = np.zeros(2, COMMAND)
     rows["kind"], rows["side"] = CommandKind.ENTER, Side.BUY
     rows["order_type"], rows["time_in_force"] = OrderType.LIMIT, TimeInForce.IOC
     rows["quantity"], rows["client_order_id"], rows["flags"] = 1, [b"one", b"two"], Flag.LABEL
 
-    def reach(welcome):
+    def reach(welcome: Any) -> None:
         instrument = list(welcome.values())[-1]
         rows["instrument"] = instrument["index"]
         rows["price"] = (instrument["price_floor"] + instrument["price_ceiling"]) // 2
 
-    def told(events):
+    def told(events: np.ndarray) -> Any:
         return [(int(event["kind"]), event["client_order_id"]) for event in events]
 
-    async def run():
+    async def run() -> Any:
         async with AsyncBinaryClient(url, "carol", "carol-secret", cancel_on_disconnect=False) as hub:
             reach(hub.instruments)
             await hub.send(rows)
@@ -270,12 +273,12 @@ def test_the_blocking_and_the_async_binary_client_do_the_same(url):
     assert asyncio.run(run()) == blocking
 
 
-def test_rows_of_another_layout_are_not_sent(url):
+def test_rows_of_another_layout_are_not_sent(url: str) -> None:
     with BinaryClient(url, "carol", "carol-secret") as hub, pytest.raises(TypeError, match="must be matching.COMMAND"):
         hub.send(np.zeros(1, [("price", "<i8")]))
 
 
-def test_a_hub_of_another_version_is_noticed(scripted):
+def test_a_hub_of_another_version_is_noticed(scripted: Any) -> None:
     url, say, _ = scripted
     say.append(
         '{"result":{"account":0,"session":1,"sequence":0,"command":[["price","<i8"]],"event":[],"instruments":[],'
@@ -285,7 +288,7 @@ def test_a_hub_of_another_version_is_noticed(scripted):
         BinaryClient(url, "carol", "carol-secret")
 
 
-def test_back_off_is_random_below_a_bound_that_doubles_up_to_the_longest():
+def test_back_off_is_random_below_a_bound_that_doubles_up_to_the_longest() -> None:
     many = [list(itertools.islice(backoff(first=1, longest=8), 7)) for _ in range(400)]
     for attempt, bound in enumerate((1, 2, 4, 8, 8, 8, 8)):
         delays = [delays[attempt] for delays in many]

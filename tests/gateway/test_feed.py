@@ -1,17 +1,19 @@
-"""gateway/market/feed.py: what subscribers are sent adds up to the engine's book, and a slow one hurts nobody else."""
+"""gateway/market/feed.py: messages to subscribers add up to the engine's book, and a slow subscriber affects no other."""
 
 import json
 import zlib
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pytest
 
 from exchange import Exchange
+from exchange.instruments import Instrument
 from exchange.projections.marketdata import MarketData
 from gateway.market.feed import INTERVAL, TRY_AGAIN_LATER, ChannelError, Feed
 from matching.codes import ALL, CommandKind, Phase, Side, TimeInForce
-from tests.build import cancel, enter, instrument, operator, rows
+from tests.build import cancel, enter, existing, instrument, operator, rows
 from tests.matching.flow import random_flow
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -19,30 +21,33 @@ START = 1_800_000_000_000_000_000
 
 
 class Connection:
-    """A subscriber that reads everything at once, unless told to stop reading."""
+    """A subscriber that reads everything at once, unless the test stops it."""
 
-    def __init__(self, reading=True):
-        self.reading, self.waiting, self.received, self.closed = reading, [], [], None
+    def __init__(self, reading: bool = True) -> None:
+        self.reading = reading
+        self.waiting: list[Any] = []
+        self.received: list[Any] = []
+        self.closed: tuple[int, str] | None = None
 
     @property
-    def queued(self):
+    def queued(self) -> int:
         return sum(map(len, self.waiting))
 
-    def send(self, message):
+    def send(self, message: bytes) -> None:
         assert self.closed is None
         self.waiting.append(message)
         if self.reading:
             self.read()
 
-    def read(self, messages=None):
+    def read(self, messages: int | None = None) -> None:
         taken, self.waiting = self.waiting[:messages], self.waiting[len(self.waiting[:messages]) :]
         self.received += taken
 
-    def close(self, code, reason):
+    def close(self, code: int, reason: str) -> None:
         self.closed = code, reason
 
-    def messages(self, channel=None):
-        """Data of what was received, numbers exact; received is emptied."""
+    def messages(self, channel: str | None = None) -> list[Any]:
+        """Data of the received messages, with exact numbers; empties `received`."""
         told = [json.loads(message, parse_float=Decimal)["params"] for message in self.received]
         self.received = []
         return [params["data"] for params in told if channel in (None, params["channel"])]
@@ -51,13 +56,14 @@ class Connection:
 class BookClient:
     """The reference client: rebuilds a book from JSON and refuses a broken chain or a wrong checksum."""
 
-    def __init__(self, terms):
+    def __init__(self, terms: Instrument) -> None:
         self.terms, self.change_id, self.resyncs = terms, None, 0
 
-    def apply(self, data):
+    def apply(self, data: dict[str, Any]) -> None:
         assert data["instrument_name"] == self.terms.symbol
         if data["type"] == "snapshot":
-            self.bids, self.asks = {}, {}
+            self.bids: dict[Any, Any] = {}
+            self.asks: dict[Any, Any] = {}
             self.resyncs += data.get("resync", False)
         else:
             assert data["prev_change_id"] == self.change_id < data["change_id"]
@@ -70,10 +76,10 @@ class BookClient:
                     del side[price]
         assert data["checksum"] == self.checksum()
 
-    def checksum(self):
-        """Ten lines that any client can write."""
+    def checksum(self) -> int:
+        """The checksum as a client computes it."""
 
-        def text(levels):
+        def text(levels: list[Any]) -> str:
             return ",".join(
                 f"{round(price / self.terms.tick_size)}:{round(amount / self.terms.lot_size)}"
                 for price, amount in levels[:10]
@@ -82,11 +88,11 @@ class BookClient:
         bids, asks = self.book()
         return zlib.crc32(f"{text(asks)}|{text(bids)}".encode())
 
-    def book(self):
+    def book(self) -> tuple[Any, ...]:
         return sorted(self.bids.items(), reverse=True), sorted(self.asks.items())
 
 
-def book_of(exchange, number):
+def book_of(exchange: Exchange, number: int) -> tuple[Any, ...]:
     """The engine's book in currency and units."""
     terms = exchange.instruments[number]
     return tuple(
@@ -96,34 +102,40 @@ def book_of(exchange, number):
 
 
 class Hub:
-    """An engine whose events go to a feed; now is moved by hand."""
+    """An engine whose events go to a feed. The test moves `now`."""
 
-    def __init__(self, instruments, accounts=4, risk=False, **limits):
+    def __init__(
+        self,
+        instruments: list[Instrument] | tuple[Any, ...],
+        accounts: int | tuple[Any, ...] = 4,
+        risk: bool = False,
+        **limits: Any,
+    ) -> None:
         self.exchange = Exchange(instruments, accounts, risk=risk, max_orders=4096)
         self.feed = Feed(self.exchange.instruments, MarketData(self.exchange.instruments), self.exchange, **limits)
         self.now = START
         self.last = 0
 
-    def apply(self, commands):
+    def apply(self, commands: np.ndarray) -> None:
         self.feed.publish(self.exchange.apply(commands), self.now)
 
-    def do(self, *commands):
+    def do(self, *commands: dict[str, Any]) -> None:
         block = rows(*commands, start=self.last + 1)
         self.last += len(commands)
         self.apply(block)
 
-    def wait(self, ns=INTERVAL):
+    def wait(self, ns: int = INTERVAL) -> None:
         self.now += ns
         self.feed.tick(self.now)
 
-    def join(self, *channels, reading=True):
+    def join(self, *channels: str, reading: bool = True) -> Connection:
         connection = Connection(reading)
         for channel in channels:
             self.feed.subscribe(connection, channel, self.now)
         return connection
 
 
-def busy(hub, count, size=50):
+def busy(hub: Hub, count: int, size: int = 50) -> None:
     """Orders that move the book: each enters somewhere and the one before it is canceled."""
     rng = np.random.default_rng(hub.last)
     for _ in range(count // size):
@@ -138,8 +150,9 @@ def busy(hub, count, size=50):
 # Books --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", range(12))
-def test_a_book_rebuilt_from_json_is_the_engines_at_every_change_whoever_joined_when(seed):
+def test_a_book_rebuilt_from_json_is_the_engines_at_every_change_whoever_joined_when(seed: int) -> None:
     flow = random_flow(seed, 600)
     hub = Hub(flow.instruments, flow.accounts)
     rng = np.random.default_rng(seed)
@@ -160,8 +173,9 @@ def test_a_book_rebuilt_from_json_is_the_engines_at_every_change_whoever_joined_
             assert client.change_id == hub.feed.market.top(number).change_id
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", range(6))
-def test_a_conflated_channel_tells_the_net_change_ten_times_a_second_at_most(seed):
+def test_a_conflated_channel_publishes_the_net_change_at_most_ten_times_a_second(seed: int) -> None:
     flow = random_flow(seed, 900)
     hub = Hub(flow.instruments, flow.accounts)
     rng = np.random.default_rng(seed)
@@ -199,7 +213,7 @@ def test_a_conflated_channel_tells_the_net_change_ten_times_a_second_at_most(see
         assert client.book() == book_of(hub.exchange, number)
 
 
-def test_changes_that_cancel_out_within_an_interval_are_not_told_and_the_chain_holds():
+def test_changes_that_cancel_out_within_an_interval_are_not_published_and_the_chain_holds() -> None:
     hub = Hub([instrument()])
     hub.do(enter(0, BUY, 100, 1))
     connection = hub.join("book.SC2701.100ms")
@@ -217,7 +231,7 @@ def test_changes_that_cancel_out_within_an_interval_are_not_told_and_the_chain_h
         assert client.book() == book_of(hub.exchange, 0)
 
 
-def test_who_joins_a_conflated_channel_between_messages_gets_a_snapshot_that_the_next_change_continues():
+def test_a_subscription_between_messages_gets_a_snapshot_that_the_next_change_continues() -> None:
     hub = Hub([instrument()])
     early = hub.join("book.SC2701.100ms")
     hub.do(enter(0, BUY, 100, 1))
@@ -234,14 +248,19 @@ def test_who_joins_a_conflated_channel_between_messages_gets_a_snapshot_that_the
         assert client.book() == book_of(hub.exchange, 0) and client.resyncs == 0
 
 
-def test_a_message_is_written_once_and_nothing_is_written_for_nobody(monkeypatch):
+def test_a_message_is_encoded_once_and_not_at_all_without_subscribers(monkeypatch: pytest.MonkeyPatch) -> None:
     hub = Hub([instrument("A"), instrument("B")])
     both = [hub.join("book.A.raw", "quote.A", "book.A.none.10.100ms") for _ in range(3)]
     hub.do(enter(0, BUY, 100, 1))
     assert len(both[0].received) > 3
     assert all(one is other for one, other in zip(both[0].received[3:], both[2].received[3:], strict=True))
-    written = []
-    monkeypatch.setattr("gateway.feed.notification", lambda channel, data: written.append(channel) or b"")
+    written: list[str] = []
+
+    def notification(channel: str, data: str) -> bytes:
+        written.append(channel)
+        return b""
+
+    monkeypatch.setattr("gateway.market.feed.notification", notification)
     hub.do(enter(0, BUY, 100, 1, instrument=1), enter(1, SELL, 100, 1, instrument=1))
     for connection in both:
         hub.feed.drop(connection)
@@ -250,7 +269,7 @@ def test_a_message_is_written_once_and_nothing_is_written_for_nobody(monkeypatch
     assert written == []
 
 
-def test_numbers_are_exact_decimals_without_exponent_or_noise():
+def test_numbers_are_exact_decimals_without_exponent_or_noise() -> None:
     fine = instrument(
         "BTC", floor=0, ceiling=200_000, reference_price=1, tick_size=Decimal("0.005"), lot_size=Decimal("1E-8")
     )
@@ -271,7 +290,7 @@ def test_numbers_are_exact_decimals_without_exponent_or_noise():
     assert "e-" not in text.lower()
 
 
-def test_a_grouped_image_is_sent_when_what_it_shows_has_changed():
+def test_a_grouped_image_is_sent_when_what_it_shows_has_changed() -> None:
     hub = Hub([instrument(floor=0, ceiling=1000, reference_price=500, tick_size=Decimal("0.5"))])
     connection = hub.join("book.SC2701.5.10.100ms")
     hub.do(*(enter(0, BUY, price, 1) for price in (499, 498, 491, 489)), enter(0, SELL, 501, 2))
@@ -297,7 +316,7 @@ def test_a_grouped_image_is_sent_when_what_it_shows_has_changed():
 # Quotes and trades --------------------------------------------------------------------------------
 
 
-def test_a_quote_is_sent_at_once_and_after_every_command_that_changed_the_top():
+def test_a_quote_is_sent_at_once_and_after_every_command_that_changed_the_top() -> None:
     hub = Hub([instrument()])
     connection = hub.join("quote.SC2701")
     hub.do(enter(0, BUY, 100, 1), enter(0, BUY, 99, 1), enter(0, BUY, 100, 1), enter(1, SELL, 102, 4), cancel(1, 4))
@@ -308,7 +327,7 @@ def test_a_quote_is_sent_at_once_and_after_every_command_that_changed_the_top():
     assert told == [(None, 0, None, 0), (1, 1, None, 0), (1, 2, None, 0), (1, 2, Decimal("1.02"), 4), (1, 2, None, 0)]
 
 
-def test_trades_come_command_by_command_or_once_an_interval_before_the_book_they_left():
+def test_trades_come_command_by_command_or_once_an_interval_before_the_book_they_left() -> None:
     hub = Hub([instrument()])
     raw = hub.join("trades.SC2701.raw", "book.SC2701.raw")
     slow = hub.join("trades.SC2701.100ms")
@@ -330,7 +349,8 @@ def test_trades_come_command_by_command_or_once_an_interval_before_the_book_they
 # Slow subscribers ---------------------------------------------------------------------------------
 
 
-def test_a_slow_subscriber_of_a_book_is_conflated_to_a_fresh_snapshot_and_the_others_miss_nothing():
+@pytest.mark.compiled
+def test_a_slow_subscriber_of_a_book_is_conflated_to_a_fresh_snapshot_and_the_others_miss_nothing() -> None:
     hub = Hub([instrument()], max_queue=20_000)
     channels = ("book.SC2701.raw", "book.SC2701.100ms", "quote.SC2701", "book.SC2701.none.10.raw")
     slow, fast = hub.join(*channels, reading=False), hub.join(*channels)
@@ -361,14 +381,14 @@ def test_a_slow_subscriber_of_a_book_is_conflated_to_a_fresh_snapshot_and_the_ot
                 assert [tuple(level) for level in last["bids"]] == bids[:10]
 
 
-def test_a_subscriber_that_does_not_read_is_cut_off_after_the_patience_with_1013_and_forgotten():
+def test_a_subscriber_that_does_not_read_is_cut_off_after_the_patience_with_1013_and_forgotten() -> None:
     hub = Hub([instrument()], max_queue=20_000, patience=5 * INTERVAL)
     stuck, fast = hub.join("book.SC2701.raw", "quote.SC2701", reading=False), hub.join("book.SC2701.raw")
     busy(hub, 400)
     hub.wait(4 * INTERVAL)
     assert stuck.closed is None
     hub.wait(2 * INTERVAL)
-    assert stuck.closed[0] == TRY_AGAIN_LATER and hub.feed.channels(stuck) == []
+    assert existing(stuck.closed)[0] == TRY_AGAIN_LATER and hub.feed.channels(stuck) == []
     held = stuck.queued
     busy(hub, 400)
     hub.wait()
@@ -379,7 +399,7 @@ def test_a_subscriber_that_does_not_read_is_cut_off_after_the_patience_with_1013
     assert client.book() == book_of(hub.exchange, 0)
 
 
-def test_a_subscriber_that_reads_slowly_is_not_cut_off():
+def test_a_subscriber_that_reads_slowly_is_not_cut_off() -> None:
     hub = Hub([instrument()], max_queue=20_000, patience=5 * INTERVAL)
     slow = hub.join("book.SC2701.raw", reading=False)
     busy(hub, 400)
@@ -393,16 +413,16 @@ def test_a_subscriber_that_reads_slowly_is_not_cut_off():
     assert slow.messages()[-1]["resync"] is True
 
 
-def test_trades_cannot_be_left_out_so_a_full_queue_ends_the_connection_and_no_other():
+def test_trades_are_never_left_out_so_a_full_queue_ends_its_connection_alone() -> None:
     hub = Hub([instrument()], max_queue=20_000)
     stuck, fast = hub.join("trades.SC2701.raw", reading=False), hub.join("trades.SC2701.raw")
     for _ in range(200):
         hub.do(enter(0, SELL, 100, 1), enter(1, BUY, 100, 1))
-    assert stuck.closed[0] == TRY_AGAIN_LATER and stuck.queued < 20_500
+    assert existing(stuck.closed)[0] == TRY_AGAIN_LATER and stuck.queued < 20_500
     assert [data[0]["trade_seq"] for data in fast.messages()] == list(range(1, 201))
 
 
-def test_subscribing_again_and_again_does_not_fill_a_queue_with_snapshots():
+def test_subscribing_again_and_again_does_not_fill_a_queue_with_snapshots() -> None:
     hub = Hub([instrument()], max_queue=20_000)
     hub.do(*(enter(0, BUY, price, 1) for price in range(90, 111)))
     stuck = Connection(reading=False)
@@ -434,7 +454,7 @@ def test_subscribing_again_and_again_does_not_fill_a_queue_with_snapshots():
         ("book.SC2701.\u0662.10.raw", "group is \u0662"),
     ],
 )
-def test_a_channel_that_does_not_exist_is_refused_with_what_would_be(channel, complaint):
+def test_a_channel_that_does_not_exist_is_refused_with_what_would_be(channel: str, complaint: str) -> None:
     hub = Hub([instrument(tick_size=Decimal(2))])
     with pytest.raises(ChannelError, match="channel .*" + complaint):
         hub.feed.check(channel)
@@ -444,7 +464,7 @@ def test_a_channel_that_does_not_exist_is_refused_with_what_would_be(channel, co
     assert connection.received == [] and hub.feed.channels(connection) == []
 
 
-def test_subscribing_twice_is_once_and_unsubscribing_says_whether_there_was_anything():
+def test_subscribing_twice_is_once_and_unsubscribing_says_whether_there_was_anything() -> None:
     hub = Hub([instrument()])
     connection = hub.join("book.SC2701.raw", "book.SC2701.raw", "quote.SC2701")
     assert len(connection.received) == 2
@@ -458,11 +478,11 @@ def test_subscribing_twice_is_once_and_unsubscribing_says_whether_there_was_anyt
 # Tickers, auctions, phases ------------------------------------------------------------------------
 
 
-def phase(number, instrument=0):
+def phase(number: Phase, instrument: int = 0) -> dict[str, Any]:
     return operator(CommandKind.PHASE, number, instrument=instrument)
 
 
-def test_a_ticker_tells_what_the_market_and_the_engine_know_whenever_it_differs():
+def test_a_ticker_has_the_figures_of_market_and_engine_whenever_they_change() -> None:
     hub = Hub([instrument(daily_limit=1000), instrument("FU2701")])
     raw, slow, other = (hub.join(f"ticker.{name}") for name in ("SC2701.raw", "SC2701.100ms", "FU2701.raw"))
     (first,) = raw.messages()
@@ -512,7 +532,7 @@ def test_a_ticker_tells_what_the_market_and_the_engine_know_whenever_it_differs(
     assert [seen["best_ask_amount"] for seen in slow.messages()] == [
         3,
         1,
-    ]  # the first at once, for long nothing was told
+    ]  # the first at once, because nothing was published for long
     hub.do(phase(Phase.BREAK))
     assert [(seen["state"], seen["phase"]) for seen in raw.messages()] == [("closed", "break")]
     hub.wait()
@@ -520,7 +540,7 @@ def test_a_ticker_tells_what_the_market_and_the_engine_know_whenever_it_differs(
     assert len(slow.messages()) == 1 and len(other.messages()) == 1
 
 
-def test_a_settlement_and_a_new_day_are_told_in_the_ticker():
+def test_a_settlement_and_a_new_day_appear_in_the_ticker() -> None:
     """RULEBOOK 9.1, 11.2."""
     hub = Hub([instrument(daily_limit=500), instrument("FU2701")], risk=True)
     hub.do(operator(CommandKind.BEGIN_DAY, quantity=2026_12_01))
@@ -542,11 +562,11 @@ def test_a_settlement_and_a_new_day_are_told_in_the_ticker():
     )
 
 
-def test_a_call_auction_tells_what_it_would_trade_and_then_what_it_did():
+def test_a_call_auction_publishes_what_it_would_trade_and_then_what_it_traded() -> None:
     """RULEBOOK 8.4: price, lots, and what is left at that price."""
     hub = Hub([instrument(), instrument("FU2701")])
     auction = hub.join("auction.SC2701")
-    assert auction.messages() == []  # there is none now
+    assert auction.messages() == []  # there is no price now
     hub.do(phase(Phase.CALL_AUCTION))
     hub.wait()
     (nothing,) = auction.messages()
@@ -560,7 +580,7 @@ def test_a_call_auction_tells_what_it_would_trade_and_then_what_it_did():
     hub.wait()
     assert auction.messages() == [seen | {"timestamp": hub.now // 1_000_000}]
     hub.wait()
-    hub.do(enter(2, BUY, 95, 1))  # which changes nothing of it
+    hub.do(enter(2, BUY, 95, 1))  # this changes no figure of it
     hub.wait()
     assert auction.messages() == []
     hub.do(phase(Phase.CONTINUOUS))
@@ -571,7 +591,7 @@ def test_a_call_auction_tells_what_it_would_trade_and_then_what_it_did():
     assert auction.messages() == []
 
 
-def test_an_indicative_price_is_not_told_while_the_engine_is_ahead_of_what_is_durable():
+def test_an_indicative_price_is_not_published_while_the_engine_is_ahead_of_the_journal() -> None:
     hub = Hub([instrument(), instrument("FU2701")])
     hub.do(phase(Phase.CALL_AUCTION))
     auction = hub.join("auction.SC2701")
@@ -588,7 +608,7 @@ def test_an_indicative_price_is_not_told_while_the_engine_is_ahead_of_what_is_du
     assert [seen["amount"] for seen in auction.messages()] == [3] == [seen["amount"] for seen in late.messages()]
 
 
-def test_phases_are_told_of_one_instrument_and_of_all():
+def test_phases_are_published_for_one_instrument_and_for_all() -> None:
     """RULEBOOK 8.2, and 8.8: the reason where the hub itself did it."""
     hub = Hub([instrument(velocity=2, velocity_window=1000), instrument("FU2701")])
     one, every = hub.join("phase.SC2701"), hub.join("phase.any")
@@ -612,7 +632,7 @@ def test_phases_are_told_of_one_instrument_and_of_all():
     ]
 
 
-def test_a_slow_subscriber_of_a_ticker_gets_a_fresh_one_when_it_has_caught_up():
+def test_a_slow_subscriber_of_a_ticker_gets_a_fresh_one_when_it_has_caught_up() -> None:
     hub = Hub([instrument(), instrument("FU2701")], max_queue=8_000)
     slow, quick = hub.join("ticker.SC2701.raw", reading=False), hub.join("ticker.SC2701.raw")
     for price in (95, 96) * 20:
@@ -629,6 +649,6 @@ def test_a_slow_subscriber_of_a_ticker_gets_a_fresh_one_when_it_has_caught_up():
     "name",
     ["ticker.SC2701", "ticker.SC2701.1s", "auction.SC2701.raw", "auction.any", "phase.XX", "phase.any.raw", "phase"],
 )
-def test_channels_of_phases_that_do_not_exist_are_refused_by_name(name):
+def test_channels_of_phases_that_do_not_exist_are_refused_by_name(name: str) -> None:
     with pytest.raises(ChannelError, match=name):
         Hub([instrument()]).feed.check(name)

@@ -1,13 +1,14 @@
-"""What operators may do at the gate, on a floor without sockets: every method, its scope, its refusals, its answer.
+"""The operators' methods, on a hub without sockets: every method, its scope, its refusals, its answer.
 
-What the commands do is the book's affair (tests/exchange); here it is told that each becomes one row in the journal's form,
-and that what came of it is read back in names, currency and units.
+tests/exchange tests what the commands do. Here each becomes one row of the journal, and its events are described in names,
+currency and units.
 """
 
 import asyncio
 import time
 from decimal import Decimal
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -17,13 +18,13 @@ from exchange.catalogue.schedule import Schedule
 from exchange.runner import Runner
 from gateway.auth import Credential
 from gateway.day import TradingDay
-from gateway.rpc.requests import METHODS
+from gateway.rpc.methods.table import METHODS
 from matching.codes import ALL, CommandKind, Phase
 from tests.build import account, instrument, operator
-from tests.gateway.floor import Floor
+from tests.gateway.floor import Client, Floor
 
 OPERATORS = sorted(name for name in METHODS if name.startswith("operator/"))
-PARAMETERS = {
+PARAMETERS: dict[str, dict[str, Any]] = {
     "operator/set_phase": {"instrument_name": "SC2701", "phase": "halted"},
     "operator/kill_switch": {"scope": "hub", "on": True},
     "operator/set_limit": {"limit": "max_long", "value": 5, "account": "alice"},
@@ -38,7 +39,7 @@ CNY = 100  # fen
 
 
 @pytest.fixture
-def floor():
+def floor() -> Floor:
     floor = Floor(
         instruments=[
             instrument(
@@ -53,32 +54,32 @@ def floor():
 
 
 @pytest.fixture
-def op(floor):
+def op(floor: Floor) -> Client:
     return floor.session("operator")
 
 
 @pytest.fixture
-def alice(floor):
+def alice(floor: Floor) -> Client:
     return floor.session("alice")
 
 
 @pytest.fixture
-def bob(floor):
+def bob(floor: Floor) -> Client:
     return floor.session("bob")
 
 
-def deal(seller, buyer, price, amount):
-    """10 is a lot."""
+def deal(seller: Client, buyer: Client, price: str, amount: int) -> None:
+    """10 units are one lot."""
     for client, side in ((seller, "sell"), (buyer, "buy")):
         assert "order" in client.ask(f"private/{side}", instrument_name="SC2701", amount=amount, price=price)
 
 
-def told(answer, *names):
+def told(answer: dict[str, Any], *names: str) -> list[Any]:
     """The figures of the events of an answer."""
     return [tuple(event.get(name) for name in names) for event in answer["events"]]
 
 
-def error(answer):
+def error(answer: dict[str, Any]) -> tuple[Any, ...]:
     return answer["code"], answer["data"]["field"], answer["data"].get("value"), answer["data"].get("bound")
 
 
@@ -86,7 +87,7 @@ def error(answer):
 
 
 @pytest.mark.parametrize("method", OPERATORS)
-def test_a_trader_s_key_may_not_do_what_operators_do(floor, alice, method):
+def test_a_trader_s_key_may_not_do_what_operators_do(floor: Floor, alice: Client, method: str) -> None:
     before = floor.hub.exchange.sequence
     refused = alice.ask(method, **PARAMETERS.get(method, {}))
     assert (refused["code"], refused["message"], refused["data"]["bound"]) == (13021, "forbidden", "operator")
@@ -95,11 +96,11 @@ def test_a_trader_s_key_may_not_do_what_operators_do(floor, alice, method):
 
 
 @pytest.mark.parametrize("method", sorted(name for name, method in METHODS.items() if name.startswith("private/")))
-def test_an_operator_s_key_has_no_account_to_trade_with(op, method):
+def test_an_operator_s_key_has_no_account_to_trade_with(op: Client, method: str) -> None:
     assert op.ask(method, instrument_name="SC2701", amount=10, price=10)["code"] == 13021
 
 
-def test_a_key_without_an_account_is_an_operator_s_and_nothing_else():
+def test_a_key_without_an_account_has_the_operator_scope_only() -> None:
     assert Credential("k", "s", ALL, "operator").may("operator")
     with pytest.raises(ValueError, match="key k: scope is trade:read operator, must be operator"):
         Credential("k", "s", ALL, "trade:read operator")
@@ -110,7 +111,7 @@ def test_a_key_without_an_account_is_an_operator_s_and_nothing_else():
 # Phases -------------------------------------------------------------------------------------------
 
 
-def test_a_phase_of_one_instrument_or_of_all_that_can_take_it(op):
+def test_a_phase_of_one_instrument_or_of_all_that_can_take_it(op: Client) -> None:
     """RULEBOOK 8.2."""
     answer = op.ask("operator/set_phase", instrument_name="SC2701", phase="break")
     assert told(answer, "event", "instrument_name", "phase", "reason") == [("phase", "SC2701", "break", "none")]
@@ -130,7 +131,7 @@ def test_a_phase_of_one_instrument_or_of_all_that_can_take_it(op):
     assert error(op.ask("operator/set_phase", instrument_name="SC2701", phase="open"))[:3] == (-32602, "phase", "open")
 
 
-def test_a_halt_of_all_takes_those_in_a_session_and_resume_brings_them_back(op):
+def test_a_halt_of_all_takes_those_in_a_session_and_resume_brings_them_back(op: Client) -> None:
     """RULEBOOK 9.5."""
     op.ask("operator/set_phase", instrument_name="FU2701", phase="closed")
     assert told(op.ask("operator/halt"), "instrument_name", "phase") == [("SC2701", "halted")]
@@ -143,7 +144,9 @@ def test_a_halt_of_all_takes_those_in_a_session_and_resume_brings_them_back(op):
     assert error(op.ask("operator/halt", instrument_name="XX"))[:3] == (13020, "instrument_name", "XX")
 
 
-def test_an_auction_is_answered_with_its_price_and_the_number_of_its_trades(op, alice, bob):
+def test_an_auction_is_answered_with_its_price_and_the_number_of_its_trades(
+    op: Client, alice: Client, bob: Client
+) -> None:
     op.ask("operator/set_phase", instrument_name="SC2701", phase="call_auction")
     alice.ask("private/buy", instrument_name="SC2701", amount=50, price=10, time_in_force="at_the_opening")
     bob.ask("private/sell", instrument_name="SC2701", amount=30, price=10)
@@ -168,7 +171,9 @@ def test_an_auction_is_answered_with_its_price_and_the_number_of_its_trades(op, 
         ({"scope": "firm", "firm": 0}, "firm_killed"),
     ],
 )
-def test_a_kill_switch_stops_what_its_scope_says_until_it_is_off(op, alice, scope, reason):
+def test_a_kill_switch_stops_what_its_scope_says_until_it_is_off(
+    op: Client, alice: Client, scope: dict[str, Any], reason: str
+) -> None:
     """RULEBOOK 7.2."""
     buy = partial(alice.ask, "private/buy", instrument_name="SC2701", amount=10, price=10)
     (event,) = op.ask("operator/kill_switch", on=True, **scope)["events"]
@@ -194,17 +199,19 @@ def test_a_kill_switch_stops_what_its_scope_says_until_it_is_off(op, alice, scop
         ({"scope": "account", "account": 3, "on": True}, (13007, "account", 3, 2)),
     ],
 )
-def test_a_kill_switch_without_what_it_is_about_is_refused_by_field(op, params, expected):
+def test_a_kill_switch_without_what_it_is_about_is_refused_by_field(
+    op: Client, params: dict[str, Any], expected: tuple[Any, ...]
+) -> None:
     assert error(op.ask("operator/kill_switch", **params)) == expected
 
 
-def test_a_firm_that_is_no_account_s_number_disturbs_nobody_who_watches(op, alice):
+def test_a_kill_switch_of_a_firm_whose_number_is_no_account_reaches_no_session(op: Client, alice: Client) -> None:
     alice.ask("private/subscribe", channels=["user.orders.any.any.raw"])
     assert error(op.ask("operator/kill_switch", scope="firm", firm=1 << 20, on=True)) == (13007, "firm", 1 << 20, None)
     assert "order" in alice.ask("private/buy", instrument_name="SC2701", amount=10, price=10)
 
 
-def test_a_limit_of_an_account_or_an_instrument_holds_from_then_on(op, alice):
+def test_a_limit_of_an_account_or_an_instrument_holds_from_then_on(op: Client, alice: Client) -> None:
     """RULEBOOK 7.3."""
     assert told(
         op.ask("operator/set_limit", limit="max_long", value=2, account="alice"), "limit", "value", "account"
@@ -238,11 +245,13 @@ def test_a_limit_of_an_account_or_an_instrument_holds_from_then_on(op, alice):
         ({"limit": "max_long", "account": 0}, (-32602, "value", None)),
     ],
 )
-def test_a_limit_that_cannot_be_set_is_refused_by_field(op, params, expected):
+def test_a_limit_that_cannot_be_set_is_refused_by_field(
+    op: Client, params: dict[str, Any], expected: tuple[Any, ...]
+) -> None:
     assert error(op.ask("operator/set_limit", **params))[:3] == expected
 
 
-def test_cash_is_counted_in_currency_and_to_the_fen(op, alice):
+def test_cash_is_counted_in_currency_and_to_the_fen(op: Client, alice: Client) -> None:
     """RULEBOOK 7.4."""
     assert told(op.ask("operator/cash", account="alice", amount="250.50"), "event", "account", "amount") == [
         ("cash", "alice", Decimal("250.5"))
@@ -263,7 +272,7 @@ def test_cash_is_counted_in_currency_and_to_the_fen(op, alice):
     assert error(op.ask("operator/cash", account="alice", amount="1e3"))[:2] == (-32602, "amount")
 
 
-def test_a_mass_cancel_of_an_account_or_a_side(op, alice, bob):
+def test_a_mass_cancel_of_an_account_or_a_side(op: Client, alice: Client, bob: Client) -> None:
     """RULEBOOK 1.6."""
     for client in (alice, bob):
         client.ask("private/buy", instrument_name="SC2701", amount=10, price="9.9")
@@ -279,7 +288,7 @@ def test_a_mass_cancel_of_an_account_or_a_side(op, alice, bob):
 # The day ------------------------------------------------------------------------------------------
 
 
-def test_profit_told_before_settlement_is_what_settlement_at_the_last_price_pays():
+def test_profit_reported_before_settlement_is_what_settlement_at_the_last_price_pays() -> None:
     """Also of lots traded at settlement, which are a position of the leg at once and have no price before (RULEBOOK 12.1)."""
     floor = Floor(
         instruments=[
@@ -313,7 +322,9 @@ def test_profit_told_before_settlement_is_what_settlement_at_the_last_price_pays
         assert (summary["result"], summary["session_upl"]) == (profit, 0)
 
 
-def test_a_day_is_settled_and_everybody_reads_what_came_of_it(floor, op, alice, bob):
+def test_a_day_is_settled_and_every_account_can_read_its_results(
+    floor: Floor, op: Client, alice: Client, bob: Client
+) -> None:
     """RULEBOOK 11: mark to market, fees, the band of the next day, statements."""
     deal(alice, bob, "10.2", 30)
     assert error(op.ask("operator/settle", instrument_name="SC2701", rule="given"))[:2] == (-32602, "price")
@@ -387,7 +398,7 @@ def test_a_day_is_settled_and_everybody_reads_what_came_of_it(floor, op, alice, 
     assert op.ask("operator/get_statement", account="bob")["closing_equity"] == 997
 
 
-def test_a_new_day_is_begun_with_a_date_behind_the_last(op):
+def test_a_new_day_begins_with_a_date_after_the_last(op: Client) -> None:
     """RULEBOOK 11.1."""
     assert told(op.ask("operator/begin_day", date="2026-12-02"), "event", "date") == [("day_begun", "2026-12-02")]
     assert error(op.ask("operator/begin_day", date="2026-12-02")) == (11043, "date", "2026-12-02", "2026-12-03")
@@ -401,7 +412,9 @@ def test_a_new_day_is_begun_with_a_date_behind_the_last(op):
     assert told(op.ask("operator/begin_window"), "event", "instrument_name") == [("window", "any")]
 
 
-def test_an_account_below_its_margin_is_called_may_only_reduce_and_is_liquidated(floor, op, alice, bob):
+def test_an_account_below_its_margin_is_called_may_only_reduce_and_is_liquidated(
+    floor: Floor, op: Client, alice: Client, bob: Client
+) -> None:
     """RULEBOOK 11.6, 11.7."""
     op.ask("operator/cash", account="bob", amount=100_000)
     deal(alice, bob, "10.0", 3000)
@@ -413,7 +426,7 @@ def test_an_account_below_its_margin_is_called_may_only_reduce_and_is_liquidated
     ]
     summary = alice.ask("private/get_account_summary", currency="CNY")
     assert (summary["margin_call"], summary["margin_call_amount"], summary["equity"]) == (True, 3260, -200)
-    op.ask("operator/cash", account="alice", amount=260)  # else credit (508) refuses, which comes first
+    op.ask("operator/cash", account="alice", amount=260)  # otherwise credit (508) refuses, which comes first
     op.ask("operator/set_limit", limit="instrument_margin", value=0, instrument_name="SC2701")
     refused = alice.ask("private/sell", instrument_name="SC2701", amount=10, price=10)
     assert (refused["code"], refused["data"]["reason"], refused["data"]["value"], refused["data"]["bound"]) == (
@@ -446,7 +459,7 @@ def test_an_account_below_its_margin_is_called_may_only_reduce_and_is_liquidated
     assert [seen["account"] for seen in op.ask("operator/get_accounts")] == ["alice", "bob", "carol"]
 
 
-def test_an_instrument_expires_after_its_settlement_and_delivers():
+def test_an_instrument_expires_after_its_settlement_and_delivers() -> None:
     """RULEBOOK 11.8."""
     floor = Floor(instruments=[instrument(physical=True), instrument("FU2701")])
     floor.operate(operator(CommandKind.BEGIN_DAY, quantity=2026_12_01))
@@ -482,7 +495,7 @@ def test_an_instrument_expires_after_its_settlement_and_delivers():
     )
 
 
-def test_settlements_come_page_by_page(floor, op, alice):
+def test_settlements_come_page_by_page(floor: Floor, op: Client, alice: Client) -> None:
     for _ in range(5):
         op.ask("operator/settle", instrument_name="SC2701", rule="given", price=10)
     ask = partial(alice.ask, "public/get_last_settlements_by_instrument", instrument_name="SC2701", count=2)
@@ -498,7 +511,7 @@ def test_settlements_come_page_by_page(floor, op, alice):
     assert error(ask(continuation="x"))[:2] == (-32602, "continuation")
 
 
-def test_a_month_is_listed_at_a_reference_price():
+def test_a_month_is_listed_at_a_reference_price() -> None:
     """RULEBOOK 11.9."""
     floor = Floor(instruments=[instrument(phase=Phase.UNLISTED, daily_limit=500), instrument("FU2701")])
     op, alice = floor.session("operator"), floor.session("alice")
@@ -531,7 +544,7 @@ def test_a_month_is_listed_at_a_reference_price():
 # Market makers and conduct ------------------------------------------------------------------------
 
 
-def test_market_maker_protection_is_the_account_s_own_to_set_and_to_reset(op, alice, bob):
+def test_an_account_sets_and_resets_its_own_market_maker_protection(op: Client, alice: Client, bob: Client) -> None:
     """RULEBOOK 9.6, in Deribit's form."""
     config = {"index_name": "any", "interval": 10, "frozen_time": 0, "quantity_limit": 3}
     assert alice.ask("private/get_mmp_config") == []
@@ -565,11 +578,13 @@ def test_market_maker_protection_is_the_account_s_own_to_set_and_to_reset(op, al
         ({"interval": 10, "delta_limit": 3}, "delta_limit"),
     ],
 )
-def test_a_protection_that_would_not_protect_is_refused_by_field(alice, params, field):
+def test_a_protection_that_would_not_protect_is_refused_by_field(
+    alice: Client, params: dict[str, Any], field: str
+) -> None:
     assert alice.ask("private/set_mmp_config", **{"index_name": "any"} | params)["data"]["field"] == field
 
 
-def test_surveillance_shows_conduct_and_what_follows(floor, op, alice, bob):
+def test_surveillance_shows_counts_and_the_next_step(floor: Floor, op: Client, alice: Client, bob: Client) -> None:
     """RULEBOOK 9.7."""
     for _ in range(5):
         deal(alice, alice, "10.0", 10)
@@ -590,12 +605,12 @@ def test_surveillance_shows_conduct_and_what_follows(floor, op, alice, bob):
 # A day by hand ------------------------------------------------------------------------------------
 
 
-def by_hand(profile):
+def by_hand(profile: str) -> tuple[Any, ...]:
     schedule = Schedule(read_catalogue(profile=profile))
     return schedule, lambda exchange, clock: TradingDay.resume("by_hand", schedule, exchange, clock)
 
 
-def test_a_day_by_hand_goes_step_by_step_from_the_first_auction_to_the_statement():
+def test_a_day_by_hand_goes_step_by_step_from_the_first_auction_to_the_statement() -> None:
     """RULEBOOK 14: every step of the schedule is taken, none of its commands is refused."""
     schedule, day = by_hand("chinese")
     floor = Floor(
@@ -641,22 +656,22 @@ def test_a_day_by_hand_goes_step_by_step_from_the_first_auction_to_the_statement
     assert seen[-1] == "closed"
 
 
-def test_next_step_needs_a_day_by_hand(op):
+def test_next_step_needs_a_day_by_hand(op: Client) -> None:
     refused = op.ask("operator/next_step")
     assert error(refused) == (11030, "day", "off", "by_hand")
     assert op.ask("operator/get_schedule") == {"day": "off", "profile": None, "date": None, "steps": []}
 
 
-def test_a_compressed_day_runs_by_itself_into_the_next_one():
+def test_a_compressed_day_runs_by_itself_into_the_next_one() -> None:
     """RULEBOOK 14: the hub's loop and its clock; night, auctions, breaks, settlement, in a few seconds."""
     schedule, _ = by_hand("international")
     exchange = Exchange(schedule.catalogue.instruments, [account("alice")], max_orders=64)
     runner = Runner(exchange, None, time.time_ns)
     day = TradingDay.resume("compressed", schedule, exchange, time.time_ns, minutes=1 / 30)
     runner.listeners.append(day.heard)
-    told = []
+    told: list[Any] = []
 
-    async def run():
+    async def run() -> None:
         tasks = [asyncio.create_task(runner.run()), asyncio.create_task(day.run(runner, told.append))]
         async with asyncio.timeout(120):
             while not any("day 2026-12-02 begins" in text for text in told):

@@ -1,40 +1,41 @@
-"""Orders of the trading day as clients enter and see them: stops, icebergs, minimum amounts, dates, pairs, offsets.
+"""Orders of the trading day as clients enter and see them: stops, icebergs, minimum amounts, dates, OCOs, offsets.
 
-Real exchange and projections on a floor without sockets; the rules are the book's (RULEBOOK 2), here it is told whether each
-word of the protocol reaches them and what comes back.
+Real exchange and projections, on a hub without sockets. The book has the rules (RULEBOOK 2). Here each parameter of the protocol
+reaches them, and the answer is checked.
 """
 
 import contextlib
 import json
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from matching.codes import CommandKind, Mechanism, Phase
 from tests.build import instrument, operator
-from tests.gateway.floor import Floor
+from tests.gateway.floor import Client, Floor
 
 DAY = 2026_12_01
 
 
 @pytest.fixture
-def floor():
+def floor() -> Floor:
     floor = Floor()
     floor.operate(operator(CommandKind.BEGIN_DAY, quantity=DAY))
     return floor
 
 
 @pytest.fixture
-def alice(floor):
+def alice(floor: Floor) -> Client:
     return floor.session("alice")
 
 
 @pytest.fixture
-def bob(floor):
+def bob(floor: Floor) -> Client:
     return floor.session("bob")
 
 
-def order(client, side, amount, price=None, **more):
+def order(client: Client, side: str, amount: int, price: str | None = None, **more: Any) -> dict[str, Any]:
     return client.ask(
         f"private/{side}",
         instrument_name="SC2701",
@@ -44,29 +45,31 @@ def order(client, side, amount, price=None, **more):
     )
 
 
-def stop(client, side, amount, trigger_price, price=None, **more):
+def stop(
+    client: Client, side: str, amount: int, trigger_price: str, price: str | None = None, **more: Any
+) -> dict[str, Any]:
     kind = "stop_market" if price is None else "stop_limit"
     return order(client, side, amount, price, type=kind, trigger_price=trigger_price, **more)
 
 
-def trade(alice, bob, price):
-    """One lot changes hands: the last price."""
+def trade(alice: Client, bob: Client, price: str) -> None:
+    """Trade one lot, which sets the last price."""
     order(alice, "sell", 1, price)
     order(bob, "buy", 1, price)
 
 
-def told(answer, *names):
+def told(answer: dict[str, Any], *names: str) -> tuple[Any, ...]:
     return tuple(answer["order"][name] for name in names)
 
 
-def error(answer):
+def error(answer: dict[str, Any]) -> tuple[Any, ...]:
     return answer["code"], answer["data"]["field"], answer["data"].get("value"), answer["data"].get("bound")
 
 
 # Stops --------------------------------------------------------------------------------------------
 
 
-def test_a_stop_waits_untriggered_and_nobody_sees_it(alice, bob):
+def test_a_parked_stop_is_untriggered_and_in_no_public_data(alice: Client, bob: Client) -> None:
     """RULEBOOK 2.9."""
     answer = stop(alice, "buy", 5, "1.05", "1.06", trigger="last_price")
     assert told(
@@ -87,7 +90,9 @@ def test_a_stop_waits_untriggered_and_nobody_sees_it(alice, bob):
     assert alice.ask("private/get_order_state", order_id=answer["order"]["order_id"]) == answer["order"]
 
 
-def test_a_stop_that_the_last_price_reaches_is_told_as_triggered_and_trades(floor, alice, bob):
+def test_a_stop_that_the_last_price_reaches_is_reported_as_triggered_and_trades(
+    floor: Floor, alice: Client, bob: Client
+) -> None:
     """RULEBOOK 2.10. It keeps its id."""
     carol = floor.session("carol")
     number = stop(alice, "buy", 2, "1.02", "1.04", label="s")["order"]["order_id"]
@@ -118,7 +123,7 @@ def test_a_stop_that_the_last_price_reaches_is_told_as_triggered_and_trades(floo
     assert alice.ask("private/get_order_state", order_id=number)["triggered"] is True
 
 
-def test_a_triggered_stop_that_rests_is_open_like_any_order(alice, bob):
+def test_a_triggered_stop_that_rests_is_open_like_any_order(alice: Client, bob: Client) -> None:
     number = stop(alice, "buy", 2, "1.02", "1.01")["order"]["order_id"]
     alice.ask("private/subscribe", channels=["user.orders.SC2701.raw"])
     trade(bob, bob, "1.02")
@@ -130,7 +135,7 @@ def test_a_triggered_stop_that_rests_is_open_like_any_order(alice, bob):
     assert alice.ask("private/cancel", order_id=number)["order_state"] == "cancelled"
 
 
-def test_a_market_stop_has_no_price_until_it_is_triggered(alice, bob):
+def test_a_market_stop_has_no_price_until_it_is_triggered(alice: Client, bob: Client) -> None:
     number = stop(alice, "sell", 2, "0.99")["order"]["order_id"]
     waits = alice.ask("private/get_order_state", order_id=number)
     assert (waits["price"], waits["order_type"], waits["time_in_force"]) == (
@@ -144,8 +149,10 @@ def test_a_market_stop_has_no_price_until_it_is_triggered(alice, bob):
     assert (done["order_state"], done["average_price"], done["triggered"]) == ("filled", Decimal("0.98"), True)
 
 
-def test_an_answer_shows_what_the_own_order_triggered_and_what_came_back_to_it(floor, alice, bob):
-    """The order's own trade moves the last price; a stop of somebody else then trades with what is left of it."""
+def test_an_answer_includes_trades_with_the_stops_that_the_order_triggered(
+    floor: Floor, alice: Client, bob: Client
+) -> None:
+    """The order's own trade moves the last price. A stop of another account then trades with what is left of the order."""
     trade(alice, bob, "1.03")
     stop(floor.session("carol"), "sell", 3, "1.02", "1.02")
     order(alice, "sell", 1, "1.02")
@@ -201,21 +208,23 @@ def test_an_answer_shows_what_the_own_order_triggered_and_what_came_back_to_it(f
         ({"price": 1, "counterparty": "nobody"}, (13007, "counterparty", "nobody", 2)),
     ],
 )
-def test_what_such_an_order_may_not_be_is_refused_by_field_value_and_bound(alice, params, expected):
+def test_invalid_conditions_are_refused_by_field_value_and_bound(
+    alice: Client, params: dict[str, Any], expected: tuple[Any, ...]
+) -> None:
     """RULEBOOK 1.5, 2.9 to 2.14, in the units of the client."""
     assert error(alice.ask("private/buy", instrument_name="SC2701", amount=5, **params)) == expected
     assert alice.ask("private/get_open_orders") == []
 
 
-def test_a_price_increment_of_several_ticks_names_the_price_that_breaks_it(alice):
-    """RULEBOOK 5.5: limit and trigger lie on it."""
+def test_a_price_increment_of_several_ticks_names_the_price_that_breaks_it(alice: Client) -> None:
+    """RULEBOOK 5.5: limit and trigger are on the increment."""
     floor = Floor(instruments=[instrument(price_increment=5), instrument("FU2701")])
     client = floor.session("alice")
     assert error(stop(client, "buy", 1, "1.03", "1.05"))[:2] == (10043, "trigger_price")
     assert error(stop(client, "buy", 1, "1.05", "1.03"))[:2] == (10043, "price")
 
 
-def test_a_stop_is_edited_in_price_amount_and_trigger(alice):
+def test_a_stop_is_edited_in_price_amount_and_trigger(alice: Client) -> None:
     """RULEBOOK 2.9: AMEND of a parked order; what is not named stays."""
     number = stop(alice, "buy", 5, "1.05", "1.06")["order"]["order_id"]
     edited = alice.ask("private/edit", order_id=number, trigger_price="1.04")["order"]
@@ -233,7 +242,7 @@ def test_a_stop_is_edited_in_price_amount_and_trigger(alice):
     assert alice.ask("private/edit", order_id=market, trigger_price="1.07")["order"]["price"] == "market_price"
 
 
-def test_edits_of_a_stop_sent_one_after_the_other_add_up(alice):
+def test_edits_of_a_stop_sent_one_after_the_other_add_up(alice: Client) -> None:
     number = stop(alice, "buy", 5, "1.05", "1.06")["order"]["order_id"]
     with alice.floor.one_batch():
         for params in ({"trigger_price": 1.04}, {"amount": 4}, {"price": 1.07}):
@@ -242,7 +251,7 @@ def test_edits_of_a_stop_sent_one_after_the_other_add_up(alice):
     assert (last["trigger_price"], last["amount"], last["price"]) == (Decimal("1.04"), 4, Decimal("1.07"))
 
 
-def test_an_order_that_does_not_wait_takes_no_trigger(alice):
+def test_an_order_that_is_not_parked_accepts_no_trigger(alice: Client) -> None:
     number = order(alice, "buy", 5, "1.00")["order"]["order_id"]
     assert error(alice.ask("private/edit", order_id=number, trigger_price="1.05")) == (
         11036,
@@ -252,7 +261,7 @@ def test_an_order_that_does_not_wait_takes_no_trigger(alice):
     )
 
 
-def test_orders_are_canceled_by_type(alice):
+def test_orders_are_canceled_by_type(alice: Client) -> None:
     for price in ("0.95", "0.96"):
         order(alice, "buy", 1, price)
     stop(alice, "buy", 1, "1.05", "1.06")
@@ -266,17 +275,17 @@ def test_orders_are_canceled_by_type(alice):
     assert alice.ask("private/cancel_all") == 2
 
 
-def test_the_same_stop_sent_again_is_answered_with_the_first_and_another_trigger_is_refused(alice):
+def test_the_same_stop_sent_again_is_answered_with_the_first_and_another_trigger_is_refused(alice: Client) -> None:
     """RULEBOOK 5.10."""
     first = stop(alice, "buy", 5, "1.05", "1.06", client_order_id="s1")["order"]
     assert stop(alice, "buy", 5, "1.05", "1.06", client_order_id="s1")["order"] == first | {"dup": True}
     assert stop(alice, "buy", 5, "1.04", "1.06", client_order_id="s1")["code"] == 14502
 
 
-# Icebergs, minimum amounts, dates, pairs ----------------------------------------------------------
+# Icebergs, minimum amounts, dates, OCOs -----------------------------------------------------------
 
 
-def test_an_iceberg_shows_its_display_amount_and_is_told_whole_to_its_owner(alice, bob):
+def test_an_iceberg_shows_its_display_amount_and_its_owner_sees_all_of_it(alice: Client, bob: Client) -> None:
     """RULEBOOK 2.11."""
     iceberg = order(alice, "sell", 10, "1.01", display_amount=3)["order"]
     assert (iceberg["amount"], iceberg["display_amount"], iceberg["refresh_amount"]) == (10, 3, 3)
@@ -291,7 +300,7 @@ def test_an_iceberg_shows_its_display_amount_and_is_told_whole_to_its_owner(alic
     assert bob.notified("book.SC2701.raw")[-1]["asks"] == [["delete", Decimal("1.01"), 0]]
 
 
-def test_an_order_with_a_minimum_trades_so_much_at_once_or_nothing(alice, bob):
+def test_an_order_with_a_minimum_trades_so_much_at_once_or_nothing(alice: Client, bob: Client) -> None:
     """RULEBOOK 2.12."""
     order(alice, "sell", 2, "1.00")
     terms = {"time_in_force": "immediate_or_cancel", "minimum_amount": 3}
@@ -309,7 +318,7 @@ def test_an_order_with_a_minimum_trades_so_much_at_once_or_nothing(alice, bob):
     )
 
 
-def test_an_order_stands_until_the_end_of_its_date(floor, alice):
+def test_an_order_stands_until_the_end_of_its_date(floor: Floor, alice: Client) -> None:
     """RULEBOOK 2.3, 2.13."""
     dated = [
         order(alice, "buy", 1, "1.00", time_in_force="good_til_date", expire_date=date)["order"]
@@ -325,7 +334,7 @@ def test_an_order_stands_until_the_end_of_its_date(floor, alice):
     assert second["order_state"] == "open"
 
 
-def test_an_order_of_a_session_ends_with_it(floor, alice):
+def test_an_order_of_a_session_ends_with_it(floor: Floor, alice: Client) -> None:
     """RULEBOOK 2.13."""
     number = order(alice, "buy", 1, "1.00", time_in_force="good_for_session")["order"]["order_id"]
     floor.operate(operator(CommandKind.PHASE, Phase.BREAK))
@@ -337,7 +346,7 @@ def test_an_order_of_a_session_ends_with_it(floor, alice):
     )
 
 
-def test_of_two_linked_orders_one_cancels_the_other(alice, bob):
+def test_one_order_of_an_oco_cancels_the_other(alice: Client, bob: Client) -> None:
     """RULEBOOK 2.14."""
     first = order(alice, "sell", 2, "1.03")["order"]["order_id"]
     second = stop(alice, "sell", 2, "0.97", linked_order_id=first)
@@ -353,11 +362,11 @@ def test_of_two_linked_orders_one_cancels_the_other(alice, bob):
     ] == [(first, "open", "none"), (number, "cancelled", "linked")]
 
 
-def test_the_other_of_a_pair_is_told_anew_when_the_first_is_gone(alice):
-    """What was asked for before is not told as it was then."""
+def test_the_other_order_of_an_oco_is_described_without_the_link_once_the_first_is_canceled(alice: Client) -> None:
+    """An earlier answer about the order is not repeated."""
     first = order(alice, "sell", 2, "1.03")["order"]["order_id"]
 
-    def ask():
+    def ask() -> str | None:
         return alice.ask("private/get_order_state", order_id=first).get("linked_order_id")
 
     assert ask() is None
@@ -370,8 +379,8 @@ def test_the_other_of_a_pair_is_told_anew_when_the_first_is_gone(alice):
 # Phases and auctions ------------------------------------------------------------------------------
 
 
-def test_orders_of_an_auction_rest_and_are_told_when_it_trades(floor, alice, bob):
-    """RULEBOOK 8.3, 8.6: all at one price; what was for the opening only ends with it."""
+def test_orders_of_an_auction_rest_and_are_reported_when_it_trades(floor: Floor, alice: Client, bob: Client) -> None:
+    """RULEBOOK 8.3, 8.6: all at one price; an OPENING order ends with the auction."""
     floor.operate(operator(CommandKind.PHASE, Phase.CALL_AUCTION))
     bid = order(alice, "buy", 5, "1.00", time_in_force="at_the_opening")["order"]
     offer = order(bob, "sell", 3, "1.00")["order"]
@@ -403,7 +412,9 @@ def test_orders_of_an_auction_rest_and_are_told_when_it_trades(floor, alice, bob
         (Phase.CLOSED, 10012, "instrument_closed"),
     ],
 )
-def test_a_phase_that_takes_no_orders_is_told_by_name(floor, alice, phase, code, reason):
+def test_a_phase_that_refuses_orders_is_named(
+    floor: Floor, alice: Client, phase: Phase, code: int, reason: str
+) -> None:
     floor.operate(operator(CommandKind.PHASE, phase))
     refused = order(alice, "buy", 1, "1.00")
     assert (refused["code"], refused["data"]["reason"], refused["data"]["field"]) == (code, reason, "instrument_name")
@@ -412,7 +423,7 @@ def test_a_phase_that_takes_no_orders_is_told_by_name(floor, alice, phase, code,
 # Open and close -----------------------------------------------------------------------------------
 
 
-def test_where_long_and_short_are_kept_apart_orders_say_whether_they_open_or_close():
+def test_where_long_and_short_are_kept_apart_orders_say_whether_they_open_or_close() -> None:
     """RULEBOOK 10."""
     floor = Floor(instruments=[instrument(offset=True), instrument("FU2701")])
     alice, bob = floor.session("alice"), floor.session("bob")
@@ -439,7 +450,7 @@ def test_where_long_and_short_are_kept_apart_orders_say_whether_they_open_or_clo
 # The spot side ------------------------------------------------------------------------------------
 
 
-def test_a_posted_offer_is_taken_in_part_by_its_id():
+def test_a_posted_offer_is_taken_in_part_by_its_id() -> None:
     """RULEBOOK 13.1."""
     floor = Floor(instruments=[instrument(mechanism=Mechanism.LISTING), instrument("FU2701")])
     alice, bob = floor.session("alice"), floor.session("bob")
@@ -465,8 +476,8 @@ def test_a_posted_offer_is_taken_in_part_by_its_id():
 
 @pytest.mark.parametrize("first", ["earlier", "in the same batch"])
 @pytest.mark.parametrize("offered", [10, 5, 4])
-def test_a_take_sent_again_is_answered_with_the_first_one(first, offered):
-    """RULEBOOK 5.10 for clients, whether enough, too little or nothing is left of the offer."""
+def test_a_take_sent_again_is_answered_with_the_first_one(first: str, offered: int) -> None:
+    """RULEBOOK 5.10 for clients, if enough, too little or nothing is left of the offer."""
     floor = Floor(instruments=[instrument(mechanism=Mechanism.LISTING), instrument("FU2701")])
     alice, bob = floor.session("alice"), floor.session("bob")
     offer, other = (order(alice, "sell", amount, "1.02")["order"]["order_id"] for amount in (offered, 10))
@@ -480,8 +491,8 @@ def test_a_take_sent_again_is_answered_with_the_first_one(first, offered):
     assert [position["size"] for position in bob.ask("private/get_positions") if position["size"]] == [4]
 
 
-def test_posted_offers_are_listed_for_all_without_their_owner_until_they_are_taken():
-    """RULEBOOK 13.1: else nobody would know what to take."""
+def test_posted_offers_are_listed_for_all_without_their_owner_until_they_are_taken() -> None:
+    """RULEBOOK 13.1: members need the list to know what they can take."""
     floor = Floor(instruments=[instrument(mechanism=Mechanism.LISTING), instrument("FU2701")])
     alice, bob = floor.session("alice"), floor.session("bob")
     assert bob.ask("private/get_offers", instrument_name="SC2701") == []
@@ -524,7 +535,7 @@ def test_posted_offers_are_listed_for_all_without_their_owner_until_they_are_tak
     assert error(bob.ask("private/get_offers", instrument_name="FU2701"))[:3] == (10031, "instrument_name", "FU2701")
 
 
-def test_a_negotiated_offer_is_listed_for_its_two_sides_alone():
+def test_a_negotiated_offer_is_listed_for_its_two_sides_alone() -> None:
     """RULEBOOK 13.3."""
     floor = Floor(instruments=[instrument(mechanism=Mechanism.NEGOTIATED)])
     alice, bob, carol = (floor.session(name) for name in ("alice", "bob", "carol"))
@@ -536,7 +547,7 @@ def test_a_negotiated_offer_is_listed_for_its_two_sides_alone():
     assert (made["order_id"], made["account"], made["counterparty"]) == (offer, "alice", "carol")
 
 
-def test_a_negotiated_offer_names_who_may_take_it():
+def test_a_negotiated_offer_names_who_may_take_it() -> None:
     """RULEBOOK 13.3."""
     floor = Floor(instruments=[instrument(mechanism=Mechanism.NEGOTIATED), instrument("FU2701")])
     alice, bob, carol = (floor.session(name) for name in ("alice", "bob", "carol"))
@@ -550,11 +561,11 @@ def test_a_negotiated_offer_names_who_may_take_it():
 # A disk that is nearly full -----------------------------------------------------------------------
 
 
-def test_on_a_full_disk_orders_are_refused_with_their_own_reason_and_cancels_pass(floor, alice):
-    """The operator's kill switch is another thing, and is not touched."""
+def test_on_a_full_disk_orders_are_refused_with_their_own_reason_and_cancels_pass(floor: Floor, alice: Client) -> None:
+    """The operator's kill switch is another state, and does not change."""
     number = order(alice, "buy", 1, "1.00")["order"]["order_id"]
     alice.ask("public/subscribe", channels=["platform_state"])
-    floor.hub.condition.told(disk_low=True)
+    floor.hub.condition.set_disk_low(True)
     for answer in (
         order(alice, "buy", 1, "1.00"),
         alice.ask("private/edit", order_id=number, amount=2),
@@ -570,6 +581,6 @@ def test_on_a_full_disk_orders_are_refused_with_their_own_reason_and_cancels_pas
     )
     assert alice.ask("private/cancel", order_id=number)["order_state"] == "cancelled"
     assert not floor.hub.exchange.ledger.hub[0].killed
-    floor.hub.condition.told(disk_low=False)
+    floor.hub.condition.set_disk_low(False)
     assert order(alice, "buy", 1, "1.00")["order"]["order_state"] == "open"
     assert [seen["locked"] for seen in alice.notified("platform_state")] == [False, True, False]

@@ -1,53 +1,56 @@
-"""The session without a socket: what a frame does, in which order answers and notifications leave, what a lost
-connection leaves behind. Real exchange, blotter and market data; the clock and the batches are the test's."""
+"""The session without a socket: the effect of a frame, the order of answers and notifications, and the effects of a lost
+connection. Exchange, blotter and market data are real; the test controls the clock and the batches."""
 
 import json
 import random
+from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from gateway.hub import Limits
 from gateway.rpc.desk import Bucket
 from gateway.rpc.session import TRANSITIONS, State
+from gateway.text.refusals import Refused
 from matching.codes import CommandKind, Phase, Scope
-from tests.build import account, enter, instrument, operator, rows
-from tests.gateway.floor import Floor
+from tests.build import account, enter, existing, instrument, operator, rows
+from tests.gateway.floor import Client, Floor
 
 SECOND = 1_000_000_000
 
 
 @pytest.fixture
-def floor():
+def floor() -> Floor:
     return Floor()
 
 
 @pytest.fixture
-def alice(floor):
+def alice(floor: Floor) -> Client:
     return floor.session("alice")
 
 
 @pytest.fixture
-def bob(floor):
+def bob(floor: Floor) -> Client:
     return floor.session("bob")
 
 
-def buy(client, amount, price, **more):
+def buy(client: Client, amount: int, price: int | str, **more: Any) -> Any:
     return client.ask("private/buy", instrument_name="SC2701", amount=amount, price=price, **more)
 
 
-def sell(client, amount, price, **more):
+def sell(client: Client, amount: int, price: int | str, **more: Any) -> Any:
     return client.ask("private/sell", instrument_name="SC2701", amount=amount, price=price, **more)
 
 
-def open_ids(client):
+def open_ids(client: Client) -> list[Any]:
     return [order["order_id"] for order in client.ask("private/get_open_orders")]
 
 
 # Requests and answers -----------------------------------------------------------------------------
 
 
-def test_an_answer_carries_the_request_s_id_unchanged_and_times(floor):
+def test_an_answer_carries_the_request_s_id_unchanged_and_times(floor: Floor) -> None:
     client = floor.session()
     for request_id in (7, "seven", -1, None, 1 << 62, 'a"b'):
         client.tell(json.dumps({"jsonrpc": "2.0", "id": request_id, "method": "public/get_time"}))
@@ -56,30 +59,30 @@ def test_an_answer_carries_the_request_s_id_unchanged_and_times(floor):
         assert answer["usOut"] - answer["usIn"] == answer["usDiff"]
 
 
-def test_an_unknown_method_is_refused_by_name(alice):
+def test_an_unknown_method_is_refused_by_name(alice: Client) -> None:
     error = alice.ask("private/buy_all")
     assert (error["code"], error["data"]["value"]) == (-32601, "private/buy_all")
 
 
-def test_private_methods_need_a_log_on(floor):
+def test_private_methods_need_a_log_on(floor: Floor) -> None:
     assert floor.session().ask("private/get_positions")["code"] == 13009
 
 
-def test_a_key_does_only_what_its_scope_allows(floor):
+def test_a_key_does_only_what_its_scope_allows(floor: Floor) -> None:
     reader = floor.session("reader")
     assert reader.ask("private/get_open_orders") == []
     error = buy(reader, 1, 1)
     assert (error["code"], error["data"]["bound"]) == (13021, "trade:read_write")
 
 
-def test_too_many_bad_requests_in_a_row_close_the_connection():
+def test_too_many_bad_requests_in_a_row_close_the_connection() -> None:
     floor = Floor(limits=Limits(bad_requests=3))
     client = floor.session()
     for frame in ("x", "x", '{"method":"public/test"}', "x", "x"):
         client.tell(frame)
     assert client.closed is None
     client.tell("x")
-    assert client.closed[0] == 1008
+    assert existing(client.closed)[0] == 1008
 
 
 @pytest.mark.parametrize(
@@ -92,7 +95,7 @@ def test_too_many_bad_requests_in_a_row_close_the_connection():
         '{"id":42,"method":7}',
     ],
 )
-def test_a_request_that_is_refused_keeps_its_id_where_that_can_be_read(floor, frame):
+def test_a_request_that_is_refused_keeps_its_id_where_that_can_be_read(floor: Floor, frame: str) -> None:
     """JSON-RPC 2.0, section 5."""
     client = floor.session()
     client.tell(frame)
@@ -130,14 +133,16 @@ def test_a_request_that_is_refused_keeps_its_id_where_that_can_be_read(floor, fr
         ({"linked_order_id": 7}, "linked_order_id", None, "order 7 is no open order on this side of the instrument"),
     ],
 )
-def test_a_refusal_says_in_words_of_the_protocol_what_would_do(alice, params, field, bound, text):
+def test_a_refusal_says_in_words_of_the_protocol_what_is_accepted(
+    alice: Client, params: dict[str, Any], field: str, bound: int | str | None, text: str
+) -> None:
     error = buy(alice, **{"amount": 1, "price": 1} | params)
     assert (error["data"]["field"], error["data"].get("bound")) == (field, bound)
     assert error["data"]["text"] == (text if text.startswith("order") else f"{field} {text}")
 
 
 @pytest.mark.parametrize("frame", ['{"id":42,"method":', '{"id":1.5,"method":"public/test"}', '{"id":[1]}', "[]", "x"])
-def test_a_request_without_a_readable_id_is_answered_with_null(floor, frame):
+def test_a_request_without_a_readable_id_is_answered_with_null(floor: Floor, frame: str) -> None:
     client = floor.session()
     client.tell(frame)
     assert client.messages.pop()["id"] is None
@@ -146,7 +151,7 @@ def test_a_request_without_a_readable_id_is_answered_with_null(floor, frame):
 @pytest.mark.parametrize(
     ("invalidate", "lives"), [({}, False), ({"invalidate_token": True}, False), ({"invalidate_token": False}, True)]
 )
-def test_logging_out_ends_the_tokens_of_the_connection(floor, invalidate, lives):
+def test_logging_out_ends_the_tokens_of_the_connection(floor: Floor, invalidate: dict[str, Any], lives: bool) -> None:
     client = floor.session()
     tokens = [
         client.ask("public/auth", grant_type="client_credentials", client_id="alice", client_secret="alice-secret")
@@ -161,13 +166,13 @@ def test_logging_out_ends_the_tokens_of_the_connection(floor, invalidate, lives)
     ] == [lives, lives]
 
 
-def test_nothing_is_read_after_closing(alice):
+def test_nothing_is_read_after_closing(alice: Client) -> None:
     alice.ask("private/logout")
-    assert alice.closed[0] == 1000
+    assert existing(alice.closed)[0] == 1000
     assert alice.ask("public/test") is None
 
 
-def test_the_table_of_states_is_complete_and_has_no_way_back():
+def test_the_table_of_states_is_complete_and_has_no_way_back() -> None:
     assert {state for state, _ in TRANSITIONS} == set(State) - {State.LOST}
     assert {state for state, what in TRANSITIONS if what == "lost"} == set(State) - {State.LOST}
     assert all(
@@ -178,7 +183,7 @@ def test_the_table_of_states_is_complete_and_has_no_way_back():
 # Orders -------------------------------------------------------------------------------------------
 
 
-def test_an_order_that_rests_is_answered_with_its_state(alice):
+def test_an_order_that_rests_is_answered_with_its_state(alice: Client) -> None:
     order = buy(alice, 5, "1.05", client_order_id="a1")["order"]
     assert {
         name: order[name]
@@ -212,7 +217,7 @@ def test_an_order_that_rests_is_answered_with_its_state(alice):
     }
 
 
-def test_an_order_that_trades_is_answered_with_its_trades(alice, bob):
+def test_an_order_that_trades_is_answered_with_its_trades(alice: Client, bob: Client) -> None:
     sell(alice, 2, "1.00")
     sell(alice, 2, "1.01")
     answer = buy(bob, 5, "1.02", label="x")
@@ -227,13 +232,13 @@ def test_an_order_that_trades_is_answered_with_its_trades(alice, bob):
     ]
 
 
-def test_an_order_by_its_label_alone_has_no_client_order_id_and_may_repeat_it(alice):
+def test_an_order_by_its_label_alone_has_no_client_order_id_and_may_repeat_it(alice: Client) -> None:
     first, second = buy(alice, 1, 1, label="mm"), buy(alice, 1, 1, label="mm")
     assert "client_order_id" not in first["order"] and first["order"]["label"] == "mm"
     assert second["order"]["order_id"] == "2"
 
 
-def test_label_and_client_order_id_must_be_equal(alice):
+def test_label_and_client_order_id_must_be_equal(alice: Client) -> None:
     assert buy(alice, 1, 1, label="a", client_order_id="a")["order"]["client_order_id"] == "a"
     error = buy(alice, 1, 1, label="b", client_order_id="c")
     assert (error["code"], error["data"]["field"], error["data"]["bound"]) == (-32602, "label", "c")
@@ -251,7 +256,9 @@ def test_label_and_client_order_id_must_be_equal(alice):
         ({"amount": 5, "price": 1, "self_match": "none"}, "self_match"),
     ],
 )
-def test_what_the_book_cannot_be_asked_is_refused_by_name_and_enters_nothing(alice, params, field):
+def test_invalid_parameters_are_refused_by_name_and_enter_nothing(
+    alice: Client, params: dict[str, Any], field: str
+) -> None:
     error = alice.ask("private/buy", instrument_name="SC2701", **params)
     assert error["data"]["field"] == field and "seq" not in error["data"]
     assert alice.floor.hub.exchange.sequence == 0
@@ -273,7 +280,9 @@ def test_what_the_book_cannot_be_asked_is_refused_by_name_and_enters_nothing(ali
         ),
     ],
 )
-def test_what_the_book_refuses_is_told_with_value_and_bound_and_its_number(alice, params, code, reason, value, bound):
+def test_a_refusal_by_the_book_has_value_bound_and_sequence(
+    alice: Client, params: dict[str, Any], code: int, reason: str, value: Decimal | int, bound: Decimal | int | None
+) -> None:
     error = alice.ask("private/buy", instrument_name="SC2701", **params)
     assert (
         error["code"],
@@ -285,18 +294,20 @@ def test_what_the_book_refuses_is_told_with_value_and_bound_and_its_number(alice
     assert open_ids(alice) == []
 
 
-def test_an_unknown_instrument_is_refused_by_name(alice):
+def test_an_unknown_instrument_is_refused_by_name(alice: Client) -> None:
     error = alice.ask("private/buy", instrument_name="XX2701", amount=1, price=1)
     assert (error["code"], error["data"]["field"], error["data"]["value"]) == (13020, "instrument_name", "XX2701")
 
 
-def test_a_post_only_order_that_would_trade_is_told_the_price_it_would_have_met(alice, bob):
+def test_a_post_only_order_that_would_trade_is_refused_with_the_price_that_it_would_meet(
+    alice: Client, bob: Client
+) -> None:
     sell(alice, 1, "1.01")
     error = buy(bob, 1, "1.02", post_only=True)
     assert (error["code"], error["data"]["bound"]) == (11054, Decimal("1.01"))
 
 
-def test_a_market_order_takes_what_is_there_and_does_not_rest(alice, bob):
+def test_a_market_order_trades_what_it_can_and_does_not_rest(alice: Client, bob: Client) -> None:
     sell(alice, 2, "1.03")
     answer = bob.ask("private/buy", instrument_name="SC2701", amount=5, type="market")
     order = answer["order"]
@@ -309,13 +320,13 @@ def test_a_market_order_takes_what_is_there_and_does_not_rest(alice, bob):
     assert (order["exec_type"], order["cancel_reason"]) == ("canceled", "ioc_remainder")
 
 
-def test_a_fill_or_kill_order_that_cannot_fill_is_answered_as_canceled(alice, bob):
+def test_a_fill_or_kill_order_that_cannot_fill_is_answered_as_canceled(alice: Client, bob: Client) -> None:
     sell(alice, 2, 1)
     order = buy(bob, 5, 1, time_in_force="fill_or_kill")["order"]
     assert (order["order_state"], order["filled_amount"], order["reason"]) == ("cancelled", 0, "fok_not_filled")
 
 
-def test_self_match_prevention_is_named_in_the_order(alice):
+def test_self_match_prevention_is_named_in_the_order(alice: Client) -> None:
     buy(alice, 2, 1)
     answer = sell(alice, 1, 1, self_match="cancel_resting")
     assert (answer["order"]["order_state"], answer["trades"]) == ("open", [])
@@ -323,10 +334,10 @@ def test_self_match_prevention_is_named_in_the_order(alice):
     assert alice.ask("private/get_order_state", order_id="1")["reason"] == "self_match_resting"
 
 
-# Once and only once -------------------------------------------------------------------------------
+# Sending again ------------------------------------------------------------------------------------
 
 
-def test_the_same_order_sent_again_is_answered_with_the_first(alice, bob):
+def test_the_same_order_sent_again_is_answered_with_the_first(alice: Client, bob: Client) -> None:
     first = buy(alice, 5, 1, client_order_id="a1")["order"]
     again = buy(alice, 5, "1.00", client_order_id="a1")
     assert again["order"] == first | {"dup": True} and again["trades"] == []
@@ -335,7 +346,7 @@ def test_the_same_order_sent_again_is_answered_with_the_first(alice, bob):
     assert len(alice.ask("private/get_order_history_by_instrument", instrument_name="SC2701")) == 1
 
 
-def test_the_same_order_sent_twice_in_one_batch_exists_once(alice):
+def test_the_same_order_sent_twice_in_one_batch_exists_once(alice: Client) -> None:
     with alice.floor.one_batch():
         for request_id in (1, 2, 3):
             alice.tell(
@@ -355,7 +366,7 @@ def test_the_same_order_sent_twice_in_one_batch_exists_once(alice):
 @pytest.mark.parametrize(
     "change", [{"amount": 6}, {"price": "1.01"}, {"time_in_force": "good_til_day"}, {"instrument_name": "FU2701"}]
 )
-def test_another_order_under_the_same_client_order_id_is_refused(alice, change):
+def test_another_order_under_the_same_client_order_id_is_refused(alice: Client, change: dict[str, Any]) -> None:
     buy(alice, 5, 1, client_order_id="a1")
     body = {"instrument_name": "SC2701", "amount": 5, "price": 1, "client_order_id": "a1"} | change
     error = alice.ask("private/buy", **body)
@@ -364,7 +375,7 @@ def test_another_order_under_the_same_client_order_id_is_refused(alice, change):
     assert alice.ask("private/sell", **body | {"amount": 5})["code"] == 14502
 
 
-def test_client_order_ids_of_other_accounts_and_of_yesterday_do_not_matter(alice, bob):
+def test_client_order_ids_of_other_accounts_and_of_yesterday_do_not_matter(alice: Client, bob: Client) -> None:
     buy(alice, 5, 1, client_order_id="a1")
     assert "dup" not in buy(bob, 5, 1, client_order_id="a1")["order"]
     alice.floor.operate(operator(CommandKind.END_DAY))
@@ -374,7 +385,7 @@ def test_client_order_ids_of_other_accounts_and_of_yesterday_do_not_matter(alice
 # Edit and cancel ----------------------------------------------------------------------------------
 
 
-def test_an_edit_changes_the_total_or_the_price_and_keeps_the_rest(alice, bob):
+def test_an_edit_changes_the_total_or_the_price_and_keeps_the_rest(alice: Client, bob: Client) -> None:
     buy(alice, 5, 1)
     sell(bob, 2, 1)
     order = alice.ask("private/edit", order_id="1", amount=4)["order"]
@@ -389,7 +400,7 @@ def test_an_edit_changes_the_total_or_the_price_and_keeps_the_rest(alice, bob):
     assert (order["amount"], order["price"], order["seq"]) == (4, Decimal("0.99"), 4)
 
 
-def test_an_edit_that_trades_is_answered_with_its_trades_and_the_whole_average(alice, bob):
+def test_an_edit_that_trades_is_answered_with_its_trades_and_the_whole_average(alice: Client, bob: Client) -> None:
     buy(alice, 4, "1.00")
     sell(bob, 1, "1.00")
     sell(bob, 2, "1.02")
@@ -398,19 +409,19 @@ def test_an_edit_that_trades_is_answered_with_its_trades_and_the_whole_average(a
     assert (answer["order"]["filled_amount"], answer["order"]["average_price"]) == (3, Decimal("1.01333333333"))
 
 
-def test_an_edit_down_to_what_has_filled_cancels(alice, bob):
+def test_an_edit_down_to_what_has_filled_cancels(alice: Client, bob: Client) -> None:
     buy(alice, 4, 1)
     sell(bob, 2, 1)
     order = alice.ask("private/edit", order_id="1", amount=1)["order"]
     assert (order["order_state"], order["reason"]) == ("cancelled", "amended_to_filled")
 
 
-def test_an_edit_needs_something_to_change(alice):
+def test_an_edit_needs_something_to_change(alice: Client) -> None:
     buy(alice, 4, 1)
     assert alice.ask("private/edit", order_id="1")["data"]["field"] == "amount"
 
 
-def test_an_edit_by_label_needs_exactly_one_open_order(alice):
+def test_an_edit_by_label_needs_exactly_one_open_order(alice: Client) -> None:
     assert alice.ask("private/edit_by_label", label="a", instrument_name="SC2701", amount=1)["code"] == 10004
     buy(alice, 4, 1, label="a")
     assert alice.ask("private/edit_by_label", label="a", instrument_name="SC2701", amount=3)["order"]["amount"] == 3
@@ -419,7 +430,7 @@ def test_an_edit_by_label_needs_exactly_one_open_order(alice):
     assert error["code"] == 10004 and "2 open orders" in error["data"]["text"]
 
 
-def test_a_canceled_order_is_answered_as_canceled(alice):
+def test_a_canceled_order_is_answered_as_canceled(alice: Client) -> None:
     buy(alice, 5, 1)
     order = alice.ask("private/cancel", order_id="1")
     assert (order["order_state"], order["exec_type"], order["cancel_reason"], order["reason"]) == (
@@ -440,7 +451,9 @@ def test_a_canceled_order_is_answered_as_canceled(alice):
         ("99", "order 99 is not open"),
     ],
 )
-def test_an_order_that_is_not_open_or_not_ours_cannot_be_changed(alice, bob, method, order_id, text):
+def test_an_order_that_is_not_open_or_not_ours_cannot_be_changed(
+    alice: Client, bob: Client, method: str, order_id: str, text: str
+) -> None:
     buy(alice, 5, 1)
     alice.ask("private/cancel", order_id="1")
     sell(alice, 5, 1)  # order 3
@@ -451,7 +464,7 @@ def test_an_order_that_is_not_open_or_not_ours_cannot_be_changed(alice, bob, met
     assert "seq" not in error["data"] and open_ids(bob) == ["5"]
 
 
-def test_a_cancel_that_races_a_fill_loses_by_the_book(alice, bob):
+def test_a_cancel_that_races_a_fill_loses_by_the_book(alice: Client, bob: Client) -> None:
     buy(alice, 5, 1)
     with alice.floor.one_batch():
         sell(bob, 5, 1)
@@ -460,8 +473,8 @@ def test_a_cancel_that_races_a_fill_loses_by_the_book(alice, bob):
     assert (error["code"], error["data"]["reason"], error["data"]["seq"]) == (10004, "unknown_order", 3)
 
 
-def test_answers_show_the_order_as_their_own_command_left_it(alice, bob):
-    """Several commands on one order in one batch: each answer knows those before it and none after it."""
+def test_answers_show_the_order_as_their_own_command_left_it(alice: Client, bob: Client) -> None:
+    """Several commands on one order in one batch: each answer includes those before it and none after it."""
     with alice.floor.one_batch():
         alice.tell('{"id":1,"method":"private/buy","params":{"instrument_name":"SC2701","amount":9,"price":1}}')
         sell(bob, 2, 1)
@@ -483,16 +496,17 @@ def test_answers_show_the_order_as_their_own_command_left_it(alice, bob):
     assert (canceled["filled_amount"], canceled["order_state"], canceled["average_price"]) == (7, "cancelled", 1)
 
 
-def test_an_order_that_was_asked_for_is_told_anew_after_every_batch_that_changes_it(alice, bob):
-    """Looked up before, as maker and as its own command changes it."""
+def test_an_order_that_was_read_is_encoded_again_after_every_batch_that_changes_it(alice: Client, bob: Client) -> None:
+    """The order was read before; then it trades as maker, and its own command changes it."""
     buy(alice, 5, 1)
     ask = '{"id":1,"method":"private/get_order_state","params":{"order_id":"1"}}'
     told = []
-    for change in (
+    changes: tuple[Callable[[], Any], ...] = (
         lambda: sell(bob, 2, 1),
         lambda: sell(bob, 1, 1),
         lambda: alice.tell('{"id":2,"method":"private/cancel","params":{"order_id":"1"}}'),
-    ):
+    )
+    for change in changes:
         alice.tell(ask)
         change()
         alice.floor.run()
@@ -503,21 +517,22 @@ def test_an_order_that_was_asked_for_is_told_anew_after_every_batch_that_changes
     assert told == [(2, "open"), (3, "open"), (3, "cancelled")]
 
 
-def test_edits_sent_one_after_the_other_without_waiting_add_up(alice):
+def test_edits_sent_one_after_the_other_without_waiting_add_up(alice: Client) -> None:
     buy(alice, 5, 1)
     with alice.floor.one_batch():
-        for number, change in enumerate(({"price": "0.98"}, {"amount": 7}, {"price": "0.99"})):
+        changes: tuple[dict[str, Any], ...] = ({"price": "0.98"}, {"amount": 7}, {"price": "0.99"})
+        for number, change in enumerate(changes):
             alice.tell(json.dumps({"id": number, "method": "private/edit", "params": {"order_id": "1"} | change}))
     assert [(answer["result"]["order"]["price"], answer["result"]["order"]["amount"]) for answer in alice.messages] == [
         (Decimal("0.98"), 5),
         (Decimal("0.98"), 7),
         (Decimal("0.99"), 7),
     ]
-    assert alice.session.amending == {}
+    assert alice.session.edits == {}
 
 
-def test_mass_cancels_answer_the_number_of_orders(alice, bob):
-    def fill_book():
+def test_mass_cancels_answer_the_number_of_orders(alice: Client, bob: Client) -> None:
+    def fill_book() -> None:
         for name in ("SC2701", "FU2701"):
             for number in range(3):
                 alice.ask("private/buy", instrument_name=name, amount=1, price=1, label=f"l{number}")
@@ -543,10 +558,10 @@ def test_mass_cancels_answer_the_number_of_orders(alice, bob):
     assert error["data"]["field"] == "currency" and "CNY" in error["data"]["bound"]
 
 
-# Questions ----------------------------------------------------------------------------------------
+# Queries ------------------------------------------------------------------------------------------
 
 
-def test_orders_are_found_by_instrument_currency_label_and_id(alice):
+def test_orders_are_found_by_instrument_currency_label_and_id(alice: Client) -> None:
     buy(alice, 1, 1, label="x")
     alice.ask("private/buy", instrument_name="FU2701", amount=2, price=1, client_order_id="y")
     assert open_ids(alice) == ["2", "1"]
@@ -560,14 +575,14 @@ def test_orders_are_found_by_instrument_currency_label_and_id(alice):
     assert alice.ask("private/get_order_state", order_id=2)["client_order_id"] == "y"
 
 
-def test_orders_of_others_are_nobody_s_business(alice, bob):
+def test_orders_of_other_accounts_cannot_be_read(alice: Client, bob: Client) -> None:
     buy(alice, 1, 1)
     assert bob.ask("private/get_order_state", order_id="1")["code"] == 10004
     assert bob.ask("private/get_user_trades_by_order", order_id="1")["code"] == 10004
     assert open_ids(bob) == []
 
 
-def test_trades_are_told_from_the_own_side(alice, bob):
+def test_trades_are_reported_from_the_view_of_the_own_side(alice: Client, bob: Client) -> None:
     buy(alice, 5, 1, label="x")
     sell(bob, 2, 1)
     alice.floor.now += SECOND
@@ -589,8 +604,10 @@ def test_trades_are_told_from_the_own_side(alice, bob):
     assert [(trade["amount"], trade["direction"]) for trade in public["trades"]] == [(3, "sell"), (2, "sell")]
 
 
-def test_a_trade_has_the_same_number_of_its_instrument_wherever_it_is_told(floor, alice, bob):
-    """Also where one batch trades several instruments by turns, and after trades that nobody was told of."""
+def test_a_trade_has_the_same_number_of_its_instrument_in_every_message(
+    floor: Floor, alice: Client, bob: Client
+) -> None:
+    """Also if one batch trades several instruments by turns, and after trades that had no reader."""
     symbols = ("SC2701", "FU2701")
     for symbol in symbols:
         alice.ask("private/buy", instrument_name=symbol, amount=20, price=1)
@@ -615,7 +632,7 @@ def test_a_trade_has_the_same_number_of_its_instrument_wherever_it_is_told(floor
         assert len(trades) == 6 and all(public[trade["trade_id"]] == trade["trade_seq"] for trade in trades)
 
 
-def test_own_trades_are_chosen_by_their_number(alice, bob):
+def test_own_trades_are_chosen_by_their_number(alice: Client, bob: Client) -> None:
     buy(alice, 9, 1)
     for amount in (1, 2, 3, 3):
         sell(bob, amount, 1)
@@ -625,7 +642,7 @@ def test_own_trades_are_chosen_by_their_number(alice, bob):
         assert alice.ask(method, instrument_name="SC2701", start_id="5")["data"]["reason"] == "unknown_field"
 
 
-def test_a_trade_with_oneself_has_two_sides(alice):
+def test_a_trade_with_oneself_has_two_sides(alice: Client) -> None:
     buy(alice, 1, 1)
     sell(alice, 1, 1)
     trades = alice.ask("private/get_user_trades_by_instrument", instrument_name="SC2701")["trades"]
@@ -634,7 +651,7 @@ def test_a_trade_with_oneself_has_two_sides(alice):
     )
 
 
-def test_position_margin_and_funds_add_up():
+def test_position_margin_and_funds_add_up() -> None:
     floor = Floor(
         [instrument(margin=1000, lot_size=Decimal(10))],
         [account("alice", equity=1_000_000), account("bob"), account("carol")],
@@ -665,7 +682,7 @@ def test_position_margin_and_funds_add_up():
     assert alice.ask("private/get_position", instrument_name="SC2701")["total_profit_loss"] == Decimal("2.50")
 
 
-def test_the_order_book_and_ticker_are_those_of_the_market(alice, bob):
+def test_the_order_book_and_ticker_are_those_of_the_market(alice: Client, bob: Client) -> None:
     buy(alice, 5, "0.99")
     buy(alice, 1, "0.98")
     sell(bob, 2, "1.02")
@@ -683,7 +700,7 @@ def test_the_order_book_and_ticker_are_those_of_the_market(alice, bob):
     assert buy(alice, 1, 1)["data"]["reason"] == "instrument_halted"
 
 
-def test_instruments_are_described_by_their_terms(alice):
+def test_instruments_are_described_by_their_terms(alice: Client) -> None:
     terms = alice.ask("public/get_instrument", instrument_name="FU2701")
     assert (terms["tick_size"], terms["contract_size"], terms["base_currency"], terms["price_floor"]) == (
         Decimal("0.01"),
@@ -695,12 +712,12 @@ def test_instruments_are_described_by_their_terms(alice):
     assert alice.ask("public/get_instruments", kind="option") == []
 
 
-def test_a_question_to_the_engine_waits_until_what_it_knows_is_durable(alice, bob):
-    """Between the engine's call and the disk, an answer would tell of a trade that may yet be lost."""
+def test_a_query_to_the_engine_waits_until_its_state_is_durable(alice: Client, bob: Client) -> None:
+    """Between the engine's call and the disk, an answer would report a trade that could still be lost."""
     floor = alice.floor
     sell(bob, 5, 1)
     block = rows(enter(0, 1, 100, 2), start=2)
-    events = floor.hub.exchange.apply(block)  # computed, and still on its way to the disk
+    events = floor.hub.exchange.apply(block)  # computed, but not yet on the disk
     alice.tell('{"id":5,"method":"private/get_positions"}')
     bob.tell('{"id":6,"method":"public/test"}')
     assert alice.messages == [] and bob.messages[-1]["id"] == 6
@@ -713,7 +730,7 @@ def test_a_question_to_the_engine_waits_until_what_it_knows_is_durable(alice, bo
 ORDERS, TRADES = "user.orders.any.any.raw", "user.trades.any.any.raw"
 
 
-def test_an_answer_leaves_before_every_notification_of_its_command(alice, bob):
+def test_an_answer_leaves_before_every_notification_of_its_command(alice: Client, bob: Client) -> None:
     sell(bob, 5, 1)
     alice.ask("private/subscribe", channels=[ORDERS, TRADES, "book.SC2701.raw", "trades.SC2701.raw", "quote.SC2701"])
     alice.messages.clear()
@@ -724,7 +741,7 @@ def test_an_answer_leaves_before_every_notification_of_its_command(alice, bob):
     )
 
 
-def test_owners_hear_of_each_change_of_their_orders_and_of_their_trades(alice, bob):
+def test_owners_get_each_change_of_their_orders_and_their_trades(alice: Client, bob: Client) -> None:
     alice.ask("private/subscribe", channels=[ORDERS, TRADES])
     buy(alice, 5, 1, client_order_id="a")
     sell(bob, 2, 1)
@@ -741,7 +758,7 @@ def test_owners_hear_of_each_change_of_their_orders_and_of_their_trades(alice, b
     assert bob.messages == []
 
 
-def test_in_one_batch_every_command_s_change_is_told_in_order(alice, bob):
+def test_changes_of_one_batch_are_reported_command_by_command(alice: Client, bob: Client) -> None:
     buy(alice, 9, 1)
     alice.ask("private/subscribe", channels=[ORDERS])
     with alice.floor.one_batch():
@@ -750,13 +767,13 @@ def test_in_one_batch_every_command_s_change_is_told_in_order(alice, bob):
     assert [(order["filled_amount"], order["seq"]) for order in alice.notified(ORDERS)] == [(1, 2), (3, 3), (6, 4)]
 
 
-def test_a_rejected_order_is_no_notification(alice):
+def test_a_rejected_order_is_no_notification(alice: Client) -> None:
     alice.ask("private/subscribe", channels=[ORDERS])
     buy(alice, 5, "9")
     assert alice.notified(ORDERS) == []
 
 
-def test_funds_and_margin_are_told_at_once_and_after_each_batch_that_moved_them():
+def test_funds_and_margin_are_reported_at_subscription_and_after_each_batch_that_changed_them() -> None:
     floor = Floor([instrument(margin=1000)], [account("alice", equity=1_000_000), account("bob"), account("carol")])
     alice, bob = floor.session("alice"), floor.session("bob")
     alice.ask("private/subscribe", channels=["user.portfolio.CNY"])
@@ -770,14 +787,14 @@ def test_funds_and_margin_are_told_at_once_and_after_each_batch_that_moved_them(
     ]
 
 
-def test_the_day_s_end_is_told_to_owners(alice):
+def test_the_end_of_the_day_is_reported_to_owners(alice: Client) -> None:
     buy(alice, 5, 1, time_in_force="good_til_day")
     alice.ask("private/subscribe", channels=[ORDERS])
     alice.floor.operate(operator(CommandKind.END_DAY))
     assert [(order["exec_type"], order["reason"]) for order in alice.notified(ORDERS)] == [("expired", "day_ended")]
 
 
-def test_private_channels_are_by_instrument_or_currency_and_end_when_left(alice):
+def test_private_channels_are_by_instrument_or_currency_and_end_when_left(alice: Client) -> None:
     alice.ask("private/subscribe", channels=["user.orders.FU2701.raw", "user.orders.future.SC.raw"])
     buy(alice, 1, 1)
     alice.ask("private/buy", instrument_name="FU2701", amount=1, price=1)
@@ -806,20 +823,20 @@ def test_private_channels_are_by_instrument_or_currency_and_end_when_left(alice)
         "user",
     ],
 )
-def test_a_channel_that_does_not_exist_refuses_the_request_as_a_whole(alice, name):
+def test_a_channel_that_does_not_exist_refuses_the_request_as_a_whole(alice: Client, name: str) -> None:
     error = alice.ask("private/subscribe", channels=[ORDERS, "book.SC2701.raw", name])
     assert (error["code"], error["data"]["field"], error["data"]["value"]) == (11045, "channels", name)
     buy(alice, 1, 1)
     assert alice.messages == []
 
 
-def test_private_channels_need_a_log_on(floor):
+def test_private_channels_need_a_log_on(floor: Floor) -> None:
     client = floor.session()
     assert client.ask("public/subscribe", channels=["trades.SC2701.raw"]) == ["trades.SC2701.raw"]
     assert client.ask("public/subscribe", channels=[ORDERS])["code"] == 13009
 
 
-def test_logging_on_as_somebody_else_ends_the_private_channels(alice, bob):
+def test_logging_on_as_somebody_else_ends_the_private_channels(alice: Client, bob: Client) -> None:
     alice.ask("private/subscribe", channels=[ORDERS])
     alice.ask("public/auth", grant_type="client_credentials", client_id="carol", client_secret="carol-secret")
     alice.messages.clear()
@@ -828,7 +845,7 @@ def test_logging_on_as_somebody_else_ends_the_private_channels(alice, bob):
     assert alice.notified(ORDERS) == []
 
 
-def test_the_platform_s_state_is_told_at_once_and_when_trading_is_stopped(floor, alice):
+def test_the_platform_state_is_published_at_subscription_and_when_trading_stops(floor: Floor, alice: Client) -> None:
     alice.ask("public/subscribe", channels=["platform_state"])
     assert alice.notified("platform_state") == [
         {"locked": False, "phases": {"SC2701": "continuous", "FU2701": "continuous"}}
@@ -847,7 +864,7 @@ def test_the_platform_s_state_is_told_at_once_and_when_trading_is_stopped(floor,
 # Rate ---------------------------------------------------------------------------------------------
 
 
-def test_beyond_the_rate_a_request_is_refused_with_the_time_to_wait_and_not_done():
+def test_beyond_the_rate_a_request_is_refused_with_the_time_to_wait_and_not_done() -> None:
     floor = Floor(limits=Limits(requests_per_second=10, request_burst=3))
     alice = floor.session("alice")
     answers = [buy(alice, 1, 1) for _ in range(4)]
@@ -861,25 +878,25 @@ def test_beyond_the_rate_a_request_is_refused_with_the_time_to_wait_and_not_done
     assert alice.closed is None
 
 
-def test_all_connections_of_a_key_share_its_rate():
+def test_all_connections_of_a_key_share_its_rate() -> None:
     floor = Floor(limits=Limits(requests_per_second=10, request_burst=3))
     first, second = floor.session("alice"), floor.session("alice")
     answers = [buy(client, 1, 1) for client in (first, second, first, second)]
     assert ["order" in answer for answer in answers] == [True, True, True, False]
 
 
-def test_a_bucket_gives_exactly_its_rate():
+def test_a_bucket_gives_exactly_its_rate() -> None:
     bucket, taken = Bucket(1000, 10), 0
     for now in range(0, 2 * SECOND, 100_000):
         try:
             bucket.take(now)
             taken += 1
-        except Exception as refused:
+        except Refused as refused:
             assert refused.code == 10028
     assert taken == 10 + 1999
 
 
-def test_too_many_commands_under_way_are_refused():
+def test_too_many_commands_in_flight_are_refused() -> None:
     floor = Floor(limits=Limits(pending=2))
     alice = floor.session("alice")
     with floor.one_batch():
@@ -900,11 +917,13 @@ def test_too_many_commands_under_way_are_refused():
 # Heartbeat ----------------------------------------------------------------------------------------
 
 
-def beats(client):
+def beats(client: Client) -> list[str]:
     return [message["params"]["type"] for message in client.messages if message.get("method") == "heartbeat"]
 
 
-def test_a_talking_client_is_sent_heartbeats_a_silent_one_is_asked_and_then_closed(floor, alice):
+def test_an_active_client_gets_heartbeats_and_a_silent_one_a_test_request_and_then_the_close(
+    floor: Floor, alice: Client
+) -> None:
     alice.ask("public/set_heartbeat", interval=10)
     for second in range(1, 21):
         floor.now += SECOND
@@ -925,7 +944,7 @@ def test_a_talking_client_is_sent_heartbeats_a_silent_one_is_asked_and_then_clos
     assert alice.closed == (4001, "heartbeat missed")
 
 
-def test_an_answered_test_request_keeps_the_connection(floor, alice):
+def test_an_answered_test_request_keeps_the_connection(floor: Floor, alice: Client) -> None:
     alice.ask("public/set_heartbeat", interval=10)
     for _ in range(6):
         floor.now += 10 * SECOND
@@ -939,7 +958,7 @@ def test_an_answered_test_request_keeps_the_connection(floor, alice):
     assert alice.closed is None
 
 
-def test_a_heartbeat_may_not_be_too_fast(alice):
+def test_a_heartbeat_may_not_be_too_fast(alice: Client) -> None:
     error = alice.ask("public/set_heartbeat", interval=9)
     assert (error["data"]["field"], error["data"]["value"], error["data"]["bound"]) == ("interval", 9, 10)
 
@@ -947,18 +966,18 @@ def test_a_heartbeat_may_not_be_too_fast(alice):
 # Lost connections ---------------------------------------------------------------------------------
 
 
-def lose(client, **how):
+def lose(client: Client, **how: Any) -> None:
     client.session.lost(client.floor.now, **how)
     client.floor.run()
 
 
-def test_without_cancel_on_disconnect_orders_stay(floor, alice):
+def test_without_cancel_on_disconnect_orders_stay(floor: Floor, alice: Client) -> None:
     buy(alice, 1, 1)
     lose(alice)
     assert open_ids(floor.session("alice")) == ["1"]
 
 
-def test_by_connection_only_the_orders_entered_on_it_are_canceled(floor, alice, bob):
+def test_by_connection_only_the_orders_entered_on_it_are_canceled(floor: Floor, alice: Client, bob: Client) -> None:
     other = floor.session("alice")
     assert alice.ask("private/get_cancel_on_disconnect") == {"scope": "connection", "enabled": False}
     buy(other, 1, 1)
@@ -972,19 +991,21 @@ def test_by_connection_only_the_orders_entered_on_it_are_canceled(floor, alice, 
     assert open_ids(other) == ["5"]
 
 
-def test_by_account_all_its_orders_are_canceled_and_nobody_else_s(floor, alice, bob):
+def test_by_account_all_its_orders_are_canceled_and_no_others(floor: Floor, alice: Client, bob: Client) -> None:
     other = floor.session("alice")
     buy(other, 1, 1)
     buy(bob, 1, 1)
     alice.ask("private/enable_cancel_on_disconnect", scope="account")
     lose(alice)
-    lose(alice)  # once is enough
+    lose(alice)  # once
     assert open_ids(other) == [] and open_ids(bob) == ["2"]
     assert floor.hub.exchange.sequence == 3
 
 
 @pytest.mark.parametrize("scope", ["connection", "account"])
-def test_orders_on_their_way_when_the_connection_is_lost_are_canceled_too(floor, alice, scope):
+def test_orders_on_their_way_when_the_connection_is_lost_are_canceled_too(
+    floor: Floor, alice: Client, scope: str
+) -> None:
     alice.ask("private/enable_cancel_on_disconnect", scope=scope)
     with floor.one_batch():
         buy(alice, 1, 1)
@@ -993,7 +1014,7 @@ def test_orders_on_their_way_when_the_connection_is_lost_are_canceled_too(floor,
 
 
 @pytest.mark.parametrize("how", ["logout", "disabled", "the hub stops"])
-def test_nothing_is_canceled_after(floor, alice, how):
+def test_nothing_is_canceled_after(floor: Floor, alice: Client, how: str) -> None:
     buy(alice, 1, 1)
     alice.ask("private/enable_cancel_on_disconnect")
     if how == "logout":
@@ -1004,7 +1025,7 @@ def test_nothing_is_canceled_after(floor, alice, how):
     assert open_ids(floor.session("alice")) == ["1"]
 
 
-def test_a_lost_session_is_forgotten_everywhere(floor, alice):
+def test_a_lost_session_is_forgotten_everywhere(floor: Floor, alice: Client) -> None:
     alice.ask("private/subscribe", channels=[ORDERS, "book.SC2701.raw", "platform_state"])
     lose(alice)
     alice.messages.clear()
@@ -1012,14 +1033,15 @@ def test_a_lost_session_is_forgotten_everywhere(floor, alice):
     assert alice.messages == [] and not floor.desk.platform and not floor.hub.feed.channels(alice)
 
 
-def test_orders_remembered_for_a_lost_connection_are_bounded(floor, alice):
+@pytest.mark.compiled
+def test_orders_remembered_for_a_lost_connection_are_bounded(floor: Floor, alice: Client) -> None:
     for _ in range(1500):
         buy(alice, 1, 1)
         alice.ask("private/cancel_all")
     assert len(alice.session.entered) <= 1024
 
 
-def test_commands_that_the_stopping_hub_did_not_take_are_answered(floor, alice):
+def test_commands_that_a_stopping_hub_did_not_accept_are_answered(floor: Floor, alice: Client) -> None:
     floor.held = True
     alice.tell('{"id":3,"method":"private/cancel_all"}')
     ((session, _, ticket),) = floor.waiting
@@ -1030,9 +1052,10 @@ def test_commands_that_the_stopping_hub_did_not_take_are_answered(floor, alice):
 # Everything together ------------------------------------------------------------------------------
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", range(4))
-def test_what_owners_are_told_is_always_what_the_blotter_knows(seed):
-    """Random orders in random batches: the last notification of every order is its state, and every answer's too."""
+def test_reports_to_owners_always_equal_the_blotter(seed: int) -> None:
+    """Random orders in random batches: the last notification of every order is its state, and so is every answer."""
     chance = random.Random(seed)
     floor = Floor([instrument(price_rule=chance.choice(("resting", "median")))])
     clients = {key: floor.session(key) for key in ("alice", "bob", "carol")}
@@ -1084,7 +1107,8 @@ def test_what_owners_are_told_is_always_what_the_blotter_knows(seed):
                         json.dumps({"id": 1, "method": "private/cancel", "params": {"order_id": chance.choice(known)}})
                     )
     for client in clients.values():
-        last, filled = {}, {}
+        last: dict[Any, Any] = {}
+        filled: dict[Any, Any] = {}
         for order in client.notified(ORDERS):
             assert order["seq"] > last.get(order["order_id"], {"seq": 0})["seq"]
             last[order["order_id"]] = order

@@ -1,10 +1,10 @@
-"""What people of the story say, as COMMAND rows. RULEBOOK 15.2.
+"""The third column of the story, as COMMAND rows. RULEBOOK 15.2.
 
     row = grammar.read("buy 20 SC2702 at 519.8, open, named hedge", "refinery")[0]     # not stamped
-    grammar.name(row, order_id)                                                        # "hedge" is that order from now on
+    grammar.name(row, order_id)                                                        # from now on "hedge" means that order
 
-A clause is one command; clauses of one row are separated by "; ". Everything is exact: what cannot be read, or is said twice,
-is an error. Prices are in currency, quantities in lots, money in currency.
+A clause is one command; "; " separates the clauses of a row. Reading is strict: a word that cannot be read, or a
+condition given twice, is an error. Prices are in currency, quantities in lots, money in currency.
 """
 
 import re
@@ -41,12 +41,12 @@ _PHASES = {"halt": Phase.HALTED, "resume": Phase.CONTINUOUS, "call auction in": 
 
 
 class StoryError(ValueError):
-    """A part of the story that means nothing. Says where it stands, and what was expected."""
+    """A part of the story cannot be read. The message has its place, and what was expected."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """An order that somebody has named."""
+    """An order that has a name in the story."""
 
     order_id: int
     instrument: int
@@ -122,15 +122,15 @@ class Grammar:
             "order_type": OrderType.MARKET if market else OrderType.LIMIT,
             "price": 0 if market else price_to_ticks(terms, price),
         }
-        told: dict[str, Any] = {}
+        conditions: dict[str, Any] = {}
         for option in filter(None, options.split(", ")):
             for field, value in self._option(option, terms).items():
-                if field in told and field != "flags":
+                if field in conditions and field != "flags":
                     raise StoryError(f"{option!r}: {field} is said twice")
-                told[field] = told.get(field, 0) | value if field == "flags" else value
-        if "trigger_price" in told:
+                conditions[field] = conditions.get(field, 0) | value if field == "flags" else value
+        if "trigger_price" in conditions:
             fields["order_type"] = OrderType.STOP if market else OrderType.STOP_LIMIT
-        return fields | {"time_in_force": TimeInForce.DAY} | told
+        return fields | {"time_in_force": TimeInForce.DAY} | conditions
 
     def _option(self, option: str, terms: Instrument) -> dict[str, Any]:
         if option in _FLAGS:

@@ -1,12 +1,12 @@
-"""The golden days: the story of RULEBOOK 15 played on a hub, and everything that comes of it.
+"""The golden days: the story of RULEBOOK 15, played on a hub, with all results.
 
     story = Story.load("chinese")              # the tables of docs/RULEBOOK.md
     play = perform(story)                      # commands, events, the tables as they should be, the reports
-    python -m tests.golden.story --write       # write the tables and the files beside this one anew
+    python -m tests.golden.story --write       # rewrite the tables and the files beside this one
 
-The second and third column of a table are the input: who does what (grammar.py). The fourth is output (telling.py), and so are
-the rows of the schedule, which runs beside the story in market time (schedule.py) and stands in a table wherever
-something came of a step. A table is one trading day; its times are Beijing's and only go forward, past midnight too.
+The second and third column of a table are the input: who does what (grammar.py). The fourth is output (narration.py). The
+rows of the schedule are output, too: it runs beside the story in market time (schedule.py) and has a row wherever one of its
+steps had an effect. A table is one trading day; its times are Beijing's and only go forward, past midnight too.
 """
 
 import dataclasses
@@ -22,19 +22,20 @@ import numpy as np
 from exchange import Account, Exchange
 from exchange.catalogue import Catalogue, read_catalogue
 from exchange.catalogue.calendar import beijing
-from exchange.catalogue.schedule import Driver, Schedule, Step
+from exchange.catalogue.driver import Driver
+from exchange.catalogue.schedule import Schedule, Step
 from exchange.projections.blotter import Blotter
 from exchange.projections.marketdata import MarketData
 from exchange.projections.projections import Projections
 from exchange.projections.surveillance import Surveillance
 from matching.codes import ALL, Phase, SelfMatch
 from tests.golden.grammar import Grammar, StoryError
-from tests.golden.telling import Telling
+from tests.golden.narration import Narration
 
 RULEBOOK = pathlib.Path(__file__).parents[2] / "docs" / "RULEBOOK.md"
 GOLDEN = pathlib.Path(__file__).parent
 PROFILES = ("chinese", "international")
-OPENS, UNTIL = datetime.date(2026, 12, 30), datetime.date(2027, 1, 4)  # the hub of the story opens the day before it
+OPENS, UNTIL = datetime.date(2026, 12, 30), datetime.date(2027, 1, 4)  # the hub opens the day before the story
 SCHEDULE = "schedule"
 MILLION = 1_000_000_00  # CNY in fen
 ACCOUNTS = (
@@ -65,15 +66,15 @@ class Row:
     time: str  # HH:MM, HH:MM:SS or HH:MM:SS.mmm, Beijing
     who: str
     what: str
-    told: str
+    outcome: str
 
     def __str__(self) -> str:
-        return f"| {self.time} | {self.who} | {self.what} | {self.told} |"
+        return f"| {self.time} | {self.who} | {self.what} | {self.outcome} |"
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """One trading day, as it stands in the rulebook."""
+    """One trading day, as the rulebook has it."""
 
     date: datetime.date
     first: int  # lines of the file: [first, end)
@@ -96,15 +97,15 @@ class Story:
 
 @dataclasses.dataclass
 class Performance:
-    """What came of a story."""
+    """The results of a story."""
 
     hub: Projections
     commands: np.ndarray  # COMMAND[n], stamped, the schedule's among them
     events: np.ndarray  # EVENT[m]
-    tables: list[list[Row]]  # as they should be
+    tables: list[list[Row]]  # as the rulebook should have them
 
     def files(self) -> dict[str, str]:
-        """Name -> content of the golden files: digests, the hub's report of the day, and each account's."""
+        """Name -> content of the golden files: digests, and the reports of the day for the hub and for each account."""
         digests = {
             "commands": len(self.commands),
             "events": len(self.events),
@@ -171,7 +172,7 @@ def new_hub(terms: Catalogue) -> Projections:
 
 
 class Stage:
-    """A hub, its schedule in market time, and the tables as they come to be."""
+    """A hub, its schedule in market time, and the tables as they are made."""
 
     def __init__(self, profile: str) -> None:
         schedule = Schedule(catalogue(profile))
@@ -182,7 +183,7 @@ class Stage:
         self._driver = Driver(schedule, schedule.opens, begin, factor=1, market_ns=begin, idle_ns=None)
         names = [account.name for account in ACCOUNTS]
         self._grammar = Grammar(instruments, names)
-        self._telling = Telling(instruments, names, self._name)
+        self._narration = Narration(instruments, names, self._name)
         self._touched: set[int] = set()
         self.commands: list[np.ndarray] = []
         self.events: list[np.ndarray] = []
@@ -202,14 +203,14 @@ class Stage:
         return events
 
     def begin(self, date: datetime.date) -> list[Row]:
-        """Come to where a trading day begins. Returns what the days before still saw."""
+        """Run until a trading day begins. Returns the rows of the schedule until then."""
         begin = self._schedule.day(date)[0].time
-        told = self.wait(begin - 1)
+        rows = self.wait(begin - 1)
         self.time = begin
-        return told
+        return rows
 
     def moment(self, clock: str) -> int:
-        """The next moment at which a clock in Beijing shows this."""
+        """The next moment at which a clock in Beijing shows this time."""
         if not (match := re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d)(?:\.(\d{3}))?)?", clock)):
             raise StoryError(f"time is {clock!r}, must be HH:MM, HH:MM:SS or HH:MM:SS.mmm")
         hours, minutes, seconds, thousandths = (int(part or 0) for part in match.groups())
@@ -217,33 +218,33 @@ class Stage:
         return self.time + (wanted - self.time) % _DAY_NS
 
     def wait(self, time: int) -> list[Row]:
-        """Take the steps of the schedule that are due. Returns those of which something came."""
-        told = []
+        """Take the steps of the schedule that are due. Returns a row for each that had an effect."""
+        rows = []
         while (upcoming := self._driver.upcoming) is not None:
             due = self._driver.due(min(upcoming[0], time))
             for step in due:
                 events = self._apply(step.commands, step.time)
-                if text := self._telling.of_step(events, self._touched):
-                    told.append(Row(f"{beijing(step.time):%H:%M}", SCHEDULE, _called(step), text))
+                if text := self._narration.of_step(events, self._touched):
+                    rows.append(Row(f"{beijing(step.time):%H:%M}", SCHEDULE, _called(step), text))
             if upcoming[0] > time and not due:
                 break
         self.time = time
-        return told
+        return rows
 
     def act(self, row: Row) -> Row:
-        """Take a row of the story. Returns it with what came of it."""
-        told = []
+        """Play a row of the story. Returns it with its result."""
+        outcomes = []
         for clause in row.what.split("; "):
             command = self._grammar.read(clause, row.who)
             if command["instrument"][0] != ALL:
                 self._touched.add(int(command["instrument"][0]))
             self._grammar.name(command[0], self.hub.exchange.sequence + 1)
-            told.append(self._telling.of_command(command[0], self._apply(command, self.time)))
-        return dataclasses.replace(row, told="; ".join(told))
+            outcomes.append(self._narration.of_command(command[0], self._apply(command, self.time)))
+        return dataclasses.replace(row, outcome="; ".join(outcomes))
 
 
 def _called(step: Step) -> str:
-    """A step in short: phases without the instruments."""
+    """A step in short form: phases without instruments."""
     phases = sorted((phase.name.lower().replace("_", " ") for phase in Phase), key=len, reverse=True)
     parts = [
         next((phase for phase in phases if part.startswith(f"{phase} ")), part) for part in step.description.split("; ")
@@ -272,7 +273,7 @@ def perform(story: Story) -> Performance:
 
 
 def rewritten(text: str, story: Story, tables: list[list[Row]]) -> str:
-    """The rulebook with the tables as they should be."""
+    """The rulebook with these tables."""
     lines = text.splitlines()
     for table, rows in reversed(list(zip(story.tables, tables, strict=True))):
         lines[table.first : table.end] = map(str, rows)
@@ -280,7 +281,7 @@ def rewritten(text: str, story: Story, tables: list[list[Row]]) -> str:
 
 
 def write() -> None:
-    """Write the tables of the rulebook and the golden files anew."""
+    """Rewrite the tables of the rulebook and the golden files."""
     for profile in PROFILES:
         text = RULEBOOK.read_text()
         story = Story.load(profile, text)

@@ -1,9 +1,11 @@
-"""The golden days: what RULEBOOK 15 tells is what the hub does, to the last byte.
+"""The golden days: the hub does what RULEBOOK 15 says, to the last byte.
 
-After a change that is meant to change them: python -m tests.golden.story --write, and read the difference.
+After a change that should change them: python -m tests.golden.story --write, and read the difference.
 """
 
 import functools
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,20 +20,20 @@ from tests.golden.story import GOLDEN, PROFILES, RULEBOOK, Story, catalogue, dig
 
 
 @functools.cache
-def performed(profile):
+def performed(profile: str) -> Any:
     return perform(Story.load(profile))
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_the_day_happens_as_the_rulebook_tells_it(profile):
+def test_the_day_happens_as_the_rulebook_says(profile: str) -> None:
     """RULEBOOK 15: every row, the schedule's among them"""
     text = RULEBOOK.read_text()
-    told = rewritten(text, Story.load(profile, text), performed(profile).tables)
-    assert told.splitlines() == text.splitlines()
+    expected = rewritten(text, Story.load(profile, text), performed(profile).tables)
+    assert expected.splitlines() == text.splitlines()
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_events_state_and_reports_are_the_stored_ones(profile):
+def test_events_state_and_reports_are_the_stored_ones(profile: str) -> None:
     """RULEBOOK 1.1, 11.10"""
     stored = {path.name: path.read_text() for path in (GOLDEN / profile).iterdir()}
     assert performed(profile).files() == stored
@@ -39,7 +41,7 @@ def test_events_state_and_reports_are_the_stored_ones(profile):
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("rows", [7, 1 << 20])
-def test_batches_of_any_size_give_the_same_day(profile, rows):
+def test_batches_of_any_size_give_the_same_day(profile: str, rows: int) -> None:
     """RULEBOOK 1.1"""
     golden, hub = performed(profile), new_hub(catalogue(profile))
     events = [hub.apply(golden.commands[at : at + rows]) for at in range(0, len(golden.commands), rows)]
@@ -50,7 +52,7 @@ def test_batches_of_any_size_give_the_same_day(profile, rows):
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_a_journal_of_the_day_recovers_to_the_same_state_and_reports(profile, tmp_path):
+def test_a_journal_of_the_day_recovers_to_the_same_state_and_reports(profile: str, tmp_path: Path) -> None:
     """RULEBOOK 1.1"""
     golden = performed(profile)
     journal, _ = Journal.open(tmp_path)
@@ -66,7 +68,7 @@ def test_a_journal_of_the_day_recovers_to_the_same_state_and_reports(profile, tm
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_nothing_is_won_that_nobody_lost(profile):
+def test_what_accounts_win_others_lose(profile: str) -> None:
     """RULEBOOK 11.3, 11.4: equity and fees are what was paid in, positions sum to zero"""
     golden = performed(profile)
     events, exchange = golden.events, golden.hub.exchange
@@ -80,11 +82,11 @@ def test_nothing_is_won_that_nobody_lost(profile):
         assert held["position"][held["instrument"] == instrument].sum() == 0
 
 
-# What cannot be read ------------------------------------------------------------------------------
+# Rows that cannot be read -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("who", "clause", "told"),
+    ("who", "clause", "message"),
     [
         ("refinery", "buy 20 SC2702 at 519.8, opne", "'opne': no option of an order"),
         ("refinery", "buy 20 SC2699 at 519.8", "'SC2699' is not an instrument"),
@@ -97,15 +99,15 @@ def test_nothing_is_won_that_nobody_lost(profile):
         ("operator", "set patience of trader to 3", "'PATIENCE' is not a limit"),
     ],
 )
-def test_a_row_that_cannot_be_read_is_named(who, clause, told):
+def test_a_row_that_cannot_be_read_is_named(who: str, clause: str, message: str) -> None:
     """RULEBOOK 15.2"""
     grammar = Grammar(catalogue("chinese").instruments, [account.name for account in story.ACCOUNTS])
     grammar.name(grammar.read("buy 1 SC2702 at 519.8, named old", "refinery")[0], 1)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         grammar.read(clause, who)
 
 
-def test_a_mistake_in_the_story_names_its_row():
+def test_a_mistake_in_the_story_names_its_row() -> None:
     """RULEBOOK 15.2"""
     text = RULEBOOK.read_text().replace("buy 20 SC2702 at 519.8, open", "by 20 SC2702 at 519.8, open")
     with pytest.raises(StoryError, match="chinese 2026-12-31 20:56 refinery: 'by 20 SC2702"):

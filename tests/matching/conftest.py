@@ -1,4 +1,7 @@
-"""Both implementations of the rulebook, for tests that must hold for either."""
+"""Runs a test over both implementations of the rulebook."""
+
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -6,6 +9,6 @@ from tests.venue import Venue
 
 
 @pytest.fixture(params=["reference", "engine"])
-def venue(request):
-    """Makes a Venue of the one or the other implementation, risk off."""
+def venue(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Makes a Venue of one implementation, with risk off."""
     return lambda *arguments, **keywords: Venue(request.param, *arguments, **keywords)

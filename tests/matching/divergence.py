@@ -1,4 +1,4 @@
-"""Where two implementations part: the first row that differs, told so that one can repeat it.
+"""Where two implementations differ: the first row that differs, with the command that repeats it.
 
     python -m tests.matching.divergence 17 2500          # the flow of seed 17, shrunk to the rows that matter
     python -m tests.matching.divergence 17 1500 risk     # the same with risk on
@@ -17,7 +17,7 @@ from tests.matching.flow import Flow, engine, random_flow, reference
 
 
 def first_difference(flow: Flow, events: np.ndarray, expected: np.ndarray) -> str | None:
-    """The first event that is not as expected, with the command that caused it; None if all bytes are equal."""
+    """The first unexpected event, with the command that caused it; None if all bytes are equal."""
     if events.tobytes() == expected.tobytes():
         return None
     length = min(len(events), len(expected))
@@ -37,7 +37,7 @@ def first_difference(flow: Flow, events: np.ndarray, expected: np.ndarray) -> st
 
 
 def shrink(flow: Flow) -> Flow:
-    """The same flow with every command blanked that is not needed for a difference."""
+    """The same flow, with every command blanked that the difference does not need."""
     commands = flow.commands.copy()
     step = len(commands)
     while step:
@@ -51,7 +51,7 @@ def shrink(flow: Flow) -> Flow:
 
 
 def _blank(commands: np.ndarray) -> None:
-    """Make commands that any implementation refuses: to cancel an order that never was."""
+    """Replace commands with ones that any implementation refuses: cancels of an order that never existed."""
     sequence, time = commands["sequence"].copy(), commands["time"].copy()
     commands[:] = np.zeros(1, COMMAND)
     commands["sequence"], commands["time"], commands["kind"] = sequence, time, CommandKind.CANCEL
@@ -67,7 +67,7 @@ def _parts(flow: Flow, commands: np.ndarray) -> bool:
 
 
 def _told(row: np.void) -> str:
-    return " ".join(f"{name}={row[name].item()}" for name in row.dtype.names if row[name] not in (0, b""))
+    return " ".join(f"{name}={row[name].item()}" for name in row.dtype.names or () if row[name] not in (0, b""))
 
 
 def main(seed: int, count: int, risk: bool) -> None:

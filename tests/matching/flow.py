@@ -1,25 +1,28 @@
-"""Random commands for small, crowded books: made to meet every rule of the rulebook often.
+"""Random commands for small, crowded books, so that every rule of the rulebook applies often.
 
 A Flow is a configuration and its commands, both from one seed. It is not a model of a market: bands are a few ticks
-wide so that queues collide, the pool of orders is so small that it fills, and a share of the rows is broken on purpose.
+wide so that orders meet, the pool of orders is so small that it fills, and a share of the rows is invalid on purpose.
 
     flow = random_flow(seed=7, count=5000)
     events = reference(flow).apply(flow.commands)
 
-With `risk=True` instruments and accounts have limits close enough to be met, client order ids repeat, and operators
-turn switches and limits; without it none of this is drawn.
+With `risk=True` instruments and accounts have limits that are reached, client order ids repeat, and operators use kill
+switches and change limits. Without it none of this happens.
 
 The sequence of every row is known in advance, and an order's id is the sequence of its ENTER (RULEBOOK 1.4), so rows
-that cancel and amend can name orders entered a little earlier without asking any engine what lives.
+that cancel and amend can name orders entered a little earlier, without an engine.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from exchange import Exchange, Instrument
 from matching.codes import (
     ALL,
+    AUCTION_PHASES,
+    AuctionStep,
     CommandKind,
     Flag,
     Limit,
@@ -67,7 +70,7 @@ RESTS = (TimeInForce.DAY, TimeInForce.GTC, TimeInForce.GTD, TimeInForce.SESSION)
 STOPS = (OrderType.STOP, OrderType.STOP_LIMIT)
 MODE_FLAGS = (Flag.SMP_CANCEL_INCOMING, Flag.SMP_CANCEL_RESTING, Flag.SMP_CANCEL_BOTH)
 LIMITS = (*Limit, *(Limit.SELF_MATCH, Limit.GROUP) * 8)
-WRONG = {  # field: values that no row of any kind should carry
+WRONG = {  # field: values that are invalid in rows of every kind
     "kind": (0, 6, 15, 27, 255),
     "instrument": (-2, -1, 9, 2**31 - 1, -(2**31)),
     "account": (-2, -1, 9, 2**31 - 1, -(2**31)),
@@ -84,8 +87,8 @@ WRONG = {  # field: values that no row of any kind should carry
     "counterparty": (-(2**31), 1, 2**31 - 1),
     "order_id": (0, -1, 2**62, -(2**63)),
 }
-FIRST_DAY = 20270100  # and one more with every BEGIN_DAY
-EPISODES = (  # phases one after the other, and rows until the next
+FIRST_DAY = 20270100  # one more with every BEGIN_DAY
+EPISODES = (  # phases in order, and rows until the next
     ((Phase.CALL_AUCTION, 25), (Phase.AUCTION_MATCH, 4), (Phase.CONTINUOUS, 0)),
     ((Phase.CALL_AUCTION, 25), (Phase.CONTINUOUS, 0)),
     ((Phase.CALL_AUCTION, 15), (Phase.HALTED, 4), (Phase.CONTINUOUS, 0)),
@@ -93,10 +96,13 @@ EPISODES = (  # phases one after the other, and rows until the next
     ((Phase.CLOSING, 8), (Phase.SETTLEMENT, 6), (Phase.CLOSED, 4), (Phase.CALL_AUCTION, 15), (Phase.CONTINUOUS, 0)),
     ((Phase.HALTED, 6), (Phase.BREAK, 4), (Phase.CONTINUOUS, 0)),
     ((Phase.CLOSED, 6), (Phase.CONTINUOUS, 0)),
+    ((Phase.CALL_AUCTION, 15), (Phase.AUCTION_ENTRY_ONLY, 15), (Phase.AUCTION_MATCH, 4), (Phase.CONTINUOUS, 0)),
+    ((Phase.AUCTION_ENTRY_ONLY, 20), (Phase.CONTINUOUS, 0)),
+    ((Phase.AUCTION_ENTRY_ONLY, 10), (Phase.HALTED, 4), (Phase.AUCTION_ENTRY_ONLY, 8), (Phase.AUCTION_MATCH, 2)),
 )
 COUNTDOWN = 180_000_000_000  # ns
-AVALANCHE = 116  # stop orders that one trade reaches
-PHASE_LASTS = 12  # rows from a phase at random until trading is continuous again
+AVALANCHE = 116  # stop orders that one trade triggers
+PHASE_LASTS = 12  # rows in a random phase until trading is continuous again
 SWITCH_LASTS = 5  # rows until a kill switch is off again
 FAR = 1 << 40
 NEAR_AND_FAR = {  # values that LIMIT commands set when risk is on
@@ -131,7 +137,7 @@ class Flow:
 
 
 def random_flow(seed: int, count: int, risk: bool = False) -> Flow:
-    """The flow of a seed; a longer one begins differently."""
+    """The flow of a seed. A flow of another length begins differently."""
     rng = np.random.default_rng(seed)
     instruments = tuple(_instrument(rng, number, risk) for number in range(rng.integers(2, 5)))
     accounts = tuple(_account(rng, number, risk) for number in range(rng.integers(3, 7)))
@@ -170,7 +176,7 @@ def _instrument(rng: np.random.Generator, number: int, risk: bool) -> Instrument
         price_rule=str(rng.choice(("resting", "median"))),
         protection=int(rng.choice((0, 1, 3, 50))),
         **_protection(rng, floor, width),
-        auction=int(rng.integers(0, 8)),
+        auction=AuctionStep(int(rng.integers(0, 16))),
         mechanism=Mechanism(int(rng.integers(1, 4))) if number and rng.random() < 0.25 else Mechanism.ORDER_BOOK,
         phase=Phase.UNLISTED if number and rng.random() < 0.3 else Phase.CONTINUOUS,
         **(_instrument_limits(rng) if risk else {}),
@@ -178,7 +184,7 @@ def _instrument(rng: np.random.Generator, number: int, risk: bool) -> Instrument
 
 
 def _protection(rng: np.random.Generator, floor: int, width: int) -> dict[str, int]:
-    """Daily limits that leave half the ladder and more; circuit breakers that a few orders set off."""
+    """Daily limits of half the ladder or more, and circuit breakers that a few orders trigger."""
     limited, fast = rng.random() < 0.3, rng.random() < 0.3
     farthest = max(abs(floor), abs(floor + width), 1)
     return {
@@ -211,7 +217,7 @@ def _account(rng: np.random.Generator, number: int, risk: bool) -> Account:
 
 
 def _account_limits(rng: np.random.Generator) -> dict[str, int]:
-    """Each limit is near for some accounts and far for others, so that none hides those that come after it."""
+    """Each limit is low for some accounts and high for others, so that no rule hides those that come after it."""
     near_or_far = {
         "equity": (300, 1500),
         "max_order_quantity": (6, 20),
@@ -229,7 +235,9 @@ def _account_limits(rng: np.random.Generator) -> dict[str, int]:
     }
 
 
-def _commands(rng: np.random.Generator, instruments: tuple, accounts: tuple, count: int, max_orders: int) -> np.ndarray:
+def _commands(
+    rng: np.random.Generator, instruments: tuple[Any, ...], accounts: tuple[Any, ...], count: int, max_orders: int
+) -> np.ndarray:
     commands = np.zeros(count, COMMAND)
     commands["sequence"] = np.arange(1, count + 1)
     commands["time"] = 1_800_000_000_000_000_000 + np.cumsum(rng.integers(0, 1_000_000, count))
@@ -272,7 +280,7 @@ def _commands(rng: np.random.Generator, instruments: tuple, accounts: tuple, cou
             _offers(rng, commands, number, terms, len(accounts))
         elif terms.mechanism == Mechanism.ONE_SIDED:
             idle = (commands["instrument"] == number) & (commands["kind"] < CommandKind.PHASE)
-            commands["instrument"][idle & (rng.random(count) < 0.8)] = 0  # it takes nothing but in its auctions
+            commands["instrument"][idle & (rng.random(count) < 0.8)] = 0  # it accepts orders only in its auctions
             for _ in range(count // 80):
                 _one_sided(rng, commands, number, terms)
         if terms.phase == Phase.UNLISTED:
@@ -294,7 +302,7 @@ def _rests(commands: np.ndarray) -> np.ndarray:
 
 
 def _earlier(rng: np.random.Generator, commands: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each row one that enters an order which rests, a little earlier; and whether there is any."""
+    """For each row an earlier one that enters an order which rests, and whether there is one."""
     count = len(commands)
     entered = np.flatnonzero((commands["kind"] == CommandKind.ENTER) & _rests(commands))
     before = np.searchsorted(entered, np.arange(count))  # such rows before each row
@@ -304,12 +312,12 @@ def _earlier(rng: np.random.Generator, commands: np.ndarray) -> tuple[np.ndarray
 
 
 def _links(rng: np.random.Generator, commands: np.ndarray) -> None:
-    """Some orders name an earlier one, mostly of the same account, instrument and side: one cancels the other."""
+    """Some orders name an earlier one as their OCO, mostly of the same account, instrument and side."""
     count = len(commands)
     meant, exists = _earlier(rng, commands)
     may_link = exists & (commands["kind"] == CommandKind.ENTER) & (_rests(commands) | (rng.random(count) < 0.03))
     links = may_link & (rng.random(count) < rng.choice((0, 0.05, 0.25)))
-    for row in np.flatnonzero(links):  # one by one: a link may name a linked one
+    for row in np.flatnonzero(links):  # one by one, because a link may name a linked order
         commands["order_id"][row] = commands["sequence"][meant[row]]
         for field in ("instrument", "account", "side"):
             if rng.random() < 0.98:
@@ -328,8 +336,8 @@ def _flags(rng: np.random.Generator, commands: np.ndarray) -> None:
     commands["flags"] = flags
 
 
-def _prices(rng: np.random.Generator, commands: np.ndarray, instruments: tuple) -> None:
-    """Around a middle that wanders through the band, bids a little below and offers a little above it."""
+def _prices(rng: np.random.Generator, commands: np.ndarray, instruments: tuple[Any, ...]) -> None:
+    """Prices around a middle that moves through the band, bids a little below and offers a little above it."""
     count = len(commands)
     floor = np.array([terms.price_floor for terms in instruments])[commands["instrument"]]
     ceiling = np.array([terms.price_ceiling for terms in instruments])[commands["instrument"]]
@@ -346,7 +354,7 @@ def _prices(rng: np.random.Generator, commands: np.ndarray, instruments: tuple) 
 
 
 def _conditions(rng: np.random.Generator, commands: np.ndarray) -> None:
-    """Icebergs, minimum quantities and dates, on orders that may have them."""
+    """Icebergs, minimum quantities and dates, for orders that may have them."""
     count = len(commands)
     is_enter = commands["kind"] == CommandKind.ENTER
     may_hide = is_enter & _rests(commands) & (commands["order_type"] != OrderType.STOP)
@@ -363,7 +371,7 @@ def _conditions(rng: np.random.Generator, commands: np.ndarray) -> None:
 
 
 def _orders_meant(rng: np.random.Generator, commands: np.ndarray, instruments: int, accounts: int) -> None:
-    """Rows that cancel, amend or take name an order entered shortly before, mostly as its owner."""
+    """Rows that cancel, amend or take name an order entered shortly before, mostly by its owner."""
     count = len(commands)
     meant, exists = _earlier(rng, commands)
     about_one = np.isin(commands["kind"], (CommandKind.CANCEL, CommandKind.AMEND, CommandKind.TAKE))
@@ -377,7 +385,7 @@ def _orders_meant(rng: np.random.Generator, commands: np.ndarray, instruments: i
         commands[field] = np.where(owner, commands[field][meant], commands[field])
     same_price = owner & (rng.random(count) < 0.6)
     commands["price"] = np.where(same_price, commands["price"][meant], commands["price"])
-    # an AMEND carries a trigger where the order does: its own, or another on the same side
+    # an AMEND of a stop carries a trigger: the order's own, or another on the same side
     was_stop = np.isin(commands["order_type"][meant], STOPS)
     amends = owner & (commands["kind"] == CommandKind.AMEND)
     same_trigger = was_stop & (rng.random(count) < 0.6)
@@ -387,7 +395,7 @@ def _orders_meant(rng: np.random.Generator, commands: np.ndarray, instruments: i
 
 
 def _operators(rng: np.random.Generator, commands: np.ndarray) -> None:
-    """The fields that operator commands and MASS_CANCEL read in their own way."""
+    """The fields that have another meaning in operator commands and MASS_CANCEL."""
     kind, count = commands["kind"], len(commands)
     everywhere = rng.random(count) < 0.4
     anyone = rng.random(count) < 0.2
@@ -409,7 +417,7 @@ def _operators(rng: np.random.Generator, commands: np.ndarray) -> None:
     _say(commands, reopened, CommandKind.PHASE, Phase.CONTINUOUS)
     _say(
         commands, reopened[rng.random(len(reopened)) < 0.5] - 1, CommandKind.PHASE, Phase.CLOSED
-    )  # from wherever it was
+    )  # from whatever phase it was in
     small = (kind == CommandKind.KILL_SWITCH) | (kind == CommandKind.LIMIT)
     commands["quantity"][small] = rng.integers(-1, 5, small.sum())
     cash = kind == CommandKind.CASH
@@ -417,20 +425,20 @@ def _operators(rng: np.random.Generator, commands: np.ndarray) -> None:
 
 
 def _say(commands: np.ndarray, rows: np.ndarray, kind: CommandKind, code: int, instrument: int = ALL) -> None:
-    """Make operator commands of rows, as far as there are such rows."""
+    """Turn rows into operator commands, if there are such rows."""
     rows = rows[(rows >= 0) & (rows < len(commands))]
     for field, value in (("kind", kind), ("order_type", code), ("instrument", instrument)):
         commands[field][rows] = int(value)
 
 
 def _episode(rng: np.random.Generator, commands: np.ndarray, instruments: int) -> None:
-    """Lead one instrument, or all, through some phases; an auction meets orders that it takes."""
+    """Lead one instrument, or all, through some phases. In an auction, orders are of a kind that it accepts."""
     row = int(rng.integers(0, len(commands)))
     instrument = int(rng.integers(-1, instruments))
     for phase, lasts in EPISODES[rng.integers(len(EPISODES))]:
         _say(commands, np.array([row]), CommandKind.PHASE, phase, instrument)
         inside = commands[row + 1 : row + 1 + lasts]
-        if phase == Phase.CALL_AUCTION:
+        if phase in AUCTION_PHASES:
             enters = inside["kind"] == CommandKind.ENTER
             calm = enters & (rng.random(len(inside)) < 0.8)
             for field in ("flags", "minimum_quantity", "trigger_price", "order_id"):
@@ -444,7 +452,7 @@ def _episode(rng: np.random.Generator, commands: np.ndarray, instruments: int) -
 
 
 def _waiting(rng: np.random.Generator, rows: np.ndarray) -> None:
-    """Make rows enter orders of the kind that offers and bids for them are."""
+    """Turn rows into orders of the kind that offers and bids are."""
     rows["kind"], rows["order_type"] = CommandKind.ENTER, OrderType.LIMIT
     for field in (
         "trigger_price",
@@ -462,7 +470,7 @@ def _waiting(rng: np.random.Generator, rows: np.ndarray) -> None:
 
 
 def _offers(rng: np.random.Generator, commands: np.ndarray, number: int, terms: Instrument, accounts: int) -> None:
-    """What happens in an instrument of offers: they are posted, and others take them, mostly those who may."""
+    """Offers are posted, and others take them, mostly accounts that may."""
     offers: list[np.void] = []
     of_traders = (CommandKind.ENTER, CommandKind.CANCEL, CommandKind.AMEND)
     for at in np.flatnonzero((commands["instrument"] == number) & np.isin(commands["kind"], of_traders)):
@@ -485,7 +493,7 @@ def _offers(rng: np.random.Generator, commands: np.ndarray, number: int, terms: 
 
 
 def _one_sided(rng: np.random.Generator, commands: np.ndarray, number: int, terms: Instrument) -> None:
-    """An auction of one offer: bids that cover it, a countdown, bids that come too late, and one of its ends."""
+    """An auction of one offer: bids that cover it, a countdown, bids that come too late, and one of the ways it ends."""
     length = 24
     if len(commands) < 2 * length:
         return
@@ -506,11 +514,11 @@ def _one_sided(rng: np.random.Generator, commands: np.ndarray, number: int, term
     offer["side"] = Side.SELL if sell else Side.BUY
     offer["price"] = low + (high - low) // 4 if sell else high - (high - low) // 4
     offer["quantity"] = rng.integers(3, 15)
-    _say(block, np.array([0]), CommandKind.PHASE, Phase.CALL_AUCTION, number)
+    _say(block, np.array([0]), CommandKind.PHASE, AUCTION_PHASES[int(rng.random() < 0.3)], number)
     at = 2 + int(rng.integers(4, len(bids) - 4))
     chance = rng.random()
     if chance < 0.35:
-        commands["time"][start + at :] += COUNTDOWN  # bids from here on come too late
+        commands["time"][start + at :] += COUNTDOWN  # bids after this come too late
     elif chance < 0.75:
         offer["time_in_force"] = TimeInForce.DAY  # the offer expires, bids stay
         bids["time_in_force"][bids["kind"] == CommandKind.ENTER] = TimeInForce.GTC
@@ -538,7 +546,7 @@ def _list(rng: np.random.Generator, commands: np.ndarray, number: int, terms: In
 
 
 def _lock(rng: np.random.Generator, commands: np.ndarray, instruments: int) -> None:
-    """Leave a market order alone at the daily limit and declare the instrument locked."""
+    """Leave one order alone at the daily limit, and declare the instrument limit-locked."""
     row, instrument = int(rng.integers(0, len(commands))), int(rng.integers(0, instruments))
     _say(commands, np.array([row, row + 3]), CommandKind.PHASE, Phase.CONTINUOUS, instrument)
     _say(commands, np.array([row + 1]), CommandKind.MASS_CANCEL, 0, instrument)
@@ -554,8 +562,10 @@ def _lock(rng: np.random.Generator, commands: np.ndarray, instruments: int) -> N
         _say(commands, np.array([row + 3 + int(rng.integers(1, 6))]), CommandKind.PHASE, Phase.CLOSED, instrument)
 
 
-def _avalanche(rng: np.random.Generator, commands: np.ndarray, instruments: tuple, accounts: tuple) -> None:
-    """More stop orders than one command may trigger, all to be reached by one trade at the ceiling."""
+def _avalanche(
+    rng: np.random.Generator, commands: np.ndarray, instruments: tuple[Any, ...], accounts: tuple[Any, ...]
+) -> None:
+    """More stop orders than one command may trigger, all reached by one trade at the ceiling."""
     plain = [
         number
         for number, terms in enumerate(instruments)
@@ -595,7 +605,7 @@ def _avalanche(rng: np.random.Generator, commands: np.ndarray, instruments: tupl
 
 
 def _risk(rng: np.random.Generator, commands: np.ndarray) -> None:
-    """What only risk reads: client order ids that repeat, switches that are soon turned off, limits near and far."""
+    """What only risk reads: repeated client order ids, kill switches that are soon off again, limits low and high."""
     count, kind = len(commands), commands["kind"].copy()
     repeated = rng.random(count) < 0.3
     commands["client_order_id"][repeated] = rng.choice([b"a", b"b", b"c", b""], repeated.sum())
@@ -614,7 +624,7 @@ def _risk(rng: np.random.Generator, commands: np.ndarray) -> None:
 
 
 def _break_some(rng: np.random.Generator, commands: np.ndarray) -> None:
-    """Put a wrong value into one field of about one row in twenty-five."""
+    """Put an invalid value into one field of about one row in twenty-five."""
     fields = list(WRONG)
     for row in np.flatnonzero(rng.random(len(commands)) < 0.04):
         field = fields[rng.integers(len(fields))]

@@ -1,26 +1,29 @@
-"""Call auctions and the ways from phase to phase, against the words of RULEBOOK 8 and 9.4.
+"""Call auctions, and the changes of phase, against RULEBOOK 8 and 9.4.
 
-Three proofs of the price: every small book there is, against `auction_price`, which reads 8.4 and 8.5 off every tick of the band;
-every small set of orders, traded in one PHASE command, against `lot_by_lot`, which pairs single lots; larger books with all
-that an order may bear, whose auctions must have the properties that one wants of an auction. Then situations, one a test.
+The price is proved in three ways. Every small book is compared with `auction_price`, which applies 8.4 and 8.5 to every tick of
+the band. Every small set of orders, traded by one PHASE command, is compared with `lot_by_lot`, which matches single lots. Larger
+books, with every kind of order, must have the properties of an auction. After that come situations, one per test.
 
-Each small book is an instrument of its own, so that thousands of them are one call.
+Each small book is an instrument of its own, so that one call tests thousands of them.
 """
 
 import itertools
 import pathlib
 import re
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exchange import Exchange
+from exchange import Account, Exchange, Instrument
 from exchange.engine.phases import FOLLOWS, PERMITS
 from matching.codes import (
     ALL,
     RESTING_OFFSET,
+    AuctionStep,
     CommandKind,
     EventKind,
     Flag,
@@ -33,14 +36,16 @@ from matching.codes import (
 )
 from matching.invariants import check_book
 from matching.jit import INTERPRETED
-from matching.records import AUCTION_IMBALANCE, AUCTION_REFERENCE, EVENT
+from matching.records import EVENT
 from tests.build import account, amend, cancel, enter, instrument, operator, rows
-from tests.venue import tell
+from tests.effort import examples
+from tests.venue import brief
 
 RULEBOOK = pathlib.Path(__file__).parents[2] / "docs" / "RULEBOOK.md"
 BUY, SELL = Side.BUY, Side.SELL
 DAY, OPENING, SESSION = TimeInForce.DAY, TimeInForce.OPENING, TimeInForce.SESSION
 CALL_AUCTION, AUCTION_MATCH, CONTINUOUS = Phase.CALL_AUCTION, Phase.AUCTION_MATCH, Phase.CONTINUOUS
+IMBALANCE, REFERENCE, MIDDLE = AuctionStep
 FIELDS = {
     EventKind.PHASE: ("instrument", "quantity", "reason"),
     EventKind.UNCROSSED: ("order_id", "price", "quantity"),
@@ -50,43 +55,45 @@ FIELDS = {
 }
 
 
-def short(event) -> tuple:
-    """An event in short; instruments, phases and reasons of a PHASE by number and name."""
+def short(event: np.record) -> tuple[Any, ...]:
+    """An event in short form; of a PHASE the instrument's number, the phase and the reason."""
     kind = EventKind(event["kind"])
     if kind not in FIELDS:
-        return tell(event)
-    told = [int(event[field]) for field in FIELDS[kind]]
+        return brief(event)
+    emitted: list[Any] = [int(event[field]) for field in FIELDS[kind]]
     if kind == EventKind.PHASE:
-        told[1:] = Phase(told[1]).name, Reason(told[2]).name
-    return (kind.name.lower(), *told)
+        emitted[1:] = Phase(emitted[1]).name, Reason(emitted[2]).name
+    return (kind.name.lower(), *emitted)
 
 
 class Market:
-    """An Exchange without risk whose events are told in short, and whose books are checked after every call."""
+    """An Exchange without risk. It gives events in short form and checks its books after every call."""
 
-    def __init__(self, instruments=None, accounts=4, max_orders=100):
+    def __init__(
+        self, instruments: list[Instrument] | None = None, accounts: int | list[Account] = 4, max_orders: int = 100
+    ) -> None:
         instruments = [instrument()] if instruments is None else instruments
         self.exchange = Exchange(instruments, accounts, risk=False, max_orders=max_orders)
 
-    def events(self, *commands):
+    def events(self, *commands: dict[str, Any]) -> np.ndarray:
         events = self.exchange.apply(rows(*commands, start=self.exchange.sequence + 1))
         check_book(self.exchange.book)
         return events
 
-    def do(self, *commands):
+    def do(self, *commands: dict[str, Any]) -> list[Any]:
         return [short(event) for event in self.events(*commands)]
 
-    def orders(self, number=0):
+    def orders(self, number: int = 0) -> list[tuple[int, int, int]]:
         """(order_id, price, open lots): bids then asks, best first, oldest first."""
         orders = self.exchange.orders(self.exchange.instruments[number].symbol)
         return [(int(order["order_id"]), int(order["price"]), int(order["leaves_quantity"])) for order in orders]
 
 
-def phase(to, number=0):
+def phase(to: int, number: int = 0) -> dict[str, Any]:
     return operator(CommandKind.PHASE, to, instrument=number)
 
 
-def stop(account, side, trigger, lots, **fields):
+def stop(account: int, side: Side, trigger: int, lots: int, **fields: Any) -> dict[str, Any]:
     return enter(
         account, side, 0, lots, order_type=OrderType.STOP, trigger_price=trigger, **{"time_in_force": DAY, **fields}
     )
@@ -95,7 +102,9 @@ def stop(account, side, trigger, lots, **fields):
 # What the rules say, tick by tick and lot by lot --------------------------------------------------
 
 
-def auction_price(bids, asks, ticks, bits, reference):
+def auction_price(
+    bids: list[Any] | tuple[Any, ...], asks: list[Any] | tuple[Any, ...], ticks: range, steps: int, reference: int
+) -> tuple[int, int, int]:
     """(price, volume, surplus) by 8.4 and 8.5. bids, asks: (price, lots); ticks: those of the band, lowest first."""
     demand = {tick: sum(lots for price, lots in bids if price >= tick) for tick in ticks}
     supply = {tick: sum(lots for price, lots in asks if price <= tick) for tick in ticks}
@@ -109,16 +118,18 @@ def auction_price(bids, asks, ticks, bits, reference):
         and sum(lots for price, lots in bids if price > tick) <= volume
         and sum(lots for price, lots in asks if price < tick) <= volume
     ]
-    if bits & AUCTION_IMBALANCE:
+    if steps & IMBALANCE:
         least = min(abs(demand[tick] - supply[tick]) for tick in left)
         left = [tick for tick in left if abs(demand[tick] - supply[tick]) == least]
-    if bits & AUCTION_REFERENCE:
+    if steps & REFERENCE:
         nearest = min(abs(tick - reference) for tick in left)
         left = [tick for tick in left if abs(tick - reference) == nearest]
+    if steps & MIDDLE:
+        left = [left[len(left) // 2]]
     return min(left), volume, demand[min(left)] - supply[min(left)]
 
 
-def lot_by_lot(bids, asks, volume):
+def lot_by_lot(bids: list[Any], asks: list[Any], volume: int) -> list[Any]:
     """The trades of 8.6 as (buy, sell, lots). bids, asks: (order_id, price, lots), oldest first."""
     buys = [order for order, _, lots in sorted(bids, key=lambda bid: -bid[1]) for _ in range(lots)]
     sells = [order for order, _, lots in sorted(asks, key=lambda ask: ask[1]) for _ in range(lots)]
@@ -129,12 +140,12 @@ def lot_by_lot(bids, asks, volume):
 # Every small book ---------------------------------------------------------------------------------
 
 TICKS = range(4)
-BITS = (0, AUCTION_IMBALANCE, AUCTION_REFERENCE, AUCTION_IMBALANCE | AUCTION_REFERENCE)
-STRIDE = 97 if INTERPRETED else 1  # of the books; all of them where it costs seconds
+EVERY_CHOICE = [AuctionStep(sum(steps)) for count in range(4) for steps in itertools.combinations(AuctionStep, count)]
+STRIDE = 97 if INTERPRETED else 1  # share of the books; all of them if that takes seconds
 
 
-def small_market(books, **terms):
-    """An Exchange with one instrument a book. books: (bids, asks) each of (price, lots), entered in this order."""
+def small_market(books: list[Any], **terms: Any) -> Exchange:
+    """An Exchange with one instrument per book. books: (bids, asks), each a list of (price, lots), entered in this order."""
     markets = [instrument(f"B{number}", 0, max(TICKS), 0, phase=CALL_AUCTION, **terms) for number in range(len(books))]
     exchange = Exchange(markets, 2, risk=False, max_orders=8 * len(books))
     orders = [
@@ -147,8 +158,10 @@ def small_market(books, **terms):
     return exchange
 
 
-@pytest.mark.parametrize("bits", BITS)
-def test_8_4_and_8_5_every_book_of_four_ticks_with_up_to_two_lots_a_level_has_the_price_that_the_rules_say(bits):
+@pytest.mark.parametrize("steps", EVERY_CHOICE)
+def test_8_4_and_8_5_every_book_of_four_ticks_with_up_to_two_lots_a_level_has_the_price_that_the_rules_say(
+    steps: int,
+) -> None:
     """6,561 books, with the previous settlement on every tick and beyond both ends of the band."""
     levels = [
         [(price, lots) for price, lots in zip(TICKS, ladder, strict=True) if lots]
@@ -156,34 +169,34 @@ def test_8_4_and_8_5_every_book_of_four_ticks_with_up_to_two_lots_a_level_has_th
     ]
     books = list(itertools.product(levels, levels))[::STRIDE]
     exchange = small_market(books)
-    exchange.book.instruments["auction"] = bits
-    for reference in range(-1, len(TICKS) + 1) if bits & AUCTION_REFERENCE else (0,):
+    exchange.book.instruments["auction"] = steps
+    for reference in range(-1, len(TICKS) + 1) if steps & REFERENCE else (0,):
         exchange.book.instruments["previous_settlement"] = reference
         for number, (bids, asks) in enumerate(books):
-            assert exchange.indicative(f"B{number}") == auction_price(bids, asks, TICKS, bits, reference), (
+            assert exchange.indicative(f"B{number}") == auction_price(bids, asks, TICKS, steps, reference), (
                 bids,
                 asks,
                 reference,
             )
 
 
-def test_8_6_every_set_of_up_to_two_buys_and_two_sells_trades_lot_by_lot_in_order_of_priority():
+def test_8_6_every_set_of_up_to_two_buys_and_two_sells_trades_lot_by_lot_in_order_of_priority() -> None:
     """5,329 sets of orders, in every order of entry, uncrossed by one command; what is left keeps its place."""
     kinds = list(itertools.product(TICKS, (1, 2)))
     entered = [entry for count in range(3) for entry in itertools.product(kinds, repeat=count)]
     books = list(itertools.product(entered, entered))[::STRIDE]
     exchange = small_market(books)
     number = np.arange(len(books))
-    exchange.book.instruments["auction"] = np.array(BITS)[number % len(BITS)]
+    exchange.book.instruments["auction"] = np.array(EVERY_CHOICE)[number % len(EVERY_CHOICE)]
     exchange.book.instruments["previous_settlement"] = number % len(TICKS)
     before = [exchange.orders(f"B{number}") for number in range(len(books))]
     events = exchange.apply(rows(phase(AUCTION_MATCH, ALL), start=exchange.sequence + 1))
     check_book(exchange.book)
     assert short(events[-1]) == ("phase", ALL, "AUCTION_MATCH", "NONE")
-    told = np.split(events[:-1], np.flatnonzero(np.diff(events["instrument"][:-1])) + 1)
-    assert [int(part["instrument"][0]) for part in told] == list(range(len(books)))
-    for number, ((bids, asks), orders, part) in enumerate(zip(books, before, told, strict=True)):
-        price, volume, surplus = auction_price(bids, asks, TICKS, BITS[number % len(BITS)], number % len(TICKS))
+    parts = np.split(events[:-1], np.flatnonzero(np.diff(events["instrument"][:-1])) + 1)
+    assert [int(part["instrument"][0]) for part in parts] == list(range(len(books)))
+    for at, ((bids, asks), orders, part) in enumerate(zip(books, before, parts, strict=True)):
+        price, volume, surplus = auction_price(bids, asks, TICKS, EVERY_CHOICE[at % len(EVERY_CHOICE)], at % len(TICKS))
         buys, sells = (
             [(int(o["order_id"]), int(o["price"]), int(o["leaves_quantity"])) for o in orders if o["side"] == side]
             for side in (BUY, SELL)
@@ -199,13 +212,13 @@ def test_8_6_every_set_of_up_to_two_buys_and_two_sells_trades_lot_by_lot_in_orde
         assert [short(event) for event in part] == [
             *expected,
             ("auction", price, volume, surplus),
-            ("phase", number, "AUCTION_MATCH", "NONE"),
+            ("phase", at, "AUCTION_MATCH", "NONE"),
         ], (bids, asks)
         left = {order: lots for order, _, lots in buys + sells}
         for buy, sell, lots in trades:
             left[buy] -= lots
             left[sell] -= lots
-        assert [(int(o["order_id"]), int(o["leaves_quantity"])) for o in exchange.orders(f"B{number}")] == [
+        assert [(int(o["order_id"]), int(o["leaves_quantity"])) for o in exchange.orders(f"B{at}")] == [
             (order, left[order]) for order, _, _ in buys + sells if left[order]
         ]
 
@@ -214,9 +227,9 @@ def test_8_6_every_set_of_up_to_two_buys_and_two_sells_trades_lot_by_lot_in_orde
 
 
 @st.composite
-def auctions(draw):
-    """(commands that fill a book, tie-break bits, reference): plain orders, icebergs, OPENING ones, pairs with a stop."""
-    commands = []
+def auctions(draw: Callable[..., Any]) -> tuple[list[dict[str, Any]], int, int]:
+    """(commands that fill a book, tie-break steps, reference): plain orders, icebergs, OPENING orders, OCOs with a stop."""
+    commands: list[dict[str, Any]] = []
     for number in range(1, draw(st.integers(2, 40)) + 1):
         side, price, lots = draw(st.sampled_from(Side)), draw(st.integers(92, 108)), draw(st.integers(1, 60))
         order = enter(
@@ -244,10 +257,10 @@ def auctions(draw):
                 "time_in_force": DAY,
             }
         commands.append(order)
-    return commands, draw(st.sampled_from(BITS)), draw(st.integers(88, 112))
+    return commands, draw(st.sampled_from(EVERY_CHOICE)), draw(st.integers(88, 112))
 
 
-def depth_of(market):
+def depth_of(market: Market) -> dict[tuple[int, int], int]:
     """Lots shown by (side, price)."""
     return {
         (side, int(level["price"])): int(level["quantity"])
@@ -256,17 +269,17 @@ def depth_of(market):
     }
 
 
-def levels_after(shown, events):
-    """Lots shown at each price after the events of one auction, by what EventKind says of them. shown: before it."""
+def levels_after(shown: dict[tuple[int, int], int], events: np.ndarray) -> dict[tuple[int, int], int]:
+    """Lots shown at each price after the events of one auction, as EventKind defines them. shown: before it."""
     shown = dict(shown)
-    out = {}  # buy orders that have left their level to trade
+    out: dict[int, tuple[tuple[int, int], int]] = {}  # buy orders that have left their level to trade
     for event in events:
         kind, order, at = event["kind"], int(event["order_id"]), (int(event["side"]), int(event["price"]))
         if kind == EventKind.UNCROSSED:
             shown[at] -= int(event["quantity"])
-            out[order] = [at, int(event["quantity"])]
+            out[order] = (at, int(event["quantity"]))
         elif kind == EventKind.TRADED:
-            out[order][1] -= int(event["quantity"])
+            out[order] = (out[order][0], out[order][1] - int(event["quantity"]))
             shown[SELL, int(event["resting_price"])] -= int(event["quantity"])
         elif kind == EventKind.DISPLAYED:
             shown[at] += int(event["quantity"] - event["resting_leaves_quantity"])
@@ -278,17 +291,19 @@ def levels_after(shown, events):
 
 
 @settings(
-    max_examples=15 if INTERPRETED else 400,
+    max_examples=examples(400),
     derandomize=True,
     deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),
 )
 @given(auctions())
-def test_8_4_to_8_6_an_auction_trades_most_lots_at_one_price_and_leaves_out_nobody_who_should_trade(auction):
-    commands, bits, reference = auction
+def test_8_4_to_8_6_an_auction_trades_most_lots_at_one_price_and_leaves_out_no_order_that_should_trade(
+    auction: tuple[list[dict[str, Any]], int, int],
+) -> None:
+    commands, steps, reference = auction
     members = [account(f"A{number}", group=number // 2, self_match=SelfMatch.CANCEL_BOTH) for number in range(4)]
-    market = Market([instrument(phase=CALL_AUCTION, auction=bits)], members, max_orders=10_000)
+    market = Market([instrument(phase=CALL_AUCTION, auction=steps)], members, max_orders=10_000)
     market.exchange.book.instruments["previous_settlement"] = reference
     assert set(market.events(*commands)["kind"].tolist()) <= {EventKind.ACCEPTED, EventKind.DISPLAYED}
     before = market.exchange.orders("SC2701")
@@ -305,7 +320,7 @@ def test_8_4_to_8_6_an_auction_trades_most_lots_at_one_price_and_leaves_out_nobo
         for side in Side
     )
     price, volume, surplus = auction_price(
-        [bid[1:] for bid in bids], [ask[1:] for ask in asks], range(90, 111), bits, reference
+        [bid[1:] for bid in bids], [ask[1:] for ask in asks], range(90, 111), steps, reference
     )
     assert market.exchange.indicative("SC2701") == (price, volume, surplus)
     last_price = market.exchange.last_price("SC2701")
@@ -329,7 +344,7 @@ def test_8_4_to_8_6_an_auction_trades_most_lots_at_one_price_and_leaves_out_nobo
     assert all(traded[order] == lots for order, limit, lots in asks if limit < price and volume)
     assert all(traded[order] == 0 for order, limit, _ in bids if limit < price)
     assert all(traded[order] == 0 for order, limit, _ in asks if limit > price or not volume)
-    # what is left keeps its place; OPENING orders go, and orders linked with one that traded
+    # what is left keeps its place; OPENING orders are canceled, and the other order of an OCO that traded
     canceled = {
         int(event["order_id"]): Reason(event["reason"]) for event in events if event["kind"] == EventKind.CANCELED
     }
@@ -351,51 +366,56 @@ def test_8_4_to_8_6_an_auction_trades_most_lots_at_one_price_and_leaves_out_nobo
 # 8.1 and 8.2: phases ------------------------------------------------------------------------------
 
 
-def rulebook_table():
-    """The table of 8.1 as {phase: (refuses ENTER, refuses CANCEL, phases that may follow)}."""
+def rulebook_table() -> dict[Phase, tuple[Reason, Reason, Reason, set[Phase]]]:
+    """The table of 8.1 as {phase: (refuses ENTER, refuses AMEND, refuses CANCEL, phases that may follow)}."""
     table = {}
     for line in RULEBOOK.read_text(encoding="utf-8").splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
-        if len(cells) == 4 and cells[0] in Phase.__members__:
-            refusals = [0 if cell == "yes" else int(cell) for cell in cells[1:3]]
+        if len(cells) == 5 and cells[0] in Phase.__members__:
+            entry, amend, cancel = (Reason(0 if cell == "yes" else int(cell)) for cell in cells[1:4])
             table[Phase[cells[0]]] = (
-                *refusals,
+                entry,
+                amend,
+                cancel,
                 {
                     Phase[word]
-                    for word in re.findall("[A-Z_]{4,}", cells[3])
-                    if word in Phase.__members__ and "LIST only" not in cells[3]
+                    for word in re.findall("[A-Z_]{4,}", cells[4])
+                    if word in Phase.__members__ and "LIST only" not in cells[4]
                 },
             )
     return table
 
 
-def test_8_1_the_table_of_the_rulebook_is_that_of_the_code():
-    assert rulebook_table() == {phase: (*PERMITS[phase], set(FOLLOWS[phase])) for phase in Phase}
+def test_8_1_the_table_of_the_rulebook_is_that_of_the_code() -> None:
+    assert rulebook_table() == {
+        phase: (entry, entry or cancels, cancels, set(FOLLOWS[phase])) for phase, (entry, cancels) in PERMITS.items()
+    }
+    assert list(PERMITS) == list(Phase)
 
 
 @pytest.mark.parametrize("before", Phase)
-def test_8_2_a_phase_is_taken_from_where_a_way_leads_to_it_and_refused_from_elsewhere(before):
+def test_8_2_a_phase_is_accepted_where_the_table_permits_it_and_refused_elsewhere(before: Phase) -> None:
     for after in Phase:
         market = Market([instrument(phase=before)])
-        told = market.do(phase(after))
+        emitted = market.do(phase(after))
         if after == Phase.LIMIT_LOCKED and before == CONTINUOUS:
-            assert told == [("rejected", "NOT_LIMIT_LOCKED", CONTINUOUS, Phase.LIMIT_LOCKED)]
+            assert emitted == [("rejected", "NOT_LIMIT_LOCKED", CONTINUOUS, Phase.LIMIT_LOCKED)]
         elif after == before or after in FOLLOWS[before]:
-            assert told[-1] == ("phase", 0, after.name, "NONE")
+            assert emitted[-1] == ("phase", 0, after.name, "NONE")
             assert market.exchange.phase("SC2701") == after
         else:
-            assert told == [("rejected", "PHASE_TRANSITION", before, after)]
+            assert emitted == [("rejected", "PHASE_TRANSITION", before, after)]
             assert market.exchange.phase("SC2701") == before
 
 
-def test_1_5_a_phase_that_does_not_exist_and_an_instrument_that_does_not_are_refused():
+def test_1_5_a_phase_that_does_not_exist_and_an_instrument_that_does_not_are_refused() -> None:
     market = Market()
     assert market.do(phase(len(Phase))) == [("rejected", "INVALID_VALUE", len(Phase), len(Phase) - 1)]
     assert market.do(phase(Phase.HALTED, 1)) == [("rejected", "UNKNOWN_INSTRUMENT", 1, 0)]
     assert market.do(phase(Phase.HALTED, -2)) == [("rejected", "UNKNOWN_INSTRUMENT", -2, 0)]
 
 
-def test_8_2_for_all_every_instrument_that_can_take_the_phase_does_and_the_others_stay():
+def test_8_2_for_all_every_instrument_that_can_take_the_phase_does_and_the_others_stay() -> None:
     phases = [CALL_AUCTION, Phase.CLOSED, CONTINUOUS, CALL_AUCTION, Phase.UNLISTED, AUCTION_MATCH]
     market = Market([instrument(f"I{number}", phase=before) for number, before in enumerate(phases)])
     assert market.do(phase(AUCTION_MATCH, ALL)) == [
@@ -416,7 +436,7 @@ def test_8_2_for_all_every_instrument_that_can_take_the_phase_does_and_the_other
     ]
 
 
-def test_8_1_a_phase_that_follows_itself_changes_nothing():
+def test_8_1_a_phase_that_follows_itself_changes_nothing() -> None:
     market = Market([instrument(phase=Phase.BREAK), instrument("B1", phase=CONTINUOUS)])
     market.exchange.book.instruments["phase"][0] = CONTINUOUS
     market.do(enter(0, BUY, 99, 5, time_in_force=SESSION))
@@ -434,12 +454,12 @@ def test_8_1_a_phase_that_follows_itself_changes_nothing():
 
 
 @pytest.fixture
-def market():
+def market() -> Market:
     """One instrument in a call auction; the previous settlement is 100."""
     return Market([instrument(phase=CALL_AUCTION)])
 
 
-def test_8_3_in_a_call_auction_orders_rest_and_nothing_matches(market):
+def test_8_3_in_a_call_auction_orders_rest_and_nothing_matches(market: Market) -> None:
     assert market.do(enter(0, BUY, 105, 5), enter(1, SELL, 95, 3), amend(1, 2, 94, 4), cancel(0, 1)) == [
         ("accepted", 1, 105, 5),
         ("accepted", 2, 95, 3),
@@ -450,11 +470,11 @@ def test_8_3_in_a_call_auction_orders_rest_and_nothing_matches(market):
 
 
 @pytest.mark.parametrize("way", [[AUCTION_MATCH], [CONTINUOUS], [Phase.HALTED, CONTINUOUS], [Phase.CLOSED, CONTINUOUS]])
-def test_8_3_a_crossed_book_trades_on_every_way_into_trading(market, way):
+def test_8_3_a_crossed_book_trades_on_every_way_into_trading(market: Market, way: list[Phase]) -> None:
     market.do(enter(0, BUY, 105, 5), enter(1, SELL, 95, 3))
-    *before, told = [market.do(phase(step)) for step in way]
+    *before, emitted = [market.do(phase(step)) for step in way]
     assert [event[0] for events in before for event in events] == ["phase"] * len(before)
-    assert told == [
+    assert emitted == [
         ("uncrossed", 1, 105, 5),
         ("traded", 1, 2, 105, 3),
         ("auction", 105, 3, 2),
@@ -464,13 +484,13 @@ def test_8_3_a_crossed_book_trades_on_every_way_into_trading(market, way):
     assert market.exchange.last_price("SC2701") == 105
 
 
-def test_8_3_a_book_that_is_not_crossed_comes_back_from_a_break_without_an_auction():
+def test_8_3_a_book_that_is_not_crossed_comes_back_from_a_break_without_an_auction() -> None:
     market = Market()
     market.do(enter(0, BUY, 99, 5), enter(1, SELL, 101, 3), phase(Phase.BREAK))
     assert market.do(phase(CONTINUOUS)) == [("phase", 0, "CONTINUOUS", "NONE")]
 
 
-def test_8_4_an_auction_where_no_bid_reaches_an_offer_makes_no_price(market):
+def test_8_4_an_auction_where_no_bid_reaches_an_offer_makes_no_price(market: Market) -> None:
     market.do(enter(0, BUY, 99, 5), enter(1, SELL, 101, 3), enter(1, SELL, 105, 1))
     assert market.exchange.indicative("SC2701") == (0, 0, 0)
     assert market.do(phase(AUCTION_MATCH)) == [("auction", 0, 0, 0), ("phase", 0, "AUCTION_MATCH", "NONE")]
@@ -478,20 +498,22 @@ def test_8_4_an_auction_where_no_bid_reaches_an_offer_makes_no_price(market):
 
 
 @pytest.mark.parametrize(
-    "bits, reference, price, surplus",
+    "steps, reference, price, surplus",
     [
         (0, 100, 102, 3),
-        (AUCTION_REFERENCE, 100, 102, 3),
-        (AUCTION_REFERENCE, 110, 104, 0),
-        (AUCTION_REFERENCE, 103, 103, 0),
-        (AUCTION_IMBALANCE, 90, 103, 0),
-        (AUCTION_IMBALANCE | AUCTION_REFERENCE, 90, 103, 0),
-        (AUCTION_IMBALANCE | AUCTION_REFERENCE, 110, 104, 0),
+        (REFERENCE, 100, 102, 3),
+        (REFERENCE, 110, 104, 0),
+        (REFERENCE, 103, 103, 0),
+        (IMBALANCE, 90, 103, 0),
+        (IMBALANCE | REFERENCE, 90, 103, 0),
+        (IMBALANCE | REFERENCE, 110, 104, 0),
     ],
 )
-def test_8_5_what_the_steps_choose_where_most_lots_trade_from_98_to_104(bits, reference, price, surplus):
+def test_8_5_what_the_steps_choose_where_most_lots_trade_from_98_to_104(
+    steps: int, reference: int, price: int, surplus: int
+) -> None:
     """Below 102 a bid that is better than the price would be left out (8.4); up to 102 three lots bid are left."""
-    market = Market([instrument(phase=CALL_AUCTION, auction=bits)])
+    market = Market([instrument(phase=CALL_AUCTION, auction=steps)])
     market.exchange.book.instruments["previous_settlement"] = reference
     market.do(enter(0, BUY, 104, 5), enter(0, BUY, 102, 3), enter(1, SELL, 98, 5))
     assert market.exchange.indicative("SC2701") == (price, 5, surplus)
@@ -507,18 +529,20 @@ def test_8_5_what_the_steps_choose_where_most_lots_trade_from_98_to_104(bits, re
         ([(104, 5), (100, 2)], [(98, 5), (101, 2)], 100, 2),
     ],
 )
-def test_8_4_and_8_5_what_is_left_at_the_price_is_as_little_as_can_be(bids, asks, price, surplus):
-    market = Market([instrument(phase=CALL_AUCTION, auction=AUCTION_IMBALANCE)])
+def test_8_4_and_8_5_the_surplus_at_the_price_is_the_least_possible(
+    bids: list[tuple[int, int]], asks: list[tuple[int, int]], price: int, surplus: int
+) -> None:
+    market = Market([instrument(phase=CALL_AUCTION, auction=IMBALANCE)])
     market.do(*(enter(0, BUY, *bid) for bid in bids), *(enter(1, SELL, *ask) for ask in asks))
     assert market.exchange.indicative("SC2701") == (price, 5, surplus)
 
 
-def test_8_5_shfe_and_ine_take_the_price_nearest_to_the_previous_settlement():
+def test_8_5_shfe_and_ine_take_the_price_nearest_to_the_previous_settlement() -> None:
     """The default of an instrument."""
-    assert instrument().auction == AUCTION_REFERENCE
+    assert instrument().auction == REFERENCE
 
 
-def test_8_6_buys_and_sells_meet_by_price_then_time_and_what_is_left_keeps_its_place(market):
+def test_8_6_buys_and_sells_meet_by_price_then_time_and_what_is_left_keeps_its_place(market: Market) -> None:
     market.do(
         enter(0, BUY, 101, 4),
         enter(1, BUY, 103, 2),
@@ -541,13 +565,13 @@ def test_8_6_buys_and_sells_meet_by_price_then_time_and_what_is_left_keeps_its_p
     assert market.orders() == [(3, 101, 3), (7, 102, 2)]
 
 
-def test_8_6_orders_of_one_group_trade_with_each_other():
+def test_8_6_orders_of_one_group_trade_with_each_other() -> None:
     market = Market([instrument(phase=CALL_AUCTION)], [account(self_match=SelfMatch.CANCEL_BOTH)])
     market.do(enter(0, BUY, 100, 4), enter(0, SELL, 100, 4, flags=Flag.SMP_CANCEL_INCOMING))
     assert market.do(phase(AUCTION_MATCH))[1] == ("traded", 1, 2, 100, 4)
 
 
-def test_8_6_and_2_13_opening_orders_are_canceled_bids_before_asks_when_the_auction_has_traded(market):
+def test_8_6_and_2_13_opening_orders_are_canceled_bids_before_asks_when_the_auction_has_traded(market: Market) -> None:
     market.do(
         enter(0, SELL, 104, 1, time_in_force=OPENING),
         enter(0, BUY, 101, 5, time_in_force=OPENING),
@@ -566,13 +590,15 @@ def test_8_6_and_2_13_opening_orders_are_canceled_bids_before_asks_when_the_auct
     ]
 
 
-def test_2_13_opening_orders_of_an_auction_that_was_broken_off_go_when_continuous_trading_begins(market):
+def test_2_13_opening_orders_of_an_auction_that_was_broken_off_go_when_continuous_trading_begins(
+    market: Market,
+) -> None:
     market.do(enter(0, BUY, 98, 2, time_in_force=OPENING), enter(1, BUY, 98, 2), phase(Phase.HALTED))
     assert market.orders() == [(1, 98, 2), (2, 98, 2)]
     assert market.do(phase(CONTINUOUS)) == [("canceled", 1, "AUCTION_ENDED", 2), ("phase", 0, "CONTINUOUS", "NONE")]
 
 
-def test_8_6_an_iceberg_takes_part_whole_in_its_place_and_hides_again(market):
+def test_8_6_an_iceberg_takes_part_whole_in_its_place_and_hides_again(market: Market) -> None:
     """Both sides: the buy is filled, of the sell three lots are left, of which it shows two."""
     market.do(
         enter(0, BUY, 102, 6, display_quantity=2), enter(1, SELL, 100, 9, display_quantity=2), enter(2, SELL, 100, 5)
@@ -589,7 +615,7 @@ def test_8_6_an_iceberg_takes_part_whole_in_its_place_and_hides_again(market):
     assert market.orders() == [(2, 100, 3), (3, 100, 5)]
 
 
-def test_8_6_an_iceberg_bid_of_which_lots_are_left_hides_again_behind_its_last_trade(market):
+def test_8_6_an_iceberg_bid_of_which_lots_are_left_hides_again_behind_its_last_trade(market: Market) -> None:
     market.do(
         enter(0, BUY, 102, 9, display_quantity=2), enter(1, SELL, 99, 2), enter(2, SELL, 100, 3), enter(3, BUY, 99, 1)
     )
@@ -605,7 +631,7 @@ def test_8_6_an_iceberg_bid_of_which_lots_are_left_hides_again_behind_its_last_t
     assert depth_of(market) == {(BUY, 102): 2, (BUY, 99): 1}
 
 
-def test_8_6_an_iceberg_offer_is_revealed_once_for_all_its_trades(market):
+def test_8_6_an_iceberg_offer_is_revealed_once_for_all_its_trades(market: Market) -> None:
     market.do(enter(0, BUY, 102, 1), enter(0, BUY, 101, 1), enter(1, SELL, 100, 9, display_quantity=4))
     assert market.do(phase(AUCTION_MATCH)) == [
         ("uncrossed", 1, 102, 1),
@@ -619,8 +645,8 @@ def test_8_6_an_iceberg_offer_is_revealed_once_for_all_its_trades(market):
     ]
 
 
-def test_8_6_and_2_14_what_is_linked_with_an_order_that_trades_goes(market):
-    """The sell's directly behind its trade, the buy's behind its last; then what an iceberg shows again."""
+def test_8_6_and_2_14_the_other_order_of_an_oco_is_canceled_when_one_trades(market: Market) -> None:
+    """The sell's directly after its trade, the buy's after its last one; then what an iceberg shows again."""
     market.do(
         enter(0, BUY, 101, 9, display_quantity=3),
         stop(0, BUY, 106, 2, order_id=1),
@@ -644,7 +670,7 @@ def test_8_6_and_2_14_what_is_linked_with_an_order_that_trades_goes(market):
     assert market.exchange.book.instruments["stops"].tolist() == [1]
 
 
-def test_8_4_and_2_14_of_two_linked_orders_only_the_better_placed_counts(market):
+def test_8_4_and_2_14_of_an_oco_only_the_better_placed_order_counts(market: Market) -> None:
     """With both bids ten lots would trade at 104, and the bid at 102 would be left behind a price above it."""
     market.do(enter(0, BUY, 105, 5), enter(0, BUY, 104, 5, order_id=1), enter(1, BUY, 102, 5), enter(2, SELL, 100, 10))
     assert market.exchange.book.state[0].pairs == 1
@@ -662,8 +688,10 @@ def test_8_4_and_2_14_of_two_linked_orders_only_the_better_placed_counts(market)
 
 
 @pytest.mark.parametrize("moved, lots", [(False, 3), (True, 7)])
-def test_8_4_and_2_14_of_two_linked_orders_at_one_price_the_older_there_counts(market, moved, lots):
-    """Order 1 amended away and back stands behind order 2, with which it is linked."""
+def test_8_4_and_2_14_of_an_oco_at_one_price_the_first_in_the_queue_counts(
+    market: Market, moved: bool, lots: int
+) -> None:
+    """Order 1, amended away and back, is behind order 2, the other one of its OCO."""
     market.do(
         enter(0, SELL, 100, 3), enter(1, SELL, 100, 1), enter(0, SELL, 100, 7, order_id=1), enter(2, BUY, 100, 20)
     )
@@ -672,19 +700,19 @@ def test_8_4_and_2_14_of_two_linked_orders_at_one_price_the_older_there_counts(m
     digest = market.exchange.digest()
     assert market.exchange.indicative("SC2701") == (100, lots + 1, 20 - lots - 1)
     assert market.exchange.digest() == digest
-    told = market.do(phase(AUCTION_MATCH))
-    assert ("auction", 100, lots + 1, 19 - lots) in told
+    emitted = market.do(phase(AUCTION_MATCH))
+    assert ("auction", 100, lots + 1, 19 - lots) in emitted
     assert market.orders() == [(4, 100, 19 - lots)]
 
 
 @pytest.mark.parametrize("end", [cancel(0, 2), cancel(0, 1), operator(CommandKind.END_DAY)])
-def test_2_14_a_pair_that_is_no_more_counts_like_any_order(market, end):
+def test_2_14_the_order_left_of_an_oco_counts_like_any_order(market: Market, end: dict[str, Any]) -> None:
     market.do(enter(0, BUY, 105, 5), enter(0, BUY, 104, 5, order_id=1))
     market.do(end)
     assert market.exchange.book.state[0].pairs == 0
 
 
-def test_8_6_parked_orders_that_the_auction_price_reaches_are_triggered_in_continuous_trading(market):
+def test_8_6_parked_orders_that_the_auction_price_reaches_are_triggered_in_continuous_trading(market: Market) -> None:
     fill = [enter(0, BUY, 104, 2), enter(1, SELL, 104, 2), enter(1, SELL, 106, 5), stop(2, BUY, 103, 1)]
     triggered = [("triggered", 4, 110, 1), ("traded", 4, 3, 106, 1)]
     market.do(*fill)
@@ -695,15 +723,15 @@ def test_8_6_parked_orders_that_the_auction_price_reaches_are_triggered_in_conti
     assert at_once.do(phase(CONTINUOUS))[-3:] == [("phase", 0, "CONTINUOUS", "NONE"), *triggered]
 
 
-def test_8_6_every_field_of_the_events_of_an_auction(market):
-    """What is not named is 0; the client order id is the buy's own."""
+def test_8_6_every_field_of_the_events_of_an_auction(market: Market) -> None:
+    """Fields that are not named are 0; the client order id is the buy's."""
     market.do(
         enter(1, BUY, 103, 5, client_order_id=b"bid", time_in_force=OPENING),
         enter(2, SELL, 101, 3, client_order_id=b"ask"),
     )
     events = market.events(phase(AUCTION_MATCH) | {"client_order_id": b"open", "account": 3})
     order = {"order_id": 1, "account": 1, "side": BUY, "client_order_id": b"bid"}
-    expected = [
+    expected: list[dict[str, Any]] = [
         {"kind": EventKind.UNCROSSED, "price": 103, "quantity": 5, "leaves_quantity": 5, **order},
         {
             "kind": EventKind.TRADED,
@@ -728,7 +756,7 @@ def test_8_6_every_field_of_the_events_of_an_auction(market):
     assert events.tobytes() == block.tobytes()
 
 
-def test_8_6_the_offset_flags_of_both_orders_are_told(market):
+def test_8_6_a_trade_carries_the_offset_flags_of_both_orders(market: Market) -> None:
     exchange = market.exchange = Exchange([instrument(phase=CALL_AUCTION, offset=True)], 4, risk=False, max_orders=9)
     market.do(enter(0, BUY, 100, 1, flags=Flag.OPEN), enter(1, SELL, 100, 1, flags=Flag.CLOSE_TODAY))
     traded = market.events(phase(AUCTION_MATCH))[1]
@@ -737,7 +765,7 @@ def test_8_6_the_offset_flags_of_both_orders_are_told(market):
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_8_4_indicative_prices_are_there_at_any_time_and_change_nothing(market, reverse):
+def test_8_4_indicative_prices_are_there_at_any_time_and_change_nothing(market: Market, reverse: bool) -> None:
     orders = [enter(0, BUY, 104, 3), enter(1, SELL, 100, 1), enter(2, SELL, 103, 4)]
     for order in reversed(orders) if reverse else orders:
         market.do(order)
@@ -752,7 +780,7 @@ def test_8_4_indicative_prices_are_there_at_any_time_and_change_nothing(market, 
 
 
 @pytest.mark.parametrize("after", [Phase.BREAK, Phase.CLOSING, Phase.CLOSED])
-def test_8_7_session_orders_are_canceled_before_the_phase_event(after):
+def test_8_7_session_orders_are_canceled_before_the_phase_event(after: Phase) -> None:
     market = Market()
     market.do(
         enter(0, SELL, 104, 1, time_in_force=SESSION),
@@ -770,7 +798,7 @@ def test_8_7_session_orders_are_canceled_before_the_phase_event(after):
 
 
 @pytest.mark.parametrize("after", [Phase.HALTED, CALL_AUCTION])
-def test_8_7_session_orders_stay_in_a_halt_and_in_an_auction(after):
+def test_8_7_session_orders_stay_in_a_halt_and_in_an_auction(after: Phase) -> None:
     market = Market()
     market.do(enter(0, BUY, 98, 3, time_in_force=SESSION))
     assert market.do(phase(after)) == [("phase", 0, after.name, "NONE")]
@@ -793,7 +821,7 @@ RELEASED = ("phase", 0, "CONTINUOUS", "LIMIT_LOCK")
         [enter(0, BUY, 109, 1), enter(1, SELL, 110, 1)],
     ],
 )
-def test_9_4_limit_locked_is_refused_where_nobody_stands_alone_at_the_daily_limit(orders):
+def test_9_4_limit_locked_is_refused_unless_one_side_alone_stands_at_the_daily_limit(orders: list[Any]) -> None:
     market = Market()
     market.do(*orders)
     assert market.do(phase(Phase.LIMIT_LOCKED)) == [("rejected", "NOT_LIMIT_LOCKED", CONTINUOUS, Phase.LIMIT_LOCKED)]
@@ -802,7 +830,9 @@ def test_9_4_limit_locked_is_refused_where_nobody_stands_alone_at_the_daily_limi
 
 
 @pytest.mark.parametrize("side, limit, within", [(BUY, 110, 109), (SELL, 90, 91)])
-def test_9_4_trading_goes_on_while_locked_and_the_lock_ends_with_the_command_that_opens_it(side, limit, within):
+def test_9_4_trading_goes_on_while_locked_and_the_lock_ends_with_the_command_that_opens_it(
+    side: Side, limit: int, within: int
+) -> None:
     other = Side(3 - side)
     market = Market()
     market.do(enter(0, side, limit, 5), enter(1, side, within, 1))
@@ -831,11 +861,11 @@ def test_9_4_trading_goes_on_while_locked_and_the_lock_ends_with_the_command_tha
         enter(1, SELL, 110, 5),
     ],
 )
-def test_9_4_whatever_opens_the_lock_the_release_is_its_last_event(opens):
+def test_9_4_whatever_opens_the_lock_the_release_is_its_last_event(opens: dict[str, Any]) -> None:
     market = Market()
     market.do(enter(0, BUY, 110, 5), phase(Phase.LIMIT_LOCKED))
-    told = market.do(opens)
-    assert told[-1] == RELEASED and len(told) > 1
+    emitted = market.do(opens)
+    assert emitted[-1] == RELEASED and len(emitted) > 1
     assert market.do(enter(2, BUY, 100, 1)) == [("accepted", 4, 100, 1)]
 
 
@@ -850,7 +880,9 @@ def test_9_4_whatever_opens_the_lock_the_release_is_its_last_event(opens):
         (Phase.BREAK, 0),
     ],
 )
-def test_9_4_an_instrument_that_closes_locked_is_remembered_for_its_settlement(after, locked):
+def test_9_4_an_instrument_that_closes_locked_still_counts_as_locked_at_its_settlement(
+    after: Phase, locked: int
+) -> None:
     market = Market()
     market.do(enter(0, BUY, 110, 5), phase(Phase.LIMIT_LOCKED), phase(after))
     assert market.exchange.book.instruments["locked"].tolist() == [locked]
@@ -861,7 +893,7 @@ def test_9_4_an_instrument_that_closes_locked_is_remembered_for_its_settlement(a
         assert market.exchange.book.instruments["locked"].tolist() == [0]
 
 
-def test_9_3_continuous_trading_begins_with_slices_forgotten():
+def test_9_3_continuous_trading_begins_with_empty_slices() -> None:
     market = Market([instrument(velocity=3, velocity_window=1000)])
     row = market.exchange.book.instruments[0]
     row["low"], row["high"], row["low_before"], row["high_before"] = 95, 97, 94, 99

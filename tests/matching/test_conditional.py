@@ -1,13 +1,16 @@
-"""Orders that wait, hide, or hang on others, as situations: RULEBOOK 2.3 and 2.8 to 2.14.
+"""Stops, icebergs, minimum quantities, dates and OCOs, as situations: RULEBOOK 2.3 and 2.8 to 2.14.
 
-Every test runs over the reference and over the engine (conftest.py). Events are told in short (tests/venue.py).
+Every test runs over the reference and over the engine (conftest.py). Events are in short form (tests/venue.py).
 """
+
+from typing import Any
 
 import numpy as np
 import pytest
 
 from matching.codes import ALL, CommandKind, EventKind, Flag, OrderType, Phase, SelfMatch, Side, TimeInForce
 from tests.build import account, amend, cancel, enter, instrument, operator
+from tests.venue import OpenVenue
 
 BUY, SELL = Side.BUY, Side.SELL
 GTC, IOC, FOK, GTD = TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK, TimeInForce.GTD
@@ -16,29 +19,31 @@ MARKET = {"order_type": OrderType.MARKET}
 PARKED, POST_ONLY = int(Flag.PARKED), Flag.POST_ONLY
 
 
-def stop(account, side, trigger_price, quantity, **fields):
+def stop(account: int, side: Side, trigger_price: int, quantity: int, **fields: Any) -> dict[str, Any]:
     """A STOP order: a MARKET order once triggered."""
     return enter(account, side, 0, quantity, order_type=OrderType.STOP, trigger_price=trigger_price, **fields)
 
 
-def stop_limit(account, side, trigger_price, price, quantity, **fields):
+def stop_limit(
+    account: int, side: Side, trigger_price: int, price: int, quantity: int, **fields: Any
+) -> dict[str, Any]:
     return enter(account, side, price, quantity, order_type=OrderType.STOP_LIMIT, trigger_price=trigger_price, **fields)
 
 
-def iceberg(account, side, price, quantity, shown, **fields):
+def iceberg(account: int, side: Side, price: int, quantity: int, shown: int, **fields: Any) -> dict[str, Any]:
     return enter(account, side, price, quantity, display_quantity=shown, **fields)
 
 
-def phase(phase, instrument=0):
+def phase(phase: Phase, instrument: int = 0) -> dict[str, Any]:
     return operator(CommandKind.PHASE, phase, instrument=instrument)
 
 
-def trade_at(price, lots=1):
-    """Two commands after which the last price is this."""
+def trade_at(price: int, lots: int = 1) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two commands that make this the last price."""
     return enter(3, SELL, price, lots), enter(2, BUY, price, lots)
 
 
-# What makes no sense ------------------------------------------------------------------------------
+# Invalid conditions -------------------------------------------------------------------------------
 
 WRONG = [
     ("trigger of a limit order", {"trigger_price": 105}, "INVALID_TRIGGER_PRICE", 105, 0),
@@ -135,7 +140,9 @@ WRONG = [
 
 
 @pytest.mark.parametrize("change, reason, value, bound", [case[1:] for case in WRONG], ids=[case[0] for case in WRONG])
-def test_1_5_and_2_9_to_2_14_a_condition_that_an_order_may_not_have_is_refused(venue, change, reason, value, bound):
+def test_1_5_and_2_9_to_2_14_a_condition_that_an_order_may_not_have_is_refused(
+    venue: OpenVenue, change: dict[str, Any], reason: str, value: int, bound: int
+) -> None:
     book = venue()
     book.do(enter(0, BUY, 91, 1), enter(1, BUY, 91, 1), enter(0, SELL, 109, 1))
     before = book.memory()
@@ -146,14 +153,14 @@ def test_1_5_and_2_9_to_2_14_a_condition_that_an_order_may_not_have_is_refused(v
 # 2.8
 
 
-def test_2_8_parked_orders_count_for_the_pool(venue):
+def test_2_8_parked_orders_count_for_the_pool(venue: OpenVenue) -> None:
     book = venue(max_orders=2)
     book.do(stop(0, BUY, 105, 1), enter(0, BUY, 99, 1))
     assert book.do(enter(1, BUY, 98, 1)) == [("rejected", "BOOK_FULL", 2, 2)]
     assert book.do(cancel(0, 1), enter(1, BUY, 98, 1))[-1] == ("accepted", 5, 98, 1)
 
 
-def test_2_8_icebergs_and_parked_orders_take_of_an_allowance_until_they_end(venue):
+def test_2_8_icebergs_and_parked_orders_use_an_allowance_until_they_end(venue: OpenVenue) -> None:
     """Six orders and 1,030 rows: five icebergs take 1,020, a parked order 8 more; two rows are left."""
     book = venue(max_orders=6)
     book.do(*(iceberg(0, BUY, 99, 10, 5) for _ in range(4)))
@@ -165,8 +172,8 @@ def test_2_8_icebergs_and_parked_orders_take_of_an_allowance_until_they_end(venu
     assert book.do(iceberg(1, BUY, 99, 10, 5))[0] == ("accepted", 11, 99, 10)
 
 
-def test_2_8_a_triggered_order_keeps_its_part_of_the_allowance_until_it_ends(venue):
-    """The fifth iceberg takes the allowance up to 1,020 of 1,033; the two that were parked keep 8 each of it."""
+def test_2_8_a_triggered_order_keeps_its_part_of_the_allowance_until_it_ends(venue: OpenVenue) -> None:
+    """The fifth iceberg uses the allowance up to 1,020 of 1,033. The two orders that were parked keep 8 each."""
     book = venue(max_orders=9)
     book.do(
         *(iceberg(0, BUY, 91, 10, 5) for _ in range(4)),
@@ -183,12 +190,12 @@ def test_2_8_a_triggered_order_keeps_its_part_of_the_allowance_until_it_ends(ven
 # 2.9 Parked
 
 
-def test_2_9_a_stop_order_is_parked_where_nobody_sees_it(venue):
+def test_2_9_a_stop_order_is_parked_and_in_no_level(venue: OpenVenue) -> None:
     book = venue()
     events = book.events(
         stop(0, BUY, 105, 3, flags=Flag.LABEL) | {"price": 7}, stop_limit(1, SELL, 95, 94, 2, client_order_id=b"x")
     )
-    told = (
+    emitted = (
         "kind",
         "order_id",
         "price",
@@ -199,7 +206,7 @@ def test_2_9_a_stop_order_is_parked_where_nobody_sees_it(venue):
         "side",
         "client_order_id",
     )
-    assert events[list(told)].tolist() == [
+    assert events[list(emitted)].tolist() == [
         (EventKind.ACCEPTED, 1, 0, 3, 3, 105, PARKED | Flag.LABEL, BUY, b""),
         (EventKind.ACCEPTED, 2, 94, 2, 2, 95, PARKED, SELL, b"x"),
     ]
@@ -207,7 +214,7 @@ def test_2_9_a_stop_order_is_parked_where_nobody_sees_it(venue):
     assert book.do(enter(2, SELL, 99, 1), enter(2, BUY, 98, 1)) == [("accepted", 3, 99, 1), ("accepted", 4, 98, 1)]
 
 
-def test_2_9_a_parked_order_is_canceled_like_any_other_and_says_that_it_was_parked(venue):
+def test_2_9_a_parked_order_is_canceled_like_any_other_and_says_that_it_was_parked(venue: OpenVenue) -> None:
     book = venue()
     book.do(stop(0, BUY, 105, 3), stop_limit(0, SELL, 95, 94, 2))
     assert book.do(cancel(1, 1)) == [("rejected", "UNKNOWN_ORDER", 1, 0)]
@@ -217,14 +224,16 @@ def test_2_9_a_parked_order_is_canceled_like_any_other_and_says_that_it_was_park
 
 
 @pytest.mark.parametrize("side, passed", [(BUY, 104), (SELL, 96)])
-def test_2_9_the_last_trade_counts_for_a_new_trigger(venue, side, passed):
+def test_2_9_the_last_trade_counts_for_a_new_trigger(venue: OpenVenue, side: Side, passed: int) -> None:
     book = venue()
     book.do(*trade_at(passed))
     assert book.do(stop(0, side, passed, 1)) == [("rejected", "TRIGGER_REACHED", passed, passed)]
     assert book.do(stop(0, side, passed + (1 if side == BUY else -1), 1)) == [("accepted", 4, 0, 1)]
 
 
-def test_2_3_mass_cancel_and_expiry_take_parked_orders_behind_those_that_rest_first_trigger_first(venue):
+def test_2_3_mass_cancel_and_expiry_cancel_parked_orders_after_resting_ones_first_trigger_first(
+    venue: OpenVenue,
+) -> None:
     book = venue([instrument("A1"), instrument("B1")])
     orders = (
         stop(0, SELL, 94, 1),
@@ -240,21 +249,21 @@ def test_2_3_mass_cancel_and_expiry_take_parked_orders_behind_those_that_rest_fi
     expired = book.do(operator(CommandKind.END_DAY))
     assert [event[1] for event in expired] == [8, 6, 4, 5, 3, 2, 1, 7, 8]
     book.do(*orders)  # 10 to 17
-    told = book.do(operator(CommandKind.MASS_CANCEL, account=0, side=BUY))
-    assert [event[1] for event in told] == [17, 13, 12, 3]
+    emitted = book.do(operator(CommandKind.MASS_CANCEL, account=0, side=BUY))
+    assert [event[1] for event in emitted] == [17, 13, 12, 3]
 
 
-def test_2_9_amend_of_a_parked_order_sets_price_quantity_and_trigger(venue):
+def test_2_9_amend_of_a_parked_order_sets_price_quantity_and_trigger(venue: OpenVenue) -> None:
     book = venue()
     book.do(stop_limit(0, BUY, 105, 106, 3))
     events = book.events(amend(0, 1, 107, 4, trigger_price=104, flags=Flag.REDUCE_ONLY))
-    told = ["kind", "price", "quantity", "leaves_quantity", "resting_leaves_quantity", "resting_price", "flags"]
-    assert events[told].tolist() == [(EventKind.AMENDED, 107, 4, 4, 3, 104, PARKED | Flag.REDUCE_ONLY)]
+    emitted = ["kind", "price", "quantity", "leaves_quantity", "resting_leaves_quantity", "resting_price", "flags"]
+    assert events[emitted].tolist() == [(EventKind.AMENDED, 107, 4, 4, 3, 104, PARKED | Flag.REDUCE_ONLY)]
     assert book.last(*trade_at(104)) == [("accepted", 4, 104, 1), ("traded", 4, 3, 104, 1), ("triggered", 1, 107, 4)]
     assert book.orders() == [(1, 107, 4)]
 
 
-def test_2_9_amend_of_a_stop_does_not_look_at_its_price(venue):
+def test_2_9_amend_of_a_stop_ignores_its_price(venue: OpenVenue) -> None:
     book = venue()
     book.do(stop(0, BUY, 105, 3))
     assert book.do(amend(0, 1, 1 << 50, 3, trigger_price=106)) == [("amended", 1, 0, 3, 3)]
@@ -270,7 +279,9 @@ def test_2_9_amend_of_a_stop_does_not_look_at_its_price(venue):
         ({"quantity": 0}, "INVALID_QUANTITY", 0, 1),
     ],
 )
-def test_2_9_amend_of_a_parked_order_is_checked_as_its_entry(venue, change, reason, value, bound):
+def test_2_9_amend_of_a_parked_order_is_checked_as_its_entry(
+    venue: OpenVenue, change: dict[str, int], reason: str, value: int, bound: int
+) -> None:
     book = venue()
     book.do(stop_limit(0, BUY, 105, 106, 3))
     before = book.memory()
@@ -278,7 +289,7 @@ def test_2_9_amend_of_a_parked_order_is_checked_as_its_entry(venue, change, reas
     assert book.memory() == before
 
 
-def test_2_9_amend_of_an_order_that_rests_carries_no_trigger(venue):
+def test_2_9_amend_of_an_order_that_rests_carries_no_trigger(venue: OpenVenue) -> None:
     book = venue()
     book.do(enter(0, BUY, 99, 3))
     assert book.do(amend(0, 1, 99, 2, trigger_price=105)) == [("rejected", "INVALID_TRIGGER_PRICE", 105, 0)]
@@ -290,8 +301,8 @@ def test_2_9_amend_of_an_order_that_rests_carries_no_trigger(venue):
     [(106, 3, 105, True), (107, 3, 105, True), (106, 2, 105, True), (106, 4, 105, False), (106, 3, 106, False)],
 )
 def test_2_9_a_parked_order_keeps_its_place_with_the_same_trigger_and_no_more_lots(
-    venue, price, quantity, trigger, keeps
-):
+    venue: OpenVenue, price: int, quantity: int, trigger: int, keeps: bool
+) -> None:
     book = venue()
     book.do(stop_limit(0, BUY, 105, 106, 3), stop_limit(1, BUY, trigger, 106, 3))
     book.do(amend(0, 1, price, quantity, trigger_price=trigger))
@@ -313,12 +324,14 @@ def test_2_9_a_parked_order_keeps_its_place_with_the_same_trigger_and_no_more_lo
         (SELL, 95, 93, True),
     ],
 )
-def test_2_10_a_trade_at_or_through_the_trigger(venue, side, trigger, last, is_triggered):
-    told = venue().last(stop_limit(0, side, trigger, trigger, 1), *trade_at(last))
-    assert (("triggered", 1, trigger, 1) in told) is is_triggered
+def test_2_10_a_trade_at_or_through_the_trigger_triggers_the_order(
+    venue: OpenVenue, side: Side, trigger: int, last: int, is_triggered: bool
+) -> None:
+    emitted = venue().last(stop_limit(0, side, trigger, trigger, 1), *trade_at(last))
+    assert (("triggered", 1, trigger, 1) in emitted) is is_triggered
 
 
-def test_2_10_a_stop_becomes_a_market_order_with_protection(venue):
+def test_2_10_a_stop_becomes_a_market_order_with_protection(venue: OpenVenue) -> None:
     book = venue([instrument(protection=1)])
     book.do(stop(0, BUY, 101, 5), enter(1, SELL, 102, 2), enter(1, SELL, 103, 2), enter(1, SELL, 104, 2))
     assert book.last(*trade_at(101))[2:] == [
@@ -330,7 +343,7 @@ def test_2_10_a_stop_becomes_a_market_order_with_protection(venue):
     assert book.do(amend(0, 1, 104, 9, trigger_price=105)) == [("rejected", "INVALID_TRIGGER_PRICE", 105, 0)]
 
 
-def test_2_10_a_stop_limit_rests_at_its_limit_behind_all_there(venue):
+def test_2_10_a_stop_limit_rests_at_its_limit_behind_all_there(venue: OpenVenue) -> None:
     book = venue()
     book.do(stop_limit(0, SELL, 98, 99, 5), enter(1, SELL, 99, 2))
     triggered = book.events(*trade_at(98))[-1]
@@ -345,7 +358,7 @@ def test_2_10_a_stop_limit_rests_at_its_limit_behind_all_there(venue):
     assert book.orders() == [(2, 99, 2), (1, 99, 5)]
 
 
-def test_2_10_buys_lowest_trigger_first_oldest_first(venue):
+def test_2_10_buys_lowest_trigger_first_oldest_first(venue: OpenVenue) -> None:
     book = venue()
     book.do(
         stop_limit(0, BUY, 104, 91, 1),
@@ -354,20 +367,20 @@ def test_2_10_buys_lowest_trigger_first_oldest_first(venue):
         stop(0, BUY, 105, 1),
         enter(2, SELL, 106, 1),
     )
-    told = book.last(*trade_at(105))
-    assert [event[1] for event in told if event[0] == "triggered"] == [2, 3, 1, 4]
-    assert told[-1] == ("traded", 4, 5, 106, 1)
+    emitted = book.last(*trade_at(105))
+    assert [event[1] for event in emitted if event[0] == "triggered"] == [2, 3, 1, 4]
+    assert emitted[-1] == ("traded", 4, 5, 106, 1)
 
 
-def test_2_10_buys_before_sells(venue):
-    """Too many buys for one command: one is still parked when an auction trades where a sell waits too."""
+def test_2_10_buys_before_sells(venue: OpenVenue) -> None:
+    """There are too many buys for one command, so one is still parked when an auction trades that also triggers a sell."""
     book = venue(max_orders=200)
     book.do(*(stop_limit(0, BUY, 101, 91, 1) for _ in range(101)), *trade_at(103))
     book.do(stop_limit(1, SELL, 102, 109, 1), *trade_at(102))
     assert book.do(phase(Phase.CONTINUOUS))[-2:] == [("triggered", 101, 91, 1), ("triggered", 104, 109, 1)]
 
 
-def test_2_10_sells_highest_trigger_first_oldest_first(venue):
+def test_2_10_sells_highest_trigger_first_oldest_first(venue: OpenVenue) -> None:
     book = venue()
     book.do(
         stop_limit(0, SELL, 96, 109, 1),
@@ -378,8 +391,8 @@ def test_2_10_sells_highest_trigger_first_oldest_first(venue):
     assert [event[1] for event in book.last(*trade_at(95)) if event[0] == "triggered"] == [4, 1, 3, 2]
 
 
-def test_2_10_after_each_the_last_price_is_looked_at_anew(venue):
-    """What the first buy trades at reaches the second; the sell far below is not reached."""
+def test_2_10_the_last_price_is_read_again_after_each_trigger(venue: OpenVenue) -> None:
+    """The first buy trades at the trigger of the second. The sell far below is not triggered."""
     book = venue()
     book.do(
         stop(0, BUY, 103, 1), stop(0, SELL, 99, 1), stop(1, BUY, 104, 1), enter(2, SELL, 104, 1), enter(2, SELL, 106, 1)
@@ -392,7 +405,7 @@ def test_2_10_after_each_the_last_price_is_looked_at_anew(venue):
     ]
 
 
-def test_2_10_an_amend_that_trades_triggers_too(venue):
+def test_2_10_an_amend_that_trades_triggers_too(venue: OpenVenue) -> None:
     book = venue()
     book.do(stop_limit(0, BUY, 103, 103, 1), enter(1, SELL, 104, 1), enter(2, BUY, 99, 1))
     assert book.do(amend(2, 3, 104, 1)) == [
@@ -402,12 +415,12 @@ def test_2_10_an_amend_that_trades_triggers_too(venue):
     ]
 
 
-def test_2_10_no_more_than_a_hundred_by_one_command_then_a_call_auction(venue):
+def test_2_10_one_command_triggers_a_hundred_orders_and_then_a_call_auction_begins(venue: OpenVenue) -> None:
     book = venue(max_orders=200)
     book.do(*(stop_limit(0, BUY, 103, 91, 1) for _ in range(101)))
-    told = book.last(*trade_at(103))
-    assert [event[1] for event in told if event[0] == "triggered"] == list(range(1, 101))
-    assert told[-1] == ("phase", 0, Phase.CALL_AUCTION, "CASCADE")
+    emitted = book.last(*trade_at(103))
+    assert [event[1] for event in emitted if event[0] == "triggered"] == list(range(1, 101))
+    assert emitted[-1] == ("phase", 0, Phase.CALL_AUCTION, "CASCADE")
     assert book.do(phase(Phase.CONTINUOUS)) == [
         ("auction", 0, 0, 0),
         ("phase", 0, Phase.CONTINUOUS, "NONE"),
@@ -415,7 +428,7 @@ def test_2_10_no_more_than_a_hundred_by_one_command_then_a_call_auction(venue):
     ]
 
 
-def test_2_10_a_hundred_by_one_command_is_no_reason_to_stop(venue):
+def test_2_10_exactly_a_hundred_triggered_orders_begin_no_auction(venue: OpenVenue) -> None:
     book = venue(max_orders=200)
     book.do(*(stop_limit(0, BUY, 103, 91, 1) for _ in range(100)))
     assert book.last(*trade_at(103))[-1] == ("triggered", 100, 91, 1)
@@ -429,7 +442,9 @@ def test_2_10_a_hundred_by_one_command_is_no_reason_to_stop(venue):
         (0, SelfMatch.NONE, [("traded", 1, 2, 104, 1)]),
     ],
 )
-def test_2_10_a_parked_order_keeps_its_self_match_flag_even_if_amended_with_another(venue, flags, default, then):
+def test_2_10_a_parked_order_keeps_its_self_match_flag_even_if_amended_with_another(
+    venue: OpenVenue, flags: int, default: SelfMatch, then: list[Any]
+) -> None:
     book = venue(accounts=[account("A", self_match=default), account("B"), account("C"), account("D")])
     book.do(
         stop(0, BUY, 103, 1, flags=flags),
@@ -439,7 +454,7 @@ def test_2_10_a_parked_order_keeps_its_self_match_flag_even_if_amended_with_anot
     assert book.last(*trade_at(103))[2:] == [("triggered", 1, 110, 1), *then]
 
 
-def test_2_10_instruments_do_not_trigger_each_other(venue):
+def test_2_10_instruments_do_not_trigger_each_other(venue: OpenVenue) -> None:
     book = venue([instrument("A1"), instrument("B1")])
     book.do(stop(0, BUY, 103, 1, instrument=1))
     assert book.last(*trade_at(105))[-1][0] == "traded"
@@ -448,7 +463,7 @@ def test_2_10_instruments_do_not_trigger_each_other(venue):
 # 2.11 Icebergs
 
 
-def test_2_11_an_iceberg_shows_a_part_and_goes_behind_when_that_has_traded(venue):
+def test_2_11_an_iceberg_shows_a_part_and_goes_behind_when_that_has_traded(venue: OpenVenue) -> None:
     book = venue()
     assert book.do(iceberg(0, SELL, 100, 8, 3)) == [("accepted", 1, 100, 8), ("displayed", 1, 3, 8)]
     book.do(enter(1, SELL, 100, 2))
@@ -469,7 +484,7 @@ def test_2_11_an_iceberg_shows_a_part_and_goes_behind_when_that_has_traded(venue
     assert book.orders() == []
 
 
-def test_2_11_a_part_of_what_it_shows_leaves_it_in_its_place(venue):
+def test_2_11_a_part_of_what_it_shows_leaves_it_in_its_place(venue: OpenVenue) -> None:
     book = venue()
     book.do(iceberg(0, SELL, 100, 8, 3), enter(1, SELL, 100, 2))
     assert book.do(enter(2, BUY, 100, 2), enter(2, BUY, 100, 2)) == [
@@ -482,7 +497,7 @@ def test_2_11_a_part_of_what_it_shows_leaves_it_in_its_place(venue):
     ]
 
 
-def test_2_11_the_trade_tells_what_is_open_the_hidden_part_included(venue):
+def test_2_11_the_leaves_quantity_of_a_trade_includes_the_hidden_part(venue: OpenVenue) -> None:
     book = venue()
     book.do(iceberg(0, SELL, 100, 8, 3))
     events = book.events(enter(2, BUY, 100, 2))
@@ -497,7 +512,9 @@ def test_2_11_the_trade_tells_what_is_open_the_hidden_part_included(venue):
     )
 
 
-def test_2_11_one_that_shows_all_is_none_and_one_that_trades_before_it_rests_shows_of_what_is_left(venue):
+def test_2_11_an_order_that_shows_all_is_no_iceberg_and_one_that_trades_first_shows_a_part_of_the_rest(
+    venue: OpenVenue,
+) -> None:
     book = venue()
     assert book.do(iceberg(0, SELL, 100, 3, 3)) == [("accepted", 1, 100, 3)]
     assert book.do(iceberg(1, BUY, 100, 8, 4)) == [
@@ -508,22 +525,24 @@ def test_2_11_one_that_shows_all_is_none_and_one_that_trades_before_it_rests_sho
     assert book.do(enter(0, SELL, 101, 6), iceberg(1, BUY, 101, 8, 4))[-1] == ("displayed", 4, 2, 2)
 
 
-def test_2_11_what_is_hidden_counts_for_fill_or_kill(venue):
+def test_2_11_what_is_hidden_counts_for_fill_or_kill(venue: OpenVenue) -> None:
     book = venue()
     book.do(iceberg(0, SELL, 100, 8, 3), enter(1, SELL, 101, 1))
     assert book.do(enter(2, BUY, 101, 10, time_in_force=FOK))[-1] == ("canceled", 3, "FOK_NOT_FILLED", 10)
-    told = book.do(enter(2, BUY, 101, 9, time_in_force=FOK))
-    assert sum(event[4] for event in told if event[0] == "traded") == 9
+    emitted = book.do(enter(2, BUY, 101, 9, time_in_force=FOK))
+    assert sum(event[4] for event in emitted if event[0] == "traded") == 9
 
 
 @pytest.mark.parametrize("quantity, filled", [(3, True), (4, False)])
-def test_4_3_what_an_iceberg_hides_does_not_count_in_front_of_an_own_order_that_ends_it(venue, quantity, filled):
-    """It would go behind the own order, which cancels the incoming one."""
+def test_4_3_what_an_iceberg_hides_does_not_count_in_front_of_an_own_order_that_ends_it(
+    venue: OpenVenue, quantity: int, filled: bool
+) -> None:
+    """After its refresh it would be behind the own order, which cancels the incoming one."""
     book = venue()
     book.do(iceberg(0, SELL, 100, 8, 3), enter(2, SELL, 100, 1))
-    told = book.do(enter(2, BUY, 100, quantity, time_in_force=FOK, flags=Flag.SMP_CANCEL_INCOMING))
-    assert (told[-1][0] == "displayed") is filled
-    assert (told[-1] == ("canceled", 3, "FOK_NOT_FILLED", quantity)) is not filled
+    emitted = book.do(enter(2, BUY, 100, quantity, time_in_force=FOK, flags=Flag.SMP_CANCEL_INCOMING))
+    assert (emitted[-1][0] == "displayed") is filled
+    assert (emitted[-1] == ("canceled", 3, "FOK_NOT_FILLED", quantity)) is not filled
 
 
 @pytest.mark.parametrize(
@@ -535,14 +554,16 @@ def test_4_3_what_an_iceberg_hides_does_not_count_in_front_of_an_own_order_that_
         (amend(0, 1, 100, 3), [("canceled", 1, "AMENDED_TO_FILLED", 5)]),
     ],
 )
-def test_2_11_before_it_is_canceled_an_iceberg_is_revealed(venue, command, then):
+def test_2_11_before_it_is_canceled_an_iceberg_is_revealed(
+    venue: OpenVenue, command: dict[str, Any], then: list[Any]
+) -> None:
     book = venue()
     book.do(iceberg(0, SELL, 100, 8, 3), enter(1, BUY, 100, 3))
-    told = book.do(command)
-    assert told[told.index(("displayed", 1, 5, 3)) :] == [("displayed", 1, 5, 3), *then]
+    emitted = book.do(command)
+    assert emitted[emitted.index(("displayed", 1, 5, 3)) :] == [("displayed", 1, 5, 3), *then]
 
 
-def test_2_11_amended_in_its_place_it_is_revealed_and_shows_what_it_showed(venue):
+def test_2_11_amended_in_its_place_it_is_revealed_and_shows_what_it_showed(venue: OpenVenue) -> None:
     book = venue()
     book.do(iceberg(0, SELL, 100, 8, 3), enter(1, SELL, 100, 1), enter(2, BUY, 100, 1))
     assert book.do(amend(0, 1, 100, 7)) == [("displayed", 1, 7, 2), ("amended", 1, 100, 7, 6), ("displayed", 1, 2, 6)]
@@ -550,7 +571,7 @@ def test_2_11_amended_in_its_place_it_is_revealed_and_shows_what_it_showed(venue
     assert book.orders() == [(1, 100, 1), (2, 100, 1)]
 
 
-def test_2_11_amended_away_it_shows_anew(venue):
+def test_2_11_amended_away_it_shows_anew(venue: OpenVenue) -> None:
     book = venue()
     book.do(iceberg(0, SELL, 100, 8, 3), enter(1, SELL, 100, 1), enter(2, BUY, 100, 1), enter(2, BUY, 99, 2))
     assert book.do(amend(0, 1, 100, 9)) == [("displayed", 1, 7, 2), ("amended", 1, 100, 9, 8), ("displayed", 1, 3, 8)]
@@ -563,7 +584,7 @@ def test_2_11_amended_away_it_shows_anew(venue):
     ]
 
 
-def test_2_11_the_new_total_may_not_be_more_than_a_hundred_times_what_it_shows(venue):
+def test_2_11_the_new_total_may_not_be_more_than_a_hundred_times_what_it_shows(venue: OpenVenue) -> None:
     book = venue()
     book.do(iceberg(0, SELL, 100, 8, 3))
     before = book.memory()
@@ -574,7 +595,7 @@ def test_2_11_the_new_total_may_not_be_more_than_a_hundred_times_what_it_shows(v
     assert book.do(amend(0, 1, 100, 296, flags=Flag.OPEN_QUANTITY)) == [("rejected", "INVALID_DISPLAY_QUANTITY", 3, 4)]
 
 
-def test_2_11_a_parked_iceberg_shows_nothing_before_it_rests(venue):
+def test_2_11_a_parked_iceberg_shows_nothing_before_it_rests(venue: OpenVenue) -> None:
     book = venue()
     assert book.do(stop_limit(0, SELL, 98, 97, 8, display_quantity=3)) == [("accepted", 1, 97, 8)]
     assert book.do(amend(0, 1, 97, 9, trigger_price=98)) == [("amended", 1, 97, 9, 9)]
@@ -591,22 +612,22 @@ def test_2_11_a_parked_iceberg_shows_nothing_before_it_rests(venue):
 
 
 @pytest.mark.parametrize("minimum, trades", [(5, True), (6, False)])
-def test_2_12_an_immediate_order_trades_its_minimum_or_nothing(venue, minimum, trades):
+def test_2_12_an_immediate_order_trades_its_minimum_or_nothing(venue: OpenVenue, minimum: int, trades: bool) -> None:
     book = venue()
     book.do(enter(0, SELL, 100, 2), enter(0, SELL, 101, 3), enter(0, SELL, 102, 3))
-    told = book.do(enter(1, BUY, 101, 8, time_in_force=IOC, minimum_quantity=minimum))
+    emitted = book.do(enter(1, BUY, 101, 8, time_in_force=IOC, minimum_quantity=minimum))
     if trades:
-        assert told == [
+        assert emitted == [
             ("accepted", 4, 101, 8),
             ("traded", 4, 1, 100, 2),
             ("traded", 4, 2, 101, 3),
             ("canceled", 4, "IOC_REMAINDER", 3),
         ]
     else:
-        assert told == [("accepted", 4, 101, 8), ("canceled", 4, "MINIMUM_NOT_AVAILABLE", 8)]
+        assert emitted == [("accepted", 4, 101, 8), ("canceled", 4, "MINIMUM_NOT_AVAILABLE", 8)]
 
 
-def test_2_12_a_market_order_may_have_a_minimum_and_own_orders_do_not_count(venue):
+def test_2_12_a_market_order_may_have_a_minimum_and_own_orders_do_not_count(venue: OpenVenue) -> None:
     book = venue()
     book.do(enter(0, SELL, 100, 2), enter(1, SELL, 101, 3))
     order = enter(1, BUY, 0, 8, time_in_force=IOC, flags=Flag.SMP_CANCEL_RESTING, **MARKET)
@@ -618,10 +639,10 @@ def test_2_12_a_market_order_may_have_a_minimum_and_own_orders_do_not_count(venu
     ]
 
 
-# 2.13 Until when
+# 2.13 Limited life
 
 
-def test_2_13_a_dated_order_goes_at_the_end_of_its_day(venue):
+def test_2_13_a_gtd_order_expires_at_the_end_of_its_date(venue: OpenVenue) -> None:
     book = venue()
     assert book.do(enter(0, BUY, 99, 1, time_in_force=GTD, expire_date=1)) == [("accepted", 1, 99, 1)]
     book.do(operator(CommandKind.BEGIN_DAY, quantity=20270104))
@@ -648,14 +669,14 @@ def test_2_13_a_dated_order_goes_at_the_end_of_its_day(venue):
     ]
 
 
-def test_2_13_without_a_trading_date_no_date_is_reached(venue):
+def test_2_13_without_a_trading_date_no_date_is_reached(venue: OpenVenue) -> None:
     book = venue()
     book.do(enter(0, BUY, 99, 1, time_in_force=GTD, expire_date=1))
     assert book.do(operator(CommandKind.END_DAY)) == [("day_ended", 0)]
 
 
 @pytest.mark.parametrize("ends", [Phase.BREAK, Phase.CLOSING, Phase.CLOSED])
-def test_2_13_a_session_order_ends_with_the_session_of_its_instrument(venue, ends):
+def test_2_13_a_session_order_ends_with_the_session_of_its_instrument(venue: OpenVenue, ends: Phase) -> None:
     book = venue([instrument("A1"), instrument("B1")])
     book.do(
         enter(0, BUY, 99, 1, time_in_force=SESSION),
@@ -677,7 +698,7 @@ def test_2_13_a_session_order_ends_with_the_session_of_its_instrument(venue, end
     assert book.do(operator(CommandKind.END_DAY))[1] == ("canceled", 6, "DAY_ENDED", 1)
 
 
-def test_2_13_an_opening_order_lives_until_the_auction_has_traded(venue):
+def test_2_13_an_opening_order_lives_until_the_auction_has_traded(venue: OpenVenue) -> None:
     book = venue()
     book.do(
         phase(Phase.CALL_AUCTION),
@@ -697,16 +718,16 @@ def test_2_13_an_opening_order_lives_until_the_auction_has_traded(venue):
     assert book.orders() == [(5, 91, 1)]
 
 
-def test_2_3_an_opening_order_that_saw_no_auction_expires_with_the_day(venue):
+def test_2_3_an_opening_order_that_saw_no_auction_expires_with_the_day(venue: OpenVenue) -> None:
     book = venue()
     book.do(phase(Phase.CALL_AUCTION), enter(0, BUY, 99, 5, time_in_force=OPENING), phase(Phase.CLOSED))
     assert book.do(operator(CommandKind.END_DAY)) == [("canceled", 2, "DAY_ENDED", 5), ("day_ended", 1)]
 
 
-# 2.14 One cancels the other
+# 2.14 OCO
 
 
-def test_2_14_when_one_trades_as_resting_order_the_other_goes_directly_behind(venue):
+def test_2_14_when_a_resting_one_trades_the_other_is_canceled_directly_after(venue: OpenVenue) -> None:
     book = venue()
     book.do(enter(0, SELL, 102, 5), enter(0, SELL, 101, 5, order_id=1), enter(1, SELL, 101, 5))
     assert book.do(enter(2, BUY, 101, 7)) == [
@@ -718,7 +739,7 @@ def test_2_14_when_one_trades_as_resting_order_the_other_goes_directly_behind(ve
     assert book.orders() == [(3, 101, 3)]
 
 
-def test_2_14_a_trade_of_one_lot_is_enough_and_what_is_left_is_alone(venue):
+def test_2_14_a_trade_of_one_lot_cancels_the_other_and_the_rest_stays_alone(venue: OpenVenue) -> None:
     book = venue()
     book.do(enter(0, SELL, 101, 5), stop(0, SELL, 95, 5, order_id=1))
     assert book.do(enter(2, BUY, 101, 1)) == [
@@ -729,7 +750,7 @@ def test_2_14_a_trade_of_one_lot_is_enough_and_what_is_left_is_alone(venue):
     assert book.do(enter(0, SELL, 103, 1, order_id=1)) == [("accepted", 4, 103, 1)]
 
 
-def test_2_14_when_one_is_triggered_the_other_goes_directly_behind(venue):
+def test_2_14_when_one_is_triggered_the_other_is_canceled_directly_after(venue: OpenVenue) -> None:
     book = venue()
     book.do(enter(0, SELL, 105, 5), stop(0, SELL, 95, 5, order_id=1), enter(1, BUY, 94, 2))
     assert book.last(*trade_at(95))[2:] == [
@@ -741,14 +762,14 @@ def test_2_14_when_one_is_triggered_the_other_goes_directly_behind(venue):
 
 
 @pytest.mark.parametrize("first", [enter(0, SELL, 105, 5), stop(0, SELL, 95, 5)])
-def test_2_14_when_one_is_canceled_the_other_stays_alone(venue, first):
+def test_2_14_when_one_is_canceled_the_other_stays_alone(venue: OpenVenue, first: dict[str, Any]) -> None:
     book = venue()
     book.do(first, enter(0, SELL, 104, 5, order_id=1), cancel(0, 1))
     assert book.do(enter(0, SELL, 106, 5, order_id=2)) == [("accepted", 4, 106, 5)]
     assert book.do(enter(1, BUY, 104, 1))[1:] == [("traded", 5, 2, 104, 1), ("canceled", 4, "LINKED", 5)]
 
 
-def test_2_14_an_order_is_linked_with_one_other_only(venue):
+def test_2_14_an_order_is_linked_with_one_other_only(venue: OpenVenue) -> None:
     book = venue()
     book.do(enter(0, SELL, 105, 5), enter(0, SELL, 104, 5, order_id=1))
     for order_id in (1, 2):
@@ -756,7 +777,9 @@ def test_2_14_an_order_is_linked_with_one_other_only(venue):
 
 
 @pytest.mark.parametrize("bid, left", [(5, []), (2, [(3, 101, 3)])])
-def test_2_14_a_new_order_that_trades_at_once_cancels_the_other_before_it_rests(venue, bid, left):
+def test_2_14_a_new_order_that_trades_at_once_cancels_the_other_before_it_rests(
+    venue: OpenVenue, bid: int, left: list[Any]
+) -> None:
     book = venue()
     book.do(enter(1, BUY, 101, bid), enter(0, SELL, 105, 5))
     assert book.do(enter(0, SELL, 101, 5, order_id=2)) == [
@@ -769,7 +792,7 @@ def test_2_14_a_new_order_that_trades_at_once_cancels_the_other_before_it_rests(
         assert book.do(enter(0, SELL, 105, 5, order_id=3)) == [("accepted", 4, 105, 5)]
 
 
-def test_2_14_a_new_order_canceled_before_it_traded_leaves_the_other_alone(venue):
+def test_2_14_a_new_order_canceled_before_it_traded_leaves_the_other_alone(venue: OpenVenue) -> None:
     book = venue()
     book.do(enter(0, BUY, 101, 2), enter(0, SELL, 105, 5))
     assert book.do(enter(0, SELL, 101, 5, order_id=2, flags=Flag.SMP_CANCEL_INCOMING))[-1] == (
@@ -782,7 +805,9 @@ def test_2_14_a_new_order_canceled_before_it_traded_leaves_the_other_alone(venue
 
 
 @pytest.mark.parametrize("enters", [True, False])
-def test_2_14_an_order_that_has_traded_cancels_the_other_though_self_match_prevention_cancels_its_rest(venue, enters):
+def test_2_14_an_order_that_has_traded_cancels_the_other_though_self_match_prevention_cancels_its_rest(
+    venue: OpenVenue, enters: bool
+) -> None:
     book = venue()
     book.do(
         enter(1, BUY, 101, 2),
@@ -791,15 +816,15 @@ def test_2_14_an_order_that_has_traded_cancels_the_other_though_self_match_preve
         enter(0, SELL, 106, 5, order_id=3 * (not enters)),
     )
     flags = {"flags": Flag.SMP_CANCEL_INCOMING}
-    told = book.do(enter(0, SELL, 100, 5, order_id=3, **flags) if enters else amend(0, 4, 100, 5, **flags))
-    assert told[1:] == [
-        ("traded", told[0][1], 1, 101, 2),
-        ("canceled", told[0][1], "SELF_MATCH_INCOMING", 3),
+    emitted = book.do(enter(0, SELL, 100, 5, order_id=3, **flags) if enters else amend(0, 4, 100, 5, **flags))
+    assert emitted[1:] == [
+        ("traded", emitted[0][1], 1, 101, 2),
+        ("canceled", emitted[0][1], "SELF_MATCH_INCOMING", 3),
         ("canceled", 3, "LINKED", 5),
     ]
 
 
-def test_2_14_an_amended_order_stays_linked_and_cancels_the_other_if_it_trades(venue):
+def test_2_14_an_amended_order_stays_linked_and_cancels_the_other_if_it_trades(venue: OpenVenue) -> None:
     book = venue()
     book.do(enter(1, BUY, 99, 2), enter(0, SELL, 105, 5), stop(0, SELL, 95, 5, order_id=2))
     assert book.do(amend(0, 2, 104, 6), amend(0, 3, 0, 6, trigger_price=94)) == [
@@ -814,20 +839,20 @@ def test_2_14_an_amended_order_stays_linked_and_cancels_the_other_if_it_trades(v
     assert book.orders() == [(2, 99, 4)]
 
 
-def test_2_14_an_amended_order_that_self_match_prevention_cancels_leaves_the_other_alone(venue):
+def test_2_14_an_amended_order_that_self_match_prevention_cancels_leaves_the_other_alone(venue: OpenVenue) -> None:
     book = venue()
     book.do(enter(0, BUY, 99, 2), enter(0, SELL, 105, 5), enter(0, SELL, 106, 5, order_id=2))
     assert book.do(amend(0, 2, 99, 5, flags=Flag.SMP_CANCEL_INCOMING))[-1] == ("canceled", 2, "SELF_MATCH_INCOMING", 5)
     assert book.do(enter(1, BUY, 106, 1)) == [("accepted", 5, 106, 1), ("traded", 5, 3, 106, 1)]
 
 
-def test_2_14_two_parked_orders_may_be_linked(venue):
+def test_2_14_two_parked_orders_may_be_linked(venue: OpenVenue) -> None:
     book = venue()
     book.do(stop(0, SELL, 95, 5), stop_limit(0, SELL, 96, 109, 5, order_id=1))
     assert book.last(*trade_at(95))[2:] == [("triggered", 2, 109, 5), ("canceled", 1, "LINKED", 5)]
 
 
-def test_2_14_the_cancel_comes_before_what_the_same_trade_displays(venue):
+def test_2_14_the_cancel_comes_before_what_the_same_trade_displays(venue: OpenVenue) -> None:
     book = venue()
     book.do(iceberg(0, SELL, 101, 8, 2), iceberg(0, SELL, 102, 8, 2, order_id=1))
     assert book.do(enter(2, BUY, 101, 2)) == [
@@ -848,18 +873,18 @@ def test_2_14_the_cancel_comes_before_what_the_same_trade_displays(venue):
 
 @pytest.mark.parametrize("second_price", [100, 101])
 @pytest.mark.parametrize("quantity, filled", [(5, True), (6, False)])
-def test_2_14_of_two_linked_orders_only_the_better_placed_counts_for_fill_or_kill(
-    venue, second_price, quantity, filled
-):
+def test_2_14_of_an_oco_only_the_better_placed_order_counts_for_fill_or_kill(
+    venue: OpenVenue, second_price: int, quantity: int, filled: bool
+) -> None:
     book = venue()
     book.do(enter(0, SELL, 100, 3), enter(0, SELL, second_price, 4, order_id=1), enter(1, SELL, 101, 2))
-    told = book.do(enter(2, BUY, 101, quantity, time_in_force=FOK))
-    assert sum(event[4] for event in told if event[0] == "traded") == (quantity if filled else 0)
-    assert (told[-1] == ("canceled", 4, "FOK_NOT_FILLED", quantity)) is not filled
+    emitted = book.do(enter(2, BUY, 101, quantity, time_in_force=FOK))
+    assert sum(event[4] for event in emitted if event[0] == "traded") == (quantity if filled else 0)
+    assert (emitted[-1] == ("canceled", 4, "FOK_NOT_FILLED", quantity)) is not filled
 
 
-def test_2_14_the_place_counts_not_the_age(venue):
-    """The older of the two has been amended away and back, behind the younger."""
+def test_2_14_the_place_counts_not_the_age(venue: OpenVenue) -> None:
+    """The older of the two was amended away and back, so it is behind the younger."""
     book = venue()
     book.do(enter(0, SELL, 100, 3), enter(0, SELL, 100, 1, order_id=1), amend(0, 1, 101, 3), amend(0, 1, 100, 3))
     assert book.do(enter(2, BUY, 100, 2, time_in_force=FOK))[-1] == ("canceled", 5, "FOK_NOT_FILLED", 2)
@@ -868,7 +893,7 @@ def test_2_14_the_place_counts_not_the_age(venue):
 # Whole rows
 
 
-def test_every_field_of_the_events_of_conditional_orders(venue):
+def test_every_field_of_the_events_of_conditional_orders(venue: OpenVenue) -> None:
     book = venue([instrument("A1"), instrument("B1", protection=2)])
     book.do(
         enter(2, SELL, 102, 1, instrument=1),

@@ -1,27 +1,29 @@
 """The engine against the reference on random commands: the same events, byte for byte, and the same book.
 
-A million commands in 400 small markets a run (see flow.py), each market under its own terms; 150,000 more
-one at a time, with every invariant of the book checked after each. A generator that does not reach a rule
-proves nothing about it: the test counts what happened and fails if any event or reason was rare.
+Each run takes a million commands in 400 small markets (flow.py), each with its own terms, and 150,000 more one at a time,
+with every invariant of the book checked after each. A flow that does not reach a rule proves nothing about it. So the
+test counts what happened, and fails if any event or reason was rare.
 """
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
 
 from matching.codes import EventKind, Reason
 from matching.invariants import check_book
+from matching.reference import ReferenceBook
 from tests.matching.divergence import first_difference
 from tests.matching.flow import engine, random_flow, reference
 
 FLOWS, LENGTH = 400, 2500  # one million commands
 CHECKED_FLOWS = range(1000, 1060)  # 150,000 commands, one at a time
 AT_LEAST = 300  # how often each event and reason must have happened
-# What can happen only once to an instrument, or takes a hundred orders that wait for one trade.
+# Happens only once per instrument, or needs a hundred parked orders and one trade.
 RARER = {EventKind.LISTED: 150, EventKind.EXPIRED: 150, Reason.CASCADE: 30}
 
-# What only risk and clearing give; everything else must occur (RULEBOOK 5 and 11, with risk switched off).
+# Occurs only with risk and clearing. Everything else must occur (RULEBOOK 5 and 11, with risk off).
 OF_RISK = {
     reason
     for reason in Reason
@@ -30,12 +32,13 @@ OF_RISK = {
 OF_CLEARING = {EventKind.BALANCE, EventKind.DELIVERY, EventKind.MARGIN_CALL, EventKind.LIQUIDATED}
 
 
-def test_a_million_random_commands_give_the_events_of_the_reference_and_reach_every_rule():
+def test_a_million_random_commands_give_the_events_of_the_reference_and_reach_every_rule() -> None:
     kinds: Counter[int] = Counter()
     reasons: Counter[int] = Counter()
     for seed in range(FLOWS):
         flow = random_flow(seed, LENGTH)
         exchange, book = engine(flow), reference(flow)
+        assert isinstance(book, ReferenceBook)
         expected = book.apply(flow.commands)
         difference = first_difference(flow, exchange.apply(flow.commands), expected)
         assert difference is None, difference
@@ -73,7 +76,7 @@ def test_a_million_random_commands_give_the_events_of_the_reference_and_reach_ev
 
 
 @pytest.mark.parametrize("first", CHECKED_FLOWS[::20])
-def test_one_command_at_a_time_gives_the_same_bytes_and_a_sound_book_after_each(first):
+def test_one_command_at_a_time_gives_the_same_bytes_and_a_sound_book_after_each(first: int) -> None:
     """1.1"""
     for seed in range(first, first + 20):
         flow = random_flow(seed, LENGTH)
@@ -88,7 +91,7 @@ def test_one_command_at_a_time_gives_the_same_bytes_and_a_sound_book_after_each(
         assert single.digest() == whole.digest()
 
 
-def test_any_split_into_batches_gives_the_same_bytes():
+def test_any_split_into_batches_gives_the_same_bytes() -> None:
     """1.1"""
     for seed in range(2000, 2040):
         rng = np.random.default_rng(seed)
@@ -104,7 +107,7 @@ def test_any_split_into_batches_gives_the_same_bytes():
             assert exchange.digest() == whole.digest()
 
 
-def test_the_same_commands_twice_give_the_same_bytes_and_the_caller_keeps_the_first():
+def test_the_same_commands_twice_give_the_same_bytes_and_the_caller_keeps_the_first() -> None:
     flow = random_flow(3000, LENGTH)
     first = engine(flow).apply(flow.commands)
     kept = first.tobytes()
@@ -113,7 +116,7 @@ def test_the_same_commands_twice_give_the_same_bytes_and_the_caller_keeps_the_fi
     assert first.tobytes() == kept
 
 
-def resting(exchange, flow):
+def resting(exchange: Any, flow: Any) -> Any:
     """The books as the exchange shows them, in the form of the reference."""
     names = ("order_id", "account", "side", "price", "quantity", "leaves_quantity", "client_order_id", "time_in_force")
     return [

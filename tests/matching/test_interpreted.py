@@ -1,6 +1,6 @@
-"""The same source with the compiler off: Python itself runs the kernels and gives the same bytes.
+"""With the compiler off, Python runs the same source and gives the same bytes.
 
-For debugging, for coverage, and because a kernel that only works compiled hides what it does.
+This is for debugging and for coverage.
 """
 
 import os
@@ -28,7 +28,7 @@ for seed in map(int, sys.argv[3:]):
 
 
 @pytest.mark.parametrize("risk", ["plain", "risk"])
-def test_interpreted_kernels_give_the_bytes_and_the_digest_of_compiled_ones(risk):
+def test_interpreted_kernels_give_the_bytes_and_the_digest_of_compiled_ones(risk: str) -> None:
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(LENGTH), risk, *map(str, SEEDS)],
         capture_output=True,
@@ -39,6 +39,6 @@ def test_interpreted_kernels_give_the_bytes_and_the_digest_of_compiled_ones(risk
     for line, seed in zip(run.stdout.splitlines(), SEEDS, strict=True):
         flow = random_flow(seed, LENGTH, risk=risk == "risk")
         exchange = engine(flow)
-        told, digest = line.split()
-        assert bytes.fromhex(told) == exchange.apply(flow.commands).tobytes()
+        emitted, digest = line.split()
+        assert bytes.fromhex(emitted) == exchange.apply(flow.commands).tobytes()
         assert digest == exchange.digest()

@@ -1,4 +1,6 @@
-"""Hypothesis drives the engine and the reference side by side, so that a difference comes out as its shortest story."""
+"""Hypothesis drives the engine and the reference side by side, and shrinks a difference to its shortest sequence."""
+
+from typing import Any
 
 import numpy as np
 from hypothesis import HealthCheck, settings
@@ -6,10 +8,24 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from exchange import Exchange
-from matching.codes import ALL, CommandKind, Flag, Limit, OrderType, Phase, SelfMatch, SettlementRule, Side, TimeInForce
+from matching.codes import (
+    ALL,
+    AUCTION_PHASES,
+    AuctionStep,
+    CommandKind,
+    Flag,
+    Limit,
+    OrderType,
+    Phase,
+    SelfMatch,
+    SettlementRule,
+    Side,
+    TimeInForce,
+)
 from matching.invariants import check_book
 from matching.reference import ReferenceBook
 from tests.build import account, amend, cancel, enter, instrument, operator, rows
+from tests.effort import examples
 
 accounts = st.integers(0, 2)
 instruments = st.integers(0, 1)
@@ -19,17 +35,26 @@ modes = st.sampled_from([0, Flag.SMP_CANCEL_INCOMING, Flag.SMP_CANCEL_RESTING, F
 
 
 class EngineBesideReference(RuleBasedStateMachine):
-    """The same commands to both; bytes are compared after each, invariants checked after each."""
+    """Both get the same commands. After each one, events are compared and invariants checked."""
 
     @initialize(
         groups=st.lists(st.sampled_from([None, 0, 1]), min_size=3, max_size=3),
         self_match=st.sampled_from(list(SelfMatch)),
         rule=st.sampled_from(["resting", "median"]),
         protection=st.integers(0, 2),
+        auction=st.builds(AuctionStep, st.integers(0, sum(AuctionStep))),
         max_orders=st.sampled_from([2, 5, 50]),
     )
-    def open(self, groups, self_match, rule, protection, max_orders):
-        terms = {"floor": -2, "ceiling": 3, "price_rule": rule, "protection": protection}
+    def open(
+        self, groups: list[Any], self_match: SelfMatch, rule: str, protection: int, auction: int, max_orders: int
+    ) -> None:
+        terms: dict[str, Any] = {
+            "floor": -2,
+            "ceiling": 3,
+            "price_rule": rule,
+            "protection": protection,
+            "auction": auction,
+        }
         markets = [
             instrument("A1", reference_price=0, **terms),
             instrument("B1", reference_price=3, velocity=2, velocity_window=4000, daily_limit=9000, **terms),
@@ -39,14 +64,14 @@ class EngineBesideReference(RuleBasedStateMachine):
         self.reference = ReferenceBook(markets, members, max_orders)
         self.sequence = 0
 
-    def both(self, command):
+    def both(self, command: dict[str, Any]) -> None:
         self.sequence += 1
         block = rows(command, start=self.sequence)
         events, expected = self.engine.apply(block), self.reference.apply(block)
         assert events.tolist() == expected.tolist()
         assert events.tobytes() == expected.tobytes()
 
-    def resting(self, choice):
+    def resting(self, choice: int) -> tuple[int, int, int]:
         """An order that rests, as (order_id, account, instrument)."""
         orders = list(self.reference.orders.values())
         order = orders[choice % len(orders)]
@@ -63,7 +88,18 @@ class EngineBesideReference(RuleBasedStateMachine):
         flags=modes,
         post=st.booleans(),
     )
-    def enter(self, account, side, price, quantity, instrument, order_type, time_in_force, flags, post):
+    def enter(
+        self,
+        account: int,
+        side: Side,
+        price: int,
+        quantity: int,
+        instrument: int,
+        order_type: OrderType,
+        time_in_force: TimeInForce,
+        flags: int,
+        post: bool,
+    ) -> None:
         self.both(
             enter(
                 account,
@@ -87,7 +123,17 @@ class EngineBesideReference(RuleBasedStateMachine):
         order_type=st.sampled_from([OrderType.STOP, OrderType.STOP_LIMIT]),
         flags=modes,
     )
-    def stop(self, account, side, price, trigger, quantity, instrument, order_type, flags):
+    def stop(
+        self,
+        account: int,
+        side: Side,
+        price: int,
+        trigger: int,
+        quantity: int,
+        instrument: int,
+        order_type: OrderType,
+        flags: int,
+    ) -> None:
         self.both(
             enter(
                 account,
@@ -110,7 +156,9 @@ class EngineBesideReference(RuleBasedStateMachine):
         instrument=instruments,
         flags=modes,
     )
-    def iceberg(self, account, side, price, quantity, shown, instrument, flags):
+    def iceberg(
+        self, account: int, side: Side, price: int, quantity: int, shown: int, instrument: int, flags: int
+    ) -> None:
         self.both(enter(account, side, price, quantity, display_quantity=shown, instrument=instrument, flags=flags))
 
     @rule(
@@ -122,7 +170,9 @@ class EngineBesideReference(RuleBasedStateMachine):
         instrument=instruments,
         flags=modes,
     )
-    def minimum(self, account, side, price, quantity, least, instrument, flags):
+    def minimum(
+        self, account: int, side: Side, price: int, quantity: int, least: int, instrument: int, flags: int
+    ) -> None:
         self.both(
             enter(
                 account,
@@ -138,7 +188,7 @@ class EngineBesideReference(RuleBasedStateMachine):
 
     @precondition(lambda self: self.reference.orders)
     @rule(choice=st.integers(0, 49), price=prices, quantity=quantities, flags=modes)
-    def link(self, choice, price, quantity, flags):
+    def link(self, choice: int, price: int, quantity: int, flags: int) -> None:
         order_id, owner, place = self.resting(choice)
         self.both(
             enter(
@@ -160,7 +210,7 @@ class EngineBesideReference(RuleBasedStateMachine):
         instrument=instruments,
         expire_date=st.integers(20270103, 20270106),
     )
-    def dated(self, account, side, price, quantity, instrument, expire_date):
+    def dated(self, account: int, side: Side, price: int, quantity: int, instrument: int, expire_date: int) -> None:
         self.both(
             enter(
                 account,
@@ -175,12 +225,12 @@ class EngineBesideReference(RuleBasedStateMachine):
 
     @precondition(lambda self: self.reference.orders)
     @rule(choice=st.integers(0, 49))
-    def cancel(self, choice):
+    def cancel(self, choice: int) -> None:
         order_id, owner, place = self.resting(choice)
         self.both(cancel(owner, order_id, instrument=place))
 
     @rule(account=accounts, order_id=st.integers(-1, 40), instrument=instruments)
-    def cancel_something(self, account, order_id, instrument):
+    def cancel_something(self, account: int, order_id: int, instrument: int) -> None:
         self.both(cancel(account, order_id, instrument=instrument))
 
     @precondition(lambda self: self.reference.orders)
@@ -193,7 +243,9 @@ class EngineBesideReference(RuleBasedStateMachine):
         is_open_quantity=st.booleans(),
         trigger=prices,
     )
-    def amend(self, choice, price, quantity, flags, post, is_open_quantity, trigger):
+    def amend(
+        self, choice: Any, price: int, quantity: int, flags: Any, post: Any, is_open_quantity: Any, trigger: int
+    ) -> None:
         order_id, owner, place = self.resting(choice)
         is_parked = self.reference.orders[order_id].parked
         self.both(
@@ -209,35 +261,35 @@ class EngineBesideReference(RuleBasedStateMachine):
         )
 
     @rule(account=st.sampled_from([ALL, 0, 1]), side=st.integers(0, 2), instrument=st.sampled_from([ALL, 0, 1]))
-    def mass_cancel(self, account, side, instrument):
+    def mass_cancel(self, account: int, side: int, instrument: int) -> None:
         self.both(operator(CommandKind.MASS_CANCEL, account=account, side=side, instrument=instrument))
 
     @rule(date=st.integers(20270104, 20270107))
-    def days(self, date):
+    def days(self, date: int) -> None:
         self.both(operator(CommandKind.END_DAY))
         self.both(operator(CommandKind.BEGIN_DAY, quantity=date))
 
     @rule(instrument=instruments, price=prices)
-    def settle(self, instrument, price):
+    def settle(self, instrument: int, price: int) -> None:
         self.both(operator(CommandKind.SETTLE, SettlementRule.GIVEN, instrument=instrument, price=price))
 
     @rule(
-        phase=st.sampled_from([*Phase, Phase.CALL_AUCTION, Phase.CALL_AUCTION, Phase.LIMIT_LOCKED]),
+        phase=st.sampled_from([*Phase, *AUCTION_PHASES, Phase.CALL_AUCTION, Phase.LIMIT_LOCKED]),
         instrument=st.sampled_from([ALL, 0, 1]),
     )
-    def phase(self, phase, instrument):
+    def phase(self, phase: Phase, instrument: int) -> None:
         self.both(operator(CommandKind.PHASE, phase, instrument=instrument))
 
     @rule(instrument=st.sampled_from([ALL, 0, 1]))
-    def open_again(self, instrument):
+    def open_again(self, instrument: int) -> None:
         self.both(operator(CommandKind.PHASE, Phase.CONTINUOUS, instrument=instrument))
 
     @rule(account=accounts, limit=st.sampled_from([Limit.GROUP, Limit.SELF_MATCH]), value=st.integers(0, 3))
-    def limit(self, account, limit, value):
+    def limit(self, account: int, limit: Limit, value: int) -> None:
         self.both(operator(CommandKind.LIMIT, limit, account=account, quantity=value))
 
     @invariant()
-    def books_are_sound_and_equal(self):
+    def books_are_sound_and_equal(self) -> None:
         if not hasattr(self, "engine"):
             return
         check_book(self.engine.book)
@@ -251,7 +303,7 @@ class EngineBesideReference(RuleBasedStateMachine):
 
 
 EngineBesideReference.TestCase.settings = settings(
-    max_examples=80,
+    max_examples=examples(80),
     stateful_step_count=40,
     derandomize=True,
     deadline=None,

@@ -1,11 +1,12 @@
-"""Random commands for markets where positions are more than a net of their own: offsets, legs, protection, settlement.
+"""Random commands for markets with offsets, legs, market-maker protection and settlement.
 
-A flow of tests/matching/flow.py with risk on, in which some instruments keep long and short apart, the last are a spread, a
-TAS and a block of the first ones, orders bear offset flags that are mostly right, some accounts have market-maker
-protection, and days are settled and ended. For what the operators' commands of the other flow do this one has its own.
+It is a flow of tests/matching/flow.py with risk on. Some instruments keep long and short apart; the last ones are a spread, a
+TAS and a block of the first ones. Orders carry offset flags that are mostly right. Some accounts have market-maker protection.
+Days are settled and ended. The flow has its own operator commands.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -35,13 +36,13 @@ OPERATORS = {CommandKind.LIMIT: 0.6, CommandKind.CASH: 0.15, CommandKind.LIQUIDA
 def special_flow(seed: int, count: int, risk: bool = True) -> Flow:
     """The flow of a seed, always with risk on.
 
-    Instruments: 0 and 1 outrights, 2 an outright beside them, then a spread of both, TAS of 0 and a block of 1.
+    Instruments: 0, 1 and 2 are outrights, then a spread of 0 and 1, TAS of 0 and a block of 1.
     """
     rng = np.random.default_rng((seed, 10))
     flow = random_flow(seed, count, risk=True)
     instruments = _instruments(rng)
     accounts = tuple(
-        dataclasses.replace(  # limits that other flows meet are far away here
+        dataclasses.replace(  # limits that other flows reach are high here
             terms,
             protection_lots=int(rng.choice((0, 15))),
             protection_interval=int(rng.choice((0, 1, 20))),
@@ -75,7 +76,7 @@ def special_flow(seed: int, count: int, risk: bool = True) -> Flow:
 
 
 def breaker_flow(seed: int, count: int) -> Flow:
-    """The special flow of a seed in which limits set the circuit breaker, and instead of CASH trading goes on everywhere."""
+    """The special flow of a seed in which LIMIT commands set the circuit breaker, and PHASE CONTINUOUS replaces CASH."""
     rng = np.random.default_rng((seed, 11))
     flow = special_flow(seed, count)
     for row in np.flatnonzero(flow.commands["kind"] == CommandKind.LIMIT):
@@ -125,14 +126,14 @@ def _instruments(rng: np.random.Generator) -> tuple[Instrument, ...]:
     )
 
 
-def _prices(rng: np.random.Generator, commands: np.ndarray, instruments: tuple) -> None:
+def _prices(rng: np.random.Generator, commands: np.ndarray, instruments: tuple[Any, ...]) -> None:
     middle = np.array([terms.reference_price for terms in instruments])[commands["instrument"]]
     away = np.where(commands["side"] == Side.BUY, -1, 1) * rng.integers(-1, 3, len(commands))
     commands["price"] = middle + away
 
 
 def _conditions(rng: np.random.Generator, commands: np.ndarray) -> None:
-    """Some stop orders and some icebergs; they are held like any order."""
+    """Some stop orders and some icebergs, which are held like any order."""
     for field in ("trigger_price", "display_quantity", "minimum_quantity", "expire_date", "counterparty"):
         commands[field] = 0
     commands["time_in_force"][commands["time_in_force"] == TimeInForce.OPENING] = TimeInForce.DAY
@@ -148,7 +149,7 @@ def _conditions(rng: np.random.Generator, commands: np.ndarray) -> None:
 
 
 def _same_order(commands: np.ndarray) -> None:
-    """CANCEL and AMEND name the instrument, account and price of the order that they mean."""
+    """CANCEL and AMEND name the instrument, account and price of their order."""
     for row in np.flatnonzero(np.isin(commands["kind"], (CommandKind.CANCEL, CommandKind.AMEND))):
         meant = int(commands["order_id"][row]) - 1
         if 0 <= meant < row:
@@ -156,7 +157,7 @@ def _same_order(commands: np.ndarray) -> None:
                 commands[field][row] = commands[field][meant]
 
 
-def _flags(rng: np.random.Generator, commands: np.ndarray, instruments: tuple) -> None:
+def _flags(rng: np.random.Generator, commands: np.ndarray, instruments: tuple[Any, ...]) -> None:
     """Offset flags where the instrument has them; one in fifty is wrong."""
     count = len(commands)
     offset = rng.choice((OPEN, CLOSE, CLOSE_TODAY), count, p=(0.7, 0.15, 0.15))
@@ -173,7 +174,7 @@ def _flags(rng: np.random.Generator, commands: np.ndarray, instruments: tuple) -
 
 
 def _operators(rng: np.random.Generator, commands: np.ndarray, instruments: int, accounts: int) -> None:
-    """Every so often one of: a limit, cash, a liquidation, the end of a day with its settlements."""
+    """At intervals one of: a limit, cash, a liquidation, the end of a day with its settlements."""
     row, day = int(rng.integers(20, 60)), 0
     while row + instruments + 3 < len(commands):
         kind = rng.choice(list(OPERATORS), p=list(OPERATORS.values()))
@@ -205,7 +206,7 @@ def _operators(rng: np.random.Generator, commands: np.ndarray, instruments: int,
 
 
 def _write(row: np.void, fields: dict[str, int]) -> None:
-    """An operator command in place of what stands there, at the same time."""
-    for name in row.dtype.names:
+    """Replace a row with an operator command at the same time."""
+    for name in row.dtype.names or ():
         if name not in ("sequence", "time"):
             row[name] = fields.get(name, b"" if name == "client_order_id" else 0)

@@ -3,8 +3,8 @@
     oracle = RiskOracle(instruments, accounts, max_orders=100, max_client_order_ids=50)
     events = oracle.apply(commands)            # COMMAND[n] -> EVENT[m], as Exchange(..., risk=True)
 
-Nothing is held or released here: what an account could lose is computed from its open orders and positions each time
-it is asked for (5.14), which is what the engine's running figures must equal. Positions are what trades made of them.
+The oracle holds and releases nothing. Each time it needs the worst case of an account, it computes it from open orders and
+positions (5.14). The engine's running figures must equal that.
 """
 
 from collections import defaultdict
@@ -40,7 +40,7 @@ LARGEST_MARGIN = 1 << 56  # fen an account can need in one instrument (7.3)
 MAINTENANCE = 8_000  # 1/10,000 of the initial margin (11.6)
 OPEN, CLOSE, CLOSE_TODAY = int(Flag.OPEN), int(Flag.CLOSE), int(Flag.CLOSE_TODAY)
 OFFSET = OPEN | CLOSE | CLOSE_TODAY
-ENTERS = (CommandKind.ENTER, CommandKind.TAKE)  # a new order, of a TAKE one that trades at once (13.1)
+ENTERS = (CommandKind.ENTER, CommandKind.TAKE)  # a new order, or a TAKE, whose order trades at once (13.1)
 BEAR_OFFSETS = {EventKind.TRADED, EventKind.CANCELED, EventKind.AMENDED, EventKind.TRIGGERED}
 ACCOUNT_FIELD = {
     Limit.MAX_ORDER_QUANTITY: "max_order_quantity",
@@ -73,7 +73,7 @@ MARKET_FIELD = {
 
 @dataclass
 class Lots:
-    """One side of what is held where long and short are kept apart (10.2)."""
+    """Long or short of an account, where they are kept apart (10.2)."""
 
     older: int = 0
     today: int = 0
@@ -83,7 +83,7 @@ class Lots:
         return self.older + self.today
 
     def take(self, lots: int, today_first: bool) -> int:
-        """Close so many lots, of their own kind first. Returns how many there were."""
+        """Close so many lots, of their own kind first. Returns how many were closed."""
         taken = 0
         for kind in ("today", "older") if today_first else ("older", "today"):
             part = min(lots - taken, getattr(self, kind))
@@ -102,15 +102,15 @@ class Held:
     short: Lots = field(default_factory=Lots)
     opened: int = 0  # lots since the day began (10.4)
     volume: int = 0  # lots traded since the last SETTLE
-    turnover: int = 0  # ticks x lots likewise
-    value: int = 0  # |ticks| x lots likewise
+    turnover: int = 0  # ticks x lots traded since then
+    value: int = 0  # |ticks| x lots traded since then
 
     def side(self, side: int) -> Lots:
         return self.long if side == Side.BUY else self.short
 
 
 class ClearedBook(ReferenceBook):
-    """The reference book, whose operator commands ask the oracle for what needs accounts."""
+    """The reference book, with the oracle for operator commands that need accounts."""
 
     def __init__(self, oracle: "RiskOracle", *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -123,7 +123,7 @@ class ClearedBook(ReferenceBook):
         return min(max(price, market.floor), market.ceiling)
 
     def emit(self, kind: EventKind, command: Command, **fields: Any) -> None:
-        """What clearing tells comes before the event that closes the command."""
+        """Events of clearing come before the event that closes the command."""
         if kind == EventKind.SETTLED:
             fields["quantity"] = self.oracle.traded(fields["instrument"])[0]
             self.oracle.settle(command, self.markets[fields["instrument"]], fields["price"])
@@ -203,17 +203,17 @@ class RiskOracle:
         self.hub_killed = False
 
     def apply(self, commands: np.ndarray) -> np.ndarray:
-        told: list[Event] = []
+        emitted: list[Event] = []
         for row in commands.tolist():
             self.book.events = []
             self.step(Command._make(row))
-            told += map(self.with_offsets, self.book.events)
-        events = np.zeros(len(told), EVENT)
-        events[:] = told
+            emitted += map(self.with_offsets, self.book.events)
+        events = np.zeros(len(emitted), EVENT)
+        events[:] = emitted
         return events
 
     def with_offsets(self, event: Event) -> Event:
-        """Events of an order bear its offset flags, those of a trade both orders' (codes.RESTING_OFFSET)."""
+        """Events of an order carry its offset flags, those of a trade both orders' (codes.RESTING_OFFSET)."""
         flags = event.flags
         if event.kind in BEAR_OFFSETS:
             flags |= self.offsets.get(event.order_id, 0) | self.offsets.get(event.resting_order_id, 0) << RESTING_OFFSET
@@ -227,19 +227,17 @@ class RiskOracle:
             refusals = [self.offset_makes_no_sense(command), of_book]
             if refusal is None:
                 refusals.append(next(self.risk_refusals(command), None))
+            broken_rules = [broken for broken in refusals if broken is not None]
             if command.kind == CommandKind.TAKE and refusal is None:
-                # 1.3: lots that only the offer can judge are judged where it is known
-                refusal = min(
-                    filter(None, refusals),
-                    default=None,
-                    key=lambda broken: (
-                        Reason.IRREVOCABLE
-                        if broken is of_book and broken[0] in (Reason.INVALID_QUANTITY, Reason.QUANTITY_BELOW_MINIMUM)
-                        else broken[0]
-                    ),
-                )
+                # 1.3: lots that depend on the offer are checked once it is known
+                of_offer = (Reason.INVALID_QUANTITY, Reason.QUANTITY_BELOW_MINIMUM)
+
+                def precedence(broken: Refusal) -> Reason:
+                    return Reason.IRREVOCABLE if broken is of_book and broken[0] in of_offer else broken[0]
+
+                refusal = min(broken_rules, default=None, key=precedence)
             else:
-                refusal = min(filter(None, refusals), default=None)
+                refusal = min(broken_rules, default=None)
             self.count_message(command, refusal)
         if refusal is None:
             self.execute(command)
@@ -287,10 +285,10 @@ class RiskOracle:
             self.accounts[command.account].equity += command.quantity  # 7.4
             self.cure(command.account)
 
-    # What trades make of positions
+    # How trades change positions
 
     def legs_of(self, terms: Instrument) -> list[tuple[int, bool]]:
-        """12: the positions that an order is about, and whether on its own side."""
+        """12: the instruments whose positions an order changes, and whether on its own side."""
         symbols = [outright.symbol for outright in self.terms]
         legs = [symbols.index(symbol) for symbol in terms.legs] or [symbols.index(terms.symbol)]
         return list(zip(legs, (True, False), strict=False))
@@ -300,7 +298,7 @@ class RiskOracle:
         return [(leg, side if same else 3 - side) for leg, same in self.legs[instrument]]
 
     def trade(self, account: int, instrument: int, side: int, lots: int, price: int, order_id: int) -> None:
-        """10.2, 12.1, 12.2: positions and what they cost."""
+        """10.2, 12.1, 12.2: positions and their cost."""
         traded = self.held[account, instrument]
         traded.volume += lots
         traded.turnover += lots * price
@@ -308,7 +306,7 @@ class RiskOracle:
         prices = [price]
         if self.terms[instrument].at_settlement:
             signed = lots if side == Side.BUY else -lots
-            traded.position += signed  # of the instrument itself: what is not priced yet
+            traded.position += signed  # of the instrument itself: lots without a price yet
             traded.cost += signed * price
             prices = [0]
         elif len(self.terms[instrument].legs) == 2:
@@ -336,7 +334,7 @@ class RiskOracle:
         held.short.take(both, False)
 
     def to_close(self, account: int, instrument: int) -> tuple[int, int, int]:
-        """10.8, 11.7: (side, lots, flags) of the order that closes a position; that of what has legs is the legs' (12.3)"""
+        """10.8, 11.7: (side, lots, flags) of the order that closes a position. Instruments with legs have none (12.3)"""
         position = 0 if self.terms[instrument].legs else self.held[account, instrument].position
         return Side.SELL if position > 0 else Side.BUY, abs(position), CLOSE * self.terms[instrument].offset
 
@@ -353,7 +351,7 @@ class RiskOracle:
                 self.windows[instrument] = self.traded(instrument)
 
     def settlement_price(self, command: Command, market: Market) -> int | None:
-        """11.2, where there was a trade; of what has legs the legs' price"""
+        """11.2, after a trade; an instrument with legs takes the legs' price"""
         if command.order_type == SettlementRule.GIVEN:
             return None
         legs = [leg for leg, _ in self.legs[market.number]] if self.terms[market.number].legs else []
@@ -513,7 +511,7 @@ class RiskOracle:
         account.tripped = account.counted >= account.protection_lots
 
     def cancel_tripped(self, command: Command) -> None:
-        """9.6: a tripped account keeps no order; only one that this command has tripped can have any."""
+        """9.6: a tripped account keeps no order. Only an account that this command has tripped can have any."""
         for number, account in enumerate(self.accounts):
             if account.tripped:
                 self.book.cancel_all(
@@ -528,7 +526,7 @@ class RiskOracle:
                 )
         self.book.unlock(command)
 
-    # What an account has at stake
+    # Exposure of an account
 
     def open_orders(self, account: int) -> list[Order]:
         return [order for order in self.book.orders.values() if order.account == account]
@@ -556,7 +554,7 @@ class RiskOracle:
         return sum(lots for one, lots, offset in self.open_lots(account, instrument) if one == side and offset == OPEN)
 
     def reach(self, account: int, instrument: int, side: int, growth: int, offset: int) -> int:
-        """5.12, 10.5: lots of the position on a side if all were to fill; what closes reaches nothing"""
+        """5.12, 10.5: lots of the position on a side if all orders filled; closing orders add nothing"""
         if self.terms[instrument].offset:
             if offset != OPEN:
                 return 0
@@ -565,7 +563,7 @@ class RiskOracle:
         return position + buys + growth if side == Side.BUY else sells + growth - position
 
     def worst_case(self, account: int, instrument: int) -> int:
-        """5.13, 10.5: lots of the larger side if all buys, or all sells, were to fill."""
+        """5.13, 10.5: lots of the larger side if all buys, or all sells, filled."""
         if self.terms[instrument].legs:
             return 0
         reaches = [self.reach(account, instrument, side, 0, OPEN) for side in Side]
@@ -702,7 +700,7 @@ class RiskOracle:
                 yield Reason.MESSAGE_RATE, command.time, earliest
 
     def count_message(self, command: Command, refusal: Refusal | None) -> None:
-        """5.9: a message counts when it passes this rule, whatever comes after it."""
+        """5.9: a message that passes this rule counts, even if a later rule refuses it."""
         if command.kind in (*ENTERS, CommandKind.AMEND) and (refusal is None or refusal[0] > Reason.MESSAGE_RATE):
             account = self.accounts[command.account]
             if account.messages_per_second:
@@ -742,7 +740,7 @@ class RiskOracle:
             for leg, leg_side in parts
             for refusal in self.reach_refusals(command, leg, leg_side, growth, offset)
         ]
-        yield from sorted(broken, key=lambda refusal: refusal[0])  # stable: of one rule the near leg first
+        yield from sorted(broken, key=lambda refusal: refusal[0])  # stable: the near leg comes first
         worst = {
             leg: (self.worst_case(number, leg), self.worst_with(number, leg, leg_side, growth, offset))
             for leg, leg_side in parts

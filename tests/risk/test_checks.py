@@ -4,10 +4,13 @@ Every test runs twice, over the oracle (tests/risk/oracle.py) and over the engin
 otherwise there is one instrument, band 90 to 110, last price 100, where a tick on a lot is worth one fen.
 """
 
+from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from exchange.instruments import Instrument
 from matching.codes import (
     ALL,
     CommandKind,
@@ -22,6 +25,7 @@ from matching.codes import (
     Side,
     TimeInForce,
 )
+from risk.limits import Account
 from tests.build import SECOND, account, amend, cancel, enter, instrument, operator
 from tests.venue import Venue
 
@@ -30,33 +34,39 @@ OPEN, REDUCE, LABEL = Flag.OPEN_QUANTITY, Flag.REDUCE_ONLY, Flag.LABEL
 
 
 @pytest.fixture(params=["reference", "engine"])
-def hub(request):
-    """Makes a Venue with risk on; keywords that are no argument of Venue are limits of account 0."""
+def hub(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Makes a Venue with risk on. Keywords that Venue does not take are limits of account 0."""
 
-    def make(*instruments, accounts=None, max_orders=100, max_client_order_ids=1 << 10, **limits):
+    def make(
+        *instruments: Instrument,
+        accounts: list[Account] | tuple[Any, ...] | None = None,
+        max_orders: int = 100,
+        max_client_order_ids: int = 1 << 10,
+        **limits: Any,
+    ) -> Venue:
         accounts = [account("A", **limits), *(account(name) for name in "BCD")] if accounts is None else accounts
         return Venue(request.param, list(instruments) or None, accounts, max_orders, True, max_client_order_ids)
 
     return make
 
 
-def refused(hub, command, reason, value, bound):
-    """The command is refused with just this, and nothing has changed by it."""
+def refused(hub: Venue, command: dict[str, Any], reason: str, value: int, bound: int) -> None:
+    """The command is refused with exactly this, and changes nothing."""
     before = hub.memory()
-    told = hub.events(command)
-    assert len(told) == 1
-    assert (EventKind(told[0]["kind"]), Reason(told[0]["reason"]).name) == (EventKind.REJECTED, reason)
-    assert (told[0]["resting_leaves_quantity"], told[0]["resting_price"]) == (value, bound)
+    emitted = hub.events(command)
+    assert len(emitted) == 1
+    assert (EventKind(emitted[0]["kind"]), Reason(emitted[0]["reason"]).name) == (EventKind.REJECTED, reason)
+    assert (emitted[0]["resting_leaves_quantity"], emitted[0]["resting_price"]) == (value, bound)
     assert hub.memory() == before
 
 
-def passes(hub, command):
+def passes(hub: Venue, command: dict[str, Any]) -> None:
     """The command is not refused."""
-    told = hub.do(command)
-    assert told[0][0] != "rejected", told
+    emitted = hub.do(command)
+    assert emitted[0][0] != "rejected", emitted
 
 
-# 5.1, 5.2, 7.2 Kill switches and accounts that are disabled
+# 5.1, 5.2, 7.2 Kill switches and disabled accounts
 
 SWITCHES = [
     (Scope.HUB, {}, "HUB_KILLED"),
@@ -69,8 +79,8 @@ FIRMS = (account("A", firm=3), account("B", firm=3), account("C", firm=1), accou
 
 @pytest.mark.parametrize("scope, index, reason", SWITCHES)
 def test_5_1_a_kill_switch_refuses_new_orders_and_amendments_until_it_is_off_and_lets_cancels_pass(
-    hub, scope, index, reason
-):
+    hub: Callable[..., Any], scope: Scope, index: dict[str, Any], reason: str
+) -> None:
     book = hub(accounts=FIRMS)
     book.do(enter(0, BUY, 99, 5), enter(0, BUY, 98, 5))
     assert book.do(operator(CommandKind.KILL_SWITCH, scope, quantity=1, **index))[0][0] == "kill_switch"
@@ -85,7 +95,7 @@ def test_5_1_a_kill_switch_refuses_new_orders_and_amendments_until_it_is_off_and
     passes(book, enter(0, BUY, 100, 1))
 
 
-def test_7_2_a_kill_switch_cancels_nothing_and_resting_orders_still_trade(hub):
+def test_7_2_a_kill_switch_cancels_nothing_and_resting_orders_still_trade(hub: Callable[..., Any]) -> None:
     book = hub(accounts=FIRMS)
     book.do(enter(0, BUY, 99, 5), operator(CommandKind.KILL_SWITCH, Scope.ACCOUNT, account=0, quantity=1))
     assert book.do(enter(2, SELL, 99, 5)) == [("accepted", 3, 99, 5), ("traded", 3, 1, 99, 5)]
@@ -99,13 +109,15 @@ def test_7_2_a_kill_switch_cancels_nothing_and_resting_orders_still_trade(hub):
         (Scope.ACCOUNT, {"account": 0}, enter(1, BUY, 99, 1)),
     ],
 )
-def test_5_1_a_kill_switch_stops_only_what_it_names(hub, scope, index, passing):
+def test_5_1_a_kill_switch_stops_only_what_it_names(
+    hub: Callable[..., Any], scope: Scope, index: dict[str, int], passing: dict[str, Any]
+) -> None:
     book = hub(instrument("A1"), instrument("B1"), accounts=FIRMS)
     book.do(operator(CommandKind.KILL_SWITCH, scope, quantity=1, **index))
     passes(book, passing)
 
 
-def test_5_1_of_several_switches_the_first_is_reported(hub):
+def test_5_1_of_several_switches_the_first_is_reported(hub: Callable[..., Any]) -> None:
     book = hub(accounts=FIRMS)
     book.do(operator(CommandKind.LIMIT, Limit.ENABLED, quantity=0))
     refused(book, enter(0, BUY, 99, 1), "ACCOUNT_DISABLED", 0, 0)
@@ -118,7 +130,7 @@ def test_5_1_of_several_switches_the_first_is_reported(hub):
         refused(book, enter(0, BUY, 99, 1), reason, 0, 0)
 
 
-def test_5_2_an_account_that_is_disabled_may_cancel_but_not_enter_or_amend(hub):
+def test_5_2_an_account_that_is_disabled_may_cancel_but_not_enter_or_amend(hub: Callable[..., Any]) -> None:
     book = hub()
     book.do(enter(0, BUY, 99, 5), operator(CommandKind.LIMIT, Limit.ENABLED, quantity=0))
     refused(book, enter(0, BUY, 99, 1), "ACCOUNT_DISABLED", 0, 0)
@@ -129,14 +141,14 @@ def test_5_2_an_account_that_is_disabled_may_cancel_but_not_enter_or_amend(hub):
     passes(book, enter(0, BUY, 99, 1))
 
 
-def test_5_2_an_account_may_be_disabled_from_the_start(hub):
+def test_5_2_an_account_may_be_disabled_from_the_start(hub: Callable[..., Any]) -> None:
     refused(hub(enabled=False), enter(0, BUY, 99, 1), "ACCOUNT_DISABLED", 0, 0)
 
 
 # 5.5 Increments
 
 
-def test_5_5_price_increment(hub):
+def test_5_5_price_increment(hub: Callable[..., Any]) -> None:
     book = hub(instrument(floor=-10, ceiling=10, reference_price=0, price_increment=5))
     for price in (-10, -5, 0, 5, 10):
         passes(book, enter(0, BUY, price, 1, flags=Flag.SMP_CANCEL_RESTING))
@@ -146,7 +158,7 @@ def test_5_5_price_increment(hub):
     passes(book, enter(0, SELL, 3, 1, order_type=OrderType.MARKET))
 
 
-def test_5_5_the_price_that_the_hub_gives_a_market_order_need_not_be_on_the_increment(hub):
+def test_5_5_the_price_that_the_hub_gives_a_market_order_need_not_be_on_the_increment(hub: Callable[..., Any]) -> None:
     book = hub(instrument(price_increment=5, protection=3))
     assert book.last(enter(1, SELL, 100, 1), enter(0, BUY, 0, 2, order_type=OrderType.MARKET))[0] == (
         "accepted",
@@ -156,7 +168,7 @@ def test_5_5_the_price_that_the_hub_gives_a_market_order_need_not_be_on_the_incr
     )
 
 
-def test_5_5_minimum_quantity_and_quantity_increment(hub):
+def test_5_5_minimum_quantity_and_quantity_increment(hub: Callable[..., Any]) -> None:
     book = hub(instrument(minimum_quantity=4, quantity_increment=2))
     refused(book, enter(0, BUY, 99, 3), "QUANTITY_BELOW_MINIMUM", 3, 4)
     passes(book, enter(0, BUY, 99, 4))
@@ -164,8 +176,8 @@ def test_5_5_minimum_quantity_and_quantity_increment(hub):
     passes(book, enter(0, BUY, 99, 6))
 
 
-def test_5_15_an_amend_is_measured_by_its_new_total(hub):
-    """Six ordered, four filled: a total of 8 leaves 4 open; of 3 too little is asked for, of 7 an odd number."""
+def test_5_15_an_amend_is_measured_by_its_new_total(hub: Callable[..., Any]) -> None:
+    """Six ordered, four filled. A total of 8 leaves 4 open; 3 is below the minimum, 7 is off the increment."""
     book = hub(instrument(minimum_quantity=4, quantity_increment=2))
     book.do(enter(0, BUY, 99, 6), enter(1, SELL, 99, 4))
     refused(book, amend(0, 1, 99, 3), "QUANTITY_BELOW_MINIMUM", 3, 4)
@@ -178,7 +190,7 @@ def test_5_15_an_amend_is_measured_by_its_new_total(hub):
 # 5.7 Collar
 
 
-def test_5_7_collar_on_both_sides_of_the_last_trade(hub):
+def test_5_7_collar_on_both_sides_of_the_last_trade(hub: Callable[..., Any]) -> None:
     book = hub(instrument(collar=3, reference_price=100))
     refused(book, enter(0, BUY, 104, 1), "PRICE_OUTSIDE_COLLAR", 104, 103)
     refused(book, enter(0, SELL, 96, 1), "PRICE_OUTSIDE_COLLAR", 96, 97)
@@ -201,14 +213,16 @@ def test_5_7_collar_on_both_sides_of_the_last_trade(hub):
         (BUY, 0, None, 103),
     ],
 )
-def test_2_2_where_a_collar_is_set_a_market_order_is_held_within_it(hub, side, protection, resting, price):
+def test_2_2_where_a_collar_is_set_a_market_order_is_held_within_it(
+    hub: Callable[..., Any], side: Side, protection: int, resting: int | None, price: int
+) -> None:
     book = hub(instrument(collar=3, protection=protection))
     if resting:
         book.do(enter(1, 3 - side, resting, 1))
     assert book.do(enter(0, side, 0, 2, order_type=OrderType.MARKET))[0][2] == price
 
 
-def test_2_2_a_market_order_whose_best_price_left_the_collar_does_not_trade(hub):
+def test_2_2_a_market_order_whose_best_price_left_the_collar_does_not_trade(hub: Callable[..., Any]) -> None:
     """Trade at 100, resting offer at 109 from before the collar was set."""
     book = hub(instrument(protection=1))
     book.do(enter(1, SELL, 109, 1), operator(CommandKind.LIMIT, Limit.INSTRUMENT_COLLAR, quantity=2))
@@ -222,13 +236,17 @@ def test_2_2_a_market_order_whose_best_price_left_the_collar_does_not_trade(hub)
 
 
 @pytest.mark.parametrize("of_account, of_instrument, bound", [(7, 9, 7), (9, 7, 7), (7, 7, 7)])
-def test_5_8_largest_order_is_the_strictest_of_account_and_instrument(hub, of_account, of_instrument, bound):
+def test_5_8_largest_order_is_the_strictest_of_account_and_instrument(
+    hub: Callable[..., Any], of_account: int, of_instrument: int, bound: int
+) -> None:
     book = hub(instrument(max_order_quantity=of_instrument), max_order_quantity=of_account)
     passes(book, enter(0, BUY, 99, bound))
     refused(book, enter(0, BUY, 99, bound + 1), "MAX_ORDER_QUANTITY", bound + 1, bound)
 
 
-def test_5_8_largest_order_counts_the_total_of_an_amended_order_and_notional_what_is_open(hub):
+def test_5_8_largest_order_counts_the_total_of_an_amended_order_and_notional_what_is_open(
+    hub: Callable[..., Any],
+) -> None:
     book = hub(max_order_quantity=10, max_order_notional=1000)
     book.do(enter(0, BUY, 99, 10), enter(1, SELL, 99, 9))
     refused(book, amend(0, 1, 100, 11), "MAX_ORDER_QUANTITY", 11, 10)
@@ -237,7 +255,9 @@ def test_5_8_largest_order_counts_the_total_of_an_amended_order_and_notional_wha
 
 
 @pytest.mark.parametrize("price", [100, -100])
-def test_5_8_notional_is_price_without_sign_times_quantity_times_the_value_of_a_tick(hub, price):
+def test_5_8_notional_is_price_without_sign_times_quantity_times_the_value_of_a_tick(
+    hub: Callable[..., Any], price: int
+) -> None:
     book = hub(
         instrument(floor=-100, ceiling=100, reference_price=0, tick_size=Decimal("0.03")), max_order_notional=1200
     )
@@ -249,8 +269,8 @@ def test_5_8_notional_is_price_without_sign_times_quantity_times_the_value_of_a_
 # 5.9 Message rate
 
 
-def test_5_9_a_burst_at_once_and_then_the_rate(hub):
-    """Two a second, three at once: the fourth must wait until half a second after the first."""
+def test_5_9_a_burst_at_once_and_then_the_rate(hub: Callable[..., Any]) -> None:
+    """Two a second, three at once: the fourth passes half a second after the first."""
     book = hub(messages_per_second=2, message_burst=3)
     at = {"time": 100 * SECOND}
     for _ in range(3):
@@ -276,7 +296,7 @@ def test_5_9_a_burst_at_once_and_then_the_rate(hub):
     passes(book, amend(0, 2, 98, 1, time=101 * SECOND))
 
 
-def test_5_9_a_long_silence_saves_up_no_more_than_the_burst(hub):
+def test_5_9_a_long_silence_saves_up_no_more_than_the_burst(hub: Callable[..., Any]) -> None:
     book = hub(messages_per_second=1, message_burst=2)
     passes(book, enter(0, BUY, 99, 1, time=SECOND))
     for _ in range(2):
@@ -297,7 +317,9 @@ def test_5_9_a_long_silence_saves_up_no_more_than_the_burst(hub):
     ],
     ids=["band", "row", "size", "unknown order", "repeated client order id", "post only", "reduce only"],
 )
-def test_5_9_a_command_refused_by_an_earlier_rule_does_not_count_and_by_a_later_one_does(hub, other, counts):
+def test_5_9_a_command_refused_by_an_earlier_rule_does_not_count_and_by_a_later_one_does(
+    hub: Callable[..., Any], other: dict[str, Any], counts: bool
+) -> None:
     book = hub(messages_per_second=1, message_burst=1, max_order_quantity=100)
     book.do(enter(1, SELL, 105, 1), enter(0, BUY, 95, 1, client_order_id=b"taken", time=10 * SECOND))
     assert book.do(other | {"time": 20 * SECOND})[0][0] == "rejected"
@@ -307,7 +329,7 @@ def test_5_9_a_command_refused_by_an_earlier_rule_does_not_count_and_by_a_later_
         passes(book, enter(0, BUY, 99, 1, time=20 * SECOND))
 
 
-def test_5_9_slowest_rate_with_the_largest_burst_is_still_counted_exactly(hub):
+def test_5_9_slowest_rate_with_the_largest_burst_is_still_counted_exactly(hub: Callable[..., Any]) -> None:
     book = hub(messages_per_second=1, message_burst=1 << 20)
     for _ in range(3):
         passes(book, enter(0, BUY, 99, 1, time=5 * SECOND))
@@ -316,20 +338,22 @@ def test_5_9_slowest_rate_with_the_largest_burst_is_still_counted_exactly(hub):
 # 5.10 Client order ids
 
 
-def test_5_10_a_client_order_id_is_taken_until_the_day_ends_and_the_first_order_is_told(hub):
+def test_5_10_a_client_order_id_is_used_until_the_day_ends_and_the_first_order_is_reported(
+    hub: Callable[..., Any],
+) -> None:
     book = hub()
-    mine = {"client_order_id": b"mine"}
+    mine: dict[str, Any] = {"client_order_id": b"mine"}
     book.do(enter(0, BUY, 99, 1, **mine), cancel(0, 1))
     refused(book, enter(0, BUY, 98, 2, **mine), "DUPLICATE_CLIENT_ORDER_ID", 1, 0)
-    told = book.events(enter(0, BUY, 98, 2, **mine))
-    assert (told[0]["resting_order_id"], told[0]["client_order_id"]) == (1, b"mine")
+    emitted = book.events(enter(0, BUY, 98, 2, **mine))
+    assert (emitted[0]["resting_order_id"], emitted[0]["client_order_id"]) == (1, b"mine")
     passes(book, enter(1, BUY, 99, 1, **mine))
     passes(book, enter(0, BUY, 99, 1, client_order_id=b"mine2"))
     book.do(operator(CommandKind.END_DAY))
     passes(book, enter(0, BUY, 99, 1, **mine))
 
 
-def test_5_10_a_label_and_no_id_at_all_need_not_be_unique(hub):
+def test_5_10_a_label_and_no_id_at_all_need_not_be_unique(hub: Callable[..., Any]) -> None:
     book = hub()
     for _ in range(3):
         passes(book, enter(0, BUY, 99, 1, client_order_id=b"label", flags=LABEL))
@@ -338,14 +362,14 @@ def test_5_10_a_label_and_no_id_at_all_need_not_be_unique(hub):
     passes(book, enter(0, BUY, 99, 1, client_order_id=b"label", flags=LABEL))
 
 
-def test_5_10_the_id_of_a_refused_order_and_of_an_amend_or_cancel_is_not_taken(hub):
+def test_5_10_the_id_of_a_refused_order_and_of_an_amend_or_cancel_is_not_used(hub: Callable[..., Any]) -> None:
     book = hub()
-    mine = {"client_order_id": b"mine"}
+    mine: dict[str, Any] = {"client_order_id": b"mine"}
     book.do(enter(0, BUY, 111, 1, **mine), enter(0, BUY, 99, 3), amend(0, 2, 99, 2, **mine), cancel(0, 2, **mine))
     passes(book, enter(0, BUY, 99, 1, **mine))
 
 
-def test_5_10_all_twenty_characters_count(hub):
+def test_5_10_all_twenty_characters_count(hub: Callable[..., Any]) -> None:
     book = hub()
     book.do(enter(0, BUY, 99, 1, client_order_id=b"aaaaaaaaaaaaaaaaaaaa"))
     for place in (0, 7, 8, 15, 16, 19):
@@ -355,7 +379,7 @@ def test_5_10_all_twenty_characters_count(hub):
     refused(book, enter(0, BUY, 99, 1, client_order_id=b"a" * 20), "DUPLICATE_CLIENT_ORDER_ID", 1, 0)
 
 
-def test_5_10_the_memory_for_client_order_ids_is_bounded(hub):
+def test_5_10_the_memory_for_client_order_ids_is_bounded(hub: Callable[..., Any]) -> None:
     book = hub(max_client_order_ids=3)
     for number in range(3):
         passes(book, enter(number, BUY, 99, 1, client_order_id=b"%d" % number))
@@ -370,7 +394,7 @@ def test_5_10_the_memory_for_client_order_ids_is_bounded(hub):
 # 5.11 Open orders
 
 
-def test_5_11_open_orders_over_all_instruments_before_the_order_itself_trades(hub):
+def test_5_11_open_orders_over_all_instruments_before_the_order_itself_trades(hub: Callable[..., Any]) -> None:
     book = hub(instrument("A1"), instrument("B1"), max_open_orders=2)
     book.do(enter(0, BUY, 99, 5), enter(0, BUY, 99, 5, instrument=1), enter(1, SELL, 101, 1))
     refused(book, enter(0, BUY, 101, 1, time_in_force=TimeInForce.IOC), "MAX_OPEN_ORDERS", 3, 2)
@@ -385,7 +409,7 @@ def test_5_11_open_orders_over_all_instruments_before_the_order_itself_trades(hu
 
 
 @pytest.mark.parametrize("side", [BUY, SELL])
-def test_2_7_reduce_only_lets_nothing_beyond_flat(hub, side):
+def test_2_7_reduce_only_refuses_what_would_turn_the_position(hub: Callable[..., Any], side: Side) -> None:
     """Account 0 gets a position of 5 against `side`; another 2 lots to reduce it rest already."""
     book = hub()
     away = 110 if side == BUY else 90
@@ -407,8 +431,8 @@ def test_2_7_reduce_only_lets_nothing_beyond_flat(hub, side):
 @pytest.mark.parametrize("side, limit, reason", [(BUY, "max_long", "MAX_LONG"), (SELL, "max_short", "MAX_SHORT")])
 @pytest.mark.parametrize("of_account, of_instrument", [(10, 99), (99, 10)])
 def test_5_12_position_and_all_open_orders_of_a_side_against_the_strictest_limit(
-    hub, side, limit, reason, of_account, of_instrument
-):
+    hub: Callable[..., Any], side: Side, limit: str, reason: str, of_account: int, of_instrument: int
+) -> None:
     book = hub(instrument("A1", max_position=of_instrument), instrument("B1"), **{limit: of_account})
     price = 99 if side == BUY else 101
     passes(book, enter(0, side, price, 4))
@@ -424,14 +448,15 @@ def test_5_12_position_and_all_open_orders_of_a_side_against_the_strictest_limit
     passes(book, enter(0, side, price, 1))
 
 
-def test_5_12_what_is_canceled_expired_or_reduced_is_released(hub):
+def test_5_12_what_is_canceled_expired_or_reduced_is_released(hub: Callable[..., Any]) -> None:
     book = hub(max_long=10)
     full = enter(0, BUY, 99, 10)
-    for release in (
+    releases: tuple[Callable[[int], dict[str, Any]], ...] = (
         lambda order: cancel(0, order),
         lambda order: operator(CommandKind.MASS_CANCEL),
         lambda order: operator(CommandKind.END_DAY),
-    ):
+    )
+    for release in releases:
         passes(book, full)
         refused(book, enter(0, BUY, 99, 1), "MAX_LONG", 11, 10)
         book.do(release(book.sequence - 1))
@@ -445,7 +470,7 @@ def test_5_12_what_is_canceled_expired_or_reduced_is_released(hub):
 # 5.13 Credit
 
 
-def test_5_13_margin_of_the_worst_case_over_all_instruments_against_equity(hub):
+def test_5_13_margin_of_the_worst_case_over_all_instruments_against_equity(hub: Callable[..., Any]) -> None:
     book = hub(instrument("A1", margin=10), instrument("B1", margin=3), equity=100)
     passes(book, enter(0, BUY, 99, 7))  # 70
     passes(book, enter(0, SELL, 101, 7))  # the same 70: one side or the other
@@ -458,7 +483,7 @@ def test_5_13_margin_of_the_worst_case_over_all_instruments_against_equity(hub):
     passes(book, enter(0, BUY, 99, 7))
 
 
-def test_5_13_an_account_beyond_its_equity_may_only_reduce(hub):
+def test_5_13_an_account_beyond_its_equity_may_only_reduce(hub: Callable[..., Any]) -> None:
     """Long 8 at a margin of 10; then the margin doubles (7.3)."""
     book = hub(instrument("A1", margin=10), equity=100)
     book.do(
@@ -469,17 +494,17 @@ def test_5_13_an_account_beyond_its_equity_may_only_reduce(hub):
     refused(book, enter(0, SELL, 101, 9), "CREDIT", 180, 100)
 
 
-def test_5_13_equity_zero_and_margin_zero(hub):
+def test_5_13_equity_zero_and_margin_zero(hub: Callable[..., Any]) -> None:
     book = hub(instrument("A1", margin=1), instrument("B1"), equity=0)
     refused(book, enter(0, BUY, 99, 1), "CREDIT", 1, 0)
     passes(book, enter(0, BUY, 99, 100, instrument=1))
 
 
-def test_5_13_largest_quantities_and_margins_are_counted_exactly(hub):
+def test_5_13_largest_quantities_and_margins_are_counted_exactly(hub: Callable[..., Any]) -> None:
     """2**40 lots at a margin of 2**40 fen would wrap to nothing in 64 bits."""
     book = hub(instrument("A1", floor=0, ceiling=1, reference_price=0, margin=1 << 40))
-    told = book.do(enter(0, BUY, 0, 1 << 40))
-    assert told[0][:2] == ("rejected", "MAX_LONG")
+    emitted = book.do(enter(0, BUY, 0, 1 << 40))
+    assert emitted[0][:2] == ("rejected", "MAX_LONG")
     passes(book, enter(0, BUY, 0, 1 << 16))
     refused(book, enter(0, BUY, 0, 1), "MAX_LONG", (1 << 16) + 1, 1 << 16)
 
@@ -487,8 +512,8 @@ def test_5_13_largest_quantities_and_margins_are_counted_exactly(hub):
 # 1.3 Precedence
 
 
-def test_1_3_rules_are_reported_in_their_order(hub):
-    """One order breaks everything; each repair uncovers the next rule."""
+def test_1_3_rules_are_reported_in_their_order(hub: Callable[..., Any]) -> None:
+    """One order breaks every rule; each repair shows the next one."""
     accounts = [
         account(
             "A",
@@ -525,12 +550,12 @@ def test_1_3_rules_are_reported_in_their_order(hub):
     )
     order = enter(0, BUY, 113, 2, flags=Flag.POST_ONLY | REDUCE, client_order_id=b"a", time=now)
 
-    def repair(*commands, **fields):
+    def repair(*commands: dict[str, Any], **fields: Any) -> str:
         book.do(*commands)
         order.update(fields)
         return Reason(book.events(order)[0]["reason"]).name
 
-    told = [
+    emitted = [
         repair(),
         *(
             repair(operator(CommandKind.KILL_SWITCH, scope))
@@ -546,7 +571,7 @@ def test_1_3_rules_are_reported_in_their_order(hub):
         repair(quantity=60),
         repair(operator(CommandKind.LIMIT, Limit.MAX_ORDER_NOTIONAL, quantity=6360)),
     ]
-    assert told == [
+    assert emitted == [
         "HUB_KILLED",
         "INSTRUMENT_KILLED",
         "FIRM_KILLED",
@@ -562,9 +587,9 @@ def test_1_3_rules_are_reported_in_their_order(hub):
         "DUPLICATE_CLIENT_ORDER_ID",
         "DUPLICATE_CLIENT_ORDER_ID",
     ]
-    assert repair() == "MESSAGE_RATE"  # the two above have counted
+    assert repair() == "MESSAGE_RATE"  # the two above count
     order["time"] = 100 * SECOND
-    told = [
+    emitted = [
         repair(client_order_id=b"c"),
         repair(client_order_id=b"", time=200 * SECOND),
         repair(operator(CommandKind.LIMIT, Limit.MAX_OPEN_ORDERS, quantity=3), time=300 * SECOND),
@@ -574,7 +599,7 @@ def test_1_3_rules_are_reported_in_their_order(hub):
         repair(operator(CommandKind.MASS_CANCEL, account=2), time=700 * SECOND),
         repair(flags=0, time=800 * SECOND),
     ]
-    assert told == [
+    assert emitted == [
         "CLIENT_ORDER_ID_CAPACITY",
         "MAX_OPEN_ORDERS",
         "REDUCE_ONLY_WOULD_INCREASE",
@@ -605,8 +630,8 @@ def test_1_3_rules_are_reported_in_their_order(hub):
     ],
 )
 def test_7_3_a_limit_holds_from_the_next_command_on_and_resting_orders_beyond_it_stay(
-    hub, limit, value, order, reason, reported, bound
-):
+    hub: Callable[..., Any], limit: Limit, value: int, order: dict[str, Any], reason: str, reported: int, bound: int
+) -> None:
     book = hub(equity=104)
     book.do(enter(0, BUY, 98, 10), enter(0, SELL, 106, 10))
     passes(book, operator(CommandKind.LIMIT, limit, quantity=value))
@@ -615,7 +640,7 @@ def test_7_3_a_limit_holds_from_the_next_command_on_and_resting_orders_beyond_it
     passes(book, cancel(0, 1))
 
 
-def test_7_3_message_rate_and_burst_can_be_set(hub):
+def test_7_3_message_rate_and_burst_can_be_set(hub: Callable[..., Any]) -> None:
     book = hub()
     book.do(
         operator(CommandKind.LIMIT, Limit.MESSAGES_PER_SECOND, quantity=1),
@@ -629,13 +654,13 @@ def test_7_3_message_rate_and_burst_can_be_set(hub):
     passes(book, enter(0, BUY, 99, 1, **at))
 
 
-def test_7_3_protection_can_be_set(hub):
+def test_7_3_protection_can_be_set(hub: Callable[..., Any]) -> None:
     book = hub()
     book.do(enter(1, SELL, 100, 1), operator(CommandKind.LIMIT, Limit.INSTRUMENT_PROTECTION, quantity=4))
     assert book.do(enter(0, BUY, 0, 1, order_type=OrderType.MARKET))[0] == ("accepted", 3, 104, 1)
 
 
-def test_7_3_beyond_a_lowered_limit_only_orders_that_reduce_pass(hub):
+def test_7_3_beyond_a_lowered_limit_only_orders_that_reduce_pass(hub: Callable[..., Any]) -> None:
     book = hub()
     book.do(enter(0, BUY, 100, 10), enter(1, SELL, 100, 10), operator(CommandKind.LIMIT, Limit.MAX_LONG, quantity=3))
     refused(book, enter(0, BUY, 99, 1), "MAX_LONG", 11, 3)
@@ -659,11 +684,11 @@ def test_7_3_beyond_a_lowered_limit_only_orders_that_reduce_pass(hub):
         (Limit.INSTRUMENT_COLLAR, -1, 0),
     ],
 )
-def test_1_5_a_limit_out_of_range_is_refused(hub, limit, value, bound):
+def test_1_5_a_limit_out_of_range_is_refused(hub: Callable[..., Any], limit: Limit, value: int, bound: int) -> None:
     refused(hub(), operator(CommandKind.LIMIT, limit, quantity=value), "INVALID_VALUE", value, bound)
 
 
-def test_7_3_a_margin_that_would_make_a_position_uncountable_is_refused(hub):
+def test_7_3_a_margin_that_would_make_a_position_uncountable_is_refused(hub: Callable[..., Any]) -> None:
     book = hub()
     book.do(enter(0, BUY, 100, 1 << 10))
     margin = operator(CommandKind.LIMIT, Limit.INSTRUMENT_MARGIN, quantity=(1 << 46) + 1)
@@ -671,7 +696,7 @@ def test_7_3_a_margin_that_would_make_a_position_uncountable_is_refused(hub):
     passes(book, margin | {"quantity": 1 << 46})
 
 
-def test_7_4_cash_changes_equity_and_equity_never_becomes_negative(hub):
+def test_7_4_cash_changes_equity_and_equity_never_becomes_negative(hub: Callable[..., Any]) -> None:
     book = hub(instrument(margin=1), equity=10)
     refused(book, enter(0, BUY, 99, 11), "CREDIT", 11, 10)
     assert book.do(operator(CommandKind.CASH, account=0, quantity=1)) == [("cash", 0, 0, 0, 1)]
@@ -682,7 +707,7 @@ def test_7_4_cash_changes_equity_and_equity_never_becomes_negative(hub):
     refused(book, operator(CommandKind.CASH, account=ALL, quantity=1), "UNKNOWN_ACCOUNT", ALL, 3)
 
 
-def test_7_4_equity_never_exceeds_what_can_be_counted(hub):
+def test_7_4_equity_never_exceeds_what_can_be_counted(hub: Callable[..., Any]) -> None:
     book = hub(equity=1)
     refused(book, operator(CommandKind.CASH, account=0, quantity=1 << 61), "INVALID_VALUE", (1 << 61) + 1, 1 << 61)
     refused(book, operator(CommandKind.CASH, account=0, quantity=1 << 62), "INVALID_VALUE", 1 << 62, 1 << 61)

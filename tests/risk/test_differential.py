@@ -1,10 +1,12 @@
 """The engine with risk on against the oracle: every accept, every reject with its reason, value and bound.
 
-Random commands in markets with near limits, and in markets with offsets, legs, protection and settlement; everything that
-belongs to risk must have occurred. What belongs to matching alone is tests/matching/test_differential.py.
+Random commands in markets with low limits, and in markets with offsets, legs, protection and settlement. Every event and reason
+of risk must occur. tests/matching/test_differential.py has those of matching alone.
 """
 
 from collections import Counter
+from collections.abc import Iterator
+from typing import Any
 
 from matching.codes import EventKind, Reason
 from matching.invariants import check_book
@@ -54,8 +56,8 @@ KINDS = {
 }
 
 
-def what_occurs(flows):
-    """Kinds and reasons that the oracle tells of these flows, none of which the engine tells otherwise."""
+def what_occurs(flows: Iterator[Any]) -> Any:
+    """Kinds and reasons of these flows, for which engine and oracle give the same events."""
     kinds: Counter[int] = Counter()
     reasons: Counter[int] = Counter()
     for flow in flows:
@@ -69,21 +71,21 @@ def what_occurs(flows):
     return kinds, reasons
 
 
-def rare(occurred, members, at_least):
+def rare(occurred: Any, members: Any, at_least: Any) -> Any:
     return {member.name: occurred[member] for member in members if occurred[member] < at_least}
 
 
-def test_every_accept_and_reject_is_the_one_that_the_oracle_predicts_and_every_reason_occurs():
+def test_every_accept_and_reject_is_the_one_that_the_oracle_predicts_and_every_reason_occurs() -> None:
     _, reasons = what_occurs(random_flow(seed, LENGTH, risk=True) for seed in range(FLOWS))
     assert rare(reasons, REASONS - OF_POSITIONS, AT_LEAST) == {}
 
 
-def test_offsets_legs_protection_and_clearing_are_those_of_the_oracle():
+def test_offsets_legs_protection_and_clearing_are_those_of_the_oracle() -> None:
     kinds, reasons = what_occurs(special_flow(seed, LENGTH) for seed in range(SPECIAL_FLOWS))
     assert rare(reasons, OF_POSITIONS, SPECIAL_AT_LEAST) | rare(kinds, KINDS, SPECIAL_AT_LEAST) == {}
 
 
-def test_circuit_breakers_that_come_and_go_are_those_of_the_oracle():
+def test_circuit_breakers_that_come_and_go_are_those_of_the_oracle() -> None:
     """9.3; 11.7 in a call auction"""
     _, reasons = what_occurs(breaker_flow(seed, LENGTH) for seed in range(BREAKER_FLOWS))
     assert rare(reasons, {Reason.VELOCITY, Reason.NOT_IN_AUCTION}, SPECIAL_AT_LEAST) == {}

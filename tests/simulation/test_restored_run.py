@@ -1,4 +1,4 @@
-"""The whole exchange from one seed, stopped and restored on the way: nobody can tell that it was ever stopped."""
+"""The whole exchange from one seed, stopped and restored on the way: the events are those of an exchange that never stopped."""
 
 import dataclasses
 
@@ -12,8 +12,8 @@ LENGTH = 1500
 
 
 @pytest.mark.parametrize("risk", [False, True])
-def test_a_run_that_is_stopped_and_restored_at_random_rows_tells_the_same_story(risk):
-    """1.1: memory that is put into a new machine decides everything that comes."""
+def test_a_run_that_is_stopped_and_restored_at_random_rows_emits_the_same_events(risk: bool) -> None:
+    """1.1: the state, restored into a new machine, decides all later events."""
     for seed in range(500, 520):
         flow = random_flow(seed, LENGTH, risk)
         whole = engine(flow)
@@ -31,7 +31,7 @@ def test_a_run_that_is_stopped_and_restored_at_random_rows_tells_the_same_story(
         assert exchange.digest() == whole.digest()
 
 
-def test_states_of_equal_machines_are_equal_byte_for_byte():
+def test_states_of_equal_machines_are_equal_byte_for_byte() -> None:
     flow = random_flow(7, LENGTH, risk=True)
     one, other = engine(flow), engine(dataclasses.replace(flow, commands=flow.commands.copy()))
     one.apply(flow.commands)

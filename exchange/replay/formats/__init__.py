@@ -1,8 +1,8 @@
 """Readers of recorded order flow, one file per format, and the Flow that each of them gives to exchange/replay/replay.py.
 
-A recording tells what a venue published: orders that appeared, changed and went. A Flow is what its members must have
-sent for that to happen, as COMMAND rows, and beside it what the venue made of it, to compare with. A reader knows one
-format and one venue's habits; it does not match, and never reads the venue's trades to rebuild an order.
+A recording holds what a venue published: orders that appeared, changed and disappeared. A Flow holds what the members
+must have sent for that to happen, as COMMAND rows, and the venue's results to compare with. A reader knows one format and
+the habits of one venue; it does not match, and never reads the venue's trades to reconstruct an order.
 
     flow = bitstamp.reconstruct(bitstamp.read_capture(bitstamp.sample_folder()))
     report = replay(flow, Exchange(flow.instruments, flow.accounts))
@@ -16,7 +16,7 @@ from exchange.instruments import Instrument
 from matching.records import COMMAND
 from risk.limits import Account
 
-# One trade as the venue told it.
+# One trade as the venue published it.
 TAPE = np.dtype(
     (
         np.record,
@@ -51,7 +51,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Flow:
-    """What the members of a venue sent, and what the venue made of it.
+    """The commands of a venue's members, and the venue's results.
 
     commands   COMMAND[n], stamped 1, 2, 3 ... with the recorded time; client_order_id is the venue's id as text
     venue_ids  int64[n], the venue's id of the order that each command is about. As an engine's order id is the

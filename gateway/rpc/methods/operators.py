@@ -1,141 +1,118 @@
-"""Operators at the gate: what a key with the scope `operator` may do. Parameters -> COMMAND rows -> what came of them.
+"""Methods of operators: parameters -> COMMAND rows, and the events that came of them as JSON objects.
 
-Like everybody's, an operator's commands go through the runner and the journal; the book judges them (engine/operators.py,
-RULEBOOK 7, 8 and 11). Here names become numbers and back.
+An operator's commands go through the runner and the journal like anybody's, and the engine decides about them
+(exchange/engine/operators.py, RULEBOOK 7, 8 and 11). Here names become numbers and back.
 
-    set_phase(session, read, "7", now)           # {"seq": 91, "events": [{"event": "phase", "phase": "halted", ...}], ...}
+    halt(caller, params, now)                    # answered {"seq": 91, "events": [{"event": "phase", ...}], ...}
 """
 
 from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import UNSET
 
 from exchange.projections.surveillance import CONDUCT
-from gateway.market import describe as terms
-from gateway.rpc import requests
-from gateway.rpc.methods.orders import Ticket
-from gateway.rpc.methods.queries import kept
+from gateway.rpc import account, requests
+from gateway.rpc.desk import Desk
+from gateway.rpc.methods.queries import required
 from gateway.rpc.reports import Batch
-from gateway.text.messages import (
-    PHASES,
-    Command,
-    Event,
-    Refused,
-    command_row,
-    date_number,
-    date_text,
-    decimal,
-    encode,
-    invalid,
-    refusal,
-    refused_by_rule,
+from gateway.rpc.ticket import Caller, Submission
+from gateway.text.answers import encode, rejection
+from gateway.text.refusals import Refused, invalid, refusal
+from gateway.text.rows import command_row
+from gateway.text.scale import date_number, date_text, decimal, fen
+from gateway.text.words import LIMIT_CODE, PHASE, PHASE_CODE, REASON
+from matching.codes import (
+    ALL,
+    AUCTION_PHASES,
+    CommandKind,
+    EventKind,
+    Limit,
+    Phase,
+    Reason,
+    Scope,
+    SettlementRule,
+    Side,
 )
-from matching.codes import ALL, CommandKind, EventKind, Limit, Phase, Reason, Scope, SettlementRule, Side
-
-if TYPE_CHECKING:
-    from gateway.rpc.desk import Desk
-    from gateway.rpc.session import Session
+from matching.records import Command, Event
 
 _ANY = "any"
-_PHASE = {name: number for number, name in PHASES.items()}
-_LIMIT = {limit.name.lower(): int(limit) for limit in Limit}
-_IN_SESSION = (Phase.CALL_AUCTION, Phase.AUCTION_MATCH, Phase.CONTINUOUS, Phase.LIMIT_LOCKED, Phase.BREAK)
-_ALSO_TOLD = (EventKind.MASS_CANCELED, EventKind.AUCTION, EventKind.COUNTDOWN)  # besides those from BALANCE on
+_IN_SESSION = (*AUCTION_PHASES, Phase.AUCTION_MATCH, Phase.CONTINUOUS, Phase.LIMIT_LOCKED, Phase.BREAK)
+# Kinds of event that an answer lists: these, and all from BALANCE on.
+_LISTED = (EventKind.MASS_CANCELED, EventKind.AUCTION, EventKind.COUNTDOWN)
 
 
 # Phases -------------------------------------------------------------------------------------------
 
 
-def set_phase(session: "Session", read: requests.SetPhase, request_id: str, now: int) -> None:
-    row = _row(
-        session, CommandKind.PHASE, instrument=_instrument(session, read.instrument_name), order_type=_PHASE[read.phase]
-    )
-    _submit(session, [row], request_id, now)
+def set_phase(caller: Caller, params: requests.SetPhase, now: int) -> Submission:
+    instrument = _instrument(caller, params.instrument_name)
+    return _submission(caller, _phase_row(caller, instrument, PHASE_CODE[params.phase]))
 
 
-def halt(session: "Session", read: requests.Halt, request_id: str, now: int) -> str | None:
-    """Of all: those that are in a session. Others would come out of the halt into trading that nobody meant."""
-    return _move(session, read.instrument_name, _IN_SESSION, Phase.HALTED, request_id, now)
+def halt(caller: Caller, params: requests.Halt, now: int) -> str | Submission:
+    """`any` halts the instruments that are in a trading session. A halt of others would end in trading nobody intended."""
+    return _change_phases(caller, params.instrument_name, _IN_SESSION, Phase.HALTED)
 
 
-def resume(session: "Session", read: requests.Resume, request_id: str, now: int) -> str | None:
-    return _move(session, read.instrument_name, (Phase.HALTED,), Phase(_PHASE[read.phase]), request_id, now)
+def resume(caller: Caller, params: requests.Resume, now: int) -> str | Submission:
+    return _change_phases(caller, params.instrument_name, (Phase.HALTED,), PHASE_CODE[params.phase])
 
 
-def _move(
-    session: "Session", name: str, present: tuple[Phase, ...], phase: Phase, request_id: str, now: int
-) -> str | None:
-    exchange = session.hub.exchange
-    index = _instrument(session, name)
-    moved = (
+def _change_phases(caller: Caller, name: str, present: tuple[Phase, ...], phase: int) -> str | Submission:
+    """Change the phase of the named instrument. `any`: of those whose phase is one of `present`."""
+    exchange = caller.desk.hub.exchange
+    index = _instrument(caller, name)
+    indices = (
         [index]
         if index != ALL
-        else [number for number, terms_ in enumerate(exchange.instruments) if exchange.phase(terms_.symbol) in present]
+        else [number for number, listed in enumerate(exchange.instruments) if exchange.phase(listed.symbol) in present]
     )
-    if not moved:
+    if not indices:
         return encode({"seq": None, "events": [], "trades": 0, "canceled": 0})
-    _submit(
-        session,
-        [_row(session, CommandKind.PHASE, instrument=number, order_type=int(phase)) for number in moved],
-        request_id,
-        now,
-    )
-    return None
+    return _submission(caller, *(_phase_row(caller, number, phase) for number in indices))
+
+
+def _phase_row(caller: Caller, instrument: int, phase: int) -> bytes:
+    return _row(caller, CommandKind.PHASE, instrument=instrument, order_type=phase)
 
 
 # Switches, limits, money --------------------------------------------------------------------------
 
 
-def kill_switch(session: "Session", read: requests.KillSwitch, request_id: str, now: int) -> None:
-    _only(
-        {"hub": "", "instrument": "instrument_name"}.get(read.scope, read.scope),
-        f"the scope is {read.scope}",
-        firm=read.firm,
-        account=read.account,
-        instrument_name=read.instrument_name,
+def kill_switch(caller: Caller, params: requests.KillSwitch, now: int) -> Submission:
+    _require_only(
+        {"hub": "", "instrument": "instrument_name"}.get(params.scope, params.scope),
+        f"the scope is {params.scope}",
+        firm=params.firm,
+        account=params.account,
+        instrument_name=params.instrument_name,
     )
-    place = _place(session, read) if read.firm is UNSET else {"account": read.firm}
-    _submit(
-        session,
-        [
-            _row(
-                session,
-                CommandKind.KILL_SWITCH,
-                order_type=int(Scope[read.scope.upper()]),
-                quantity=int(read.on),
-                **place,
-            )
-        ],
-        request_id,
-        now,
-        field="firm" if read.scope == "firm" else "",
-    )
+    target = _target(caller, params) if params.firm is UNSET else {"account": params.firm}
+    scope = Scope[params.scope.upper()]
+    row = _row(caller, CommandKind.KILL_SWITCH, order_type=scope, quantity=int(params.on), **target)
+    return _submission(caller, row, field="firm" if params.scope == "firm" else "")
 
 
-def set_limit(session: "Session", read: requests.SetLimit, request_id: str, now: int) -> None:
-    which = _LIMIT.get(read.limit)
-    if which is None:
-        raise invalid("limit", f"limit: {read.limit} does not exist", value=read.limit, bound=", ".join(_LIMIT))
-    whose = "instrument" if which >= Limit.INSTRUMENT_MAX_ORDER_QUANTITY else "account"
-    _only(
-        "instrument_name" if whose == "instrument" else whose,
-        f"{read.limit} is a limit of an {whose}",
-        account=read.account,
-        instrument_name=read.instrument_name,
+def set_limit(caller: Caller, params: requests.SetLimit, now: int) -> Submission:
+    limit = LIMIT_CODE.get(params.limit)
+    if limit is None:
+        raise invalid("limit", f"limit: {params.limit} does not exist", value=params.limit, bound=", ".join(LIMIT_CODE))
+    of = "instrument" if limit >= Limit.INSTRUMENT_MAX_ORDER_QUANTITY else "account"
+    _require_only(
+        "instrument_name" if of == "instrument" else of,
+        f"{params.limit} is a limit of an {of}",
+        account=params.account,
+        instrument_name=params.instrument_name,
     )
-    _submit(
-        session,
-        [_row(session, CommandKind.LIMIT, order_type=which, quantity=read.value, **_place(session, read))],
-        request_id,
-        now,
-    )
+    row = _row(caller, CommandKind.LIMIT, order_type=limit, quantity=params.value, **_target(caller, params))
+    return _submission(caller, row)
 
 
-def _only(wanted: str, why: str, **given: Any) -> None:
-    """Of these parameters the wanted one is given (empty: none), and no other. Errors: Refused naming the field."""
+def _require_only(wanted: str, why: str, **given: Any) -> None:
+    """Of these parameters only the wanted one may be given, and it must be. Errors: Refused naming the parameter."""
     if wanted and given[wanted] is UNSET:
         raise invalid(wanted, f"{wanted} is missing: {why}", reason="value_required")
     for field, value in given.items():
@@ -143,193 +120,136 @@ def _only(wanted: str, why: str, **given: Any) -> None:
             raise invalid(field, f"{field}: {why}", value=value)
 
 
-def _place(session: "Session", read: requests.KillSwitch | requests.SetLimit) -> dict[str, int]:
-    """The account or the instrument that is named, as columns of a row."""
-    if read.account is not UNSET:
-        return {"account": session.desk.account(read.account)}
-    return {} if read.instrument_name is UNSET else {"instrument": session.instrument(read.instrument_name)}
+def _target(caller: Caller, params: requests.KillSwitch | requests.SetLimit) -> dict[str, int]:
+    """The account or instrument that the parameters name, as a field of a row."""
+    if params.account is not UNSET:
+        return {"account": caller.desk.account(params.account)}
+    return {} if params.instrument_name is UNSET else {"instrument": caller.desk.instrument(params.instrument_name)}
 
 
-def cash(session: "Session", read: requests.Cash, request_id: str, now: int) -> None:
-    account = session.desk.account(read.account)
-    amount = decimal(bytes(read.amount), "amount") * 100
+def cash(caller: Caller, params: requests.Cash, now: int) -> Submission:
+    number = caller.desk.account(params.account)
+    amount = decimal(bytes(params.amount), "amount") * 100
     if amount != int(amount) or abs(amount) >= 1 << 63:
         raise invalid(
             "amount",
-            f"amount: {amount / 100} is no whole number of fen that can be counted",
+            f"amount: {amount / 100} is no whole number of fen, or too large",
             value=amount / 100,
             bound=Decimal("0.01"),
         )
-    _submit(
-        session,
-        [_row(session, CommandKind.CASH, account=account, quantity=int(amount))],
-        request_id,
-        now,
-        field="amount",
-        unit="money",
+    row = _row(caller, CommandKind.CASH, account=number, quantity=int(amount))
+    return _submission(caller, row, field="amount", unit="money")
+
+
+def mass_cancel(caller: Caller, params: requests.MassCancel, now: int) -> Submission:
+    row = _row(
+        caller,
+        CommandKind.MASS_CANCEL,
+        instrument=_instrument(caller, params.instrument_name),
+        account=ALL if params.account == _ANY else caller.desk.account(params.account),
+        side=0 if params.direction is UNSET else Side[params.direction.upper()],
     )
+    return _submission(caller, row)
 
 
-def mass_cancel(session: "Session", read: requests.MassCancel, request_id: str, now: int) -> None:
-    account = ALL if read.account == _ANY else session.desk.account(read.account)
-    side = 0 if read.direction is UNSET else int(Side[read.direction.upper()])
-    _submit(
-        session,
-        [
-            _row(
-                session,
-                CommandKind.MASS_CANCEL,
-                instrument=_instrument(session, read.instrument_name),
-                account=account,
-                side=side,
-            )
-        ],
-        request_id,
-        now,
-    )
+# The trading day ----------------------------------------------------------------------------------
 
 
-# The day ------------------------------------------------------------------------------------------
+def begin_day(caller: Caller, params: requests.BeginDay, now: int) -> Submission:
+    row = _row(caller, CommandKind.BEGIN_DAY, quantity=date_number(params.date, "date"))
+    return _submission(caller, row, field="date", unit="date")
 
 
-def begin_day(session: "Session", read: requests.BeginDay, request_id: str, now: int) -> None:
-    _submit(
-        session,
-        [_row(session, CommandKind.BEGIN_DAY, quantity=date_number(read.date, "date"))],
-        request_id,
-        now,
-        field="date",
-        unit="date",
-    )
+def end_day(caller: Caller, params: requests.Nothing, now: int) -> Submission:
+    return _submission(caller, _row(caller, CommandKind.END_DAY))
 
 
-def end_day(session: "Session", read: Any, request_id: str, now: int) -> None:
-    _submit(session, [_row(session, CommandKind.END_DAY)], request_id, now)
+def list_instrument(caller: Caller, params: requests.ListInstrument, now: int) -> Submission:
+    index = caller.desk.instrument(params.instrument_name)
+    price = caller.desk.orders.scales[index].ticks(params.reference_price, "reference_price")
+    row = _row(caller, CommandKind.LIST, instrument=index, price=price)
+    return _submission(caller, row, field="reference_price", unit="price")
 
 
-def list_instrument(session: "Session", read: requests.ListInstrument, request_id: str, now: int) -> None:
-    index = session.instrument(read.instrument_name)
-    price = session.orders.scales[index].ticks(read.reference_price, "reference_price")
-    _submit(
-        session,
-        [_row(session, CommandKind.LIST, instrument=index, price=price)],
-        request_id,
-        now,
-        field="reference_price",
-        unit="price",
-    )
+def begin_window(caller: Caller, params: requests.Halt, now: int) -> Submission:
+    return _submission(caller, _row(caller, CommandKind.WINDOW, instrument=_instrument(caller, params.instrument_name)))
 
 
-def begin_window(session: "Session", read: requests.Halt, request_id: str, now: int) -> None:
-    _submit(
-        session,
-        [_row(session, CommandKind.WINDOW, instrument=_instrument(session, read.instrument_name))],
-        request_id,
-        now,
-    )
-
-
-def settle(session: "Session", read: requests.Settle, request_id: str, now: int) -> None:
-    index = session.instrument(read.instrument_name)
-    given = read.rule == "given"
-    if given is (read.price is UNSET):
+def settle(caller: Caller, params: requests.Settle, now: int) -> Submission:
+    index = caller.desk.instrument(params.instrument_name)
+    given = params.rule == "given"
+    if given is (params.price is UNSET):
         raise invalid(
             "price",
-            "price is missing" if given else f"price: {read.rule} finds it itself",
+            "price is missing" if given else f"price: the rule {params.rule} finds the price itself",
             reason="value_required" if given else "invalid_value",
         )
-    price = 0 if read.price is UNSET else session.orders.scales[index].ticks(read.price)
-    _submit(
-        session,
-        [
-            _row(
-                session,
-                CommandKind.SETTLE,
-                instrument=index,
-                price=price,
-                order_type=int(SettlementRule[read.rule.upper()]),
-            )
-        ],
-        request_id,
-        now,
-        field="price",
-        unit="price",
-    )
+    price = 0 if params.price is UNSET else caller.desk.orders.scales[index].ticks(params.price)
+    rule = SettlementRule[params.rule.upper()]
+    row = _row(caller, CommandKind.SETTLE, instrument=index, price=price, order_type=rule)
+    return _submission(caller, row, field="price", unit="price")
 
 
-def expire(session: "Session", read: requests.OneInstrument, request_id: str, now: int) -> None:
-    _submit(
-        session,
-        [_row(session, CommandKind.EXPIRE, instrument=session.instrument(read.instrument_name))],
-        request_id,
-        now,
-        unit="settled",
-    )
+def expire(caller: Caller, params: requests.OneInstrument, now: int) -> Submission:
+    row = _row(caller, CommandKind.EXPIRE, instrument=caller.desk.instrument(params.instrument_name))
+    return _submission(caller, row, unit=_SETTLED)
 
 
-def liquidate(session: "Session", read: requests.Liquidate, request_id: str, now: int) -> None:
-    _submit(
-        session,
-        [
-            _row(
-                session,
-                CommandKind.LIQUIDATE,
-                instrument=session.instrument(read.instrument_name),
-                account=session.desk.account(read.account),
-            )
-        ],
-        request_id,
-        now,
-    )
+def liquidate(caller: Caller, params: requests.Liquidate, now: int) -> Submission:
+    instrument, number = caller.desk.instrument(params.instrument_name), caller.desk.account(params.account)
+    return _submission(caller, _row(caller, CommandKind.LIQUIDATE, instrument=instrument, account=number))
 
 
-def next_step(session: "Session", read: Any, request_id: str, now: int) -> None:
-    day = session.hub.day
-    if day is None or day.mode != "by_hand":
+def next_step(caller: Caller, params: requests.Nothing, now: int) -> Submission:
+    day = caller.desk.hub.day
+    mode = "off" if day is None else day.mode
+    if day is None or mode != "by_hand":
         raise Refused(
             11030,
             "other_reject",
-            f"the day is {'off' if day is None else day.mode}; steps are taken of a day by_hand only",
+            f"the trading day is {mode}; steps are taken in a day by_hand only",
             field="day",
-            value="off" if day is None else day.mode,
+            value=mode,
             bound="by_hand",
             reason="not_by_hand",
         )
+    caller.refuse_if_busy()  # before the day goes on: the step would be lost
     step = day.next()
     if step is None:
         raise Refused(11030, "other_reject", "the calendar has ended: there is no next step", reason="calendar_ended")
     rows = step.commands.copy()
-    rows["session"] = session.number
-    told = {"timestamp": step.time // 1_000_000, "description": step.description}
-    session.submit(rows.tobytes(), Ticket(partial(_answer, field="", unit="", told=told), request_id, now, len(rows)))
+    rows["session"] = caller.number
+    described = {"timestamp": step.time // 1_000_000, "description": step.description}
+    answer = partial(_answer, caller.desk, field="", unit="", described=described)
+    return Submission(rows.tobytes(), answer, len(rows))
 
 
-def schedule(session: "Session", read: Any, request_id: str, now: int) -> str:
-    day = session.hub.day
+def schedule(caller: Caller, params: requests.Nothing, now: int) -> str:
+    day = caller.desk.hub.day
     return encode(day.describe() if day is not None else {"day": "off", "profile": None, "date": None, "steps": []})
 
 
-# Looking ------------------------------------------------------------------------------------------
+# Queries ------------------------------------------------------------------------------------------
 
 
-def surveillance(session: "Session", read: requests.ForAccount, request_id: str, now: int) -> str:
+def surveillance(caller: Caller, params: requests.ForAccount, now: int) -> str:
     """Conduct of the day, and which thresholds were reached (RULEBOOK 9.7)."""
-    watch = kept(session.hub.surveillance, "surveillance")
-    exchange = session.hub.exchange
-    chosen = None if read.account == _ANY else session.desk.account(read.account)
-    names = (CONDUCT.names or ())[2:]
+    watch = required(caller.desk.hub.surveillance, "surveillance")
+    exchange = caller.desk.hub.exchange
+    only = None if params.account == _ANY else caller.desk.account(params.account)
+    counters = (CONDUCT.names or ())[2:]  # after account and instrument
     conduct = [
         {
             "account": exchange.accounts[int(row["account"])].name,
             "instrument_name": exchange.instruments[int(row["instrument"])].symbol,
         }
-        | {name: int(row[name]) for name in names}
-        for row in watch.conduct(chosen)
+        | {name: int(row[name]) for name in counters}
+        for row in watch.conduct(only)
     ]
     notices = [
         {
             "account": exchange.accounts[notice.account].name,
-            "instrument_name": _symbol(session.desk, notice.instrument),
+            "instrument_name": _symbol(caller.desk, notice.instrument),
             "behaviour": notice.behaviour.name.lower(),
             "count": notice.count,
             "threshold": notice.threshold,
@@ -337,64 +257,52 @@ def surveillance(session: "Session", read: requests.ForAccount, request_id: str,
             "step": notice.step.name.lower(),
         }
         for notice in watch.report()
-        if chosen in (None, notice.account)
+        if only in (None, notice.account)
     ]
     return encode({"date": date_text(watch.trading_date), "conduct": conduct, "notices": notices})
 
 
-def accounts(session: "Session", read: requests.ForAccount, request_id: str, now: int) -> str:
-    exchange, scales = session.hub.exchange, session.orders.scales
-    chosen = range(len(exchange.accounts)) if read.account == _ANY else [session.desk.account(read.account)]
-    told = []
-    for number in chosen:
-        row = exchange.account(number)
-        summary = terms.summary(exchange, number, exchange.instruments[0].currency, scales)
-        told.append(
-            {
-                "account": summary["username"],
-                "number": number,
-                "firm": int(row.firm),
-                "enabled": bool(row.enabled),
-                "killed": bool(row.killed),
-            }
-            | summary
-        )
-    return encode(told)
+def accounts(caller: Caller, params: requests.ForAccount, now: int) -> str:
+    exchange = caller.desk.hub.exchange
+    numbers = range(len(exchange.accounts)) if params.account == _ANY else [caller.desk.account(params.account)]
+    return encode([account.for_operator(exchange, number) for number in numbers])
 
 
 # Rows out, events back ----------------------------------------------------------------------------
 
-
-def _row(session: "Session", kind: CommandKind, account: int = 0, **fields: Any) -> bytes:
-    return command_row(int(kind), account, session.number, **fields)
+_SETTLED = "settled"  # a unit: what breaks the rule is no number, but that the instrument has not been settled
 
 
-def _instrument(session: "Session", name: str) -> int:
-    return ALL if name == _ANY else session.instrument(name)
+def _row(caller: Caller, kind: CommandKind, account: int = 0, **fields: Any) -> bytes:
+    return command_row(kind, account, caller.number, **fields)
 
 
-def _submit(session: "Session", rows: list[bytes], request_id: str, now: int, field: str = "", unit: str = "") -> None:
-    """`field`, `unit`: the parameter that a value out of range is about, and how it is counted."""
-    session.submit(b"".join(rows), Ticket(partial(_answer, field=field, unit=unit), request_id, now, len(rows)))
+def _instrument(caller: Caller, name: str) -> int:
+    return ALL if name == _ANY else caller.desk.instrument(name)
+
+
+def _submission(caller: Caller, *rows: bytes, field: str = "", unit: str = "") -> Submission:
+    """field, unit: the parameter that INVALID_VALUE is about, and its unit (answers.rejection)."""
+    return Submission(b"".join(rows), partial(_answer, caller.desk, field=field, unit=unit), len(rows))
 
 
 def _answer(
-    session: "Session",
-    ticket: Ticket,
+    desk: Desk,
     commands: list[Command],
     events: list[Event],
     batch: Batch,
     *,
     field: str,
     unit: str,
-    told: dict[str, Any] | None = None,
+    described: dict[str, Any] | None = None,
 ) -> str:
-    refused = [_refused(session, event, field, unit) for event in events if event.kind == EventKind.REJECTED]
+    """What came of the commands. A single one that was rejected is refused; of several the rejected are listed."""
+    refused = [_refused(desk, event, field, unit) for event in events if event.kind == EventKind.REJECTED]
     if refused and len(commands) == 1:
         raise refused[0]
-    body: dict[str, Any] = {"seq": commands[-1].sequence} | (told or {})
+    body: dict[str, Any] = {"seq": commands[-1].sequence} | (described or {})
     body["events"] = [
-        event_of(session.desk, event) for event in events if event.kind >= EventKind.BALANCE or event.kind in _ALSO_TOLD
+        event_object(desk, event) for event in events if event.kind >= EventKind.BALANCE or event.kind in _LISTED
     ]
     body["trades"] = sum(event.kind == EventKind.TRADED for event in events)
     body["canceled"] = sum(event.kind == EventKind.CANCELED for event in events)
@@ -403,12 +311,12 @@ def _answer(
     return encode(body)
 
 
-def _refused(session: "Session", event: Event, field: str, unit: str) -> Refused:
-    scale = session.orders.scales[event.instrument] if 0 <= event.instrument < len(session.orders.scales) else None
+def _refused(desk: Desk, event: Event, field: str, unit: str) -> Refused:
+    scales = desk.orders.scales
+    scale = scales[event.instrument] if 0 <= event.instrument < len(scales) else None
     if event.reason != Reason.INVALID_VALUE:
-        about_account = event.reason == Reason.UNKNOWN_ACCOUNT
-        return refused_by_rule(event, scale, field if about_account else "")
-    if unit == "settled":
+        return rejection(event, scale, field if event.reason == Reason.UNKNOWN_ACCOUNT else "")
+    if unit == _SETTLED:
         return refusal(
             Reason.INVALID_VALUE,
             "the instrument has not been settled since the day began",
@@ -417,138 +325,138 @@ def _refused(session: "Session", event: Event, field: str, unit: str) -> Refused
             bound="settled",
             seq=event.sequence,
         )
-    return refused_by_rule(event, scale, field, unit)
+    return rejection(event, scale, field, unit)
 
 
 # Events as objects --------------------------------------------------------------------------------
 
 
-def event_of(desk: "Desk", event: Event) -> dict[str, Any]:
-    """One event as an operator reads it: names for numbers, currency and units for ticks, lots and fen."""
+def event_object(desk: Desk, event: Event) -> dict[str, Any]:
+    """An event as an operator reads it: names for numbers, currency and units for ticks, lots and fen."""
     kind = EventKind(event.kind)
-    told = {
+    common = {
         "event": kind.name.lower(),
         "event_id": event.event_id,
         "seq": event.sequence,
         "timestamp": event.time // 1_000_000,
     }
-    return told | _FIGURES[kind](desk, event)
+    return common | _FIELDS[kind](desk, event)
 
 
-def _symbol(desk: "Desk", index: int) -> str:
-    return _ANY if index == ALL else desk.orders.exchange.instruments[index].symbol
+def _symbol(desk: Desk, index: int) -> str:
+    return _ANY if index == ALL else desk.hub.exchange.instruments[index].symbol
 
 
-def _name(desk: "Desk", account: int) -> str:
-    return _ANY if account == ALL else desk.orders.exchange.accounts[account].name
+def _name(desk: Desk, number: int) -> str:
+    return _ANY if number == ALL else desk.hub.exchange.accounts[number].name
 
 
-def _on_instrument(desk: "Desk", event: Event, **figures: Any) -> dict[str, Any]:
-    return {"instrument_name": _symbol(desk, event.instrument)} | figures
+def _of_instrument(desk: Desk, event: Event, **fields: Any) -> dict[str, Any]:
+    return {"instrument_name": _symbol(desk, event.instrument)} | fields
 
 
-def _price(desk: "Desk", event: Event, ticks: int) -> Decimal:
+def _price(desk: Desk, event: Event, ticks: int) -> Decimal:
     return desk.orders.scales[event.instrument].decimal_price(ticks)
 
 
-def _units(desk: "Desk", event: Event, lots: int) -> Decimal:
+def _amount(desk: Desk, event: Event, lots: int) -> Decimal:
     return desk.orders.scales[event.instrument].decimal_amount(lots)
 
 
-def _told_phase(desk: "Desk", event: Event) -> dict[str, Any]:
-    return _on_instrument(desk, event, phase=PHASES[event.quantity], reason=Reason(event.reason).name.lower())
+def _phase(desk: Desk, event: Event) -> dict[str, Any]:
+    return _of_instrument(desk, event, phase=PHASE[event.quantity], reason=REASON[event.reason])
 
 
-def _told_auction(desk: "Desk", event: Event) -> dict[str, Any]:
+def _auction(desk: Desk, event: Event) -> dict[str, Any]:
     price = _price(desk, event, event.price) if event.quantity else None
-    return _on_instrument(
+    return _of_instrument(
         desk,
         event,
         price=price,
-        amount=_units(desk, event, event.quantity),
-        imbalance=_units(desk, event, event.resting_leaves_quantity),
+        amount=_amount(desk, event, event.quantity),
+        imbalance=_amount(desk, event, event.resting_leaves_quantity),
     )
 
 
-def _told_switch(desk: "Desk", event: Event) -> dict[str, Any]:
+def _kill_switch(desk: Desk, event: Event) -> dict[str, Any]:
     scope = Scope(event.side)
-    told = {"scope": scope.name.lower(), "on": bool(event.quantity)}
+    fields = {"scope": scope.name.lower(), "on": bool(event.quantity)}
     if scope is Scope.FIRM:
-        return told | {"firm": event.account}
+        return fields | {"firm": event.account}
     if scope is Scope.ACCOUNT:
-        return told | {"account": _name(desk, event.account)}
-    return told if scope is Scope.HUB else told | _on_instrument(desk, event)
+        return fields | {"account": _name(desk, event.account)}
+    return fields if scope is Scope.HUB else fields | _of_instrument(desk, event)
 
 
-def _told_limit(desk: "Desk", event: Event) -> dict[str, Any]:
-    about = (
-        _on_instrument(desk, event)
+def _limit(desk: Desk, event: Event) -> dict[str, Any]:
+    of = (
+        _of_instrument(desk, event)
         if event.side >= Limit.INSTRUMENT_MAX_ORDER_QUANTITY
         else {"account": _name(desk, event.account)}
     )
-    return {"limit": Limit(event.side).name.lower(), "value": event.quantity} | about
+    return {"limit": Limit(event.side).name.lower(), "value": event.quantity} | of
 
 
-def _told_settled(desk: "Desk", event: Event) -> dict[str, Any]:
-    return _on_instrument(
+def _settled(desk: Desk, event: Event) -> dict[str, Any]:
+    return _of_instrument(
         desk,
         event,
         settlement_price=_price(desk, event, event.price),
-        amount=_units(desk, event, event.quantity),
+        amount=_amount(desk, event, event.quantity),
         locked_days=event.leaves_quantity,
         min_price=_price(desk, event, event.resting_leaves_quantity),
         max_price=_price(desk, event, event.resting_price),
     )
 
 
-def _told_balance(desk: "Desk", event: Event) -> dict[str, Any]:
-    return _on_instrument(
+def _balance(desk: Desk, event: Event) -> dict[str, Any]:
+    return _of_instrument(
         desk,
         event,
         account=_name(desk, event.account),
         settlement_price=_price(desk, event, event.price),
-        profit_loss=terms.fen(event.quantity),
-        fee=terms.fen(event.leaves_quantity),
-        position=_units(desk, event, event.resting_leaves_quantity),
-        margin=terms.fen(event.resting_price),
+        profit_loss=fen(event.quantity),
+        fee=fen(event.leaves_quantity),
+        position=_amount(desk, event, event.resting_leaves_quantity),
+        margin=fen(event.resting_price),
     )
 
 
-def _told_delivery(desk: "Desk", event: Event) -> dict[str, Any]:
-    return _on_instrument(
+def _delivery(desk: Desk, event: Event) -> dict[str, Any]:
+    return _of_instrument(
         desk,
         event,
         receives=_name(desk, event.account),
         delivers=_name(desk, event.resting_account),
-        amount=_units(desk, event, event.quantity),
+        amount=_amount(desk, event, event.quantity),
         price=_price(desk, event, event.price),
     )
 
 
-def _told_call(desk: "Desk", event: Event) -> dict[str, Any]:
-    return {"account": _name(desk, event.account), "amount": terms.fen(event.quantity)}
+def _account_and_money(desk: Desk, event: Event) -> dict[str, Any]:
+    return {"account": _name(desk, event.account), "amount": fen(event.quantity)}
 
 
-_FIGURES: dict[EventKind, Callable[["Desk", Event], dict[str, Any]]] = {
-    EventKind.MASS_CANCELED: lambda desk, event: _on_instrument(
+_FIELDS: dict[EventKind, Callable[[Desk, Event], dict[str, Any]]] = {
+    EventKind.MASS_CANCELED: lambda desk, event: _of_instrument(
         desk, event, account=_name(desk, event.account), orders=event.quantity
     ),
-    EventKind.AUCTION: _told_auction,
-    EventKind.COUNTDOWN: lambda desk, event: _on_instrument(desk, event, end_timestamp=event.quantity // 1_000_000),
-    EventKind.BALANCE: _told_balance,
-    EventKind.DELIVERY: _told_delivery,
-    EventKind.MARGIN_CALL: _told_call,
-    EventKind.PHASE: _told_phase,
-    EventKind.KILL_SWITCH: _told_switch,
-    EventKind.LIMIT: _told_limit,
-    EventKind.CASH: _told_call,
+    EventKind.AUCTION: _auction,
+    EventKind.COUNTDOWN: lambda desk, event: _of_instrument(desk, event, end_timestamp=event.quantity // 1_000_000),
+    EventKind.BALANCE: _balance,
+    EventKind.DELIVERY: _delivery,
+    EventKind.MARGIN_CALL: _account_and_money,
+    EventKind.PHASE: _phase,
+    EventKind.KILL_SWITCH: _kill_switch,
+    EventKind.LIMIT: _limit,
+    EventKind.CASH: _account_and_money,
     EventKind.DAY_ENDED: lambda desk, event: {"orders": event.quantity},
     EventKind.DAY_BEGUN: lambda desk, event: {"date": date_text(event.quantity)},
-    EventKind.LISTED: lambda desk, event: _on_instrument(desk, event, reference_price=_price(desk, event, event.price)),
-    EventKind.SETTLED: _told_settled,
-    EventKind.EXPIRED: lambda desk, event: _on_instrument(desk, event, orders=event.quantity),
-    EventKind.LIQUIDATED: lambda desk, event: _on_instrument(
-        desk, event, account=_name(desk, event.account), amount=_units(desk, event, event.quantity)
+    EventKind.LISTED: lambda desk, event: _of_instrument(desk, event, reference_price=_price(desk, event, event.price)),
+    EventKind.SETTLED: _settled,
+    EventKind.EXPIRED: lambda desk, event: _of_instrument(desk, event, orders=event.quantity),
+    EventKind.LIQUIDATED: lambda desk, event: _of_instrument(
+        desk, event, account=_name(desk, event.account), amount=_amount(desk, event, event.quantity)
     ),
-    EventKind.WINDOW: _on_instrument,
+    EventKind.WINDOW: _of_instrument,
 }

@@ -1,205 +1,164 @@
-"""Orders of a session: parameters -> COMMAND rows, and the answer when the rows come back durable.
+"""Methods that enter, edit and cancel orders: parameters -> COMMAND rows, and the answer once the rows are durable.
 
-A function of a method submits rows with a Ticket and returns None, or answers at once where there is nothing to do. The
-ticket names the function that answers. Questions that change nothing are in questions.py.
+A method returns a Submission, or its result at once where there is nothing to do. Errors of all: Refused.
 
-    buy(session, read, "7", now)                  # session.submit(rows, Ticket(_answer_entry, "7", now))
+    buy(caller, params, now)                     # Submission(row, partial(_answer_entry, caller))
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 
-from gateway.hub import Hub, disk_is_low
-from gateway.market import describe as terms
+from gateway.market import describe
 from gateway.rpc import requests
-from gateway.rpc.reports import TIME_IN_FORCE, Batch, Order, entered
+from gateway.rpc.order import Order, entered
+from gateway.rpc.reports import Batch
 from gateway.rpc.requests import order_number
-from gateway.text.messages import (
-    OFFSETS,
-    Command,
-    Event,
-    Scale,
-    date_number,
-    encode,
-    invalid,
-    refusal,
-    refused_by_rule,
-)
-from matching.codes import ALL, CommandKind, EventKind, Flag, Limit, OrderType, Reason, Side, TimeInForce
+from gateway.rpc.ticket import Caller, Edit, Submission
+from gateway.text.answers import encode, rejection
+from gateway.text.refusals import invalid, refusal
+from gateway.text.scale import Scale, date_number
+from gateway.text.words import OFFSET_FLAG, ORDER_TYPE_CODE, SELF_MATCH_FLAG, TIME_IN_FORCE_CODE
+from matching import codes as c
+from matching.codes import ALL, CommandKind, Limit, OrderType, Reason, Side, TimeInForce
+from matching.records import Command, Event
 
-if TYPE_CHECKING:
-    from gateway.rpc.session import Session
-
-_OFFER_IS_GONE = (int(Reason.UNKNOWN_ORDER), int(Reason.INVALID_QUANTITY))  # or less is left of it
-_TYPE = {
-    "limit": int(OrderType.LIMIT),
-    "market": int(OrderType.MARKET),
-    UNSET: int(OrderType.LIMIT),
-    "stop_limit": int(OrderType.STOP_LIMIT),
-    "stop_market": int(OrderType.STOP),
-}
 _PRICED = ("limit", "stop_limit", UNSET)
 _STOPS = ("stop_limit", "stop_market")
-_TIME_IN_FORCE = {name: number for number, name in TIME_IN_FORCE.items()}
-_SELF_MATCH = {
-    "cancel_incoming": int(Flag.SMP_CANCEL_INCOMING),
-    "cancel_resting": int(Flag.SMP_CANCEL_RESTING),
-    "cancel_both": int(Flag.SMP_CANCEL_BOTH),
-    UNSET: 0,
-}
-_POST_ONLY, _REDUCE_ONLY, _LABEL = int(Flag.POST_ONLY), int(Flag.REDUCE_ONLY), int(Flag.LABEL)
-_HUB_S_PRICE = (int(OrderType.MARKET), int(OrderType.STOP))  # of orders that bring none
-
-
-class Ticket(Struct, gc=False):
-    """What is needed to answer when the rows come back. `id` is JSON; None: nobody waits."""
-
-    answer: Callable[["Session", "Ticket", list[Command], list[Event], Batch], str]
-    id: str | None
-    received: int  # ns
-    rows: int = 1
-    order_id: int = 0
+_PRICED_BY_HUB = (c.MARKET, c.STOP)  # orders that are entered without a price
+_OFFER_GONE = (c.UNKNOWN_ORDER, c.INVALID_QUANTITY)  # a TAKE is rejected: the offer is closed, or less of it is left
 
 
 # Entering -----------------------------------------------------------------------------------------
 
 
-def buy(session: "Session", read: requests.Enter, request_id: str, now: int) -> None:
-    _enter(session, read, Side.BUY, request_id, now)
+def buy(caller: Caller, params: requests.Enter, now: int) -> Submission:
+    return _enter(caller, params, Side.BUY)
 
 
-def sell(session: "Session", read: requests.Enter, request_id: str, now: int) -> None:
-    _enter(session, read, Side.SELL, request_id, now)
+def sell(caller: Caller, params: requests.Enter, now: int) -> Submission:
+    return _enter(caller, params, Side.SELL)
 
 
-def _enter(session: "Session", read: requests.Enter, side: int, request_id: str, now: int) -> None:
-    refuse_without_room(session.hub)
-    index = session.instrument(read.instrument_name)
-    scale = session.orders.scales[index]
-    kind = read.type
+def _enter(caller: Caller, params: requests.Enter, side: Side) -> Submission:
+    caller.desk.hub.condition.refuse_when_disk_is_low()
+    index = caller.desk.instrument(params.instrument_name)
+    scale = caller.desk.orders.scales[index]
+    kind = params.type
     priced = kind in _PRICED
-    if priced is (read.price is UNSET):
+    if priced is (params.price is UNSET):
         raise invalid(
             "price",
             "price is missing" if priced else f"price: a {kind} order has none",
             reason="value_required" if priced else "invalid_value",
         )
-    if kind in _STOPS and read.trigger_price is UNSET:
+    if kind in _STOPS and params.trigger_price is UNSET:
         raise invalid(
             "trigger_price", f"trigger_price is missing: a {kind} order waits for it", reason="value_required"
         )
     time_in_force = (
-        _TIME_IN_FORCE[read.time_in_force]
-        if read.time_in_force is not UNSET
+        TIME_IN_FORCE_CODE[params.time_in_force]
+        if params.time_in_force is not UNSET
         else TimeInForce.IOC
         if kind == "market"
         else TimeInForce.GTC
     )
-    if time_in_force == TimeInForce.GTD and read.expire_date is UNSET:
+    if time_in_force == TimeInForce.GTD and params.expire_date is UNSET:
         raise invalid(
             "expire_date", "expire_date is missing: a good_til_date order ends with it", reason="value_required"
         )
-    name, flags = _name_and_flag(read.client_order_id, read.label)
-    if read.post_only is True:
-        flags |= _POST_ONLY
-    if read.reduce_only is True:
-        flags |= _REDUCE_ONLY
-    if read.offset is not UNSET:
-        flags |= OFFSETS[read.offset]
-    _refuse_repricing(read.reject_post_only)
-    session.submit(
-        session.row(
-            CommandKind.ENTER,
-            instrument=index,
-            price=0 if read.price is UNSET else scale.ticks(read.price),
-            quantity=scale.lots(read.amount),
-            client_order_id=name,
-            side=side,
-            order_type=_TYPE[kind],
-            time_in_force=time_in_force,
-            flags=flags | _SELF_MATCH[read.self_match],
-            **_special(session, read, scale),
-        ),
-        Ticket(_answer_entry, request_id, now),
+    name, flags = _name_and_flag(params.client_order_id, params.label)
+    if params.post_only is True:
+        flags |= int(c.POST_ONLY)
+    if params.reduce_only is True:
+        flags |= int(c.REDUCE_ONLY)
+    if params.offset is not UNSET:
+        flags |= OFFSET_FLAG[params.offset]
+    if params.self_match is not UNSET:
+        flags |= SELF_MATCH_FLAG[params.self_match]
+    _refuse_repricing(params.reject_post_only)
+    row = caller.row(
+        CommandKind.ENTER,
+        instrument=index,
+        price=0 if params.price is UNSET else scale.ticks(params.price),
+        quantity=scale.lots(params.amount),
+        client_order_id=name,
+        side=side,
+        order_type=OrderType.LIMIT if kind is UNSET else ORDER_TYPE_CODE[kind],
+        time_in_force=time_in_force,
+        flags=flags,
+        **_special(caller, params, scale),
     )
+    return Submission(row, partial(_answer_entry, caller))
 
 
-def _special(session: "Session", read: requests.Enter, scale: Scale) -> dict[str, int]:
-    """The columns of a row that only some orders fill. Errors: Refused naming the field."""
+def _special(caller: Caller, params: requests.Enter, scale: Scale) -> dict[str, int]:
+    """The fields of a row that only some orders have. Errors: Refused naming the parameter."""
     fields = {}
-    if read.trigger_price is not UNSET:
-        fields["trigger_price"] = scale.ticks(read.trigger_price, "trigger_price")
-    elif read.trigger is not UNSET:
-        raise invalid("trigger", "trigger: an order without trigger_price has none", value=read.trigger)
-    if read.display_amount is not UNSET:
-        fields["display_quantity"] = scale.lots(read.display_amount, "display_amount")
-    if read.minimum_amount is not UNSET:
-        fields["minimum_quantity"] = scale.lots(read.minimum_amount, "minimum_amount")
-    if read.expire_date is not UNSET:
-        fields["expire_date"] = date_number(read.expire_date, "expire_date")
-    if read.linked_order_id is not UNSET:
-        fields["order_id"] = order_number(read.linked_order_id, "linked_order_id")
-    if read.counterparty is not UNSET:
-        fields["counterparty"] = session.desk.account(read.counterparty, "counterparty")
+    if params.trigger_price is not UNSET:
+        fields["trigger_price"] = scale.ticks(params.trigger_price, "trigger_price")
+    elif params.trigger is not UNSET:
+        raise invalid("trigger", "trigger: an order without trigger_price has none", value=params.trigger)
+    if params.display_amount is not UNSET:
+        fields["display_quantity"] = scale.lots(params.display_amount, "display_amount")
+    if params.minimum_amount is not UNSET:
+        fields["minimum_quantity"] = scale.lots(params.minimum_amount, "minimum_amount")
+    if params.expire_date is not UNSET:
+        fields["expire_date"] = date_number(params.expire_date, "expire_date")
+    if params.linked_order_id is not UNSET:
+        fields["order_id"] = order_number(params.linked_order_id, "linked_order_id")
+    if params.counterparty is not UNSET:
+        fields["counterparty"] = caller.desk.account(params.counterparty, "counterparty")
     return fields
 
 
-def refuse_without_room(hub: Hub) -> None:
-    """New orders while the disk is nearly full. Errors: Refused 11051; cancels do not come here."""
-    if hub.condition.disk_low:
-        raise disk_is_low()
-
-
-def _answer_entry(
-    session: "Session", ticket: Ticket, commands: list[Command], events: list[Event], batch: Batch
-) -> str:
+def _answer_entry(caller: Caller, commands: list[Command], events: list[Event], batch: Batch) -> str:
     command, first = commands[0], events[0]
-    if first.kind == EventKind.REJECTED:
-        if first.reason == Reason.DUPLICATE_CLIENT_ORDER_ID or (
-            command.kind == CommandKind.TAKE
-            and first.reason in _OFFER_IS_GONE
+    if first.kind == c.REJECTED:
+        if first.reason == c.DUPLICATE_CLIENT_ORDER_ID or (
+            command.kind == c.TAKE
+            and first.reason in _OFFER_GONE
             and command.client_order_id
-            and not command.flags & _LABEL
+            and not command.flags & c.LABEL
         ):
-            return _answer_repeat(session, command, first, batch)
-        raise refused_by_rule(first, session.orders.scales[command.instrument], _field_meant(command, first))
+            return _answer_repeat(caller, command, first, batch)
+        raise rejection(first, caller.desk.orders.scales[command.instrument], _field_of(command, first))
     order = entered(command, first)
-    body = _changed(session, order, events, batch)
+    body = _order_and_trades(caller, order, events, batch)
     if order.leaves > 0:
-        session.remember(order, batch.now)
+        caller.note_resting(order, batch.now)
     return body
 
 
-def _field_meant(command: Command, rejected: Event) -> str:
-    """The parameter that a rule is about, where it is not the usual one."""
+def _field_of(command: Command, rejected: Event) -> str:
+    """The parameter that broke the rule. Empty: the rule's own (refusals.REASONS)."""
     if (
-        rejected.reason == Reason.PRICE_OFF_TICK
+        rejected.reason == c.PRICE_OFF_TICK
         and rejected.resting_leaves_quantity == command.trigger_price != command.price
     ):
         return "trigger_price"
-    return "linked_order_id" if rejected.reason == Reason.UNKNOWN_ORDER and command.kind == CommandKind.ENTER else ""
+    return "linked_order_id" if rejected.reason == c.UNKNOWN_ORDER and command.kind == c.ENTER else ""
 
 
-def _answer_repeat(session: "Session", command: Command, rejected: Event, batch: Batch) -> str:
-    """RULEBOOK 5.10 for clients: the same order again is answered with the first one, another is refused."""
+def _answer_repeat(caller: Caller, command: Command, rejected: Event, batch: Batch) -> str:
+    """RULEBOOK 5.10 for clients: an order that is sent again is answered with the first one; a different one is refused."""
     order = (
         batch.order(rejected.resting_order_id, rejected.sequence)
-        if rejected.reason == Reason.DUPLICATE_CLIENT_ORDER_ID
+        if rejected.reason == c.DUPLICATE_CLIENT_ORDER_ID
         else batch.named(command.account, command.client_order_id.rstrip(b"\0"), rejected.sequence)
     )
     if order is None or not (
         _is_repeat(order, command)
-        if command.kind == CommandKind.ENTER
+        if command.kind == c.ENTER
         else (order.quantity == command.quantity and batch.offer_taken_by(order.order_id) == command.order_id)
     ):
-        raise refused_by_rule(rejected, session.orders.scales[command.instrument])
-    return f'{{"order":{session.orders.text(order, dup=True)},"trades":[]}}'
+        raise rejection(rejected, caller.desk.orders.scales[command.instrument])
+    return f'{{"order":{caller.desk.orders.text(order, dup=True)},"trades":[]}}'
 
 
 def _is_repeat(order: Order, command: Command) -> bool:
-    """Whether an ENTER says what the order was entered with."""
+    """Whether an ENTER has the same terms as the order."""
     return (
         order.instrument == command.instrument
         and order.side == command.side
@@ -211,51 +170,50 @@ def _is_repeat(order: Order, command: Command) -> bool:
         and order.trigger_price == command.trigger_price
         and order.display_quantity == command.display_quantity
         and order.minimum_quantity == command.minimum_quantity
-        and (order.price == command.price or command.order_type in _HUB_S_PRICE)
+        and (order.price == command.price or command.order_type in _PRICED_BY_HUB)
     )
 
 
-def _changed(session: "Session", order: Order, events: list[Event], batch: Batch) -> str:
-    """The answer of buy, sell, take and edit: bring the order up to its events, list its trades.
+def _order_and_trades(caller: Caller, order: Order, events: list[Event], batch: Batch) -> str:
+    """The answer of buy, sell, take and edit: the order after its events, and its trades.
 
-    It may be the resting side of some: its trade may have triggered a stop that trades with what was left of it.
+    The order may be the resting side of a trade: its own trade may have triggered a stop, which trades with what is left.
     """
-    trades = []
-    number = order.order_id
+    orders, trades = caller.desk.orders, []
+    order_id = order.order_id
     for event in events:
-        if event.order_id == number or event.resting_order_id == number:
+        if event.order_id == order_id or event.resting_order_id == order_id:
             order.apply(event)
-            if event.kind == EventKind.TRADED:
+            if event.kind == c.TRADED:
                 trades.append(event)
-    text = session.orders.text(order)
+    text = orders.text(order)
     if not trades:
         return f'{{"order":{text},"trades":[]}}'
     texts = ",".join(
-        session.orders.trade_text(order, event, event.order_id == number, batch.trade_sequence(event))
-        for event in trades
+        orders.trade_text(order, event, event.order_id == order_id, batch.trade_sequence(event)) for event in trades
     )
     return f'{{"order":{text},"trades":[{texts}]}}'
 
 
 def _name_and_flag(client_order_id: str | UnsetType, label: str | UnsetType) -> tuple[bytes, int]:
-    """The 20 bytes that name an order, and whether they are only a tag. Errors: Refused naming label."""
+    """The row's client_order_id, and the flag that says it is only a label. Errors: Refused naming label."""
     if client_order_id is not UNSET:
         if label is not UNSET and label != client_order_id:
             raise invalid(
                 "label",
-                f"label: {label} must be equal to client_order_id, which travels in its place",
+                f"label: {label} must be equal to client_order_id, which is sent in its place",
                 value=label,
                 bound=client_order_id,
             )
         return client_order_id.encode(), 0
-    return (b"", 0) if label is UNSET else (label.encode(), _LABEL)
+    return (b"", 0) if label is UNSET else (label.encode(), int(c.LABEL))
 
 
 def _refuse_repricing(reject_post_only: bool | UnsetType) -> None:
     if reject_post_only is False:
         raise invalid(
             "reject_post_only",
-            "reject_post_only: a post_only order that would trade is refused here, never repriced",
+            "reject_post_only: a post_only order that would trade is refused, never repriced",
             value=False,
             bound=True,
         )
@@ -264,261 +222,211 @@ def _refuse_repricing(reject_post_only: bool | UnsetType) -> None:
 # Taking -------------------------------------------------------------------------------------------
 
 
-def take(session: "Session", read: requests.Take, request_id: str, now: int) -> None:
-    """The offer may be anybody's; whether it may be taken is the book's affair (RULEBOOK 13)."""
-    refuse_without_room(session.hub)
-    number = order_number(read.order_id)
-    offer = session.orders.find(number)
-    # who names the order may be asking again: whether it is the same is seen when the engine has refused it
-    if offer is None or not (offer.open or read.client_order_id):
+def take(caller: Caller, params: requests.Take, now: int) -> Submission:
+    """The book decides whether the caller may take the offer (RULEBOOK 13)."""
+    caller.desk.hub.condition.refuse_when_disk_is_low()
+    offer_id = order_number(params.order_id)
+    offer = caller.desk.orders.find(offer_id)
+    # A take with a client_order_id may be sent again when the offer is closed: _answer_repeat answers it.
+    if offer is None or not (offer.open or params.client_order_id):
         raise refusal(
-            Reason.UNKNOWN_ORDER, "" if offer is None else f"order {number} is {offer.state}", value=str(number)
+            Reason.UNKNOWN_ORDER, "" if offer is None else f"order {offer_id} is {offer.state}", value=str(offer_id)
         )
-    name, flags = _name_and_flag(read.client_order_id, read.label)
-    session.submit(
-        session.row(
-            CommandKind.TAKE,
-            instrument=offer.instrument,
-            order_id=number,
-            flags=flags,
-            client_order_id=name,
-            quantity=session.orders.scales[offer.instrument].lots(read.amount),
-        ),
-        Ticket(_answer_entry, request_id, now),
+    name, flags = _name_and_flag(params.client_order_id, params.label)
+    row = caller.row(
+        CommandKind.TAKE,
+        instrument=offer.instrument,
+        order_id=offer_id,
+        flags=flags,
+        client_order_id=name,
+        quantity=caller.desk.orders.scales[offer.instrument].lots(params.amount),
     )
+    return Submission(row, partial(_answer_entry, caller))
 
 
 # Editing ------------------------------------------------------------------------------------------
 
 
-def edit(session: "Session", read: requests.Edit, request_id: str, now: int) -> None:
-    _amend(session, _own_open(session, order_number(read.order_id)), read, request_id, now)
+def edit(caller: Caller, params: requests.Edit, now: int) -> Submission:
+    return _edit(caller, _own_open(caller, order_number(params.order_id)), params)
 
 
-def edit_by_label(session: "Session", read: requests.EditByLabel, request_id: str, now: int) -> None:
-    index = session.instrument(read.instrument_name)
-    found = session.orders.open_of(session.account, frozenset({index}), read.label)
+def edit_by_label(caller: Caller, params: requests.EditByLabel, now: int) -> Submission:
+    index = caller.desk.instrument(params.instrument_name)
+    found = caller.desk.orders.open_of(caller.account, frozenset({index}), params.label)
     if len(found) != 1:
         raise refusal(
             Reason.UNKNOWN_ORDER,
-            f"{len(found)} open orders have the label {read.label}, must be one",
+            f"{len(found)} open orders have the label {params.label}, must be one",
             field="label",
-            value=read.label,
+            value=params.label,
         )
-    _amend(session, found[0], read, request_id, now)
+    return _edit(caller, found[0], params)
 
 
-def _amend(
-    session: "Session", order: Order, read: requests.Edit | requests.EditByLabel, request_id: str, now: int
-) -> None:
-    refuse_without_room(session.hub)
-    if read.amount is UNSET and read.price is UNSET and read.trigger_price is UNSET:
+def _edit(caller: Caller, order: Order, params: requests.Edit | requests.EditByLabel) -> Submission:
+    caller.desk.hub.condition.refuse_when_disk_is_low()
+    if params.amount is UNSET and params.price is UNSET and params.trigger_price is UNSET:
         raise invalid("amount", "amount, price or trigger_price must be given", reason="value_required")
-    _refuse_repricing(read.reject_post_only)
-    scale = session.orders.scales[order.instrument]
-    # an edit that is still under way counts, so that edits sent one after the other add up
-    last_price, last_trigger, last_quantity, under_way = session.amending.get(
-        order.order_id, (order.price, order.trigger_price if order.parked else 0, order.quantity, 0)
+    _refuse_repricing(params.reject_post_only)
+    scale = caller.desk.orders.scales[order.instrument]
+    # An edit under way is taken as done, so that edits of different fields sent one after the other add up.
+    last = caller.edits.get(order.order_id) or Edit(
+        order.price, order.trigger_price if order.parked else 0, order.quantity
     )
-    price = last_price if read.price is UNSET else scale.ticks(read.price)
-    trigger = last_trigger if read.trigger_price is UNSET else scale.ticks(read.trigger_price, "trigger_price")
-    quantity = last_quantity if read.amount is UNSET else scale.lots(read.amount)
-    session.submit(
-        session.row(
-            CommandKind.AMEND,
-            instrument=order.instrument,
-            order_id=order.order_id,
-            price=price,
-            trigger_price=trigger,
-            quantity=quantity,
-            side=order.side,
-            flags=_POST_ONLY if read.post_only is True else 0,
-        ),
-        Ticket(_answer_edit, request_id, now, 1, order.order_id),
+    next_ = Edit(
+        last.price if params.price is UNSET else scale.ticks(params.price),
+        last.trigger_price if params.trigger_price is UNSET else scale.ticks(params.trigger_price, "trigger_price"),
+        last.quantity if params.amount is UNSET else scale.lots(params.amount),
+        last.under_way + 1,
     )
-    session.amending[order.order_id] = price, trigger, quantity, under_way + 1
+    caller.refuse_if_busy()  # before the edit is noted: _answer_edit would never remove it
+    caller.edits[order.order_id] = next_
+    row = caller.row(
+        CommandKind.AMEND,
+        instrument=order.instrument,
+        order_id=order.order_id,
+        price=next_.price,
+        trigger_price=next_.trigger_price,
+        quantity=next_.quantity,
+        side=order.side,
+        flags=int(c.POST_ONLY) if params.post_only is True else 0,
+    )
+    return Submission(row, partial(_answer_edit, caller))
 
 
-def _answer_edit(session: "Session", ticket: Ticket, commands: list[Command], events: list[Event], batch: Batch) -> str:
-    first = events[0]
-    price, trigger, quantity, under_way = session.amending.pop(ticket.order_id)
-    if under_way > 1:
-        session.amending[ticket.order_id] = price, trigger, quantity, under_way - 1
-    if first.kind == EventKind.REJECTED:
-        raise refused_by_rule(first, _scale_of(session, ticket.order_id), _field_meant(commands[0], first))
-    order = batch.order(ticket.order_id, first.sequence - 1)
-    assert order is not None, f"order {ticket.order_id} was amended, but the blotter does not know it"
-    return _changed(session, order, events, batch)
+def _answer_edit(caller: Caller, commands: list[Command], events: list[Event], batch: Batch) -> str:
+    command, first = commands[0], events[0]
+    last = caller.edits.pop(command.order_id)
+    if last.under_way > 1:
+        caller.edits[command.order_id] = last._replace(under_way=last.under_way - 1)
+    if first.kind == c.REJECTED:
+        raise rejection(first, caller.desk.orders.scales[command.instrument], _field_of(command, first))
+    order = batch.order(command.order_id, first.sequence - 1)
+    assert order is not None, f"order {command.order_id} was amended, but the blotter does not know it"
+    return _order_and_trades(caller, order, events, batch)
 
 
 # Market-maker protection (RULEBOOK 9.6) -----------------------------------------------------------
 
 
-def set_protection(session: "Session", read: requests.SetProtection, request_id: str, now: int) -> None:
-    """The account's own: an interval of 0 switches it off."""
-    if bool(read.interval) is not bool(read.quantity_limit):
+def set_protection(caller: Caller, params: requests.SetProtection, now: int) -> Submission:
+    """Of the caller's account. Interval and limit 0 switch it off."""
+    if bool(params.interval) is not bool(params.quantity_limit):
         raise invalid(
             "quantity_limit",
-            f"quantity_limit: {read.quantity_limit} within {read.interval} s protects nobody: both "
+            f"quantity_limit: {params.quantity_limit} within {params.interval} s has no effect: both "
             "must be above 0, or both 0",
-            value=read.quantity_limit,
-            bound=1 if read.interval else 0,
+            value=params.quantity_limit,
+            bound=1 if params.interval else 0,
         )
-    rows = session.row(
-        CommandKind.LIMIT, order_type=int(Limit.PROTECTION_INTERVAL), quantity=1000 * read.interval
-    ) + session.row(CommandKind.LIMIT, order_type=int(Limit.PROTECTION_LOTS), quantity=read.quantity_limit)
-    session.submit(rows, Ticket(_answer_protection, request_id, now, 2))
+    rows = _limit(caller, Limit.PROTECTION_INTERVAL, 1000 * params.interval) + _limit(
+        caller, Limit.PROTECTION_LOTS, params.quantity_limit
+    )
+    return Submission(rows, _answer_protection, 2)
 
 
-def _answer_protection(
-    session: "Session", ticket: Ticket, commands: list[Command], events: list[Event], batch: Batch
-) -> str:
+def _limit(caller: Caller, limit: Limit, value: int) -> bytes:
+    return caller.row(CommandKind.LIMIT, order_type=limit, quantity=value)
+
+
+def _answer_protection(commands: list[Command], events: list[Event], batch: Batch) -> str:
     _refuse_rejected(events)
-    return encode([protection_text(commands[0].quantity // 1000, commands[1].quantity)])
+    return encode([protection(commands[0].quantity // 1000, commands[1].quantity)])
 
 
-def protection_text(interval: int, lots: int) -> dict[str, Any]:
+def protection(interval: int, lots: int) -> dict[str, Any]:
+    """An account's market-maker protection, as clients read it. interval: s."""
     return {"index_name": "any", "interval": interval, "frozen_time": 0, "quantity_limit": lots}
 
 
-def reset_protection(session: "Session", read: requests.Protection, request_id: str, now: int) -> None:
-    session.submit(
-        session.row(CommandKind.LIMIT, order_type=int(Limit.PROTECTION_RESET), quantity=1),
-        Ticket(_answer_ok, request_id, now),
-    )
+def reset_protection(caller: Caller, params: requests.Protection, now: int) -> Submission:
+    return Submission(_limit(caller, Limit.PROTECTION_RESET, 1), _answer_ok)
 
 
-def _answer_ok(session: "Session", ticket: Ticket, commands: list[Command], events: list[Event], batch: Batch) -> str:
+def _answer_ok(commands: list[Command], events: list[Event], batch: Batch) -> str:
     _refuse_rejected(events)
     return '"ok"'
 
 
 def _refuse_rejected(events: list[Event]) -> None:
     for event in events:
-        if event.kind == EventKind.REJECTED:
-            raise refused_by_rule(event, None)
+        if event.kind == c.REJECTED:
+            raise rejection(event, None)
 
 
 # Canceling ----------------------------------------------------------------------------------------
 
 
-def cancel(session: "Session", read: requests.Cancel, request_id: str, now: int) -> None:
-    order = _own_open(session, order_number(read.order_id))
-    session.submit(
-        session.row(CommandKind.CANCEL, instrument=order.instrument, order_id=order.order_id),
-        Ticket(_answer_cancel, request_id, now, 1, order.order_id),
-    )
+def cancel(caller: Caller, params: requests.Cancel, now: int) -> Submission:
+    order = _own_open(caller, order_number(params.order_id))
+    return Submission(_cancel(caller, order), partial(_answer_cancel, caller))
 
 
-def _answer_cancel(
-    session: "Session", ticket: Ticket, commands: list[Command], events: list[Event], batch: Batch
-) -> str:
-    first = events[0]
-    if first.kind == EventKind.REJECTED:
-        raise refused_by_rule(first, _scale_of(session, ticket.order_id))
-    order = batch.order(ticket.order_id, first.sequence)
-    assert order is not None, f"order {ticket.order_id} was canceled, but the blotter does not know it"
-    return session.orders.text(order)
+def _cancel(caller: Caller, order: Order) -> bytes:
+    return caller.row(CommandKind.CANCEL, instrument=order.instrument, order_id=order.order_id)
 
 
-def cancel_by_label(session: "Session", read: requests.ByLabel, request_id: str, now: int) -> str | None:
-    chosen = terms.chosen(session.hub.exchange, read.currency)
-    return cancel_each(session, session.orders.open_of(session.account, chosen, read.label), request_id, now)
+def _answer_cancel(caller: Caller, commands: list[Command], events: list[Event], batch: Batch) -> str:
+    command, first = commands[0], events[0]
+    if first.kind == c.REJECTED:
+        raise rejection(first, caller.desk.orders.scales[command.instrument])
+    order = batch.order(command.order_id, first.sequence)
+    assert order is not None, f"order {command.order_id} was canceled, but the blotter does not know it"
+    return caller.desk.orders.text(order)
 
 
-def cancel_each(session: "Session", orders: list[Order], request_id: str, now: int) -> str | None:
-    """Cancel these; the answer is the number of those that were still open."""
+def cancel_by_label(caller: Caller, params: requests.ByLabel, now: int) -> str | Submission:
+    instruments = describe.selected(caller.desk.hub.exchange, params.currency)
+    return _cancel_each(caller, caller.desk.orders.open_of(caller.account, instruments, params.label))
+
+
+def _cancel_each(caller: Caller, orders: list[Order]) -> str | Submission:
+    """Cancel these orders. The result is the number of those that were still open."""
     if not orders:
         return "0"
-    rows = b"".join(
-        session.row(CommandKind.CANCEL, instrument=order.instrument, order_id=order.order_id) for order in orders
-    )
-    session.submit(rows, Ticket(_answer_count, request_id, now, len(orders)))
-    return None
+    return Submission(b"".join(_cancel(caller, order) for order in orders), _answer_count, len(orders))
 
 
-def cancel_all(session: "Session", read: Any, request_id: str, now: int) -> None:
-    session.submit(session.row(CommandKind.MASS_CANCEL, instrument=ALL), Ticket(_answer_count, request_id, now))
+def cancel_all(caller: Caller, params: requests.Nothing, now: int) -> Submission:
+    return Submission(caller.row(CommandKind.MASS_CANCEL, instrument=ALL), _answer_count)
 
 
-def cancel_all_by_instrument(session: "Session", read: requests.ByInstrument, request_id: str, now: int) -> str | None:
-    return _mass_cancel(session, frozenset({session.instrument(read.instrument_name)}), read.type, request_id, now)
+def cancel_all_by_instrument(caller: Caller, params: requests.ByInstrument, now: int) -> str | Submission:
+    return _mass_cancel(caller, frozenset({caller.desk.instrument(params.instrument_name)}), params.type)
 
 
-def cancel_all_by_currency(session: "Session", read: requests.ByCurrency, request_id: str, now: int) -> str | None:
-    return _mass_cancel(
-        session, terms.chosen(session.hub.exchange, read.currency, read.kind), read.type, request_id, now
-    )
+def cancel_all_by_currency(caller: Caller, params: requests.ByCurrency, now: int) -> str | Submission:
+    instruments = describe.selected(caller.desk.hub.exchange, params.currency, params.kind)
+    return _mass_cancel(caller, instruments, params.type)
 
 
-def _mass_cancel(session: "Session", instruments: frozenset[int], kind: str, request_id: str, now: int) -> str | None:
+def _mass_cancel(caller: Caller, instruments: frozenset[int], kind: str) -> str | Submission:
+    """Cancel the account's orders of a kind (requests.OpenType) in these instruments."""
     if kind != "all":
-        return cancel_each(
-            session,
-            [order for order in session.orders.open_of(session.account, instruments) if order.is_of(kind)],
-            request_id,
-            now,
-        )
+        orders = caller.desk.orders.open_of(caller.account, instruments)
+        return _cancel_each(caller, [order for order in orders if order.is_of(kind)])
     if not instruments:
         return "0"
-    chosen = [ALL] if instruments == session.desk.everything else sorted(instruments)
-    session.submit(
-        b"".join(session.row(CommandKind.MASS_CANCEL, instrument=index) for index in chosen),
-        Ticket(_answer_count, request_id, now, len(chosen)),
-    )
-    return None
+    indices = [ALL] if instruments == caller.desk.all_instruments else sorted(instruments)
+    rows = b"".join(caller.row(CommandKind.MASS_CANCEL, instrument=index) for index in indices)
+    return Submission(rows, _answer_count, len(indices))
 
 
-def _answer_count(
-    session: "Session", ticket: Ticket, commands: list[Command], events: list[Event], batch: Batch
-) -> str:
-    """Orders canceled: a mass cancel tells their number, single cancels are counted; those that came too late are not."""
-    if events[0].kind == EventKind.REJECTED and len(commands) == 1 and commands[0].kind == CommandKind.MASS_CANCEL:
-        raise refused_by_rule(events[0], None)
-    if commands[0].kind == CommandKind.MASS_CANCEL:
-        return str(sum(event.quantity for event in events if event.kind == EventKind.MASS_CANCELED))
-    return str(sum(event.kind == EventKind.CANCELED for event in events))
+def _answer_count(commands: list[Command], events: list[Event], batch: Batch) -> str:
+    """The number of canceled orders. Cancels that came too late do not count."""
+    if events[0].kind == c.REJECTED and len(commands) == 1 and commands[0].kind == c.MASS_CANCEL:
+        raise rejection(events[0], None)
+    if commands[0].kind == c.MASS_CANCEL:
+        return str(sum(event.quantity for event in events if event.kind == c.MASS_CANCELED))
+    return str(sum(event.kind == c.CANCELED for event in events))
 
 
-def cancel_for_lost(session: "Session", now: int) -> None:
-    """Cancel on disconnect: all orders of the account, or those entered on this connection."""
-    if session.cancel_on_disconnect == "account":
-        session.submit(session.row(CommandKind.MASS_CANCEL, instrument=ALL), Ticket(_no_answer, None, now))
-    elif session.cancel_on_disconnect == "connection":
-        cancel_unasked(
-            session,
-            [
-                order
-                for number in sorted(session.entered)
-                if (order := session.orders.find(number)) is not None and order.open
-            ],
-            now,
-        )
-
-
-def cancel_unasked(session: "Session", orders: list[Order], now: int) -> None:
-    """Cancel these, with nobody to tell."""
-    if orders:
-        rows = b"".join(
-            session.row(CommandKind.CANCEL, instrument=order.instrument, order_id=order.order_id) for order in orders
-        )
-        session.submit(rows, Ticket(_no_answer, None, now, len(orders)))
-
-
-def _no_answer(session: "Session", ticket: Ticket, commands: list[Command], events: list[Event], batch: Batch) -> str:
-    return '""'
-
-
-def _own_open(session: "Session", number: int) -> Order:
-    """The order that a cancel or edit means. Errors: Refused as the engine would, with what became of it."""
-    order = session.orders.find(number)
-    if order is None or order.account != session.account:
-        raise refusal(Reason.UNKNOWN_ORDER, value=str(number))
+def _own_open(caller: Caller, order_id: int) -> Order:
+    """The order that a cancel or edit names. Errors: Refused as by the engine; the text says what state it is in."""
+    order = caller.desk.orders.find(order_id)
+    if order is None or order.account != caller.account:
+        raise refusal(Reason.UNKNOWN_ORDER, value=str(order_id))
     if not order.open:
-        raise refusal(Reason.UNKNOWN_ORDER, f"order {number} is {order.state}", value=str(number))
+        raise refusal(Reason.UNKNOWN_ORDER, f"order {order_id} is {order.state}", value=str(order_id))
     return order
-
-
-def _scale_of(session: "Session", order_id: int) -> Scale | None:
-    order = session.orders.find(order_id)
-    return None if order is None else session.orders.scales[order.instrument]

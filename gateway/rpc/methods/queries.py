@@ -1,134 +1,136 @@
-"""Answers to questions: what a client may ask without changing anything. Each function answers one method, as JSON text.
+"""Methods that change nothing. Each function answers one of them, as JSON text. Errors of all: Refused.
 
-They read the projections (blotter, market data), which are as durable as the last batch, and the engine's positions.
-What changes something is in commands.py and operators.py.
+They read the projections (blotter, market data), which are as new as the last durable batch, and the engine's positions.
 
-    open_orders(session, read, "7", now)         # '[{"order_id":"12", ...}]'
+    open_orders(caller, params, now)             # '[{"order_id":"12", ...}]'
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from msgspec import UNSET
 
 from exchange.projections import statement_report
 from exchange.projections.blotter import FILL
-from gateway.market import describe as terms
-from gateway.rpc import requests
-from gateway.rpc.methods.orders import protection_text
-from gateway.rpc.reports import Order
+from gateway.market import describe
+from gateway.rpc import account, requests
+from gateway.rpc.methods.orders import protection
+from gateway.rpc.order import Order
 from gateway.rpc.requests import order_number
-from gateway.text.messages import DIRECTION, Refused, date_number, date_text, encode, invalid, layout, refusal
+from gateway.rpc.ticket import Caller
+from gateway.text.answers import encode
+from gateway.text.refusals import Refused, invalid, refusal
+from gateway.text.rows import layout
+from gateway.text.scale import date_number, date_text, fen
+from gateway.text.words import DIRECTION
+from gateway.version import VERSION
 from matching.codes import EventKind, Mechanism, Phase, Reason
 from matching.records import EVENT, Event
 
-if TYPE_CHECKING:
-    from gateway.hub import Hub
-    from gateway.rpc.session import Session
-
-VERSION = "1.0"
 _FILL = layout(FILL)
 
 
-# Questions about the own account ------------------------------------------------------------------
+# Own orders and trades ----------------------------------------------------------------------------
 
 
-def _list(session: "Session", orders: list[Order]) -> str:
-    return f"[{','.join(map(session.orders.text, orders))}]"
+def _list(caller: Caller, orders: list[Order]) -> str:
+    return f"[{','.join(map(caller.desk.orders.text, orders))}]"
 
 
-def open_orders(session: "Session", read: requests.ByCurrency, request_id: str, now: int) -> str:
-    chosen = terms.chosen(session.hub.exchange, read.currency, read.kind)
-    return _open(session, chosen, read.type)
+def open_orders(caller: Caller, params: requests.ByCurrency, now: int) -> str:
+    return _open(caller, describe.selected(caller.desk.hub.exchange, params.currency, params.kind), params.type)
 
 
-def open_orders_by_instrument(session: "Session", read: requests.ByInstrument, request_id: str, now: int) -> str:
-    return _open(session, frozenset({session.instrument(read.instrument_name)}), read.type)
+def open_orders_by_instrument(caller: Caller, params: requests.ByInstrument, now: int) -> str:
+    return _open(caller, frozenset({caller.desk.instrument(params.instrument_name)}), params.type)
 
 
-def _open(session: "Session", chosen: frozenset[int], kind: str) -> str:
-    return _list(session, [order for order in session.orders.open_of(session.account, chosen) if order.is_of(kind)])
+def _open(caller: Caller, instruments: frozenset[int], kind: str) -> str:
+    orders = caller.desk.orders.open_of(caller.account, instruments)
+    return _list(caller, [order for order in orders if order.is_of(kind)])
 
 
-def open_orders_by_label(session: "Session", read: requests.ByLabel, request_id: str, now: int) -> str:
-    return _list(
-        session, session.orders.open_of(session.account, terms.chosen(session.hub.exchange, read.currency), read.label)
-    )
+def open_orders_by_label(caller: Caller, params: requests.ByLabel, now: int) -> str:
+    instruments = describe.selected(caller.desk.hub.exchange, params.currency)
+    return _list(caller, caller.desk.orders.open_of(caller.account, instruments, params.label))
 
 
-def order_state(session: "Session", read: requests.OneOrder, request_id: str, now: int) -> str:
-    return session.orders.text(_own(session, order_number(read.order_id)))
+def order_state(caller: Caller, params: requests.OneOrder, now: int) -> str:
+    return caller.desk.orders.text(_own(caller, order_number(params.order_id)))
 
 
-def _own(session: "Session", number: int) -> Order:
-    order = session.orders.find(number)
-    if order is None or order.account != session.account:
-        raise refusal(Reason.UNKNOWN_ORDER, f"order {number} is unknown", value=str(number))
+def _own(caller: Caller, order_id: int) -> Order:
+    """Errors: Refused where the caller has no such order, or the hub no longer knows it."""
+    order = caller.desk.orders.find(order_id)
+    if order is None or order.account != caller.account:
+        raise refusal(Reason.UNKNOWN_ORDER, f"order {order_id} is unknown", value=str(order_id))
     return order
 
 
-def order_state_by_label(session: "Session", read: requests.ByLabel, request_id: str, now: int) -> str:
-    return _list(
-        session, session.orders.all_of(session.account, terms.chosen(session.hub.exchange, read.currency), read.label)
-    )
+def order_state_by_label(caller: Caller, params: requests.ByLabel, now: int) -> str:
+    instruments = describe.selected(caller.desk.hub.exchange, params.currency)
+    return _list(caller, caller.desk.orders.all_of(caller.account, instruments, params.label))
 
 
-def history_by_instrument(session: "Session", read: requests.HistoryByInstrument, request_id: str, now: int) -> str:
-    return _history(session, frozenset({session.instrument(read.instrument_name)}), read)
+def history_by_instrument(caller: Caller, params: requests.HistoryByInstrument, now: int) -> str:
+    return _history(caller, frozenset({caller.desk.instrument(params.instrument_name)}), params)
 
 
-def history_by_currency(session: "Session", read: requests.HistoryByCurrency, request_id: str, now: int) -> str:
-    return _history(session, terms.chosen(session.hub.exchange, read.currency, read.kind), read)
+def history_by_currency(caller: Caller, params: requests.HistoryByCurrency, now: int) -> str:
+    return _history(caller, describe.selected(caller.desk.hub.exchange, params.currency, params.kind), params)
 
 
 def _history(
-    session: "Session", chosen: frozenset[int], read: requests.HistoryByInstrument | requests.HistoryByCurrency
+    caller: Caller,
+    instruments: frozenset[int],
+    params: requests.HistoryByInstrument | requests.HistoryByCurrency,
 ) -> str:
     finished = [
         order
-        for order in session.orders.all_of(session.account, chosen)
-        if not order.open and (read.include_unfilled or order.filled)
+        for order in caller.desk.orders.all_of(caller.account, instruments)
+        if not order.open and (params.include_unfilled or order.filled)
     ]
-    return _list(session, finished[read.offset : read.offset + read.count])
+    return _list(caller, finished[params.offset : params.offset + params.count])
 
 
-def trades_by_instrument(session: "Session", read: requests.GetTrades, request_id: str, now: int) -> str:
-    return _trades(session, frozenset({session.instrument(read.instrument_name)}), read)
+def trades_by_instrument(caller: Caller, params: requests.GetTrades, now: int) -> str:
+    return _trades(caller, frozenset({caller.desk.instrument(params.instrument_name)}), params)
 
 
-def trades_by_currency(session: "Session", read: requests.UserTradesByCurrency, request_id: str, now: int) -> str:
-    return _trades(session, terms.chosen(session.hub.exchange, read.currency, read.kind), read)
+def trades_by_currency(caller: Caller, params: requests.UserTradesByCurrency, now: int) -> str:
+    return _trades(caller, describe.selected(caller.desk.hub.exchange, params.currency, params.kind), params)
 
 
 def _trades(
-    session: "Session", chosen: frozenset[int], read: requests.GetTrades | requests.UserTradesByCurrency
+    caller: Caller, instruments: frozenset[int], params: requests.GetTrades | requests.UserTradesByCurrency
 ) -> str:
-    fills = session.hub.blotter.trades(session.account, min(chosen) if len(chosen) == 1 else None, count=1 << 17)
+    only = min(instruments) if len(instruments) == 1 else None
+    fills = caller.desk.hub.blotter.trades(caller.account, only, count=1 << 17)
     times = fills["time"] // 1_000_000
-    fills = fills[(times >= read.start_timestamp) & (times <= read.end_timestamp)]
-    if isinstance(read, requests.GetTrades):  # numbers are those of one instrument
-        fills = fills[(fills["trade_sequence"] >= read.start_seq) & (fills["trade_sequence"] <= read.end_seq)]
-    if 1 < len(chosen) < len(session.desk.everything) or not chosen:
-        fills = fills[np.isin(fills["instrument"], list(chosen))]
-    if read.sorting == "asc":
+    fills = fills[(times >= params.start_timestamp) & (times <= params.end_timestamp)]
+    if isinstance(params, requests.GetTrades):  # trade sequences are those of one instrument
+        fills = fills[(fills["trade_sequence"] >= params.start_seq) & (fills["trade_sequence"] <= params.end_seq)]
+    if only is None and instruments != caller.desk.all_instruments:
+        fills = fills[np.isin(fills["instrument"], list(instruments))]
+    if params.sorting == "asc":
         fills = fills[::-1]
     return (
-        f'{{"trades":[{",".join(_fill_texts(session, fills[: read.count]))}],'
-        f'"has_more":{"true" if len(fills) > read.count else "false"}}}'
+        f'{{"trades":[{",".join(_fill_texts(caller, fills[: params.count]))}],'
+        f'"has_more":{"true" if len(fills) > params.count else "false"}}}'
     )
 
 
-def trades_by_order(session: "Session", read: requests.OrderTrades, request_id: str, now: int) -> str:
-    order = _own(session, order_number(read.order_id))
-    fills = session.hub.blotter.trades(session.account, order.instrument, read.count, order.order_id)
-    fills = fills[::-1] if read.sorting == "asc" else fills
-    return f"[{','.join(_fill_texts(session, fills, order.order_id))}]"
+def trades_by_order(caller: Caller, params: requests.OrderTrades, now: int) -> str:
+    order = _own(caller, order_number(params.order_id))
+    fills = caller.desk.hub.blotter.trades(caller.account, order.instrument, params.count, order.order_id)
+    fills = fills[::-1] if params.sorting == "asc" else fills
+    return f"[{','.join(_fill_texts(caller, fills, order.order_id))}]"
 
 
-def _fill_texts(session: "Session", fills: np.ndarray, order_id: int = 0) -> list[str]:
-    """Trades as JSON, once for each of the account's sides (of the order, if one is named)."""
-    texts = []
+def _fill_texts(caller: Caller, fills: np.ndarray, order_id: int = 0) -> list[str]:
+    """FILL rows as JSON, one text for each side that is the account's. order_id: only for this order."""
+    orders, texts = caller.desk.orders, []
     for fill in fills:
         (
             trade_id,
@@ -137,64 +139,94 @@ def _fill_texts(session: "Session", fills: np.ndarray, order_id: int = 0) -> lis
             time,
             price,
             quantity,
-            taker,
-            maker,
+            incoming_id,
+            resting_id,
             leaves,
             resting_leaves,
             instrument,
-            account,
+            account_,
             resting_account,
             side,
         ) = _FILL.unpack(fill.tobytes())
-        event = Event(
+        trade = Event(
             0,
             sequence,
             time,
-            taker,
+            incoming_id,
             price,
             quantity,
             leaves,
             trade_id,
-            maker,
+            resting_id,
             resting_leaves,
             0,
             b"",
             instrument,
-            account,
+            account_,
             resting_account,
             EventKind.TRADED,
             side,
             0,
             0,
         )
-        for number, owner in ((taker, account), (maker, resting_account)):
-            if owner == session.account and order_id in (0, number):
-                order = session.orders.find(number)
+        for own_id, owner in ((incoming_id, account_), (resting_id, resting_account)):
+            if owner == caller.account and order_id in (0, own_id):
+                order = orders.find(own_id)
                 if order is not None:
-                    texts.append(session.orders.trade_text(order, event, number == taker, trade_sequence))
+                    texts.append(orders.trade_text(order, trade, own_id == incoming_id, trade_sequence))
     return texts
 
 
-def positions(session: "Session", read: requests.ByCurrency, request_id: str, now: int) -> str:
-    chosen = terms.chosen(session.hub.exchange, read.currency, read.kind)
-    return encode(terms.positions(session.hub.exchange, session.account, session.orders.scales, chosen))
+# Own account --------------------------------------------------------------------------------------
 
 
-def position(session: "Session", read: requests.OneInstrument, request_id: str, now: int) -> str:
-    index = session.instrument(read.instrument_name)
-    return encode(terms.position(session.hub.exchange, session.account, session.orders.scales[index], index))
+def positions(caller: Caller, params: requests.ByCurrency, now: int) -> str:
+    exchange = caller.desk.hub.exchange
+    instruments = describe.selected(exchange, params.currency, params.kind)
+    return encode(account.positions(exchange, caller.account, caller.desk.orders.scales, instruments))
 
 
-def offers(session: "Session", read: requests.OneInstrument, request_id: str, now: int) -> str:
-    """What may be taken, and the own offers (RULEBOOK 13.1, 13.3): posted ones without names, negotiated ones of the two."""
-    index, exchange = session.instrument(read.instrument_name), session.hub.exchange
-    scale = session.orders.scales[index]
+def position(caller: Caller, params: requests.OneInstrument, now: int) -> str:
+    index = caller.desk.instrument(params.instrument_name)
+    return encode(account.position(caller.desk.hub.exchange, caller.account, caller.desk.orders.scales[index]))
+
+
+def summary(caller: Caller, params: requests.Summary, now: int) -> str:
+    return encode(_summary(caller, params.currency))
+
+
+def summaries(caller: Caller, params: requests.Summary, now: int) -> str:
+    only = _summary(caller, "any")
+    return encode({"id": caller.account, "username": only["username"], "type": "main", "summaries": [only]})
+
+
+def _summary(caller: Caller, currency: str) -> dict[str, Any]:
+    """An account has one equity. It is answered in the hub's currency, whichever known currency is asked for."""
+    exchange = caller.desk.hub.exchange
+    describe.selected(exchange, currency)  # Refused where it is unknown
+    return account.summary(exchange, caller.account)
+
+
+def get_protection(caller: Caller, params: requests.Protection, now: int) -> str:
+    """Market-maker protection; an empty list where it is off."""
+    row = caller.desk.hub.exchange.account(caller.account)
+    settings = protection(int(row.protection_interval) // 1_000_000_000, int(row.protection_lots))
+    return encode([settings | {"is_triggered": bool(row.tripped)}] if row.protection_lots else [])
+
+
+def offers(caller: Caller, params: requests.OneInstrument, now: int) -> str:
+    """The caller's own offers and those that he may take (RULEBOOK 13.1, 13.3).
+
+    Posted offers show no names. Negotiated ones show both accounts, and only these two see them.
+    """
+    index, exchange = caller.desk.instrument(params.instrument_name), caller.desk.hub.exchange
+    scale = caller.desk.orders.scales[index]
     if scale.instrument.mechanism not in (Mechanism.LISTING, Mechanism.NEGOTIATED):
-        raise refusal(Reason.WRONG_MECHANISM, value=read.instrument_name)
-    told = []
+        raise refusal(Reason.WRONG_MECHANISM, value=params.instrument_name)
+    shown = []
     for offer in exchange.offers(scale.instrument.symbol):
-        own = int(offer.account) == session.account
-        answer = {
+        own = int(offer.account) == caller.account
+        entry = {
             "order_id": str(offer.order_id),
             "direction": DIRECTION[int(offer.side)],
             "own": own,
@@ -203,58 +235,34 @@ def offers(session: "Session", read: requests.OneInstrument, request_id: str, no
             "minimum_amount": scale.decimal_amount(offer.minimum_quantity),
         }
         if scale.instrument.mechanism == Mechanism.NEGOTIATED:
-            if not own and int(offer.counterparty) != session.account:
+            if not own and int(offer.counterparty) != caller.account:
                 continue
-            answer |= {
+            entry |= {
                 "account": exchange.accounts[offer.account].name,
                 "counterparty": exchange.accounts[offer.counterparty].name,
             }
-        told.append(answer)
-    return encode(told)
+        shown.append(entry)
+    return encode(shown)
 
 
-def summary(session: "Session", read: requests.Summary, request_id: str, now: int) -> str:
-    return encode(_summary_of(session, read.currency))
+# Settlements and statements -----------------------------------------------------------------------
 
 
-def summaries(session: "Session", read: requests.Summary, request_id: str, now: int) -> str:
-    summary = _summary_of(session, "any")
-    return encode({"id": session.account, "username": summary["username"], "type": "main", "summaries": [summary]})
-
-
-def _summary_of(session: "Session", currency: str) -> dict[str, Any]:
-    """One equity for all: whatever known currency is asked for, the hub's own is answered."""
-    exchange = session.hub.exchange
-    terms.chosen(exchange, currency)
-    return terms.summary(exchange, session.account, exchange.instruments[0].currency, session.orders.scales)
-
-
-# Settlement ---------------------------------------------------------------------------------------
-
-
-def protection(session: "Session", read: requests.Protection, request_id: str, now: int) -> str:
-    row = session.hub.exchange.account(session.account)
-    told = protection_text(int(row.protection_interval) // 1_000_000_000, int(row.protection_lots))
-    return encode([told | {"is_triggered": bool(row.tripped)}] if row.protection_lots else [])
-
-
-def settlements(session: "Session", read: requests.Settlements, request_id: str, now: int) -> str:
-    """Prices of each day; delivery: the last one of an instrument that has expired."""
-    index = session.instrument(read.instrument_name)
-    stored, scale = kept(session.hub.settlements, "settlements"), session.orders.scales[index]
-    expired = stored.expiry(index)
-    rows = stored.of_instrument(index)
-    last = int(expired["event_id"][0]) if len(expired) else None
-    deliveries = rows[:1] if last is not None else rows[:0]
-    wanted = rows if read.type in (UNSET, "settlement") else deliveries if read.type == "delivery" else rows[:0]
+def settlements(caller: Caller, params: requests.Settlements, now: int) -> str:
+    """The settlement prices of each day. The last one of an instrument that has expired is a delivery."""
+    index = caller.desk.instrument(params.instrument_name)
+    stored, scale = required(caller.desk.hub.settlements, "settlements"), caller.desk.orders.scales[index]
+    rows, expired = stored.of_instrument(index), len(stored.expiry(index)) > 0
+    delivery = rows[:1] if expired else rows[:0]
+    wanted = rows if params.type in (UNSET, "settlement") else delivery if params.type == "delivery" else rows[:0]
     price, amount = scale.decimal_price, scale.decimal_amount
     return _page(
-        read,
+        params,
         wanted,
         lambda row: {
-            "type": "delivery" if len(deliveries) and row["event_id"] == deliveries["event_id"][0] else "settlement",
+            "type": "delivery" if len(delivery) and row["event_id"] == delivery["event_id"][0] else "settlement",
             "timestamp": int(row["time"]) // 1_000_000,
-            "instrument_name": read.instrument_name,
+            "instrument_name": params.instrument_name,
             "mark_price": price(row["price"]),
             "index_price": price(row["price"]),
             "position": amount(row["quantity"]),
@@ -269,188 +277,189 @@ def settlements(session: "Session", read: requests.Settlements, request_id: str,
     )
 
 
-def own_settlements(session: "Session", read: requests.Settlements, request_id: str, now: int) -> str:
-    index = session.instrument(read.instrument_name)
-    stored, scale = kept(session.hub.settlements, "settlements"), session.orders.scales[index]
+def own_settlements(caller: Caller, params: requests.Settlements, now: int) -> str:
+    """What the settlements and deliveries of an instrument meant for the caller's account."""
+    index = caller.desk.instrument(params.instrument_name)
+    stored, scale = required(caller.desk.hub.settlements, "settlements"), caller.desk.orders.scales[index]
+    accounts = caller.desk.hub.exchange.accounts
     price, amount = scale.decimal_price, scale.decimal_amount
 
-    def told(row: np.record) -> dict[str, Any]:
+    def entry(row: np.record) -> dict[str, Any]:
         common = {
             "timestamp": int(row["time"]) // 1_000_000,
-            "instrument_name": read.instrument_name,
+            "instrument_name": params.instrument_name,
             "mark_price": price(row["price"]),
             "index_price": price(row["price"]),
             "funding": 0,
             "seq": int(row["sequence"]),
         }
         if row["kind"] == EventKind.DELIVERY:
-            receives = row["account"] == session.account
-            other = session.hub.exchange.accounts[int(row["resting_account"] if receives else row["account"])].name
+            receives = row["account"] == caller.account
             return common | {
                 "type": "delivery",
                 "position": amount(row["quantity"] if receives else -row["quantity"]),
                 "profit_loss": 0,
                 "session_profit_loss": 0,
-                "counterparty": other,
+                "counterparty": accounts[int(row["resting_account"] if receives else row["account"])].name,
             }
-        won = terms.fen(row["quantity"])
+        profit = fen(row["quantity"])
         return common | {
             "type": "settlement",
             "position": amount(row["resting_leaves_quantity"]),
-            "profit_loss": won,
-            "session_profit_loss": won,
-            "fee": terms.fen(row["leaves_quantity"]),
+            "profit_loss": profit,
+            "session_profit_loss": profit,
+            "fee": fen(row["leaves_quantity"]),
         }
 
     parts = []
-    if read.type in (UNSET, "settlement"):
-        parts.append(stored.of_account(session.account, index))
-    if read.type in (UNSET, "delivery"):
-        parts.append(stored.deliveries(index, session.account))
+    if params.type in (UNSET, "settlement"):
+        parts.append(stored.of_account(caller.account, index))
+    if params.type in (UNSET, "delivery"):
+        parts.append(stored.deliveries(index, caller.account))
     rows = np.concatenate(parts) if parts else np.zeros(0, EVENT)
-    return _page(read, rows[np.argsort(rows["event_id"])[::-1]], told)
+    return _page(params, rows[np.argsort(rows["event_id"])[::-1]], entry)
 
 
-def _page(read: requests.Settlements, rows: np.ndarray, told: Callable[[Any], dict[str, Any]]) -> str:
-    """`continuation` is the number of the last event told: the next page begins behind it."""
-    rows = rows[rows["time"] // 1_000_000 <= read.search_start_timestamp]
-    if read.continuation:
-        rows = rows[rows["event_id"] < order_number(read.continuation, "continuation")]
-    page = rows[: read.count]
-    more = str(page["event_id"][-1]) if len(rows) > len(page) else ""
-    return encode({"settlements": [told(row) for row in page], "continuation": more})
+def _page(params: requests.Settlements, rows: np.ndarray, entry: Callable[[Any], dict[str, Any]]) -> str:
+    """One page of events, newest first. `continuation` is the id of its last event; the next page begins after it."""
+    rows = rows[rows["time"] // 1_000_000 <= params.search_start_timestamp]
+    if params.continuation:
+        rows = rows[rows["event_id"] < order_number(params.continuation, "continuation")]
+    page = rows[: params.count]
+    continuation = str(page["event_id"][-1]) if len(rows) > len(page) else ""
+    return encode({"settlements": [entry(row) for row in page], "continuation": continuation})
 
 
-def statement(session: "Session", read: requests.Statement, request_id: str, now: int) -> str:
-    return _statement(session, session.account, read)
+def statement(caller: Caller, params: requests.Statement, now: int) -> str:
+    return _statement(caller, caller.account, params)
 
 
-def any_statement(session: "Session", read: requests.OperatorStatement, request_id: str, now: int) -> str:
-    """For operators: of an account, or the hub's own."""
-    return _statement(session, None if read.account == "any" else session.desk.account(read.account), read)
+def any_statement(caller: Caller, params: requests.OperatorStatement, now: int) -> str:
+    """For operators: the statement of an account, or of the whole hub."""
+    return _statement(caller, None if params.account == "any" else caller.desk.account(params.account), params)
 
 
-def _statement(session: "Session", account: int | None, read: requests.Statement | requests.OperatorStatement) -> str:
-    statements = kept(session.hub.statements, "statements")
+def _statement(caller: Caller, account_: int | None, params: requests.Statement | requests.OperatorStatement) -> str:
+    statements = required(caller.desk.hub.statements, "statements")
     date = statements.date
     if date is None:
         raise Refused(11030, "other_reject", "no day has ended yet: there is no statement", reason="no_statement")
-    if read.date is not UNSET and date_number(read.date, "date") != date:
+    if params.date is not UNSET and date_number(params.date, "date") != date:
         raise invalid(
             "date",
-            f"date: the statement of {read.date} is not kept, the last day that ended is {date_text(date)}",
-            value=read.date,
+            f"date: the statement of {params.date} is not kept, the last day that ended is {date_text(date)}",
+            value=params.date,
             bound=date_text(date),
         )
-    if read.format != "json":
-        return encode(statements.csv(account) if read.format == "csv" else statements.html(account))
-    places = statements.instruments, statements.accounts
+    if params.format != "json":
+        return encode(statements.csv(account_) if params.format == "csv" else statements.html(account_))
+    names = statements.instruments, statements.accounts
     rows = (
-        statement_report.hub_rows(statements.summary(), *places)
-        if account is None
-        else statement_report.account_rows(statements.account(account), *places)
+        statement_report.hub_rows(statements.summary(), *names)
+        if account_ is None
+        else statement_report.account_rows(statements.account(account_), *names)
     )
-    told: dict[str, Any] = {"trading_date": date_text(date)}
+    body: dict[str, Any] = {"trading_date": date_text(date)}
     for number, row in enumerate(rows):
         record, figures = row["record"], {name: value for name, value in row.items() if name != "record"}
         if number:
-            told.setdefault("deliveries" if record == "delivery" else f"{record}s", []).append(figures)
+            body.setdefault("deliveries" if record == "delivery" else f"{record}s", []).append(figures)
         else:
-            told |= figures
-    return encode(told)
+            body |= figures
+    return encode(body)
 
 
-def kept(projection: Any, what: str) -> Any:
-    """Errors: Refused where this hub does not keep it."""
+def required(projection: Any, name: str) -> Any:
+    """A projection that the hub may not keep. Errors: Refused where it does not."""
     if projection is None:
-        raise Refused(11030, "other_reject", f"this hub keeps no {what}", reason="not_kept")
+        raise Refused(11030, "other_reject", f"this hub keeps no {name}", reason="not_kept")
     return projection
 
 
-# Public questions ---------------------------------------------------------------------------------
+# Public -------------------------------------------------------------------------------------------
 
 
-def get_time(session: "Session", read: Any, request_id: str, now: int) -> str:
+def get_time(caller: Caller, params: requests.Nothing, now: int) -> str:
     return str(now // 1_000_000)
 
 
-def test(session: "Session", read: requests.Test, request_id: str, now: int) -> str:
-    if read.expected_result == "exception":
+def test(caller: Caller, params: requests.Test, now: int) -> str:
+    if params.expected_result == "exception":
         raise Refused(11094, "internal_server_error", "the exception that was asked for", field="expected_result")
     return f'{{"version":"{VERSION}"}}'
 
 
-def hello(session: "Session", read: requests.Hello, request_id: str, now: int) -> str:
+def hello(caller: Caller, params: requests.Hello, now: int) -> str:
     return f'{{"version":"{VERSION}"}}'
 
 
-def status(session: "Session", read: Any, request_id: str, now: int) -> str:
-    why = locked(session.hub)
-    return encode(
-        {"locked": "true" if why else "false"} | ({"locked_reason": why} if why else {})
-    )  # texts, as at Deribit
+def status(caller: Caller, params: requests.Nothing, now: int) -> str:
+    reason = caller.desk.hub.locked_by
+    locked = {"locked": "true" if reason else "false"}  # a text, as at Deribit
+    return encode(locked | ({"locked_reason": reason} if reason else {}))
 
 
-def currencies(session: "Session", read: Any, request_id: str, now: int) -> str:
-    return encode(terms.describe_currencies(session.hub.exchange))
+def currencies(caller: Caller, params: requests.Nothing, now: int) -> str:
+    return encode(describe.currencies(caller.desk.hub.exchange))
 
 
-def instruments(session: "Session", read: requests.GetInstruments, request_id: str, now: int) -> str:
-    """Those that trade or have expired; what is not listed yet is told only when it is asked for by name."""
-    exchange, market = session.hub.exchange, session.hub.market_data
+def instruments(caller: Caller, params: requests.GetInstruments, now: int) -> str:
+    """Those that trade, or those that have expired. One that is not listed yet is described only by its name."""
+    exchange, market = caller.desk.hub.exchange, caller.desk.hub.market_data
     wanted = [
         index
-        for index in sorted(terms.chosen(exchange, read.currency, read.kind))
-        if (phase := market.statistics(index).phase) != Phase.UNLISTED and (phase == Phase.EXPIRED) == read.expired
+        for index in sorted(describe.selected(exchange, params.currency, params.kind))
+        if (phase := market.statistics(index).phase) != Phase.UNLISTED and (phase == Phase.EXPIRED) == params.expired
     ]
-    return encode([terms.describe(exchange, market, index) for index in wanted])
+    return encode([describe.instrument(exchange, market, index) for index in wanted])
 
 
-def one_instrument(session: "Session", read: requests.OneInstrument, request_id: str, now: int) -> str:
-    index = session.instrument(read.instrument_name)
-    return encode(terms.describe(session.hub.exchange, session.hub.market_data, index))
+def one_instrument(caller: Caller, params: requests.OneInstrument, now: int) -> str:
+    index = caller.desk.instrument(params.instrument_name)
+    return encode(describe.instrument(caller.desk.hub.exchange, caller.desk.hub.market_data, index))
 
 
-def order_book(session: "Session", read: requests.GetOrderBook, request_id: str, now: int) -> str:
-    index = session.instrument(read.instrument_name)
-    scale = session.orders.scales[index]
-    bids, asks, change_id = session.hub.market_data.book(index, read.depth)
+def order_book(caller: Caller, params: requests.GetOrderBook, now: int) -> str:
+    index = caller.desk.instrument(params.instrument_name)
+    scale = caller.desk.orders.scales[index]
+    bids, asks, change_id = caller.desk.hub.market_data.book(index, params.depth)
     sides = {
         name: [[scale.decimal_price(row["price"]), scale.decimal_amount(row["quantity"])] for row in rows]
         for name, rows in (("bids", bids), ("asks", asks))
     }
-    return encode(_ticker_of(session, index, now) | sides | {"change_id": change_id})
+    return encode(_ticker(caller, index, now) | sides | {"change_id": change_id})
 
 
-def ticker(session: "Session", read: requests.OneInstrument, request_id: str, now: int) -> str:
-    return encode(_ticker_of(session, session.instrument(read.instrument_name), now))
+def ticker(caller: Caller, params: requests.OneInstrument, now: int) -> str:
+    return encode(_ticker(caller, caller.desk.instrument(params.instrument_name), now))
 
 
-def _ticker_of(session: "Session", index: int, now: int) -> dict[str, Any]:
-    return terms.ticker(session.hub.exchange, session.hub.market_data, session.orders.scales[index], index, now)
+def _ticker(caller: Caller, index: int, now: int) -> dict[str, Any]:
+    hub = caller.desk.hub
+    return describe.ticker(hub.exchange, hub.market_data, caller.desk.orders.scales[index], index, now)
 
 
-def last_trades(session: "Session", read: requests.GetTrades, request_id: str, now: int) -> str:
-    index = session.instrument(read.instrument_name)
-    scale = session.orders.scales[index]
-    trades = session.hub.market_data.trades(index, 1 << 20)
+def last_trades(caller: Caller, params: requests.GetTrades, now: int) -> str:
+    index = caller.desk.instrument(params.instrument_name)
+    scale = caller.desk.orders.scales[index]
+    trades = caller.desk.hub.market_data.trades(index, 1 << 20)
     times, numbers = trades["time"] // 1_000_000, trades["trade_sequence"]
     trades = trades[
-        (times >= read.start_timestamp)
-        & (times <= read.end_timestamp)
-        & (numbers >= read.start_seq)
-        & (numbers <= read.end_seq)
+        (times >= params.start_timestamp)
+        & (times <= params.end_timestamp)
+        & (numbers >= params.start_seq)
+        & (numbers <= params.end_seq)
     ]
-    if read.sorting == "asc":
+    if params.sorting == "asc":
         trades = trades[::-1]
-    last = _ticker_of(session, index, now)["last_price"]
+    last = _ticker(caller, index, now)["last_price"]
     return encode(
         {
             "trades": [
                 {
                     "trade_id": str(trade["trade_id"]),
                     "trade_seq": int(trade["trade_sequence"]),
-                    "instrument_name": read.instrument_name,
+                    "instrument_name": params.instrument_name,
                     "timestamp": int(trade["time"]) // 1_000_000,
                     "direction": DIRECTION[int(trade["side"])],
                     "price": scale.decimal_price(trade["price"]),
@@ -460,13 +469,8 @@ def last_trades(session: "Session", read: requests.GetTrades, request_id: str, n
                     "mark_price": last,
                     "index_price": last,
                 }
-                for trade in trades[: read.count]
+                for trade in trades[: params.count]
             ],
-            "has_more": len(trades) > read.count,
+            "has_more": len(trades) > params.count,
         }
     )
-
-
-def locked(hub: "Hub") -> str:
-    """Why no new order is taken anywhere: operator, disk_space, or empty."""
-    return "operator" if hub.exchange.ledger.hub[0].killed else "disk_space" if hub.condition.disk_low else ""

@@ -1,9 +1,9 @@
-"""What the hub did, in words: the fourth column of the story. RULEBOOK 15.2.
+"""Events in words: the fourth column of the story. RULEBOOK 15.2.
 
-    telling.of_command(command, events)        # "buys 12 at 519.6 from producer; 8 rest"
+    narration.of_command(command, events)      # "buys 12 at 519.6 from producer; 8 rest"
 
-Only events are read, and they are told in their order. The subject of a phrase is who gave the command, unless it is named.
-Clearing at the end of the day is told in sums; what each account won and paid is in the reports beside the story.
+It reads events only, in their order. The subject of a phrase is the member who gave the command, unless another is named.
+Clearing at the end of the day appears as sums; the reports beside the story have the figures of each account.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -26,10 +26,10 @@ def word(code: Reason | Phase) -> str:
     return code.name.lower().replace("_", " ")
 
 
-class Telling:
+class Narration:
     """Words for events of these instruments and accounts.
 
-    name    order_id -> what the story calls the order, or None
+    name    order_id -> name of the order in the story, or None
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Telling:
         self._instruments, self._accounts, self._name = instruments, accounts, name
 
     def of_command(self, command: np.record, events: np.ndarray) -> str:
-        """What came of one command."""
+        """The events of one command."""
         account = int(command.account) if command.kind < CommandKind.PHASE else ALL
         instrument = int(command.instrument)
         phrases: list[str] = []
@@ -64,7 +64,7 @@ class Telling:
         return "; ".join(phrases)
 
     def of_step(self, events: np.ndarray, touched: Iterable[int]) -> str:
-        """What came of a step of the schedule, where it concerns orders, trades or instruments that the story has named."""
+        """The events of a step of the schedule that concern orders, trades or instruments of the story."""
         touched = set(touched)
         phrases: list[str] = []
         results: dict[int, int] = {}
@@ -112,7 +112,7 @@ class Telling:
     # What happens in the market -------------------------------------------------------------------
 
     def _market(self, event: np.record, account: int, instrument: int, phrases: list[str]) -> None:
-        """Phrases for orders and trades; account and instrument are those that go without saying."""
+        """Add phrases for orders and trades. A phrase leaves out this account and this instrument."""
         number = int(event.instrument)
         lots = f"{event.quantity}" if number == instrument else f"{event.quantity} {self._symbol(number)}"
         match EventKind(event.kind):
@@ -148,7 +148,7 @@ class Telling:
         return first if first.kind in (EventKind.ACCEPTED, EventKind.AMENDED) else None
 
     def _left(self, events: np.ndarray, own: np.record) -> str:
-        """What became of what the order did not trade, if it is still there."""
+        """The lots that the order did not trade, if it is still in the book."""
         mine = events[
             ((events["order_id"] == own.order_id) | (events["resting_order_id"] == own.order_id))
             & np.isin(events["kind"], (EventKind.ACCEPTED, EventKind.AMENDED, EventKind.TRADED, EventKind.CANCELED))

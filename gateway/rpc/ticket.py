@@ -1,0 +1,62 @@
+"""What passes between a session and the methods: who calls, what is submitted, how it is answered.
+
+A method that changes something returns a Submission: COMMAND rows, and a function that makes the answer once they are
+durable. The session gives it a Ticket, which adds whose request it was.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from msgspec import Struct
+
+from gateway.rpc.desk import Desk
+from gateway.rpc.order import Order
+from gateway.rpc.reports import Batch
+from matching.records import Command, Event
+
+# The commands of one submission and their events -> the result as JSON. Errors: Refused.
+Answer = Callable[[list[Command], list[Event], Batch], str]
+
+
+class Submission(Struct, gc=False):
+    """COMMAND rows, one behind the other, and what answers them."""
+
+    rows: bytes
+    answer: Answer
+    count: int = 1  # of rows
+
+
+class Ticket(Struct, gc=False):
+    """A submission on its way."""
+
+    answer: Answer
+    id: str | None  # of the request, as JSON; None: nobody waits for an answer
+    received: int  # ns
+    count: int = 1  # of rows
+
+
+class Edit(NamedTuple):
+    """What the edits under way will make of an order: ticks, ticks, lots."""
+
+    price: int
+    trigger_price: int
+    quantity: int
+    under_way: int = 0  # edits
+
+
+class Caller(Protocol):
+    """A session as the methods see it."""
+
+    desk: Desk
+    account: int  # ALL: of an operator
+    number: int  # of the connection
+    edits: dict[int, Edit]  # under way, by order id
+
+    def row(self, kind: int, **fields: Any) -> bytes:
+        """A COMMAND row of the caller's account; fields as of rows.command_row."""
+
+    def refuse_if_busy(self) -> None:
+        """Errors: Refused where too many commands of the connection are under way."""
+
+    def note_resting(self, order: Order, now: int) -> None:
+        """An order that the caller entered rests in the book. Cancel on disconnect concerns it."""
