@@ -2,12 +2,13 @@
 
     price, volume, surplus = indicative(book, number)      # what would trade now; volume 0: nothing
 
-Demand D(p), the lots bid at p or higher, falls as p rises; supply S(p), the lots offered at p or lower, rises. So min(D, S)
-has its maximum over one interval of ticks, in which D - S falls. To find it, levels are matched from the best inwards as the
-trades would match them. The interval ends at the last bid and the last offer that met, and lots are left at one of the two
-at most. Each tie-break narrows the interval. Ticks between occupied levels need no look, since neither D nor S changes there.
+Demand D(p), the lots bid at p or higher, never rises with p. Supply S(p), the lots offered at p or lower, never falls. So the
+prices at which min(D, S) is largest are a run of consecutive ticks, and D - S falls along it. `equilibrium` walks both sides from
+their best levels inwards, as the trades would, and finds that run where the walk ends: at the last bid and the last offer that
+meet. At most one of the two has lots left. D and S change at occupied levels only, so the ticks between them are not visited.
+Every tie-break of 8.5 keeps a run, so two ends describe what is left after each.
 
-Helpers stand before those who use them, as the compiler wants it.
+Helpers stand before their callers, because numba resolves names when it compiles.
 """
 
 import numpy as np
@@ -31,7 +32,7 @@ _OPENING_ORDERS = 1 << code(TimeInForce.OPENING)
 
 @inlined
 def next_level(book, side, row):
-    """(row, lots) of the first level of a SIDE's ladder from `row` on that has lots which can trade, or (end, 0)."""
+    """(row, lots) of the first level from `row` of a SIDE's ladder on that has lots which may trade; (end, 0): none."""
     row = next_row(book, side, row)
     lots = c.NONE
     while row < side.end:
@@ -44,12 +45,12 @@ def next_level(book, side, row):
 
 @inlined
 def equilibrium(book, number):
-    """The price of a call auction by the tie-breaks that the instrument selects. RULEBOOK 8.4 and 8.5.
+    """The price of a call auction, with the tie-breaks that the instrument selects. RULEBOOK 8.4 and 8.5.
 
-    number    of the instrument
-    Returns   (price, volume, surplus): ticks; lots that trade there; lots bid minus lots offered that are left there.
-              Zeros if no bid reaches an offer
-    Cost      O(levels that cross), with OCO orders in the book O(orders of these levels)
+    number    index of the instrument
+    Returns   (price, volume, surplus): ticks; lots that trade at it; lots bid minus lots offered that are left at it.
+              Zeros where no bid reaches an offer
+    Cost      O(levels that cross), O(orders of these levels) where an OCO pair rests
     """
     instrument = book.instruments[np.uint64(number)]
     bids, asks = own(book, number, c.BUY), own(book, number, c.SELL)
@@ -68,13 +69,13 @@ def equilibrium(book, number):
             ask, ask_left = next_level(book, asks, ask + 1)
     if volume == 0:
         return c.NONE, c.NONE, c.NONE
-    # Most lots trade at the prices from lowest to highest. Bids are left at bid_price and below, offers at ask_price and above;
-    # none that is left may be better than the price.
+    # Most lots trade at lowest to highest. Bids are left at bid_price and below, offers at ask_price and above. Those that are
+    # better than the price would have to trade, so the price lies between them.
     bid_price = price_of(bids, bid) if bid < bids.end else lowest - 1
     ask_price = price_of(asks, ask) if ask < asks.end else highest + 1
     lowest, highest = max(lowest, bid_price), min(highest, ask_price)
     if instrument.auction & c.AUCTION_IMBALANCE:
-        if max(lowest, bid_price + 1) <= min(highest, ask_price - 1):  # prices at which nothing is left
+        if max(lowest, bid_price + 1) <= min(highest, ask_price - 1):  # nothing is left there
             lowest, highest = max(lowest, bid_price + 1), min(highest, ask_price - 1)
         elif bid_left < ask_left:
             highest = lowest
@@ -95,7 +96,7 @@ def equilibrium(book, number):
 
 @kernel
 def indicative(book, number):
-    """(price, volume, surplus) that a call auction would give now, in any phase; see equilibrium."""
+    """What a call auction would trade now: (price, volume, surplus), see equilibrium. In any phase."""
     return equilibrium(book, number)
 
 
@@ -104,14 +105,14 @@ def indicative(book, number):
 
 @inlined
 def depart(book, side, slot):
-    """Remove an order of which nothing is left."""
+    """Remove an order that has no lots left."""
     unlink(book, side, slot)
     release(book, slot, False)
 
 
 @inlined
 def match(book, events, at, command, number, buy_slot, sell_slot, price, bidder):
-    """Trade as many lots as both orders have, and cancel the OCO partner of the sell order. See trade_all."""
+    """Trade a buy with a sell, as many lots as both have; cancel the order that the sell is linked with. See trade_all."""
     buy, sell = book.orders[buy_slot], book.orders[sell_slot]
     traded = min(buy.leaves_quantity, sell.leaves_quantity)
     limit = price_of(own(book, number, c.SELL), np.int64(sell.level))
@@ -135,15 +136,17 @@ def match(book, events, at, command, number, buy_slot, sell_slot, price, bidder)
 
 @outlined
 def trade_all(book, events, at, command, number, price, bidder):
-    """Trade all buys at `price` or higher with all sells at it or lower: best price first, oldest first.
+    """Trade the buys at `price` or higher with the sells at `price` or lower: best price first, oldest first. RULEBOOK 8.6.
 
-    bidder    0: all trades are at the price; a Side: each is at the limit of that side's order (13.2)
-    The OCO partner of a buy order is canceled after its last trade. An iceberg is revealed before its first trade. Of the last
-    two orders that meet at most one has lots left; if it is an iceberg, it hides lots again.
+    bidder    0: every trade is at `price`; a Side: each is at the limit of that side's order (13.2)
+    Returns   the next free row of events
+
+    An iceberg shows all its lots before its first trade. The order that a buy is linked with is canceled after the buy's last
+    trade. At most one of the last two orders that meet has lots left; if that is an iceberg, it hides them again.
     """
     bids, asks = own(book, number, c.BUY), own(book, number, c.SELL)
     last_bid, last_ask = row_of(bids, price), row_of(asks, price)
-    met = np.uint32(NOBODY)  # the sell order that has traded and has lots left
+    met = np.uint32(NOBODY)  # the sell that has traded and has lots left
     while bids.best <= last_bid and asks.best <= last_ask:
         slot = book.levels[np.uint64(bids.best)].head
         buy = book.orders[slot]
@@ -184,7 +187,7 @@ def trade_all(book, events, at, command, number, price, bidder):
 
 @inlined
 def emit_auction(book, events, at, command, number, price, volume, surplus):
-    """AUCTION: the result of an auction."""
+    """Emit AUCTION, the result of an auction."""
     event = emit_unnamed(book, events, at, command, c.AUCTION, c.OK, number, c.NONE, c.NONE, price, volume, c.NONE)
     event.surplus = surplus
     return at + 1
@@ -194,8 +197,8 @@ def emit_auction(book, events, at, command, number, price, volume, surplus):
 def uncross(book, events, at, command, number):
     """Hold the auction of an instrument: trade at its price, cancel OPENING orders, emit AUCTION. RULEBOOK 8.6.
 
-    number    of the instrument
-    events    with room for two rows per order of the instrument, the EXTRA.rows of its orders, and one more
+    number    index of the instrument
+    events    with room for two rows for each order of the instrument, those of its icebergs and OCO pairs, and one more
     Returns   the next free row of events
     Cost      O(orders traded + orders that rest)
     """

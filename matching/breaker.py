@@ -8,7 +8,7 @@ import numpy as np
 
 from matching import codes as c
 from matching.book import crosses
-from matching.events import emit_unnamed
+from matching.events import emit_phase
 from matching.jit import inlined
 
 
@@ -81,5 +81,4 @@ def interrupt(book, events, at, command, number, reason):
     instrument = book.instruments[np.uint64(number)]
     instrument.phase = c.CALL_AUCTION
     instrument.locked = 0  # 9.4: the day no longer counts as limit-locked
-    emit_unnamed(book, events, at, command, c.PHASE, reason, number, c.NONE, c.NONE, c.NONE, c.CALL_AUCTION, c.NONE)
-    return at + 1
+    return emit_phase(book, events, at, command, number, c.CALL_AUCTION, reason)

@@ -150,6 +150,13 @@ def emit_unnamed(book, events, at, command, kind, reason, instrument, account, s
 
 
 @inlined
+def emit_phase(book, events, at, command, number, phase, reason):
+    """PHASE of an instrument, or of ALL. Returns the next free row of events."""
+    emit_unnamed(book, events, at, command, c.PHASE, reason, number, c.NONE, c.NONE, c.NONE, phase, c.NONE)
+    return at + 1
+
+
+@inlined
 def clear_name(event):
     """Remove the client order id from an event."""
     event.client_0 = 0

@@ -1,21 +1,24 @@
-"""The rulebook, executable: ReferenceBook does what docs/RULEBOOK.md says, in the plainest Python there is.
+"""The rulebook, executable: ReferenceBook does what docs/RULEBOOK.md says, in plain Python.
 
-This is the oracle that the fast engine is compared with, row by row and byte by byte. It is written from the rulebook
-alone, so that a mistake has to be made twice, by two authors, to stay hidden. It is not fast, and it knows nothing of
-positions and money: it is the exchange with risk switched off. Of section 5 it keeps what needs no account: phase
-(5.3), order known (5.4), band (5.6). KILL_SWITCH, CASH and the limits other than SELF_MATCH and GROUP give their event
-and change nothing. Left to the oracle of risk (tests/risk/oracle.py): offsets (10), market-maker protection (9.6), and of
-clearing (11) what needs volumes and positions. SETTLE knows GIVEN prices and, for the other rules, a day without a trade;
-it tells no BALANCE and a volume of 0. LIQUIDATE cancels orders and closes nothing.
+This is the oracle that the fast engine is compared with, byte by byte. It is written from the rulebook alone and shares no
+code with the engine, so a mistake must be made twice to go unnoticed. It is slow, and it has neither positions nor money: it
+is the exchange with risk switched off.
+
+Of section 5 it has what needs no account: phase (5.3), order known (5.4), band (5.6). KILL_SWITCH, CASH and all limits but
+SELF_MATCH and GROUP emit their event and change nothing. SETTLE knows GIVEN prices and, for the other rules, a day without a
+trade; it emits no BALANCE and a volume of 0. LIQUIDATE cancels orders and closes nothing. The oracle of risk
+(tests/risk/oracle.py) adds offsets (10), market-maker protection (9.6), and the clearing (11) that needs volumes and positions.
+
+Each function names the rules it implements. A number in a comment is a rule, a number in brackets a Reason.
 
     book = ReferenceBook(instruments, accounts=4, max_orders=1000)
     events = book.apply(commands)              # COMMAND[n] -> EVENT[m]
     book.resting(0)                            # orders of instrument 0: bids then asks, best first, oldest first
-    book.parked(0)                             # those that wait for a trigger: buys then sells
+    book.parked(0)                             # those that wait for a trigger: buys then sells, first to trigger first
 
-A side of the book is a SortedDict from price to a queue. Bids are kept under minus their price, so that on both sides
-the first key is the best one. A queue is a dict from order id to Order: dicts remember the order of arrival. Parked
-orders are kept likewise, by trigger price; what is triggered first has the first key.
+A side of the book is a SortedDict from price to a queue. The key of a bid is minus its price, so the first key is the best
+one on both sides. A queue is a dict from order id to Order, which keeps the order of arrival. Parked orders are kept in the
+same way by trigger price: the first key is triggered first.
 """
 
 from calendar import monthrange
@@ -57,37 +60,37 @@ from matching.records import (
 
 @dataclass(slots=True, eq=False)
 class Order:
-    """An order of the book, parked, or on its way."""
+    """An order: resting in the book, parked, or incoming."""
 
     order_id: int
     instrument: int
     account: int
     side: int
-    price: int  # of a STOP that is parked: 0
-    quantity: int  # total, what has filled included
-    leaves_quantity: int  # still open
+    price: int  # ticks; of a parked STOP: 0
+    quantity: int  # lots in total, filled ones included
+    leaves_quantity: int  # lots still open
     time_in_force: int
     client_order_id: bytes
     flags: int = 0  # of the command that entered it
-    order_type: int = OrderType.LIMIT  # what has rested is LIMIT
+    order_type: int = OrderType.LIMIT  # once it rests: LIMIT
     trigger_price: int = 0  # of a parked order
     parked: bool = False
-    display_quantity: int = 0  # lots that an iceberg shows at a time; 0: it is none
+    display_quantity: int = 0  # lots that an iceberg shows at a time; 0: not an iceberg
     shown: int = 0  # lots that a resting iceberg shows now
     expire_date: int = 0
-    minimum_quantity: int = 0  # of a listed offer: least lots of one TAKE
+    minimum_quantity: int = 0  # of a listed offer: fewest lots of one TAKE
     counterparty: int = 0  # of a negotiated offer: who may take it
-    linked: int = 0  # id of the order that one of the two cancels; 0: none
-    rows: int = 0  # what it takes of the second allowance (2.8)
+    linked: int = 0  # id of the other order of an OCO pair (2.14); 0: none
+    rows: int = 0  # share of the second allowance (2.8)
 
     @property
     def key(self) -> int:
-        """Where its price stands in a side of the book; smaller is better."""
+        """Key of its price in a side of the book; smaller is better."""
         return -self.price if self.side == Side.BUY else self.price
 
     @property
     def trigger_key(self) -> int:
-        """Where its trigger stands among parked orders; smaller is triggered first (2.10)."""
+        """Key of its trigger among parked orders; smaller is triggered first (2.10)."""
         return self.trigger_price if self.side == Side.BUY else -self.trigger_price
 
     @property
@@ -96,17 +99,17 @@ class Order:
 
     @property
     def open_to_view(self) -> int:
-        """Lots that an incoming order can meet before the order goes behind (2.11)."""
+        """Lots that an incoming order can trade before this one moves to the back of its queue (2.11)."""
         return self.shown if self.is_iceberg else self.leaves_quantity
 
     def reaches(self, price: int) -> bool:
-        """Whether the order may trade at this price (2.1)."""
+        """Does the limit of the order allow this price? (2.1)"""
         return price <= self.price if self.side == Side.BUY else price >= self.price
 
 
 @dataclass(slots=True)
 class Market:
-    """An instrument: its terms, the two sides of its book, and the orders that wait for a trigger."""
+    """An instrument: its terms, the two sides of its book, and its parked orders."""
 
     number: int
     terms: Any
@@ -124,12 +127,12 @@ class Market:
     parked_buys: SortedDict = field(default_factory=SortedDict)
     parked_sells: SortedDict = field(default_factory=SortedDict)
     slices: dict[int, tuple[int, int]] = field(default_factory=dict)  # 9.3: slice of time -> (low, high)
-    locked: int = 0  # Side that a limit-locked market is locked on (9.4)
-    locked_days: int = 0  # in a row; negative: at the floor
-    settled: bool = False  # since the day began (11.3)
+    locked: int = 0  # Side whose orders stand at the daily limit while limit-locked (9.4)
+    locked_days: int = 0  # in a row; negative at the floor
+    settled: bool = False  # SETTLE has come since BEGIN_DAY (11.3)
     offer_id: int = 0  # 13.2: the order of a one-sided auction that others bid for
     deadline: int = 0  # ns, end of its countdown; 0: none has begun
-    collar: int = 0  # ticks (5.7); belongs to risk, so that here nothing sets it
+    collar: int = 0  # ticks (5.7); a limit of risk, set by its oracle only
 
     def same_side(self, side: int) -> SortedDict:
         return self.bids if side == Side.BUY else self.asks
@@ -138,7 +141,7 @@ class Market:
         return self.asks if side == Side.BUY else self.bids
 
     def place_of(self, order: Order) -> tuple[SortedDict, int]:
-        """The queues that an order stands in, and the key of its own."""
+        """The side or parked orders that hold an order, and the key of its queue."""
         if order.parked:
             return self.parked_buys if order.side == Side.BUY else self.parked_sells, order.trigger_key
         return self.same_side(order.side), order.key
@@ -148,7 +151,7 @@ class Market:
         return oldest_of_first(self.same_side(side))
 
     def best_opposite(self, side: int) -> Order | None:
-        """3.1: the order that one of this side meets first."""
+        """3.1: the order that an incoming one of this side meets first."""
         return oldest_of_first(self.other_side(side))
 
     @property
@@ -160,7 +163,7 @@ class Market:
         return bid is not None and ask is not None and bid.price >= ask.price
 
     def set_band(self, settlement: int, rate: int) -> None:
-        """9.1: rate in 1/10,000; without one the whole ladder is the band (5.6)."""
+        """9.1: rate in 1/10,000; 0: the band is the whole ladder (5.6)."""
         self.floor, self.ceiling = self.terms.price_floor, self.terms.price_ceiling
         if rate:
             width = max(abs(settlement) * rate // 10_000, 1)
@@ -172,7 +175,7 @@ class Market:
         return time // max(self.velocity_window // 2, 1)
 
     def traded_range(self, time: int) -> tuple[int, int]:
-        """Low and high of the trades in the present and the previous slice; of the last price where there were none."""
+        """Low and high of the trades of the present and the previous slice; without trades, the last price twice."""
         now = self.slice_of(time)
         ranges = [self.slices[number] for number in (now - 1, now) if number in self.slices]
         ranges = ranges or [(self.last_price, self.last_price)]
@@ -184,7 +187,7 @@ class Market:
             return
         now = self.slice_of(time)
         low, high = self.slices.get(now, (price, price))
-        self.slices = {number: seen for number, seen in self.slices.items() if number >= now - 1}
+        self.slices = {number: low_high for number, low_high in self.slices.items() if number >= now - 1}
         self.slices[now] = min(low, price), max(high, price)
 
     def trade_price(self, order: Order, resting: Order, last_price: int) -> int:
@@ -202,8 +205,8 @@ def oldest_of_first(queues: SortedDict) -> Order | None:
 class Member:
     """An account as matching sees it."""
 
-    group: object  # equal for accounts of one group
-    self_match: int  # SelfMatch where the order names none
+    group: object  # equal for the accounts of a group
+    self_match: int  # SelfMatch of orders that name none
 
 
 Refusal = tuple[Reason, int, int]  # 1.2: the reason, the value that broke the rule, the bound
@@ -268,7 +271,7 @@ COUNTDOWN = 180_000_000_000  # ns (13.2)
 TRADING = {Phase.CONTINUOUS, Phase.LIMIT_LOCKED}
 AFTER_CLOSE = {Phase.CLOSING, Phase.CLOSED, Phase.SETTLEMENT}
 
-# 1.5 (109): what a LIMIT command may set. Ends are there for int64: products of these stay countable.
+# 1.5 (109): what a LIMIT command may set. The bounds keep products of these within int64.
 FAR, LARGEST_SUM = 1 << 40, 1 << 61  # lots, ticks, orders; fen
 DAY = 86_400_000  # ms
 LIMIT_RANGE: dict[int, tuple[int, int]] = {
@@ -292,7 +295,7 @@ LAST_DATE = 9999_12_31  # yyyymmdd
 
 
 def out_of_range(value: int, lowest: int, highest: int) -> Refusal | None:
-    """1.5 (109): the bound is the end of the range that was passed."""
+    """1.5 (109): outside of the range; the bound is the end that was passed."""
     if lowest <= value <= highest:
         return None
     return Reason.INVALID_VALUE, value, lowest if value < lowest else highest
@@ -310,9 +313,8 @@ class ReferenceBook:
     instruments   objects with the fields of exchange.Instrument that matching reads: price_floor, price_ceiling,
                   reference_price, price_rule ("resting" or "median"), protection (ticks), daily_limit, velocity,
                   velocity_window (ms), auction, mechanism, phase
-    accounts      objects with group (or None), self_match and, if there are firms, firm; or a number: that many,
-                  each its own group
-    max_orders    resting and parked orders there is room for (2.8)
+    accounts      objects with group (or None), self_match and, if there are firms, firm; or how many, each its own group
+    max_orders    capacity of resting and parked orders (2.8)
     """
 
     def __init__(self, instruments: Sequence[Any], accounts: Sequence[Any] | int, max_orders: int) -> None:
@@ -331,7 +333,7 @@ class ReferenceBook:
         self.events: list[Event] = []
         self.event_id = 0
         self.trade_id = 0
-        self.trading_date = 0  # yyyymmdd; 0: none was told
+        self.trading_date = 0  # yyyymmdd; 0: no BEGIN_DAY yet
 
     @staticmethod
     def new_market(number: int, terms: Any) -> Market:
@@ -361,7 +363,7 @@ class ReferenceBook:
         return events
 
     def step(self, command: Command) -> None:
-        """One command: refuse it and change nothing, or carry it out (1.2)."""
+        """Refuse one command and change nothing, or execute it (1.2)."""
         refusal = self.refusal(command)
         if refusal:
             self.reject(command, *refusal)
@@ -382,7 +384,7 @@ class ReferenceBook:
         """2.3: bids, asks, parked buys, parked sells."""
         return [*self.resting(instrument), *self.parked(instrument)]
 
-    # What must hold before anything happens
+    # Refusals
 
     def refusal(self, command: Command) -> Refusal | None:
         """The first broken rule, in the order of codes.Reason (1.3)."""
@@ -485,7 +487,7 @@ class ReferenceBook:
         return None
 
     def amended_conditions_make_no_sense(self, command: Command) -> Refusal | None:
-        """2.9 (110) and 2.11 (111) for an AMEND, which only the order that it means can tell."""
+        """2.9 (110) and 2.11 (111) of an AMEND, which depend on the order it names."""
         if self.order_is_unknown(command):
             return None
         order = self.orders[command.order_id]
@@ -497,7 +499,7 @@ class ReferenceBook:
         return None
 
     def operator_row_makes_no_sense(self, command: Command) -> Refusal | None:
-        """1.5 for operator commands: the code is known, so is the index it calls for, the value is in range."""
+        """1.5 of operator commands: known code, known instrument or account, value in range."""
         kind, code, value = command.kind, command.order_type, command.quantity
         if kind in (CommandKind.PHASE, CommandKind.WINDOW):
             unknown = None if command.instrument == ALL else self.instrument_is_unknown(command)
@@ -546,7 +548,7 @@ class ReferenceBook:
         return None if 0 <= command.account <= last else (Reason.UNKNOWN_ACCOUNT, command.account, last)
 
     def firm_is_unknown(self, command: Command) -> Refusal | None:
-        """The account field of a KILL_SWITCH for a firm is the firm's number."""
+        """A KILL_SWITCH for a firm has the firm's number in its account field."""
         return (
             None
             if 0 <= command.account <= self.last_firm
@@ -554,7 +556,7 @@ class ReferenceBook:
         )
 
     def phase_forbids(self, command: Command) -> Refusal | None:
-        """5.3 and 8.1; for operators 8.2 and 9.4"""
+        """5.3, 8.1, 8.9; of operator commands 8.2, 9.4, 11.3"""
         kind = command.kind
         if kind == CommandKind.PHASE and command.instrument != ALL:
             return self.phase_cannot_follow(self.markets[command.instrument], command.order_type)
@@ -619,7 +621,7 @@ class ReferenceBook:
         return None
 
     def auction_takes(self, command: Command) -> bool:
-        """5.3 (214): LIMIT orders that rest or are OPENING, and parked ones, without POST_ONLY; 11.7: no LIQUIDATE."""
+        """5.3 (214): LIMIT orders that rest or are OPENING, and stop orders; no POST_ONLY. 11.7: no LIQUIDATE."""
         if command.kind == CommandKind.LIQUIDATE:
             return False
         if command.kind in (CommandKind.ENTER, CommandKind.AMEND) and command.flags & POST_ONLY:
@@ -631,7 +633,7 @@ class ReferenceBook:
         )
 
     def order_is_unknown(self, command: Command) -> Refusal | None:
-        """5.4; for the order that an ENTER is linked with 2.14; for the offer of a TAKE, which is another's, 13.1"""
+        """5.4; 2.14 of the order that an ENTER links with; 13.1 of the offer that a TAKE names"""
         linking = command.kind == CommandKind.ENTER and command.order_id != 0
         if command.kind in ABOUT_ONE_ORDER or linking:
             order = self.orders.get(command.order_id)
@@ -645,10 +647,10 @@ class ReferenceBook:
                 return Reason.ALREADY_LINKED, command.order_id, 0
         return None
 
-    # What only offers have (13)
+    # Refusals of the spot side (13)
 
     def offer_forbids(self, command: Command) -> Refusal | None:
-        """303 to 307; 108 and 402 of a TAKE, which only the offer can tell"""
+        """13 (303 to 307); 108 and 402 of a TAKE, which depend on the offer"""
         market = (
             self.markets[command.instrument]
             if command.kind in (CommandKind.ENTER, CommandKind.CANCEL, CommandKind.TAKE)
@@ -694,7 +696,7 @@ class ReferenceBook:
         return None
 
     def is_irrevocable(self, order: Order) -> bool:
-        """13.2: a bid; the offer once there is one"""
+        """13.2: a bid, and the offer once there is a bid"""
         market = self.markets[order.instrument]
         if market.mechanism != Mechanism.ONE_SIDED:
             return False
@@ -710,13 +712,13 @@ class ReferenceBook:
         return None
 
     def type_after(self, command: Command) -> int | None:
-        """The order type that an ENTER or AMEND would leave the order with; None: another command."""
+        """The type of the order after an ENTER or AMEND; None for another command."""
         if command.kind == CommandKind.ENTER:
             return command.order_type
         return self.orders[command.order_id].order_type if command.kind == CommandKind.AMEND else None
 
     def price_is_outside_band(self, command: Command) -> Refusal | None:
-        """5.6; the price of a market order is the hub's (2.2), that of a STOP is not looked at (2.9). 11.2: GIVEN"""
+        """5.6 of orders with a limit of their own, which MARKET (2.2) and STOP (2.9) have not; 11.2 of a GIVEN price"""
         given = command.kind == CommandKind.SETTLE and command.order_type == SettlementRule.GIVEN
         if given or self.type_after(command) in (OrderType.LIMIT, OrderType.STOP_LIMIT):
             market = self.markets[command.instrument]
@@ -762,21 +764,21 @@ class ReferenceBook:
         if command.kind == CommandKind.AMEND:
             order = self.orders[command.order_id]
             side = order.side  # 1.5: the side of the order is the book's
-            if order.parked or self.new_open_quantity(command, order) <= 0:  # 6.1: it will be canceled, not trade
+            if order.parked or self.new_open_quantity(command, order) <= 0:  # 6.1: it will be canceled
                 return None
         best = self.markets[command.instrument].best_opposite(side)
         if best and (best.price <= command.price if side == Side.BUY else best.price >= command.price):
             return Reason.POST_ONLY_WOULD_TRADE, command.price, best.price
         return None
 
-    # What happens
+    # Execution
 
     def execute(self, command: Command) -> None:
-        """Carry out a command that breaks no rule (1.6)."""
-        self.carry_out(command)
+        """Execute a command that breaks no rule (1.6)."""
+        self.dispatch(command)
         self.unlock(command)
 
-    def carry_out(self, command: Command) -> None:
+    def dispatch(self, command: Command) -> None:
         kind = command.kind
         if kind == CommandKind.ENTER:
             self.enter(command)
@@ -815,7 +817,7 @@ class ReferenceBook:
     # Orders of traders
 
     def enter(self, command: Command) -> None:
-        """2: accepted, then traded, then the remainder as the time in force says; stop orders are parked."""
+        """2: accept, trade, then treat the remainder by its time in force; park a stop order."""
         market = self.markets[command.instrument]
         order = Order(
             command.sequence,
@@ -860,7 +862,7 @@ class ReferenceBook:
         return self.trigger_what_is_reached(command, market)
 
     def limit_price(self, command: Command) -> int:
-        """2.1, 2.2: the order's limit; for a market order the one the hub gives it; a STOP has none yet (2.9)."""
+        """2.1: the limit of an order; 2.2: of a market order; 2.9: a STOP has none yet."""
         if command.order_type == OrderType.MARKET:
             market = self.markets[command.instrument]
             return self.market_price(market, command.side, market.collar)
@@ -874,10 +876,10 @@ class ReferenceBook:
             price = best.price + (market.protection if side == Side.BUY else -market.protection)
         if collar:
             price = min(max(price, market.last_price - collar), market.last_price + collar)
-        return min(max(price, market.floor), market.ceiling)  # where collar and band do not meet it is refused (406)
+        return min(max(price, market.floor), market.ceiling)  # collar and band apart: refused (406)
 
     def self_match_mode(self, flags: int, account: int) -> int:
-        """4.2: the flag, or else the default of the account."""
+        """4.2: the mode of the flag, else of the account."""
         mode = MODE_OF_FLAG[flags & MODE_FLAGS]
         return self.members[account].self_match if mode is None else mode
 
@@ -886,7 +888,7 @@ class ReferenceBook:
         return self.members[one.account].group == self.members[other.account].group
 
     def is_second_of_two(self, order: Order) -> bool:
-        """2.14: of two linked orders that rest the one placed worse; it never trades if the other does."""
+        """2.14: the worse placed order of an OCO pair that rests; the other one trades first and cancels it."""
         other = self.orders.get(order.linked)
         if other is None or other.parked:
             return False
@@ -898,7 +900,7 @@ class ReferenceBook:
         )
 
     def available(self, command: Command, order: Order, mode: int) -> int:
-        """2.5, 4.3, 2.12: lots that an order could trade at once, if it wanted all there is."""
+        """2.5, 2.12, 4.3: lots that an order could trade at once if its quantity had no end."""
         market = self.markets[order.instrument]
         low, high = market.traded_range(command.time)
         last_price = market.last_price
@@ -914,22 +916,22 @@ class ReferenceBook:
                     if mode != SelfMatch.CANCEL_RESTING:
                         return total
                 elif not self.is_second_of_two(resting):
-                    # 4.3: what an iceberg hides stands behind the own order that ends it all
+                    # 4.3: the hidden lots of an iceberg queue behind the order of the own group, which ends matching
                     total += resting.open_to_view if meets_own else resting.leaves_quantity
                     last_price = market.trade_price(order, resting, last_price)
                     low, high = min(low, last_price), max(high, last_price)
         return total
 
     def is_too_far(self, market: Market, side: int, price: int, low: int, high: int) -> bool:
-        """9.3: whether an incoming order of this side may not meet this price yet."""
+        """9.3: is this price beyond what an incoming order of this side may trade at now?"""
         if market.velocity == 0:
             return False
         return price > low + market.velocity if side == Side.BUY else price < high - market.velocity
 
     def match(self, command: Command, order: Order, mode: int) -> bool:
-        """3.1: meet the best opposite price first, at one price the oldest first; 4.2 where it meets its own group.
+        """3.1: trade with the best opposite price first, the oldest order first; 4.2 at an order of the own group.
 
-        Returns whether the circuit breaker stopped it: it has lots left and would go on (9.3).
+        Returns True if the circuit breaker stopped it with lots left that could trade (9.3).
         """
         market = self.markets[order.instrument]
         low, high = market.traded_range(command.time)
@@ -950,20 +952,20 @@ class ReferenceBook:
         return False
 
     def trade(self, command: Command, market: Market, order: Order, resting: Order) -> None:
-        """3.2, 3.3: one trade, at the price the instrument's rule makes; 2.14 and 2.11 for the resting order."""
+        """3.2, 3.3: one trade with a resting order; 2.11 if that is an iceberg."""
         price = market.trade_price(order, resting, market.last_price)
         quantity = min(order.leaves_quantity, resting.open_to_view)
         resting.shown -= quantity if resting.is_iceberg else 0
-        self.tell_trade(command, market, order, resting, price, quantity)
+        self.emit_trade(command, market, order, resting, price, quantity)
         if resting.is_iceberg and resting.leaves_quantity > 0 and resting.shown == 0:
             self.remove(resting)
             self.append(resting)
             self.show(command, resting, min(resting.display_quantity, resting.leaves_quantity))
 
-    def tell_trade(
+    def emit_trade(
         self, command: Command, market: Market, order: Order, resting: Order, price: int, quantity: int
     ) -> None:
-        """3.3: the trade itself, its event, and what the resting order is linked with."""
+        """3.3: fill both orders and emit TRADED; 2.14 of the resting order."""
         order.leaves_quantity -= quantity
         resting.leaves_quantity -= quantity
         if resting.leaves_quantity == 0:
@@ -985,7 +987,7 @@ class ReferenceBook:
         self.cancel_linked(command, resting)
 
     def trade_and_rest(self, command: Command, order: Order, mode: int) -> None:
-        """What an incoming order does: it trades, what it is linked with goes if it did, and what is left rests or goes."""
+        """Match an incoming order; 2.14 if it traded; rest or cancel what is left."""
         before = self.trade_id
         is_stopped = self.match(command, order, mode)
         if self.trade_id > before:
@@ -1004,7 +1006,7 @@ class ReferenceBook:
                 self.change_phase(command, self.markets[order.instrument], Phase.CALL_AUCTION, Reason.VELOCITY)
 
     def rest(self, command: Command, order: Order) -> None:
-        """Come to rest behind all orders at the price (3.4), or be parked behind all with the trigger (2.9)."""
+        """Queue an order behind all others at its price (3.4), or a parked one behind all with its trigger (2.9)."""
         self.append(order)
         if order.linked:
             self.orders[order.linked].linked = order.order_id  # 2.14
@@ -1028,23 +1030,23 @@ class ReferenceBook:
         del self.orders[order.order_id]
 
     def show(self, command: Command, order: Order, lots: int) -> None:
-        """2.11: tell that an iceberg shows so many lots now."""
+        """2.11: an iceberg shows so many lots now."""
         before, order.shown = order.shown, lots
         self.emit_order(EventKind.DISPLAYED, command, order, quantity=lots, resting_leaves_quantity=before)
 
     def reveal(self, command: Command, order: Order) -> None:
-        """2.11: tell the whole of a resting iceberg."""
+        """2.11: a resting iceberg shows all its lots, before it is canceled or amended."""
         if order.is_iceberg and not order.parked:
             self.show(command, order, order.leaves_quantity)
 
     def cancel(self, command: Command, order: Order, reason: Reason) -> None:
-        """Cancel an order that rests or is parked."""
+        """Cancel a resting or parked order."""
         self.reveal(command, order)
         self.remove(order)
         self.cancel_incoming(command, order, reason)
 
     def cancel_linked(self, command: Command, order: Order) -> None:
-        """2.14: the order has traded or was triggered, so the other one goes."""
+        """2.14: an order of an OCO pair has traded or was triggered; cancel the other."""
         other = self.orders.get(order.linked)
         order.linked = 0
         if other:
@@ -1052,7 +1054,7 @@ class ReferenceBook:
             self.cancel(command, other, Reason.LINKED)
 
     def cancel_incoming(self, command: Command, order: Order, reason: Reason) -> None:
-        """Cancel what is open of an order that is not in the book; the one it is linked with stays, alone (2.14)."""
+        """Cancel what is open of an order that is not in the book; the other order of its OCO pair stays (2.14)."""
         other = self.orders.get(order.linked)
         if other and other.linked == order.order_id:
             other.linked = 0
@@ -1060,20 +1062,20 @@ class ReferenceBook:
         self.emit_order(EventKind.CANCELED, command, order, quantity=open_quantity, reason=reason)
 
     def cancel_all(self, command: Command, orders: Iterable[Order], reason: Reason) -> int:
-        """Cancel orders one after the other. Returns how many."""
+        """Cancel orders in turn. Returns how many."""
         orders = list(orders)
         for order in orders:
             self.cancel(command, order, reason)
         return len(orders)
 
     def new_open_quantity(self, command: Command, order: Order) -> int:
-        """6.1: what an AMEND leaves open; zero or less: as much as it asks for has filled."""
+        """6.1: lots open after an AMEND; zero or less: the new total has filled already."""
         if command.flags & OPEN_QUANTITY:
             return command.quantity
         return command.quantity - (order.quantity - order.leaves_quantity)
 
     def amend(self, command: Command) -> None:
-        """Section 6; 2.9 for a parked order, 8.3 in a call auction"""
+        """6; 2.9 of a parked order; 8.3 in a call auction"""
         order = self.orders[command.order_id]
         market = self.markets[order.instrument]
         open_quantity = self.new_open_quantity(command, order)
@@ -1111,7 +1113,7 @@ class ReferenceBook:
         return None
 
     def mass_cancel(self, command: Command) -> None:
-        """1.6: the orders of an account, an instrument, a side, or of all, in the order of 2.3."""
+        """1.6: cancel the orders of an account, an instrument, a side, or of all, in the order of 2.3."""
         instruments = range(len(self.markets)) if command.instrument == ALL else (command.instrument,)
         canceled = self.cancel_all(
             command,
@@ -1138,7 +1140,7 @@ class ReferenceBook:
     # Triggers
 
     def next_reached(self, market: Market) -> Order | None:
-        """2.10: buys before sells, each first trigger first, oldest first."""
+        """2.10: the parked order to trigger next: buys before sells, first trigger first, oldest first."""
         for queues in (market.parked_buys, market.parked_sells):
             order = oldest_of_first(queues)
             if order and is_reached(order.side, order.trigger_price, market.last_price):
@@ -1146,7 +1148,7 @@ class ReferenceBook:
         return None
 
     def trigger_what_is_reached(self, command: Command, market: Market) -> None:
-        """2.10: the end of a command that may have moved the last price."""
+        """2.10, at the end of a command that may have moved the last price."""
         triggered = 0
         while market.phase in TRADING and (order := self.next_reached(market)):
             if triggered == MOST_TRIGGERED:
@@ -1156,7 +1158,7 @@ class ReferenceBook:
         return None
 
     def trigger(self, command: Command, market: Market, order: Order) -> None:
-        """2.10: a parked order becomes an incoming one."""
+        """2.10: a parked order becomes an incoming order."""
         self.remove(order)
         order.parked = False
         if order.order_type == OrderType.STOP:
@@ -1177,7 +1179,7 @@ class ReferenceBook:
         return self.emit(EventKind.PHASE, command, instrument=ALL, quantity=command.order_type)
 
     def change_phase(self, command: Command, market: Market, phase: int, reason: Reason = Reason.NONE) -> None:
-        """One instrument goes over into another phase, or stays in its own, which changes nothing (8.1)."""
+        """Set the phase of one instrument; its own changes nothing (8.1)."""
         if phase != market.phase:
             if phase in ENDS_SESSION:  # 8.7
                 self.cancel_all(
@@ -1201,7 +1203,7 @@ class ReferenceBook:
             if phase == Phase.LIMIT_LOCKED:
                 market.locked = self.side_locked(market)
             elif phase not in AFTER_CLOSE:
-                market.locked = 0  # 9.4: it did not close locked
+                market.locked = 0  # 9.4: it does not close locked
             if phase == Phase.CONTINUOUS:
                 market.slices.clear()  # 9.3
             market.phase = phase
@@ -1209,7 +1211,7 @@ class ReferenceBook:
         self.trigger_what_is_reached(command, market)
 
     def side_locked(self, market: Market) -> int:
-        """9.4: the Side whose orders alone stand at the daily limit; 0: the market is not locked."""
+        """9.4: the Side that has its best order at the daily limit and nobody opposite; 0: none."""
         bid, ask = market.best(Side.BUY), market.best(Side.SELL)
         if ask is None and bid is not None and bid.price == market.ceiling:
             return Side.BUY
@@ -1218,13 +1220,13 @@ class ReferenceBook:
         return 0
 
     def unlock(self, command: Command) -> None:
-        """9.4: trading is continuous again where the end of this command leaves a market no longer locked."""
+        """9.4: an instrument that this command leaves no longer locked goes back to continuous trading."""
         for market in self.markets:
             if market.phase == Phase.LIMIT_LOCKED and self.side_locked(market) != market.locked:
                 self.change_phase(command, market, Phase.CONTINUOUS, Reason.LIMIT_LOCK)
 
     def auction_curve(self, market: Market) -> list[tuple[int, int, int]]:
-        """8.4: (price, D, S) for every tick of the band; of two linked orders only the better placed counts (2.14)."""
+        """8.4: (price, D, S) of every tick of the band; of an OCO pair the better placed order counts (2.14)."""
         bids, asks = Counter[int](), Counter[int]()
         for order in self.resting(market.number):
             if not self.is_second_of_two(order):
@@ -1239,7 +1241,7 @@ class ReferenceBook:
         ]
 
     def auction_price(self, market: Market) -> tuple[int, int] | None:
-        """8.4, 8.5: (price, D - S there); None: no bid reaches an offer."""
+        """8.4, 8.5: (price, D - S at it); None: no bid reaches an offer."""
         if not market.is_crossed():
             return None
         curve = self.auction_curve(market)
@@ -1258,11 +1260,11 @@ class ReferenceBook:
             nearest = min(abs(price - market.previous_settlement) for price, _ in best)
             best = [(price, surplus) for price, surplus in best if abs(price - market.previous_settlement) == nearest]
         if steps & AuctionStep.MIDDLE:
-            best = [best[len(best) // 2]]  # of an even number the upper one
+            best = [best[len(best) // 2]]  # half a tick rounded up
         return best[0]
 
     def hold_auction(self, command: Command, market: Market) -> None:
-        """8.6"""
+        """8.6: trade at one price, cancel OPENING orders, emit AUCTION."""
         price, surplus = self.auction_price(market) or (0, 0)
         lots = self.uncross(command, market, price) if market.is_crossed() else 0
         self.cancel_opening(command, market)
@@ -1276,7 +1278,7 @@ class ReferenceBook:
         )
 
     def cancel_opening(self, command: Command, market: Market) -> None:
-        """2.13: orders for the auction alone"""
+        """2.13: cancel OPENING orders."""
         self.cancel_all(
             command,
             (order for order in self.resting(market.number) if order.time_in_force == TimeInForce.OPENING),
@@ -1284,7 +1286,7 @@ class ReferenceBook:
         )
 
     def uncross(self, command: Command, market: Market, price: int) -> int:
-        """8.6: buys best price first, oldest first, each with the sells likewise, all at one price. Returns the lots."""
+        """8.6: trade buys, best price first, oldest first, with sells in the same order, at one price. Returns the lots."""
         sell = None
         lots = 0
         while (buy := market.best(Side.BUY)) and buy.price >= price and self.best_sell(market, price):
@@ -1297,7 +1299,7 @@ class ReferenceBook:
                 quantity = min(buy.leaves_quantity, sell.leaves_quantity)
                 sell.shown -= quantity if sell.is_iceberg else 0
                 buy.shown -= quantity if buy.is_iceberg else 0
-                self.tell_trade(command, market, buy, sell, price, quantity)
+                self.emit_trade(command, market, buy, sell, price, quantity)
                 lots += quantity
             if buy.leaves_quantity == 0:
                 self.remove(buy)
@@ -1309,19 +1311,19 @@ class ReferenceBook:
         return lots
 
     def best_sell(self, market: Market, price: int) -> Order | None:
-        """The next sell that trades in an auction at this price."""
+        """8.6: the next sell that may trade at this price."""
         sell = market.best(Side.SELL)
         return sell if sell and sell.price <= price else None
 
     def show_again(self, command: Command, order: Order) -> None:
-        """8.6: what an auction has left of an iceberg shows its display quantity again, in its place."""
+        """8.6: what is left of an iceberg shows its display quantity again and keeps its place."""
         if order.is_iceberg and order.leaves_quantity > 0:
             self.show(command, order, min(order.display_quantity, order.leaves_quantity))
 
     # The spot side (13)
 
     def take(self, command: Command) -> None:
-        """13.1, 13.3: the taker's order meets the offer it names, at the offer's price."""
+        """13.1, 13.3: trade with the offer that a TAKE names, at its price."""
         market, offer = self.markets[command.instrument], self.orders[command.order_id]
         side = Side.SELL if offer.side == Side.BUY else Side.BUY
         order = Order(
@@ -1337,10 +1339,10 @@ class ReferenceBook:
             command.flags,
         )
         self.emit_order(EventKind.ACCEPTED, command, order, quantity=order.quantity, flags=command.flags)
-        self.tell_trade(command, market, order, offer, offer.price, command.quantity)
+        self.emit_trade(command, market, order, offer, offer.price, command.quantity)
 
     def enter_one_sided(self, command: Command, market: Market, order: Order) -> None:
-        """13.2: the offer, or a bid, which may begin the countdown or begin it anew."""
+        """13.2: enter the offer, or a bid, which may start the countdown or start it anew."""
         if not any(self.resting(market.number)):
             market.offer_id, market.deadline = order.order_id, 0
             return self.rest(command, order)
@@ -1354,7 +1356,7 @@ class ReferenceBook:
         return None
 
     def worst_needed(self, market: Market, offer: Order) -> Order | None:
-        """13.2: the last bid, best first, that it takes to cover the offer; None: they do not cover it."""
+        """13.2: the worst of the best bids that together cover the offer; None: all bids do not cover it."""
         covered = 0
         for bid in in_order(market.other_side(offer.side)):
             covered += bid.leaves_quantity
@@ -1363,7 +1365,7 @@ class ReferenceBook:
         return None
 
     def end_one_sided(self, command: Command, market: Market, phase: int, trades: bool) -> None:
-        """13.2: it trades, or is called off, or a halt keeps it."""
+        """13.2: a one-sided auction trades, is called off, or is kept by a halt."""
         if not trades and phase in {*COLLECTS, Phase.HALTED}:
             return
         bought = sum(order.leaves_quantity for order in in_order(market.bids))
@@ -1384,7 +1386,7 @@ class ReferenceBook:
             )
 
     def uncross_one_sided(self, command: Command, market: Market, offer: Order) -> tuple[int, int]:
-        """13.2: bids best price first, oldest first, each at its own price. Returns the price of the last one, and the lots."""
+        """13.2: trade bids, best price first, oldest first, each at its own price. Returns (last price, lots)."""
         lots = price = 0
         if offer.side == Side.BUY:
             self.emit_order(EventKind.UNCROSSED, command, offer, quantity=offer.leaves_quantity)
@@ -1394,7 +1396,7 @@ class ReferenceBook:
             buy, sell = (offer, bid) if offer.side == Side.BUY else (bid, offer)
             price, quantity = bid.price, min(offer.leaves_quantity, bid.leaves_quantity)
             lots += quantity
-            self.tell_trade(command, market, buy, sell, price, quantity)
+            self.emit_trade(command, market, buy, sell, price, quantity)
             if buy.leaves_quantity == 0:
                 self.remove(buy)
         return price, lots
@@ -1420,7 +1422,7 @@ class ReferenceBook:
         )
 
     def list_instrument(self, command: Command) -> None:
-        """8.1: a new month, with the reference price that stands for the last trade and the last settlement"""
+        """8.1, 11.9: the reference price of a new instrument is its last price and previous settlement price."""
         market = self.markets[command.instrument]
         market.last_price = market.previous_settlement = command.price
         market.set_band(command.price, market.daily_limit)
@@ -1428,7 +1430,7 @@ class ReferenceBook:
         self.emit(EventKind.LISTED, command, instrument=command.instrument, price=command.price)
 
     def settlement_price(self, command: Command, market: Market) -> int:
-        """11.2 of a day without a trade, and GIVEN; held within the band"""
+        """11.2: GIVEN, or the rule of a day without a trade; held within the band"""
         price = command.price
         if command.order_type != SettlementRule.GIVEN:
             bid, ask = market.best(Side.BUY), market.best(Side.SELL)
@@ -1438,7 +1440,7 @@ class ReferenceBook:
         return min(max(price, market.floor), market.ceiling)
 
     def settle(self, command: Command) -> None:
-        """9.1, 9.4, 11.5: the settlement price makes the band of the next day."""
+        """9.1, 9.4, 11.5: settle at a price, which sets the band of the next day."""
         market = self.markets[command.instrument]
         price = self.settlement_price(command, market)
         market.previous_settlement = price
@@ -1465,20 +1467,20 @@ class ReferenceBook:
         )
 
     def is_outside(self, market: Market, order: Order) -> bool:
-        """9.1 (708): its limit, or the trigger that it waits for."""
+        """9.1 (708): is the limit or the trigger of an order outside of the band?"""
         prices = [order.price] if order.order_type != OrderType.STOP else []
         prices += [order.trigger_price] if order.parked else []
         return not all(market.floor <= price <= market.ceiling for price in prices)
 
     def expire(self, command: Command) -> None:
-        """11.8: the orders of an instrument that ends"""
+        """11.8, without positions: cancel all orders and end the instrument."""
         market = self.markets[command.instrument]
         canceled = self.cancel_all(command, self.all_orders(market.number), Reason.INSTRUMENT_EXPIRY)
         market.phase = Phase.EXPIRED
         self.emit(EventKind.EXPIRED, command, instrument=market.number, quantity=canceled)
 
     def liquidate(self, command: Command) -> None:
-        """11.7, without positions"""
+        """11.7, without positions: cancel the orders of the account."""
         self.cancel_all(
             command,
             (order for order in self.all_orders(command.instrument) if order.account == command.account),
@@ -1487,7 +1489,7 @@ class ReferenceBook:
         self.emit(EventKind.LIQUIDATED, command, instrument=command.instrument, account=command.account)
 
     def set_limit(self, command: Command) -> None:
-        """LIMIT of matching (4.1, 4.2). Other limits, KILL_SWITCH and CASH mean nothing here but their event (1.6)."""
+        """4.1, 4.2: limits of matching. Other limits, KILL_SWITCH and CASH only emit their event here (1.6)."""
         if command.kind == CommandKind.LIMIT and command.order_type == Limit.SELF_MATCH:
             self.members[command.account].self_match = command.quantity
         if command.kind == CommandKind.LIMIT and command.order_type == Limit.GROUP:
@@ -1501,12 +1503,12 @@ class ReferenceBook:
             quantity=command.quantity,
         )
 
-    # What is told
+    # Events
 
     def reject(self, command: Command, reason: Reason, value: int, bound: int, first_order_id: int = 0) -> None:
-        """1.2: the one event of a refused command, with the value that broke the rule and the bound.
+        """1.2: emit REJECTED, the one event of a refused command, with the value that broke the rule and the bound.
 
-        first_order_id   of a repeated client order id (5.10): the order that had it first
+        first_order_id   5.10: the order that has the client order id already
         """
         order_id = command.order_id if command.kind in ABOUT_ONE_ORDER else 0
         self.emit(
@@ -1527,7 +1529,7 @@ class ReferenceBook:
         )
 
     def emit_order(self, kind: EventKind, command: Command, order: Order, **fields: Any) -> None:
-        """An event about an order: it carries the order's own names and what stays open; PARKED while it is (2.9)."""
+        """Emit an event of an order: its ids, its open lots, and the flag PARKED while it is parked (2.9)."""
         fields.setdefault("price", order.price)
         fields["flags"] = fields.get("flags", 0) | PARKED * order.parked
         self.emit(
@@ -1543,13 +1545,13 @@ class ReferenceBook:
         )
 
     def emit(self, kind: EventKind, command: Command, **fields: Any) -> None:
-        """1.7: number the event and keep it."""
+        """1.7: number an event and add it to the output."""
         self.event_id += 1
         self.events.append(Event(self.event_id, command.sequence, command.time, kind=kind, **fields))
 
 
 def in_order(*sides: SortedDict) -> Iterator[Order]:
-    """Side after side, queue after queue, oldest first."""
+    """Orders of the given sides in turn, queue by queue, oldest first."""
     for queues in sides:
         for queue in queues.values():
             yield from queue.values()
@@ -1561,11 +1563,11 @@ def is_reached(side: int, trigger: int, last_price: int) -> bool:
 
 
 def least_shown(quantity: int) -> int:
-    """2.11: the least that an iceberg of so many lots may show, a hundredth rounded up"""
+    """2.11: the fewest lots that an iceberg of this quantity may show: a hundredth, rounded up."""
     return -(-quantity // MOST_REFILLS)
 
 
 def rows_taken(command: Command) -> int:
-    """2.8: what an ENTER takes of the second allowance"""
+    """2.8: what an ENTER takes of the second allowance."""
     iceberg = 0 < command.display_quantity < command.quantity
     return ICEBERG_ROWS * iceberg + PARKED_ROWS * (command.order_type in STOPS)

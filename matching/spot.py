@@ -58,8 +58,8 @@ def check_mechanism(book, command):
             and (command.display_quantity | command.order_id) == 0
             and command.flag_bits & c.POST_ONLY == 0
         )
-    trades_now = phase in c.AUCTION_PHASES if mechanism == c.ONE_SIDED else phase == c.CONTINUOUS
-    if not fits or not trades_now:
+    is_open = phase in c.AUCTION_PHASES if mechanism == c.ONE_SIDED else phase == c.CONTINUOUS
+    if not fits or not is_open:
         return c.WRONG_MECHANISM, mechanism, c.NONE
     return c.OK, c.NONE, c.NONE
 

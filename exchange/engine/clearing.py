@@ -359,7 +359,7 @@ def leg_is_settled(ledger, limit):
 
 @outlined
 def balance(book, ledger, events, at, command, number, account, price, margin):
-    """Mark a position to market, charge its fees, emit BALANCE. margin: fen per lot from now on."""
+    """Mark one account's position to market, charge its fees, emit BALANCE. margin: fen per lot from now on."""
     limit, row = ledger.limits[np.uint64(number)], ledger.accounts[np.uint64(account)]
     exposure = exposure_of(ledger, account, number)
     has_legs = limit.special & _LEGS != 0
@@ -439,7 +439,7 @@ def next_holder(ledger, number, account, sign):
 
 @outlined
 def deliver(book, ledger, events, at, command, number, price):
-    """Pair longs with shorts in account order and emit DELIVERY for each pair."""
+    """DELIVERY: match longs and shorts in account order, one event for each buyer and seller that meet."""
     accounts = len(ledger.accounts)
     buyer, seller = next_holder(ledger, number, c.NONE, _LONG), next_holder(ledger, number, c.NONE, _SHORT)
     received = delivered = 0  # lots of buyer and seller that are paired already
@@ -500,7 +500,7 @@ def cure(ledger, account):
 
 @outlined
 def call_margins(book, ledger, events, at, command):
-    """At END_DAY: call margin, and emit what is missing for each called account. Returns the next free row of events."""
+    """END_DAY: MARGIN_CALL for each account that is called, or still is. Returns the next free row of events."""
     for account in range(len(ledger.accounts)):
         row = ledger.accounts[account]
         margin = initial_margin(ledger, account)

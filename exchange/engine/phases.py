@@ -1,4 +1,4 @@
-"""Trading phases: a table of what each permits and what may follow it, and the change from one to the next. RULEBOOK 8, 9.4.
+"""Trading phases as a table: what each permits and what may follow it, and the change from one to the next. RULEBOOK 8, 9.4.
 
 The phase is a number in the row of the instrument. REFUSES_ENTRY and REFUSES_CANCEL say why it refuses a command. The
 schedule only produces PHASE commands, so the engine knows phases and no clock.
@@ -12,7 +12,7 @@ from matching.book import is_empty, own, price_of, row_of
 from matching.breaker import forget_slices
 from matching.cancel import mass_cancel
 from matching.codes import ALL, AUCTION_PHASES, Phase, Reason, TimeInForce
-from matching.events import emit_unnamed
+from matching.events import emit_phase
 from matching.jit import code, inlined, outlined
 from matching.spot import call_off, close_one_sided
 from matching.triggers import fire
@@ -95,25 +95,18 @@ def phase_refusal(book, number, phase):
 
 @inlined
 def check_phase(book, command):
-    """A PHASE command sets a phase that may follow. ALL: instruments that cannot take it are left as they are."""
+    """Can the instrument take the phase? PHASE of ALL passes: those take it that can."""
     if command.instrument == ALL:
         return c.OK, c.NONE, c.NONE
     return phase_refusal(book, np.int64(command.instrument), np.int64(command.phase))
 
 
-@inlined
-def emit_phase(book, events, at, command, number, phase, reason):
-    """Emit PHASE of an instrument, or of ALL."""
-    emit_unnamed(book, events, at, command, c.PHASE, reason, number, c.NONE, c.NONE, c.NONE, phase, c.NONE)
-    return at + 1
-
-
 @outlined
 def change_phase(book, events, at, command, number, phase, reason):
-    """Change the phase of an instrument: cancel and trade what the change asks for, then emit PHASE. RULEBOOK 8.2 to 8.8, 9.4.
+    """Put an instrument into a phase that may follow its own, with all that comes of it. RULEBOOK 8.2 to 8.8, 9.4.
 
     number    of the instrument
-    phase     codes.Phase that may follow its own; if it is its own, only the event is emitted
+    phase     codes.Phase; the current one changes nothing, the event is emitted all the same
     reason    codes.Reason of the PHASE event; 0 for an operator's command
     Returns   the next free row of events
     """
@@ -149,7 +142,7 @@ def change_phase(book, events, at, command, number, phase, reason):
 
 @outlined
 def release_lock(book, events, at, command, number):
-    """End LIMIT_LOCKED after a command that has changed who rests at the daily limit. RULEBOOK 9.4."""
+    """Resume trading if a LIMIT_LOCKED instrument is not locked any more: the last event of a command. RULEBOOK 9.4."""
     instrument = book.instruments[np.uint64(number)]
     if instrument.phase == c.LIMIT_LOCKED and lock_side(book, number) != instrument.locked:
         return change_phase(book, events, at, command, number, c.CONTINUOUS, c.LIMIT_LOCK)

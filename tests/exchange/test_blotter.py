@@ -167,7 +167,7 @@ def test_with_room_for_all_it_equals_a_plain_replay_of_the_events(seed: int) -> 
         ledger.record(commands, events)
         for command in commands[:3]:
             order_id = int(command["sequence"])
-            entry = existing(blotter.order(order_id))
+            entry = blotter.order(order_id)
             assert (plain(entry) if entry is not None else None) == ledger.orders.get(order_id)
     assert len(ledger.trades) > 20
     for account in range(len(flow.accounts)):
@@ -267,17 +267,13 @@ def test_a_client_order_id_finds_its_accounts_newest_order_and_no_other() -> Non
         existing(find(0, b"same")).order_id,
         existing(find(1, b"same")).order_id,
         existing(find(0, b"tag")).order_id,
-    ] == [
-        1,
-        2,
-        4,
-    ]
+    ] == [1, 2, 4]
     assert existing(find(0, b"twenty characters ok")).order_id == 5
     assert [
-        existing(find(2, b"same")),
-        existing(find(0, b"sam")),
-        existing(find(0, b"")),
-        existing(find(0, b"twenty characters ok!")),
+        find(2, b"same"),
+        find(0, b"sam"),
+        find(0, b""),
+        find(0, b"twenty characters ok!"),
     ] == [None] * 4
 
 

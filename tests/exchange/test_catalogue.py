@@ -16,6 +16,7 @@ from exchange import Exchange
 from exchange.catalogue import CATALOGUE, Kind, load_catalogue, read_catalogue
 from exchange.catalogue.contracts import Catalogue, Contract
 from exchange.catalogue.entries import GRADES
+from exchange.catalogue.venue import read_sessions
 from exchange.instruments import Instrument, InstrumentError, daily_limits, largest_order
 from matching.codes import AuctionStep, Limit, Mechanism, Phase
 from tests.build import existing
@@ -465,6 +466,48 @@ def test_a_session_that_the_phases_do_not_allow_is_refused(tmp_path: Path) -> No
     assert "day: day: SETTLEMENT after AUCTION_MATCH, must be CONTINUOUS or HALTED or BREAK or CLOSED" in refusal(
         broken(tmp_path, "sessions.json", change)
     )
+
+
+def test_a_session_may_have_phases_of_entry_only_and_a_closing_auction() -> None:
+    """The Shanghai Stock Exchange's day. RULEBOOK 8.9"""
+    shanghai = [
+        ["09:15", "CALL_AUCTION"],
+        ["09:20", "AUCTION_ENTRY_ONLY"],
+        ["09:25", "AUCTION_MATCH"],
+        ["09:30", "CONTINUOUS"],
+        ["11:30", "BREAK"],
+        ["13:00", "CONTINUOUS"],
+        ["14:57", "AUCTION_ENTRY_ONLY"],
+        ["15:00", "AUCTION_MATCH"],
+        ["15:01", "CLOSED"],
+    ]
+    content = json.loads((CATALOGUE / "sessions.json").read_text())
+    content["sessions"]["shanghai"] = {"grade": "A", "source": "SSE", "night": [], "day": shanghai}
+    sessions = read_sessions(content)
+    assert [(f"{minutes // 60:02}:{minutes % 60:02}", phase.name) for minutes, phase in sessions["shanghai"].day] == [
+        tuple(row) for row in shanghai
+    ]
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        (["imbalance", "middle"], AuctionStep.IMBALANCE | AuctionStep.MIDDLE),
+        (["middle", "middle"], AuctionStep.MIDDLE),
+        ([], AuctionStep(0)),
+    ],
+)
+def test_a_profile_names_the_steps_of_its_call_auctions(tmp_path: Path, steps: list[str], told: AuctionStep) -> None:
+    """RULEBOOK 8.5"""
+    path = broken(tmp_path, "profiles.json", lambda c: c["profiles"]["chinese"]["family"].update({"auction": steps}))
+    assert {terms.auction for terms in load_catalogue(path, profile="chinese")} == {told}
+
+
+def test_an_unknown_step_of_a_call_auction_is_refused(tmp_path: Path) -> None:
+    path = broken(
+        tmp_path, "profiles.json", lambda c: c["profiles"]["chinese"]["family"].update({"auction": ["median"]})
+    )
+    assert "auction is 'median', must be one of imbalance, reference, middle" in refusal(path, profile="chinese")
 
 
 def test_a_bad_calendar_stops_the_hub_likewise(tmp_path: Path) -> None:

@@ -951,7 +951,7 @@ def test_a_limit_that_does_not_exist_is_refused() -> None:
         (phase(Phase.CONTINUOUS, 1), Reason.PHASE_TRANSITION),
         (phase(Phase.UNLISTED), Reason.PHASE_TRANSITION),
         (phase(Phase.EXPIRED), Reason.PHASE_TRANSITION),
-        (phase(11), Reason.INVALID_VALUE),
+        (operator(Kind.PHASE, max(Phase) + 1), Reason.INVALID_VALUE),
         (phase(Phase.CLOSED, 2), Reason.UNKNOWN_INSTRUMENT),
         (operator(Kind.CASH, account=4, quantity=1), Reason.UNKNOWN_ACCOUNT),
         (operator(Kind.CASH, account=0, quantity=-1_000_001), Reason.INVALID_VALUE),

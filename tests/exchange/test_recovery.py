@@ -110,7 +110,7 @@ def test_a_damaged_snapshot_falls_back_to_the_one_before_and_a_longer_tail(tmp_p
         recovery = recover(tmp_path / "hub", make_exchange)
         assert recovery.exchange.digest() == digests[-1] and recovery.snapshot_sequence == expected
         recovery.journal.close()
-        older = existing(snapshot.newest(tmp_path / "hub"))
+        older = snapshot.newest(tmp_path / "hub")
         newest = older.path if older else newest
 
 

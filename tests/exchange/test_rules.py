@@ -82,7 +82,8 @@ LISTING = {"mechanism": Mechanism.LISTING}
 ONE_SIDED = {"mechanism": Mechanism.ONE_SIDED, "phase": Phase.CALL_AUCTION}
 APART = {"offset": True}
 AT = {"time": 100 * SECOND}
-FREE, FAST = {"free": True}, {"fast": True}
+FREE: dict[str, Any] = {"free": True}
+FAST: dict[str, Any] = {"fast": True}
 BOTH = FREE | FAST
 CALLED = [
     enter(B, SELL, 100, 5, flags=0),
@@ -294,17 +295,17 @@ def on_path(lane: Any, case: Case, risk: bool) -> tuple[int, np.ndarray, str]:
 
 
 @pytest.mark.parametrize("risk, case", [(risk, case) for risk in (True, False) for case in CASES if risk or case.free])
-def test_1_3_fast_path_and_general_path_refuse_with_the_same_reason_value_and_bound(case, risk):
+def test_1_3_fast_path_and_general_path_refuse_with_the_same_reason_value_and_bound(case: Case, risk: bool) -> None:
     taken, refusal, digest = on_path(process_any, case, risk)
     assert taken == len(refusal) == 1
     assert (EventKind(refusal[0]["kind"]), Reason(refusal[0]["reason"])) == (EventKind.REJECTED, case.reason)
     assert (refusal[0]["resting_leaves_quantity"], refusal[0]["resting_price"]) == (case.value, case.bound)
 
-    taken, *same = on_path(process if risk else process_alone, case, risk)
+    taken, again, digest_again = on_path(process if risk else process_alone, case, risk)
     assert taken == case.fast
     if case.fast:
-        assert (same[0].tobytes(), same[1]) == (refusal.tobytes(), digest)
+        assert (again.tobytes(), digest_again) == (refusal.tobytes(), digest)
 
 
-def test_1_3_every_reason_before_a_trade_has_a_case():
+def test_1_3_every_reason_before_a_trade_has_a_case() -> None:
     assert sorted({case.reason for case in CASES}) == PRE_TRADE

@@ -16,7 +16,7 @@ from exchange.catalogue.calendar import CalendarError, beijing
 from exchange.catalogue.driver import Driver
 from exchange.catalogue.schedule import Schedule, Step, follow
 from exchange.engine.phases import FOLLOWS
-from matching.codes import ALL, CommandKind, EventKind, Limit, Phase, Reason, SettlementRule
+from matching.codes import ALL, AUCTION_PHASES, CommandKind, EventKind, Limit, Phase, Reason, SettlementRule
 from matching.records import COMMAND, EVENT
 from tests.build import existing
 
@@ -390,6 +390,15 @@ def test_a_short_auction_trades_before_the_break_or_the_close(
         assert after in FOLLOWS[phase]
     driver.heard(answer(step))
     assert existing(driver.next()).time >= due + 10 * MINUTE  # and does not end again
+
+
+@pytest.mark.parametrize("now", AUCTION_PHASES)
+def test_a_short_auction_ends_from_either_phase_of_a_call_auction(now: Phase) -> None:
+    """RULEBOOK 8.9, 14.7: an operator has ended its cancels meanwhile."""
+    exchange, _ = standing(INTERNATIONAL, FRIDAY, 3)
+    exchange.book.instruments["phase"][SC1] = now
+    step = existing(Driver.resume(INTERNATIONAL, exchange, start_ns=0).next())
+    assert step.commands[["instrument", "order_type"]].tolist() == [(SC1, Phase.CONTINUOUS)]
 
 
 def test_an_auction_that_began_as_the_break_began_ends_in_the_break() -> None:

@@ -12,7 +12,7 @@ from exchange import Exchange
 from exchange.instruments import Instrument
 from exchange.projections.marketdata import MarketData
 from gateway.market.feed import INTERVAL, TRY_AGAIN_LATER, ChannelError, Feed
-from matching.codes import ALL, CommandKind, Phase, Side, TimeInForce
+from matching.codes import ALL, AUCTION_PHASES, CommandKind, Phase, Side, TimeInForce
 from tests.build import cancel, enter, existing, instrument, operator, rows
 from tests.matching.flow import random_flow
 
@@ -562,12 +562,13 @@ def test_a_settlement_and_a_new_day_appear_in_the_ticker() -> None:
     )
 
 
-def test_a_call_auction_publishes_what_it_would_trade_and_then_what_it_traded() -> None:
+@pytest.mark.parametrize("now", AUCTION_PHASES)
+def test_a_call_auction_publishes_what_it_would_trade_and_then_what_it_traded(now: Phase) -> None:
     """RULEBOOK 8.4: price, lots, and what is left at that price."""
     hub = Hub([instrument(), instrument("FU2701")])
     auction = hub.join("auction.SC2701")
     assert auction.messages() == []  # there is no price now
-    hub.do(phase(Phase.CALL_AUCTION))
+    hub.do(phase(now))
     hub.wait()
     (nothing,) = auction.messages()
     assert (nothing["price"], nothing["amount"], nothing["imbalance"], nothing["final"]) == (None, 0, 0, False)

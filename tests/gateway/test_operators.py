@@ -158,6 +158,23 @@ def test_an_auction_is_answered_with_its_price_and_the_number_of_its_trades(
     ]
 
 
+def test_an_auction_of_entry_only_refuses_cancels_and_edits_until_it_has_traded(op: Client, alice: Client) -> None:
+    """RULEBOOK 8.9."""
+    order_id = alice.ask("private/buy", instrument_name="SC2701", amount=50, price=10)["order"]["order_id"]
+    op.ask("operator/set_phase", instrument_name="SC2701", phase="auction_entry_only")
+    assert alice.ask("public/ticker", instrument_name="SC2701")["phase"] == "auction_entry_only"
+    for refused in (
+        alice.ask("private/cancel", order_id=order_id),
+        alice.ask("private/edit", order_id=order_id, amount=40, price=10),
+    ):
+        assert error(refused)[:2] == (14220, "instrument_name")
+    assert alice.ask("private/cancel_all") == 0
+    assert told(op.ask("operator/halt"), "instrument_name", "phase")[0] == ("SC2701", "halted")
+    assert told(op.ask("operator/resume", phase="auction_entry_only"), "phase")[0] == ("auction_entry_only",)
+    op.ask("operator/set_phase", instrument_name="SC2701", phase="continuous")
+    assert alice.ask("private/cancel", order_id=order_id)["order_state"] == "cancelled"
+
+
 # Switches, limits, money --------------------------------------------------------------------------
 
 

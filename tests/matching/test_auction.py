@@ -105,7 +105,7 @@ def stop(account: int, side: Side, trigger: int, lots: int, **fields: Any) -> di
 def auction_price(
     bids: list[Any] | tuple[Any, ...], asks: list[Any] | tuple[Any, ...], ticks: range, steps: int, reference: int
 ) -> tuple[int, int, int]:
-    """(price, volume, surplus) by 8.4 and 8.5. bids, asks: (price, lots); ticks: those of the band, lowest first."""
+    """(price, volume, surplus) by 8.4 and 8.5. bids, asks: (price, lots). ticks: all of the band, lowest first."""
     demand = {tick: sum(lots for price, lots in bids if price >= tick) for tick in ticks}
     supply = {tick: sum(lots for price, lots in asks if price <= tick) for tick in ticks}
     volume = max(min(demand[tick], supply[tick]) for tick in ticks)
@@ -162,7 +162,7 @@ def small_market(books: list[Any], **terms: Any) -> Exchange:
 def test_8_4_and_8_5_every_book_of_four_ticks_with_up_to_two_lots_a_level_has_the_price_that_the_rules_say(
     steps: int,
 ) -> None:
-    """6,561 books, with the previous settlement on every tick and beyond both ends of the band."""
+    """6,561 books, the previous settlement price at every tick and beyond both ends of the band."""
     levels = [
         [(price, lots) for price, lots in zip(TICKS, ladder, strict=True) if lots]
         for ladder in itertools.product(range(3), repeat=len(TICKS))
@@ -181,7 +181,7 @@ def test_8_4_and_8_5_every_book_of_four_ticks_with_up_to_two_lots_a_level_has_th
 
 
 def test_8_6_every_set_of_up_to_two_buys_and_two_sells_trades_lot_by_lot_in_order_of_priority() -> None:
-    """5,329 sets of orders, in every order of entry, uncrossed by one command; what is left keeps its place."""
+    """5,329 sets of orders in every order of entry, traded by one command. What is left keeps its place."""
     kinds = list(itertools.product(TICKS, (1, 2)))
     entered = [entry for count in range(3) for entry in itertools.product(kinds, repeat=count)]
     books = list(itertools.product(entered, entered))[::STRIDE]
@@ -360,7 +360,7 @@ def test_8_4_to_8_6_an_auction_trades_most_lots_at_one_price_and_leaves_out_no_o
         (order, open_lots[order]) for order in resting if open_lots[order] and order not in canceled
     ]
     assert depth_of(market) == levels_after(shown, events)
-    market.events(phase(CONTINUOUS))  # check_book: nothing crosses
+    market.events(phase(CONTINUOUS))  # check_book fails if the book is crossed
 
 
 # 8.1 and 8.2: phases ------------------------------------------------------------------------------
@@ -512,7 +512,7 @@ def test_8_4_an_auction_where_no_bid_reaches_an_offer_makes_no_price(market: Mar
 def test_8_5_what_the_steps_choose_where_most_lots_trade_from_98_to_104(
     steps: int, reference: int, price: int, surplus: int
 ) -> None:
-    """Below 102 a bid that is better than the price would be left out (8.4); up to 102 three lots bid are left."""
+    """Below 102 a bid better than the price would not trade in full (8.4). At 102 three lots bid are left."""
     market = Market([instrument(phase=CALL_AUCTION, auction=steps)])
     market.exchange.book.instruments["previous_settlement"] = reference
     market.do(enter(0, BUY, 104, 5), enter(0, BUY, 102, 3), enter(1, SELL, 98, 5))
@@ -599,7 +599,7 @@ def test_2_13_opening_orders_of_an_auction_that_was_broken_off_go_when_continuou
 
 
 def test_8_6_an_iceberg_takes_part_whole_in_its_place_and_hides_again(market: Market) -> None:
-    """Both sides: the buy is filled, of the sell three lots are left, of which it shows two."""
+    """The buy is filled. Three lots of the sell are left, of which it shows two."""
     market.do(
         enter(0, BUY, 102, 6, display_quantity=2), enter(1, SELL, 100, 9, display_quantity=2), enter(2, SELL, 100, 5)
     )
@@ -765,7 +765,7 @@ def test_8_6_a_trade_carries_the_offset_flags_of_both_orders(market: Market) -> 
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_8_4_indicative_prices_are_there_at_any_time_and_change_nothing(market: Market, reverse: bool) -> None:
+def test_8_4_the_indicative_price_can_be_asked_in_any_phase_and_changes_nothing(market: Market, reverse: bool) -> None:
     orders = [enter(0, BUY, 104, 3), enter(1, SELL, 100, 1), enter(2, SELL, 103, 4)]
     for order in reversed(orders) if reverse else orders:
         market.do(order)

@@ -169,7 +169,7 @@ def test_1_5_flags_and_quantity_of_an_amend_are_checked_and_its_side_is_the_book
         (operator(CommandKind.MASS_CANCEL, instrument=1), ("UNKNOWN_INSTRUMENT", 1, 0)),
         (operator(CommandKind.MASS_CANCEL, instrument=-2), ("UNKNOWN_INSTRUMENT", -2, 0)),
         (operator(CommandKind.MASS_CANCEL, account=4), ("UNKNOWN_ACCOUNT", 4, 3)),
-        (operator(CommandKind.PHASE, 11), ("INVALID_VALUE", 11, 10)),
+        (operator(CommandKind.PHASE, max(Phase) + 1), ("INVALID_VALUE", max(Phase) + 1, max(Phase))),
         (operator(CommandKind.PHASE, Phase.CLOSED, instrument=1), ("UNKNOWN_INSTRUMENT", 1, 0)),
         (operator(CommandKind.KILL_SWITCH, 4, quantity=1), ("INVALID_VALUE", 4, 3)),
         (operator(CommandKind.KILL_SWITCH, Scope.HUB, quantity=2), ("INVALID_VALUE", 2, 1)),

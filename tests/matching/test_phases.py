@@ -11,6 +11,7 @@ import pytest
 from exchange.engine.phases import FOLLOWS, PERMITS
 from matching.codes import (
     ALL,
+    AUCTION_PHASES,
     AuctionStep,
     CommandKind,
     EventKind,
@@ -20,6 +21,7 @@ from matching.codes import (
     OrderType,
     Phase,
     Reason,
+    Scope,
     SelfMatch,
     SettlementRule,
     Side,
@@ -174,10 +176,15 @@ AUCTION_TAKES = [
 ]
 
 
+@pytest.mark.parametrize("now", AUCTION_PHASES)
 @pytest.mark.parametrize("command, reason", AUCTION_TAKES)
-def test_5_3_what_a_call_auction_takes(venue: OpenVenue, command: dict[str, Any], reason: str | None) -> None:
-    emitted = in_phase(venue, CALL_AUCTION).do(command)
-    assert emitted[0][:3] == (("rejected", reason, CALL_AUCTION) if reason else emitted[0][:3])
+def test_5_3_what_a_call_auction_takes(
+    venue: OpenVenue, command: dict[str, Any], reason: str | None, now: Phase
+) -> None:
+    if now == AUCTION_ENTRY_ONLY and command["kind"] != CommandKind.ENTER:
+        reason = reason or "ENTRY_ONLY"
+    emitted = in_phase(venue, now).do(command)
+    assert emitted[0][:3] == (("rejected", reason, now) if reason else emitted[0][:3])
     assert (emitted[0][0] == "rejected") is (reason is not None)
 
 
@@ -229,6 +236,34 @@ BOOKS = [  # bids, asks as (price, lots); steps; reference; price, lots, surplus
         (101, 5, -2),
     ),
     ("ends of the band", [(110, 5)], [(90, 5)], AuctionStep.REFERENCE, 110, (110, 5, 0)),
+    ("the middle of an odd number", [(104, 5)], [(98, 5)], AuctionStep.MIDDLE, 110, (101, 5, 0)),
+    ("the middle of an even number: the upper", [(103, 5)], [(98, 5)], AuctionStep.MIDDLE, 90, (101, 5, 0)),
+    ("the middle of two: the upper", [(101, 5)], [(100, 5)], AuctionStep.MIDDLE, 90, (101, 5, 0)),
+    ("the middle of those with bids left", [(104, 5), (102, 3)], [(98, 5)], AuctionStep.MIDDLE, 90, (103, 5, 0)),
+    (
+        "imbalance before the middle",
+        [(104, 5), (100, 3)],
+        [(98, 5)],
+        AuctionStep.IMBALANCE | AuctionStep.MIDDLE,
+        90,
+        (103, 5, 0),
+    ),
+    (
+        "both left: the middle of where nothing is",
+        [(104, 5), (98, 3)],
+        [(97, 5), (101, 2)],
+        AuctionStep.IMBALANCE | AuctionStep.MIDDLE,
+        90,
+        (100, 5, 0),
+    ),
+    (
+        "the reference leaves the middle nothing to decide",
+        [(104, 5)],
+        [(98, 5)],
+        AuctionStep.REFERENCE | AuctionStep.MIDDLE,
+        103,
+        (103, 5, 0),
+    ),
 ]
 
 
@@ -245,6 +280,13 @@ def test_8_4_and_8_5_the_auction_price(
     assert {event[3] for event in events if event[0] == "traded"} <= {emitted[0]}
     assert sum(event[4] for event in events if event[0] == "traded") == emitted[1]
     assert book.do(phase(CONTINUOUS)) == [went(CONTINUOUS)]
+
+
+@pytest.mark.parametrize("bid, ask, price", [(-2, -5, -3), (0, -1, 0), (-1, -2, -1), (1, 0, 1), (2, -1, 1)])
+def test_8_5_the_middle_rounds_up_below_zero_too(venue: OpenVenue, bid: int, ask: int, price: int) -> None:
+    book = venue([instrument(floor=-9, ceiling=9, reference_price=0, auction=AuctionStep.MIDDLE)])
+    book.do(phase(CALL_AUCTION), enter(A, BUY, bid, 1), enter(B, SELL, ask, 1))
+    assert book.do(phase(CONTINUOUS))[-2] == ("auction", price, 1, 0)
 
 
 def test_8_5_the_previous_settlement_is_the_reference_once_there_was_one(venue: OpenVenue) -> None:
@@ -424,6 +466,119 @@ def test_8_6_every_field_of_the_events_of_an_auction(venue: OpenVenue) -> None:
         for name, value in {"sequence": 4, "time": 4_000_000_000, "event_id": 4 + number, **at, **event}.items():
             rows[number][name] = value
     assert events.tolist() == rows.tolist()
+
+
+# 8.9 Entry only
+
+
+def test_8_9_an_order_can_be_neither_canceled_nor_amended_until_the_auction_has_traded(venue: OpenVenue) -> None:
+    book = in_phase(venue, AUCTION_ENTRY_ONLY)
+    book.do(enter(A, BUY, 0, 1, trigger_price=105) | STOP)
+    refused = [("rejected", "ENTRY_ONLY", AUCTION_ENTRY_ONLY, 0)]
+    for command in (
+        cancel(A, 1),
+        cancel(A, 3),
+        cancel(A, 99),  # before "unknown order"
+        amend(A, 1, 91, 4),
+        amend(A, 1, 92, 9),
+        amend(A, 1, 91, 9),
+        amend(A, 3, 0, 1, trigger_price=106),
+        amend(A, 99, 91, 4),
+    ):
+        assert book.do(command) == refused
+    assert book.orders() == [(1, 91, 5)]
+    assert book.do(phase(CONTINUOUS), amend(A, 1, 91, 4), cancel(A, 1))[-2:] == [
+        ("amended", 1, 91, 4, 4),
+        ("canceled", 1, "NONE", 4),
+    ]
+
+
+@pytest.mark.parametrize("fields", [{"account": A}, {"account": ALL}, {"account": A, "side": BUY}])
+def test_8_9_a_mass_cancel_passes_its_orders_by_whoever_sends_it(venue: OpenVenue, fields: dict[str, Any]) -> None:
+    book = venue([instrument("A1"), instrument("B1")])
+    book.do(*(enter(A, BUY, 91, 5, instrument=number) for number in (0, 1)))
+    book.do(enter(A, BUY, 0, 1, trigger_price=105) | STOP, phase(AUCTION_ENTRY_ONLY))
+    assert book.do(operator(CommandKind.MASS_CANCEL, instrument=ALL, **fields)) == [
+        ("canceled", 2, "MASS_CANCEL", 5),
+        ("mass_canceled", 1),
+    ]
+    assert book.do(operator(CommandKind.MASS_CANCEL, **fields)) == [("mass_canceled", 0)]
+    assert book.orders() == [(1, 91, 5)]
+    assert book.last(phase(CALL_AUCTION), operator(CommandKind.MASS_CANCEL, **fields))[-1] == ("mass_canceled", 2)
+
+
+def test_8_9_an_operator_halts_the_instrument_to_take_orders_out(venue: OpenVenue) -> None:
+    book = in_phase(venue, AUCTION_ENTRY_ONLY)
+    book.do(enter(B, SELL, 90, 5), enter(C, BUY, 92, 5), phase(HALTED))
+    assert book.do(operator(CommandKind.MASS_CANCEL, account=C)) == [
+        ("canceled", 4, "MASS_CANCEL", 5),
+        ("mass_canceled", 1),
+    ]
+    assert book.do(phase(AUCTION_ENTRY_ONLY)) == [went(AUCTION_ENTRY_ONLY)]
+    assert book.last(phase(AUCTION_MATCH))[:2] == [("uncrossed", 1, 5), ("traded", 1, 3, 91, 5)]
+
+
+def test_8_9_what_the_hub_itself_cancels_it_cancels_in_entry_only_too(venue: OpenVenue) -> None:
+    book = venue([instrument(daily_limit=500)])
+    book.do(phase(AUCTION_ENTRY_ONLY), enter(A, BUY, 96, 5), enter(A, BUY, 101, 5), enter(B, BUY, 100, 5))
+    assert book.do(settle(103))[0] == ("canceled", 2, "OUTSIDE_DAILY_LIMITS", 5)
+    book.do(enter(C, BUY, 100, 5, time_in_force=GTC))
+    assert book.do(operator(CommandKind.END_DAY)) == [
+        ("canceled", 3, "DAY_ENDED", 5),
+        ("canceled", 4, "DAY_ENDED", 5),
+        ("day_ended", 2),
+    ]
+    assert book.do(operator(CommandKind.EXPIRE))[0] == ("canceled", 6, "INSTRUMENT_EXPIRY", 5)
+
+
+def test_8_9_a_kill_switch_refuses_new_orders_and_those_that_rest_stay(venue: OpenVenue) -> None:
+    book = venue(risk=True)
+    book.do(enter(A, BUY, 100, 5), phase(AUCTION_ENTRY_ONLY))
+    book.do(operator(CommandKind.KILL_SWITCH, Scope.ACCOUNT, account=A, quantity=1))
+    assert book.do(enter(A, BUY, 100, 1)) == [("rejected", "ACCOUNT_KILLED", A, 0)]
+    assert book.do(operator(CommandKind.MASS_CANCEL, account=A)) == [("mass_canceled", 0)]
+    assert book.orders() == [(1, 100, 5)]
+
+
+@pytest.mark.parametrize("before", [CONTINUOUS, CALL_AUCTION, HALTED, BREAK, CLOSED])
+@pytest.mark.parametrize("after", [AUCTION_MATCH, CONTINUOUS])
+def test_8_9_the_auction_trades_when_entry_only_ends(venue: OpenVenue, before: Phase, after: Phase) -> None:
+    book = in_phase(venue, before)
+    book.do(phase(AUCTION_ENTRY_ONLY))
+    ((_, buy, *_), (_, sell, *_)) = book.do(enter(B, BUY, 105, 1, time_in_force=OPENING), enter(C, SELL, 91, 4))
+    assert book.do(phase(after)) == [
+        ("uncrossed", buy, 1),
+        ("traded", buy, sell, 91, 1),
+        ("uncrossed", 1, 5),
+        ("traded", 1, sell, 91, 3),
+        ("auction", 91, 4, 2),
+        went(after),
+    ]
+
+
+def test_8_9_the_end_of_entry_only_is_an_auction_even_where_nothing_trades(venue: OpenVenue) -> None:
+    book = in_phase(venue, AUCTION_ENTRY_ONLY)
+    book.do(enter(B, BUY, 90, 1, time_in_force=OPENING))
+    assert book.do(phase(CONTINUOUS)) == [
+        ("canceled", 3, "AUCTION_ENDED", 1),
+        ("auction", 0, 0, 0),
+        went(CONTINUOUS),
+    ]
+
+
+def test_8_9_a_closing_auction(venue: OpenVenue) -> None:
+    """SSE: continuous trading, 14:57 entry only, 15:00 one price, closed."""
+    book = venue([instrument(auction=AuctionStep.IMBALANCE | AuctionStep.MIDDLE)])
+    book.do(enter(A, BUY, 99, 5), enter(B, SELL, 104, 5), phase(AUCTION_ENTRY_ONLY), enter(C, BUY, 104, 5))
+    book.do(enter(D, SELL, 101, 5))
+    assert book.do(phase(AUCTION_MATCH), phase(CLOSED)) == [
+        ("uncrossed", 4, 5),
+        ("traded", 4, 5, 102, 5),
+        ("auction", 102, 5, 0),
+        went(AUCTION_MATCH),
+        went(CLOSED),
+    ]
+    assert book.orders() == [(1, 99, 5), (2, 104, 5)]
 
 
 # 9.1 Daily limits
@@ -617,9 +772,10 @@ def test_9_3_a_limit_of_velocity_or_its_window_clears_the_slices(
     assert book.do(at(enter(A, BUY, 105, 1, time_in_force=IOC), later))[-1] == ("traded", 11, 2, 105, 1)
 
 
-def test_11_7_liquidation_waits_for_the_end_of_a_call_auction(venue: OpenVenue) -> None:
-    book = in_phase(venue, CALL_AUCTION)
-    assert book.do(operator(CommandKind.LIQUIDATE, account=0)) == [("rejected", "NOT_IN_AUCTION", CALL_AUCTION, 0)]
+@pytest.mark.parametrize("now", AUCTION_PHASES)
+def test_11_7_liquidation_waits_for_the_end_of_a_call_auction(venue: OpenVenue, now: Phase) -> None:
+    book = in_phase(venue, now)
+    assert book.do(operator(CommandKind.LIQUIDATE, account=0)) == [("rejected", "NOT_IN_AUCTION", now, 0)]
     book.do(phase(CONTINUOUS))
     assert book.do(operator(CommandKind.LIQUIDATE, account=0))[0] == ("canceled", 1, "LIQUIDATION", 5)
 

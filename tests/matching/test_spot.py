@@ -441,6 +441,17 @@ def test_13_2_bids_are_irrevocable_and_so_is_the_offer_once_there_is_one() -> No
     assert hub.orders() == [(5, 98, 10), (6, 98, 1)]
 
 
+def test_13_2_in_a_phase_of_entry_only_bids_are_taken_and_a_lone_offer_stays_too() -> None:
+    hub = Hub(ONE_SIDED)
+    hub.do(enter(A, SELL, 100, 10), phase(Phase.AUCTION_ENTRY_ONLY))
+    assert hub.do(cancel(A, 1), operator(CommandKind.MASS_CANCEL, account=A)) == [
+        ("rejected", "ENTRY_ONLY", Phase.AUCTION_ENTRY_ONLY, 0),
+        ("mass_canceled", 0),
+    ]
+    assert hub.do(enter(B, BUY, 102, 4)) == [("accepted", 5, 102, 4)]
+    assert hub.do(phase(AUCTION_MATCH))[:2] == [("uncrossed", 5, 102, 4), ("traded", 5, 1, 102, 4)]
+
+
 def test_13_2_a_bid_whose_offer_is_gone_is_still_irrevocable() -> None:
     hub = Hub(ONE_SIDED)
     hub.do(enter(A, SELL, 100, 10), enter(B, BUY, 102, 10, time_in_force=GTC), operator(CommandKind.END_DAY))

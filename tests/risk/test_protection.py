@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from matching.codes import CommandKind, Limit, Side
+from matching.codes import CommandKind, Limit, Phase, Side
 from tests.build import SECOND, account, amend, cancel, enter, instrument, operator
 from tests.risk.test_checks import passes, refused
 from tests.venue import Venue
@@ -43,6 +43,15 @@ def test_9_6_at_the_lots_allowed_all_orders_of_the_account_are_canceled_in_all_i
         ("canceled", 3, "PROTECTION", 4),
     ]
     assert hub.orders() == [(4, 99, 1)]
+
+
+def test_9_6_orders_in_an_auction_of_entry_only_are_canceled_too(hub: Venue) -> None:
+    """8.9: it is the hub that cancels."""
+    hub.do(enter(0, BUY, 100, 12), enter(0, BUY, 99, 4, instrument=1))
+    hub.do(operator(CommandKind.PHASE, Phase.AUCTION_ENTRY_ONLY, instrument=1))
+    assert hub.do(sell(10))[2:] == [("canceled", 1, "PROTECTION", 2), ("canceled", 2, "PROTECTION", 4)]
+    refused(hub, amend(0, 2, 99, 4, instrument=1), "PROTECTION_TRIPPED", 10, 10)
+    refused(hub, cancel(0, 2, instrument=1), "ENTRY_ONLY", Phase.AUCTION_ENTRY_ONLY, 0)
 
 
 def test_9_6_new_orders_and_amendments_are_refused_until_the_reset_and_others_trade_on(hub: Venue) -> None:
