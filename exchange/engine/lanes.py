@@ -1,11 +1,13 @@
 """The path of a command through the core, compiled. No I/O, no clock.
 
-A batch goes through three lanes, each one compiled call for as many commands as it may take: `process` for plain orders in
-plain markets, which are nearly all and must be fast; `process_any` for whatever else traders send; `process_operators`. The
-order of commands is kept, and the first two give the same events where both could serve, so nobody can tell which it was.
+There are three lanes. Each is one compiled call for as many commands of a batch as it may take, in their order:
 
-Each lane tells the path in the order of RULEBOOK 5: checks (checks.py), the book (matching), at last the exposures (risk).
-Helpers stand before those who use them.
+    process_fast        the fast path: plain orders in plain markets, which are nearly all
+    process_general     the general path: any command of a trader
+    process_operators   commands of operators
+
+What is plain is said in rules.py. A command that both paths could take gives the same events on either. A command is checked
+(rules.py), matched (matching) and applied to exposures (risk), in this order. Helpers stand before their callers.
 """
 
 import numpy as np
@@ -59,7 +61,7 @@ from risk.rules import Found
 
 _AHEAD, _FAR_AHEAD = 6, 48  # how many commands ahead to look
 
-_STEADY = 32  # so many plain commands in a row go back to the plain lane
+_STEADY = 32  # so many plain commands in a row go back to the fast path
 _MOST_GROWTH = 3  # see sure_of_room
 
 
@@ -76,7 +78,7 @@ def refuse(book, events, at, command, found):
 
 @outlined
 def aftermath(book, events, at, command, instrument):
-    """Parked orders that the last price has reached, and locks that are no more. instrument: index or ALL."""
+    """Fire parked orders that the last price has reached, and end limit locks. instrument: index or ALL."""
     for number in range(len(book.instruments)):
         if instrument == ALL or instrument == number:
             at = fire(book, events, at, command, number)
@@ -86,7 +88,7 @@ def aftermath(book, events, at, command, instrument):
 
 @outlined
 def cancel_tripped(book, ledger, events, at, command):
-    """The orders of accounts that this command has tripped leave the books. RULEBOOK 9.6."""
+    """Cancel the orders of accounts whose market-maker protection this command has tripped. RULEBOOK 9.6."""
     number = next_tripped(ledger, c.NONE)
     while number != NIL:
         end, _ = mass_cancel(book, events, at, command, c.EVERY, number, c.NONE, c.PROTECTION, EVERY_TIME)
@@ -99,12 +101,12 @@ def cancel_tripped(book, ledger, events, at, command):
     return end
 
 
-# The path of a command: the plain lane ------------------------------------------------------------
+# The fast path ------------------------------------------------------------------------------------
 
 
 @outlined
 def process_in_full(book, ledger, risk, events, at, command):
-    """ENTER or AMEND in a plain market that breaks a rule, or an AMEND that is not plain: the whole list decides."""
+    """ENTER or AMEND in a plain market that breaks a rule, or an AMEND that is not plain: check the whole list of rules."""
     read_anew()
     found, slot, _ = check(book, ledger, risk, command)
     if found.broken:
@@ -116,8 +118,8 @@ def process_in_full(book, ledger, risk, events, at, command):
 
 
 @inlined
-def process_enter(book, ledger, risk, events, at, command):
-    """ENTER on the fast path."""
+def fast_enter(book, ledger, risk, events, at, command):
+    """ENTER of a plain order."""
     order = proposed_entry(book, ledger, risk, command, True)
     stake = stake_in(
         ledger, np.int64(command.account), np.int64(command.instrument), order.side, order.growth, order.flags, True
@@ -139,8 +141,8 @@ def process_enter(book, ledger, risk, events, at, command):
 
 
 @inlined
-def process_cancel(book, ledger, risk, events, at, command):
-    """CANCEL in a plain market, where nothing else can be wrong with it (check_cancel)."""
+def fast_cancel(book, ledger, risk, events, at, command):
+    """CANCEL. In a plain market it can only break one rule of check_cancel."""
     slot = resting_order(book, command)
     if rarely(slot == NOBODY):
         return refuse(book, events, at, command, Found(True, c.UNKNOWN_ORDER, command.order_id, c.NONE))
@@ -152,8 +154,8 @@ def process_cancel(book, ledger, risk, events, at, command):
 
 
 @inlined
-def process_amend(book, ledger, risk, events, at, command):
-    """AMEND in a plain market."""
+def fast_amend(book, ledger, risk, events, at, command):
+    """AMEND of a plain order."""
     slot = resting_order(book, command)
     leaves = open_after_amend(book.orders[slot], command)
     order = proposed_amend(book, command, slot, leaves, True)
@@ -183,9 +185,9 @@ def continues(commands, number):
 
 @inlined
 def look_ahead(book, ledger, risk, commands, number, sequence):
-    """Fetch what coming commands will touch: memory is slow, and a batch says in advance where it will look.
+    """Fetch the memory that coming commands will touch, since a batch says in advance where they will look.
 
-    First the rows themselves, far ahead, since waiting for them would cost as much as it saves; then what they name.
+    First the rows themselves, far ahead; then, from a row that has come, what it names.
     sequence  of row `number`
     """
     if rarely(number & 15 == 0):  # sixteen new ids share a line of buckets
@@ -204,27 +206,27 @@ def look_ahead(book, ledger, risk, commands, number, sequence):
 
 @inlined
 def room_for_events(book, events):
-    """Rows of `events` up to which a command may begin, less two for each open order and STATE.extra_rows.
+    """Row of `events` up to which a command may begin, before two rows for each open order and STATE.extra_rows are taken off.
 
-    One command gives at most two events an order, account and instrument, those that icebergs and parked orders may give beyond
-    that, and SPARE_ROWS.
+    One command gives at most two events for each order, account and instrument, those that icebergs and parked orders may
+    give beyond that, and SPARE_ROWS.
     """
     return len(events) - 2 * (len(book.members) + len(book.instruments)) - SPARE_ROWS
 
 
 @inlined
 def sure_of_room(book, at, room):
-    """So many plain commands find room for their events for sure.
+    """How many plain commands certainly find room for their events.
 
-    What they find room by is at + 2 * orders, and a plain command adds no more than three to it: it is accepted and rests.
+    A command needs at + 2 * orders + extra_rows <= room. A plain one adds at most three to that: it is accepted and rests.
     """
     left = room - at - 2 * book.state[0].orders - book.state[0].extra_rows
     return left // _MOST_GROWTH + 1 if left >= 0 else 0
 
 
 @inlined
-def process_plain(commands, first, events, at, book, ledger, risk):
-    """The plain lane; see process."""
+def fast_path(commands, first, events, at, book, ledger, risk):
+    """The fast path; see process_fast. risk: literal."""
     state = book.state[0]
     state.event_id -= at  # events are numbered from the first row on
     number = sure = first
@@ -245,13 +247,13 @@ def process_plain(commands, first, events, at, book, ledger, risk):
         look_ahead(book, ledger, risk, commands, number, command.sequence)
         kind = command.kind
         if kind == c.CANCEL:
-            at = process_cancel(book, ledger, risk, events, at, command)
+            at = fast_cancel(book, ledger, risk, events, at, command)
         elif kind == c.ENTER:
             if rarely(not is_plain_entry(ledger, command)):
                 break
-            at = process_enter(book, ledger, risk, events, at, command)
+            at = fast_enter(book, ledger, risk, events, at, command)
         elif kind == c.AMEND:
-            at = process_amend(book, ledger, risk, events, at, command)
+            at = fast_amend(book, ledger, risk, events, at, command)
         else:
             break
         number += 1
@@ -260,27 +262,27 @@ def process_plain(commands, first, events, at, book, ledger, risk):
 
 
 @kernel
-def process(commands, first, events, at, book, ledger):
-    """The plain lane: apply commands from `first` on, while they are plain and surely find room for their events.
+def process_fast(commands, first, events, at, book, ledger):
+    """The fast path: apply commands from `first` on, while they are plain and certainly find room for their events.
 
     commands  COMMAND_WORDS (n)
     events    EVENT_WORDS, filled from row `at`
-    Returns   (next command, next free row of events, whether what follows from the last command is left to process_any)
+    Returns   (next command, next free row of events, whether process_general must cancel_tripped)
     """
-    return process_plain(commands, first, events, at, book, ledger, True)
+    return fast_path(commands, first, events, at, book, ledger, True)
 
 
 @kernel
-def process_alone(commands, first, events, at, book, ledger):
-    """The plain lane where there is no risk (HUB.on). Compiled for itself, so that neither of the two asks at every step."""
-    return process_plain(commands, first, events, at, book, ledger, False)
+def process_fast_alone(commands, first, events, at, book, ledger):
+    """The fast path without risk (HUB.on is 0). It is a kernel of its own, so that neither kernel branches on it."""
+    return fast_path(commands, first, events, at, book, ledger, False)
 
 
-# The lane for everything that traders send --------------------------------------------------------
+# The general path ---------------------------------------------------------------------------------
 
 
 @outlined
-def process_enter_any(book, ledger, risk, events, at, command):
+def general_enter(book, ledger, risk, events, at, command):
     """ENTER of any order in any market."""
     found, _, price = check(book, ledger, risk, command)
     if found.broken:
@@ -297,7 +299,7 @@ def process_enter_any(book, ledger, risk, events, at, command):
 
 
 @outlined
-def process_take(book, ledger, risk, events, at, command):
+def general_take(book, ledger, risk, events, at, command):
     """TAKE."""
     found, slot, _ = check(book, ledger, risk, command)
     if found.broken:
@@ -311,7 +313,7 @@ def process_take(book, ledger, risk, events, at, command):
 
 
 @outlined
-def process_cancel_any(book, ledger, risk, events, at, command):
+def general_cancel(book, ledger, risk, events, at, command):
     """CANCEL of any order."""
     found, slot = check_cancel(book, command)
     if found.broken:
@@ -324,7 +326,7 @@ def process_cancel_any(book, ledger, risk, events, at, command):
 
 
 @outlined
-def process_amend_any(book, ledger, risk, events, at, command):
+def general_amend(book, ledger, risk, events, at, command):
     """AMEND of any order."""
     found, slot, _ = check(book, ledger, risk, command)
     if found.broken:
@@ -337,7 +339,7 @@ def process_amend_any(book, ledger, risk, events, at, command):
 
 
 @outlined
-def process_mass_cancel(book, ledger, risk, events, at, command):
+def general_mass_cancel(book, ledger, risk, events, at, command):
     """MASS_CANCEL."""
     found = check_mass_cancel(book, command)
     if found.broken:
@@ -351,10 +353,10 @@ def process_mass_cancel(book, ledger, risk, events, at, command):
 
 
 @kernel
-def process_any(commands, first, events, at, book, ledger):
-    """Apply what traders send from `first` on, whatever it is, until the plain lane would do, or operators are to be heard.
+def process_general(commands, first, events, at, book, ledger):
+    """The general path: apply commands from `first` on, until plain ones keep coming, or until one of an operator.
 
-    What the command before `first` has left to follow is done at the beginning. For the parameters see process.
+    If the command before `first` has tripped an account, its orders are canceled at the beginning. Parameters: see process_fast.
     Returns   (next command, next free row of events)
     """
     risk = ledger.hub[0].on != 0
@@ -370,20 +372,20 @@ def process_any(commands, first, events, at, book, ledger):
         kind = command.kind
         if kind >= c.PHASE or not continues(commands, number):
             break
-        for_plain_lane = (
+        is_plain = (
             is_plain_market(book, command) and kind <= c.AMEND and (kind != c.ENTER or is_plain_entry(ledger, command))
         )
-        plain = plain + 1 if for_plain_lane else 0
+        plain = plain + 1 if is_plain else 0
         if kind == c.ENTER:
-            at = process_enter_any(book, ledger, risk, events, at, command)
+            at = general_enter(book, ledger, risk, events, at, command)
         elif kind == c.CANCEL:
-            at = process_cancel_any(book, ledger, risk, events, at, command)
+            at = general_cancel(book, ledger, risk, events, at, command)
         elif kind == c.AMEND:
-            at = process_amend_any(book, ledger, risk, events, at, command)
+            at = general_amend(book, ledger, risk, events, at, command)
         elif kind == c.MASS_CANCEL:
-            at = process_mass_cancel(book, ledger, risk, events, at, command)
+            at = general_mass_cancel(book, ledger, risk, events, at, command)
         elif kind == c.TAKE:
-            at = process_take(book, ledger, risk, events, at, command)
+            at = general_take(book, ledger, risk, events, at, command)
         else:
             at = refuse(book, events, at, command, Found(True, c.UNKNOWN_KIND, np.int64(kind), c.NONE))
         if ledger.hub[0].tripped != 0:
@@ -407,7 +409,7 @@ def process_operator(book, ledger, risk, events, at, command):
 
 @kernel
 def process_operators(commands, first, events, at, book, ledger):
-    """Apply operators' commands from `first` on until a trader's. For the parameters see process.
+    """Apply commands of operators from `first` on, until one of a trader. Parameters: see process_fast.
 
     Returns   (next command, next free row of events)
     """

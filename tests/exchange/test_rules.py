@@ -1,8 +1,8 @@
 """Every pre-trade Reason on both paths: fast path and general path refuse the same command with the same figures.
 
 CASES has one situation or more for each Reason that a trader's command can be refused by, and a test fails for a Reason
-that has none. The command of a case is given to `process_any`, which takes every command, and to `process` or
-`process_alone`, which take what is plain. Band 90 to 110, last price 100, unless a case says otherwise; C and D are one
+that has none. The command of a case is given to `process_general`, which takes every command, and to `process_fast` or
+`process_fast_alone`, which take what is plain. Band 90 to 110, last price 100, unless a case says otherwise; C and D are one
 group.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from exchange import Exchange
-from exchange.engine.lanes import process, process_alone, process_any
+from exchange.engine.lanes import process_fast, process_fast_alone, process_general
 from matching.codes import CommandKind, EventKind, Flag, Limit, Mechanism, OrderType, Phase, Reason, Scope, Side
 from matching.codes import TimeInForce as Time
 from matching.records import COMMAND_WORDS, EVENT, EVENT_WORDS, MAX_QUANTITY, new_rows
@@ -296,12 +296,12 @@ def on_path(lane: Any, case: Case, risk: bool) -> tuple[int, np.ndarray, str]:
 
 @pytest.mark.parametrize("risk, case", [(risk, case) for risk in (True, False) for case in CASES if risk or case.free])
 def test_1_3_fast_path_and_general_path_refuse_with_the_same_reason_value_and_bound(case: Case, risk: bool) -> None:
-    taken, refusal, digest = on_path(process_any, case, risk)
+    taken, refusal, digest = on_path(process_general, case, risk)
     assert taken == len(refusal) == 1
     assert (EventKind(refusal[0]["kind"]), Reason(refusal[0]["reason"])) == (EventKind.REJECTED, case.reason)
     assert (refusal[0]["resting_leaves_quantity"], refusal[0]["resting_price"]) == (case.value, case.bound)
 
-    taken, again, digest_again = on_path(process if risk else process_alone, case, risk)
+    taken, again, digest_again = on_path(process_fast if risk else process_fast_alone, case, risk)
     assert taken == case.fast
     if case.fast:
         assert (again.tobytes(), digest_again) == (refusal.tobytes(), digest)
