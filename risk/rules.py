@@ -164,7 +164,7 @@ def size_rules(found, ledger, command, order, last_price):
     found = rule(found, c.PRICE_OUTSIDE_COLLAR, collared and order.price < low, order.price, low)
     largest = min(account.max_order_quantity, limit.max_order_quantity)
     found = rule(found, c.MAX_ORDER_QUANTITY, order.total > largest, order.total, largest)
-    notional = abs(order.value_price) * max(order.leaves, 0) * limit.fen_per_tick
+    notional = abs(order.value_price) * order.leaves * limit.fen_per_tick
     return rule(
         found, c.MAX_ORDER_NOTIONAL, notional > account.max_order_notional, notional, account.max_order_notional
     )

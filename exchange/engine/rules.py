@@ -131,14 +131,27 @@ def proposed_entry(book, ledger, risk, command, plain):
     """The Proposal of an ENTER."""
     # a side that does not exist is refused (104); until then it must not lead outside the arrays
     side = np.int64(command.side) if plain else (c.SELL if command.side == c.SELL else c.BUY)
-    quantity, flags = command.quantity, np.int64(command.flag_bits)
-    parked = not plain and is_parked_type(command.order_type)
-    if not plain and command.order_type == c.STOP:
-        value_price = within_band(book.instruments[np.uint64(command.instrument)], command.trigger_price)
-        return Proposal(side, _ZERO, value_price, quantity, quantity, quantity, flags, True, False, False, False, True)
-    price = limit_of(book, ledger, risk, command, side)
-    chosen = command.order_type != c.MARKET
-    return Proposal(side, price, price, quantity, quantity, quantity, flags, True, False, True, chosen, parked)
+    price = value_price = limit_of(book, ledger, risk, command, side)
+    parked = stop = False
+    if not plain:
+        parked, stop = is_parked_type(command.order_type), command.order_type == c.STOP
+        if stop:
+            price = _ZERO
+            value_price = within_band(book.instruments[np.uint64(command.instrument)], command.trigger_price)
+    return Proposal(
+        side=side,
+        price=price,
+        value_price=value_price,
+        total=command.quantity,
+        leaves=command.quantity,
+        growth=command.quantity,
+        flags=np.int64(command.flag_bits),
+        enters=True,
+        amends=False,
+        limited=not stop,
+        chosen=not stop and command.order_type != c.MARKET,
+        parked=parked,
+    )
 
 
 @inlined
@@ -146,10 +159,9 @@ def proposed_amend(book, command, slot, leaves, plain):
     """The Proposal of an AMEND. slot: of its order, or NOBODY; leaves: lots that it would leave open."""
     order = book.orders[slot]
     side = np.int64(order.side) if slot != NOBODY else c.BUY  # nobody's row has none
-    total, growth = order.quantity - order.leaves_quantity + leaves, leaves - order.leaves_quantity
+    price = value_price = command.price
     flags = np.int64(command.flag_bits)
     parked = stop = False
-    price = value_price = command.price
     if not plain and slot != NOBODY:
         flags |= np.int64(offset_flags(book, slot))
         parked = order.terms & PARKED != 0
@@ -157,18 +169,43 @@ def proposed_amend(book, command, slot, leaves, plain):
         if stop:
             price = _ZERO
             value_price = within_band(book.instruments[np.uint64(command.instrument)], command.trigger_price)
-    return Proposal(side, price, value_price, total, leaves, growth, flags, False, True, not stop, not stop, parked)
+    return Proposal(
+        side=side,
+        price=price,
+        value_price=value_price,
+        total=order.quantity - order.leaves_quantity + leaves,
+        leaves=leaves,
+        growth=leaves - order.leaves_quantity,
+        flags=flags,
+        enters=False,
+        amends=True,
+        limited=not stop,
+        chosen=not stop,
+        parked=parked,
+    )
 
 
 @inlined
 def proposed_take(book, command, slot):
-    """The Proposal of a TAKE: the other side of the offer in `slot`, at its price."""
-    quantity, flags = command.quantity, np.int64(command.flag_bits)
+    """The Proposal of a TAKE: the other side of the offer in `slot`, at its price. No price of its own is checked."""
     side, price = c.BUY, _ZERO
     if slot != NOBODY:
         side = 3 - np.int64(book.orders[slot].side)
         price = price_of(home(book, slot), np.int64(book.orders[slot].level))
-    return Proposal(side, price, price, quantity, quantity, quantity, flags, False, False, False, False, False)
+    return Proposal(
+        side=side,
+        price=price,
+        value_price=price,
+        total=command.quantity,
+        leaves=command.quantity,
+        growth=command.quantity,
+        flags=np.int64(command.flag_bits),
+        enters=False,
+        amends=False,
+        limited=False,
+        chosen=False,
+        parked=False,
+    )
 
 
 # The list -----------------------------------------------------------------------------------------
