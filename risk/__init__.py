@@ -1,4 +1,4 @@
-"""Pre-trade risk: what an order must pass and what it holds. Reads commands and events, never the book."""
+"""Pre-trade risk: what an order must pass and what accounts have at stake. Reads commands and events, never the book."""
 
 from risk.limits import Account
 

@@ -1,8 +1,8 @@
-"""Limits as people set them: an account's terms, and how they become rows of the ledger.
+"""Limits of an account as people set them, and how they become rows of the ledger.
 
     Account(name="refinery", equity=5_000_000_00, max_long=200, max_short=200)
 
-A limit that is not given is far away (`FAR`), so that a hub for learning starts open; a venue sets all of them.
+A limit that is not given is far away (`FAR`): a hub for learning starts without limits, a venue sets all of them.
 """
 
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ import numpy as np
 from matching.codes import Limit, Reason, SelfMatch
 from risk.records import Ledger
 
-FAR = 1 << 40  # lots, orders: beyond any use
+FAR = 1 << 40  # lots, orders: more than anybody needs
 FAR_MONEY = 1 << 61  # fen
-LARGEST_BURST = 1 << 20  # messages; keeps burst x interval within int64
-LARGEST_MARGIN = 1 << 56  # fen an account can need in one instrument; keeps sums within int64
+LARGEST_BURST = 1 << 20  # messages; burst x interval must fit int64
+LARGEST_MARGIN = 1 << 56  # fen that an account can need in one instrument; sums must fit int64
 LARGEST_WINDOW = 86_400_000  # ms, a day
-_WHOLE, _MILLIONTHS = 10_000, 1_000_000  # 1, as daily limits and margin rates, and as fee rates count it
-_SECOND, _MILLISECOND = 1_000_000_000, 1_000_000
+_ALL_OF_IT, _ALL_IN_MILLIONTHS = 10_000, 1_000_000  # a rate of 1: of daily limits and margin, and of fees
+_NS_PER_SECOND, _NS_PER_MILLISECOND = 1_000_000_000, 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """Terms of one trading account. Errors: ValueError naming field, value and bound."""
+    """Limits of one trading account. Errors: ValueError naming field, value and bound."""
 
     name: str
     firm: int = 0
@@ -50,7 +50,7 @@ class Account:
             ("max_long", FAR),
             ("max_short", FAR),
             ("max_open_orders", FAR),
-            ("messages_per_second", _SECOND),
+            ("messages_per_second", _NS_PER_SECOND),
             ("message_burst", LARGEST_BURST),
             ("protection_lots", FAR),
             ("protection_interval", LARGEST_WINDOW),
@@ -61,26 +61,29 @@ class Account:
 
 
 def set_account(ledger: Ledger, index: int, account: Account) -> None:
-    """Write an account's terms into the ledger."""
+    """Write the limits of an account into its row of the ledger."""
     row = ledger.accounts[index]
     row.firm, row.enabled, row.equity = account.firm, account.enabled, account.equity
     row.max_order_quantity, row.max_order_notional = account.max_order_quantity, account.max_order_notional
     row.max_long, row.max_short, row.max_open_orders = account.max_long, account.max_short, account.max_open_orders
-    row.message_interval = _SECOND // account.messages_per_second if account.messages_per_second else 0
+    row.message_interval = _NS_PER_SECOND // account.messages_per_second if account.messages_per_second else 0
     row.message_burst = max(1, account.message_burst)
-    row.protection_lots, row.protection_interval = account.protection_lots, account.protection_interval * _MILLISECOND
+    row.protection_lots, row.protection_interval = (
+        account.protection_lots,
+        account.protection_interval * _NS_PER_MILLISECOND,
+    )
     row.opening_equity = account.equity
     row.refusal = Reason.NONE if account.enabled else Reason.ACCOUNT_DISABLED
 
 
-# By number, as the kernel reads them. A Limit that does not exist has an empty range.
+# Ranges by number, for kernels. A Limit that does not exist has an empty range.
 _RANGES = {
     Limit.MAX_ORDER_QUANTITY: (0, FAR),
     Limit.MAX_ORDER_NOTIONAL: (0, FAR_MONEY),
     Limit.MAX_LONG: (0, FAR),
     Limit.MAX_SHORT: (0, FAR),
     Limit.MAX_OPEN_ORDERS: (0, FAR),
-    Limit.MESSAGES_PER_SECOND: (0, _SECOND),
+    Limit.MESSAGES_PER_SECOND: (0, _NS_PER_SECOND),
     Limit.MESSAGE_BURST: (1, LARGEST_BURST),
     Limit.ENABLED: (0, 1),
     Limit.SELF_MATCH: (0, max(SelfMatch)),
@@ -93,10 +96,10 @@ _RANGES = {
     Limit.INSTRUMENT_COLLAR: (0, FAR),
     Limit.INSTRUMENT_MARGIN: (0, LARGEST_MARGIN),
     Limit.INSTRUMENT_PROTECTION: (0, FAR),
-    Limit.INSTRUMENT_DAILY_LIMIT: (0, _WHOLE),
-    Limit.INSTRUMENT_MARGIN_RATE: (0, _WHOLE),
+    Limit.INSTRUMENT_DAILY_LIMIT: (0, _ALL_OF_IT),
+    Limit.INSTRUMENT_MARGIN_RATE: (0, _ALL_OF_IT),
     Limit.INSTRUMENT_FEE_PER_LOT: (0, FAR),
-    Limit.INSTRUMENT_FEE_RATE: (0, _MILLIONTHS),
+    Limit.INSTRUMENT_FEE_RATE: (0, _ALL_IN_MILLIONTHS),
     Limit.INSTRUMENT_VELOCITY: (0, FAR),
     Limit.INSTRUMENT_VELOCITY_WINDOW: (0, LARGEST_WINDOW),
     Limit.INSTRUMENT_OPENING_CAP: (0, FAR),

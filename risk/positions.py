@@ -1,20 +1,19 @@
 """What an account holds in one instrument: net, or with long and short kept apart (RULEBOOK 10).
 
-Everything here is about one account and one instrument that positions are kept in; which instruments an order is about
-is told in risk/legs.py. `move` is the way of net positions and the only one that most orders take. With SPECIAL_OFFSET
-there is a row of GROSS beside the EXPOSURE, whose position stays the net of the two.
+Each function is about one account and one instrument in which positions are kept. risk/legs.py says which instruments an
+order changes. `move` changes a net position, and is all that most orders need. An instrument with SPECIAL_OFFSET also has a
+row of GROSS, with long and short; the position of its EXPOSURE is the net of the two.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
 from matching import codes as c
-from matching.codes import TimeInForce
-from matching.jit import code, inlined, outlined
+from matching.jit import inlined, outlined
 from risk.records import SPECIAL_OFFSET
 
-OFFSET = c.OPEN | c.CLOSE | c.CLOSE_TODAY
 _CLOSING = c.CLOSE | c.CLOSE_TODAY
-_OUTLIVES_DAY = 1 << code(TimeInForce.GTC) | 1 << code(TimeInForce.GTD)
 
 
 # Net positions ------------------------------------------------------------------------------------
@@ -30,14 +29,14 @@ def row_of_exposure(ledger, account, instrument):
 def worst_case(position, open_buy, open_sell):
     """Lots of the larger side if all buys, or all sells, were to fill: max(|position + open_buy|, |position - open_sell|).
 
-    No signs are needed, for where one of the two is on its other side, the other one is farther from zero.
+    No absolute values are needed: where one of the two has the wrong sign, the other one is farther from zero.
     """
     return max(position + open_buy, open_sell - position)
 
 
 @inlined
 def weigh(ledger, account, exposure, instrument, worst):
-    """From now on margin is held for `worst` lots of an exposure. account: its row."""
+    """Hold margin for `worst` lots of an exposure from now on. account: row of Ledger.accounts."""
     account.margin_used += (worst - exposure.worst) * ledger.limits[np.uint64(instrument)].margin
     exposure.worst = worst
 
@@ -64,32 +63,21 @@ def move(ledger, account_index, instrument_index, position, open_buy, open_sell,
 # Long and short kept apart (RULEBOOK 10) ----------------------------------------------------------
 
 
-@outlined
-def check_offset_flags(special, flags, time_in_force):
-    """RULEBOOK 10.1, where a flag or the instrument asks for it: just one, and CLOSE_TODAY only on an order that ends with the
-    day, for tomorrow its lots are yesterday's."""
-    offset = flags & OFFSET
-    one = offset != 0 and offset & (offset - 1) == 0
-    if special & SPECIAL_OFFSET == 0 or not one or (offset == c.CLOSE_TODAY and (1 << time_in_force) & _OUTLIVES_DAY):
-        return c.INVALID_OFFSET, flags, 0
-    return c.OK, 0, 0
-
-
 @inlined
 def closes(flags):
-    """Does an order with these flags close? What bears none of them opens."""
+    """Does an order with these flags close a position? Without a flag it opens one."""
     return flags & _CLOSING != 0
 
 
 @inlined
 def only_today(flags):
-    """Does a closing order close what was opened today? Orders of the hub may close either, the older first."""
+    """Does a closing order close what was opened today? With CLOSE, orders of the exchange close the older lots first."""
     return flags & _CLOSING == c.CLOSE_TODAY
 
 
 @inlined
 def open_gross(gross, side, quantity, flags):
-    """`quantity` more open lots (negative: fewer) that would open or close."""
+    """Add `quantity` open lots of one side (negative: release them), as opening or closing ones."""
     if not closes(flags):
         if side == c.BUY:
             gross.opening_buy += quantity
@@ -108,7 +96,7 @@ def open_gross(gross, side, quantity, flags):
 
 @inlined
 def left_of_today(held, today, quantity, is_today):
-    """What of today's lots is left when `quantity` of all `held` are closed: its own kind is taken first."""
+    """Today's lots that are left when `quantity` of all `held` are closed. is_today: of today's first, else of older ones."""
     if is_today:
         return max(today - quantity, 0)
     return min(today, held - quantity)
@@ -116,10 +104,10 @@ def left_of_today(held, today, quantity, is_today):
 
 @inlined
 def fill_gross(gross, side, quantity, flags):
-    """Traded lots become a position, or end one.
+    """Turn traded lots into a position, or close one with them.
 
-    A closing order finds what it closes, because check_gross has kept it. Only the hub itself can have taken that away
-    (11.7, 11.8); then what is missing opens the other side, and the net is right in any case.
+    What a closing order closes is there, since rule 510 kept it free. Only LIQUIDATE and EXPIRE take it away (11.7, 11.8).
+    Then the missing lots open the other side, and the net is right in any case.
     """
     opened = quantity
     if closes(flags):
@@ -141,70 +129,89 @@ def fill_gross(gross, side, quantity, flags):
         gross.short_today += opened
 
 
+# What an order would lead to ----------------------------------------------------------------------
+
+
+class Stake(NamedTuple):
+    """What an account could come to hold in one instrument if the order grows as proposed. Lots, unless noted."""
+
+    reach: int  # largest position on the side of the order
+    limit: int  # position limit of that side
+    worst_before: int  # that margin is held for now
+    worst: int  # that margin would be held for
+    margin: int  # fen a lot
+    closes: bool  # the order closes what is held on the other side (RULEBOOK 10)
+    free: int  # of it, not yet claimed by other closing orders
+    opened: int  # today, the order included
+    cap: int  # most that may be opened a day; 0: any
+
+
 @inlined
-def check_gross(gross, cap, side, growth, flags):
-    """RULEBOOK 10.3 and 10.4: does a closing order find what it closes, does an opening one keep to the day's cap?"""
-    if closes(flags):
-        if side == c.BUY:
-            held, today = gross.short, gross.short_today
-            open_today, open_older = gross.closing_short_today, gross.closing_short
+def no_stake():
+    """The Stake in an instrument that does not exist. It breaks no rule."""
+    zero = np.int64(0)
+    return Stake(zero, zero, zero, zero, zero, False, zero, zero, zero)
+
+
+@inlined
+def stake_in(ledger, account_index, instrument, side, growth, flags, plain):
+    """The Stake of an account in an instrument that positions are kept in. plain: its positions are net."""
+    account, limit = ledger.accounts[np.uint64(account_index)], ledger.limits[np.uint64(instrument)]
+    row = row_of_exposure(ledger, account_index, instrument)
+    exposure = ledger.exposures[row]
+    position_limit = min(
+        account.max_long if side == c.BUY else account.max_short, limit.max_position, limit.largest_position
+    )
+    zero = np.int64(0)
+    if not plain and limit.special & SPECIAL_OFFSET:
+        gross = ledger.gross[row]
+        free = opened = zero
+        reach, worst, closing = zero, exposure.worst, closes(flags)
+        if not closing:
+            reach = growth + (gross.long + gross.opening_buy if side == c.BUY else gross.short + gross.opening_sell)
+            worst = max(reach, exposure.worst)
+            opened = gross.opened + gross.opening_buy + gross.opening_sell + growth
+        elif side == c.BUY:
+            older = gross.short - gross.short_today - gross.closing_short
+            free = gross.short_today - gross.closing_short_today if only_today(flags) else older
         else:
-            held, today = gross.long, gross.long_today
-            open_today, open_older = gross.closing_long_today, gross.closing_long
-        free = today - open_today if only_today(flags) else held - today - open_older
-        if growth > free:
-            return c.CLOSE_EXCEEDS_POSITION, growth, max(free, 0)
-    elif cap != 0:
-        opened = gross.opened + gross.opening_buy + gross.opening_sell + growth
-        if opened > cap:
-            return c.OPENING_CAP, opened, cap
-    return c.OK, 0, 0
+            older = gross.long - gross.long_today - gross.closing_long
+            free = gross.long_today - gross.closing_long_today if only_today(flags) else older
+        return Stake(
+            reach, position_limit, exposure.worst, worst, limit.margin, closing, free, opened, limit.opening_cap
+        )
+    buys = growth * (2 - side)  # a side is 1 or 2: arithmetic instead of a branch that cannot be predicted
+    long = exposure.position + exposure.open_buy + buys
+    short = exposure.open_sell + (growth - buys) - exposure.position
+    reach = long if side == c.BUY else short
+    return Stake(reach, position_limit, exposure.worst, max(long, short), limit.margin, False, zero, zero, zero)
 
 
 # Either way ---------------------------------------------------------------------------------------
 
 
 @inlined
-def reach_and_worst(ledger, account, instrument, side, growth, flags):
-    """What `growth` more open lots would lead to: (lots that the position could reach on that side, what margin would be held
-    for). Lots that close reach nothing."""
-    row = row_of_exposure(ledger, account, instrument)
-    exposure = ledger.exposures[row]
-    if ledger.limits[np.uint64(instrument)].special & SPECIAL_OFFSET:
-        if closes(flags):
-            return 0, exposure.worst
-        gross = ledger.gross[row]
-        reach = (gross.long + gross.opening_buy if side == c.BUY else gross.short + gross.opening_sell) + growth
-        return reach, max(reach, exposure.worst)
-    buys = growth if side == c.BUY else 0
-    sells = growth - buys
-    long = exposure.position + exposure.open_buy + buys
-    short = exposure.open_sell + sells - exposure.position
-    return long if side == c.BUY else short, max(long, short)
-
-
-@inlined
 def hold_in(ledger, account, instrument, side, quantity, flags):
-    """Hold `quantity` more open lots of one side in an instrument that positions are kept in; negative: release them."""
-    bought = quantity if side == c.BUY else 0
+    """Hold `quantity` more open lots of one side; negative: release them."""
+    bought = quantity * (2 - side)
     if ledger.limits[np.uint64(instrument)].special & SPECIAL_OFFSET:
         open_gross(ledger.gross[row_of_exposure(ledger, account, instrument)], side, quantity, flags)
-        move_gross(ledger, account, instrument, 0, bought, quantity - bought)
+        move_gross(ledger, account, instrument, c.NONE, bought, quantity - bought)
     else:
-        move(ledger, account, instrument, 0, bought, quantity - bought, 0)
+        move(ledger, account, instrument, c.NONE, bought, quantity - bought, c.NONE)
 
 
 @inlined
 def fill_in(ledger, account, instrument, side, quantity, flags):
-    """Turn `quantity` open lots of one side into position. Returns the exposure, whose cost is the caller's to change."""
-    bought = quantity if side == c.BUY else 0
+    """Turn `quantity` open lots of one side into position. Returns the exposure; its cost is left to the caller."""
+    bought = quantity * (2 - side)
     sold = quantity - bought
     if ledger.limits[np.uint64(instrument)].special & SPECIAL_OFFSET:
         gross = ledger.gross[row_of_exposure(ledger, account, instrument)]
         open_gross(gross, side, -quantity, flags)
         fill_gross(gross, side, quantity, flags)
         return move_gross(ledger, account, instrument, bought - sold, -bought, -sold)
-    return move(ledger, account, instrument, bought - sold, -bought, -sold, 0)
+    return move(ledger, account, instrument, bought - sold, -bought, -sold, c.NONE)
 
 
 @inlined
@@ -225,7 +232,7 @@ def move_gross(ledger, account_index, instrument_index, position, open_buy, open
 
 @outlined
 def end_positions_day(ledger):
-    """RULEBOOK 10.6: what was opened today is yesterday's now, and the day's cap begins anew."""
+    """RULEBOOK 10.6: no lots were opened today any more, neither for CLOSE_TODAY nor for the opening cap."""
     for instrument in range(len(ledger.limits)):
         if ledger.limits[instrument].special & SPECIAL_OFFSET:
             for account in range(len(ledger.accounts)):
@@ -237,7 +244,7 @@ def end_positions_day(ledger):
 
 @outlined
 def net_off(ledger, account, instrument):
-    """End what an account holds on both sides against itself, without a trade: net position and cost stay. RULEBOOK 10.8."""
+    """Close long against short of one account, without a trade: net position and cost stay. RULEBOOK 10.8."""
     gross = ledger.gross[row_of_exposure(ledger, account, instrument)]
     both = min(gross.long, gross.short)
     gross.long_today = left_of_today(gross.long, gross.long_today, both, False)
@@ -245,12 +252,12 @@ def net_off(ledger, account, instrument):
     gross.long -= both
     gross.short -= both
     if ledger.limits[np.uint64(instrument)].special & SPECIAL_OFFSET:
-        move_gross(ledger, account, instrument, 0, 0, 0)
+        move_gross(ledger, account, instrument, c.NONE, c.NONE, c.NONE)
 
 
 @outlined
 def end_position(ledger, account, instrument):
-    """A position ends by something else than a trade (RULEBOOK 11.8): nothing is held and nothing has been paid for it."""
+    """End a position without a trade (RULEBOOK 11.8): no lots and no cost are left."""
     row = row_of_exposure(ledger, account, instrument)
     exposure, gross = ledger.exposures[row], ledger.gross[row]
     exposure.cost = 0
@@ -259,6 +266,6 @@ def end_position(ledger, account, instrument):
     gross.long_today = 0
     gross.short_today = 0
     if ledger.limits[np.uint64(instrument)].special & SPECIAL_OFFSET:
-        move_gross(ledger, account, instrument, -exposure.position, 0, 0)
+        move_gross(ledger, account, instrument, -exposure.position, c.NONE, c.NONE)
     else:
-        move(ledger, account, instrument, -exposure.position, 0, 0, 0)
+        move(ledger, account, instrument, -exposure.position, c.NONE, c.NONE, c.NONE)

@@ -1,29 +1,21 @@
-"""Market-maker protection: an account that trades too much at once as the resting side is taken out. RULEBOOK 9.6.
+"""Market-maker protection: cancels the orders of an account that trades too much at once as the resting side. RULEBOOK 9.6.
 
-Counting happens as the trades are settled; the orders of a tripped account are canceled at the end of the command, by
-exchange/engine/lanes.py, which finds them with `next_tripped`.
+Lots are counted as trades are applied to exposures. At the end of the command exchange/engine/lanes.py finds the tripped
+accounts with `next_tripped` and cancels their orders. Rule 219 (risk/rules.py) refuses new ones until a reset.
 """
 
 import numpy as np
 
 from matching import codes as c
-from matching.jit import inlined, outlined
+from matching.jit import code, outlined
 from matching.records import NIL
 
 _MILLISECOND = 1_000_000
 
 
-@inlined
-def check_protection(account):
-    """New orders of a tripped account are refused until it is reset. account: its row."""
-    if account.tripped:
-        return c.PROTECTION_TRIPPED, account.protection_traded, account.protection_lots
-    return c.OK, 0, 0
-
-
 @outlined
 def count_resting_fill(ledger, number, quantity, time):
-    """Count lots that an account with protection traded as the resting side, and trip it when they are too many."""
+    """Count lots that an account traded as the resting side, and trip its protection if they reach the limit."""
     account = ledger.accounts[np.uint64(number)]
     if account.tripped:
         return
@@ -38,18 +30,18 @@ def count_resting_fill(ledger, number, quantity, time):
 
 @outlined
 def next_tripped(ledger, number):
-    """The first account from `number` on that has been tripped and still has open orders; NIL: none."""
+    """The first account from `number` on whose protection has tripped and that has open orders, or NIL."""
     while number < len(ledger.accounts):
         account = ledger.accounts[number]
         if account.tripped and account.open_orders != 0:
             return number
         number += 1
-    return NIL
+    return code(NIL)
 
 
 @outlined
 def set_protection(account, which, value):
-    """LIMIT of an account: PROTECTION_LOTS, PROTECTION_INTERVAL (ms) or PROTECTION_RESET; others do nothing here."""
+    """LIMIT of an account: PROTECTION_LOTS, PROTECTION_INTERVAL (ms) or PROTECTION_RESET; others change nothing."""
     if which == c.LIMIT_PROTECTION_LOTS:
         account.protection_lots = value
     elif which == c.LIMIT_PROTECTION_INTERVAL:

@@ -1,9 +1,11 @@
 """The clearing house: settlement prices, marking to market, fees, margin, expiry, liquidation. RULEBOOK 9.1, 9.4 and 11.
 
-Operators command each step (exchange/engine/operators.py); nothing here looks at a clock. A day of an instrument reaches from
-one SETTLE to the next, so that no trade is left without its fee. Money is whole fen: what marking to market takes from
-one account it gives to others, to the fen, because positions and costs of all accounts sum to zero; what fees take
-goes to HUB.fees. Checks return (reason, value, bound); reason 0 means that the command passes.
+Operators command each step (exchange/engine/operators.py); nothing here looks at a clock. The day of an instrument lasts
+from one SETTLE to the next, so that no trade is left without its fee. Money is whole fen. What marking to market takes from
+one account it gives to others, to the fen, because positions and costs of all accounts sum to zero. Fees go to HUB.fees.
+
+"To settle" means SETTLE here: a settlement price, and what follows from it. Trades are applied to exposures by
+`apply_events` (risk/kernel.py).
 """
 
 import numpy as np
@@ -18,24 +20,25 @@ from matching.execute import execute
 from matching.jit import code, inlined, outlined
 from matching.records import NOBODY, PARKED
 from matching.triggers import fire
-from risk.kernel import settle
+from risk.kernel import apply_events
 from risk.legs import settle_into, settle_legs
 from risk.limits import LARGEST_MARGIN
 from risk.positions import end_position, net_off
 from risk.records import SPECIAL_AT_SETTLEMENT, SPECIAL_OFFSET, SPECIAL_SPREAD, SPECIAL_TO_LEG
+from risk.rules import range_rule, rule
 
 _LONG, _SHORT = code(1), code(-1)  # signs of positions
-_LEGS = SPECIAL_SPREAD | SPECIAL_TO_LEG  # positions are the legs'
+_LEGS = SPECIAL_SPREAD | SPECIAL_TO_LEG  # its positions are kept in its legs
 _PARTS = code(10_000)  # of daily limits, margin rates and the maintenance share
 _MILLION = code(1_000_000)  # of fee rates
 _WIDER_ONCE, _WIDER_TWICE = 300, 500  # 1/10,000: daily limit after one day limit-locked, after more (9.4)
 _MARGIN_BEYOND = 200  # 1/10,000: margin rate beyond such a limit
-_LARGEST_MONEY = 1 << 61  # fen of one account; keeps sums of a few within int64
+_LARGEST_MONEY = 1 << 61  # fen of one account; a sum of a few must fit int64
 
 
 @inlined
 def share(amount, rate, whole):
-    """amount x rate / whole, rounded down, where the product alone might leave int64."""
+    """amount x rate / whole, rounded down, even where amount x rate does not fit int64."""
     return amount // whole * rate + amount % whole * rate // whole
 
 
@@ -47,15 +50,9 @@ def share_up(amount, rate, whole):
 
 @outlined
 def emit_notice(book, events, at, command, kind, number, account, price, quantity, leaves):
-    """Write an event that is about no order. Returns the next free row of events. Compiled once for all."""
+    """Emit an event that is about no order. Returns the next free row of events."""
     emit_unnamed(book, events, at, command, kind, c.OK, number, account, c.NONE, price, quantity, leaves)
     return at + 1
-
-
-@outlined
-def follow(ledger, events, first, end):
-    """Bring exposures up to date with the events of rows first to end - 1. Compiled once for all."""
-    settle(ledger, events, first, end)
 
 
 @inlined
@@ -66,7 +63,7 @@ def exposure_of(ledger, account, number):
 
 @inlined
 def margin_lots(ledger, account, number):
-    """Lots of a position that need margin: where long and short are apart, the larger (RULEBOOK 10.5); a leg's are not here."""
+    """Lots of a position that need margin. Of long and short kept apart: the larger (RULEBOOK 10.5); with legs: none."""
     if ledger.limits[np.uint64(number)].special & _LEGS:
         return np.int64(0)
     if ledger.limits[np.uint64(number)].special & SPECIAL_OFFSET:
@@ -77,7 +74,7 @@ def margin_lots(ledger, account, number):
 
 @outlined
 def initial_margin(ledger, account):
-    """Fen that the positions of an account need; its orders are left out."""
+    """Margin that the positions of an account need, fen. Its orders do not count."""
     margin = c.NONE
     for number in range(len(ledger.limits)):
         margin += margin_lots(ledger, account, number) * ledger.limits[number].margin
@@ -95,7 +92,7 @@ def largest_exposure(ledger, number):
 
 @outlined
 def set_margin(ledger, number, margin):
-    """A new margin per lot, fen, revalues what every account holds."""
+    """Set the margin per lot, fen, and revalue what every account holds."""
     limit = ledger.limits[np.uint64(number)]
     for account in range(len(ledger.accounts)):
         ledger.accounts[account].margin_used += exposure_of(ledger, account, number).worst * (margin - limit.margin)
@@ -108,7 +105,7 @@ def set_margin(ledger, number, margin):
 
 @inlined
 def begin_day(book, ledger, risk, date):
-    """A trading date, and figures of accounts that begin anew."""
+    """BEGIN_DAY: set the trading date and begin the daily figures of accounts anew."""
     book.state[0].trading_date = date
     for number in range(len(book.instruments)):
         instrument = book.instruments[number]
@@ -126,26 +123,22 @@ def begin_day(book, ledger, risk, date):
 
 @inlined
 def is_untradable(phase):
-    """Is an instrument not listed yet, or no more?"""
+    """Is an instrument in a phase before its listing or after its expiry?"""
     return phase in (c.UNLISTED, c.EXPIRED_PHASE)
 
 
 @inlined
-def check_list(book, command):
-    """LIST: a price that its ladder has, and only what was never listed."""
+def check_list(found, book, command):
+    """LIST: the price is on the ladder of the instrument, which was never listed before."""
     instrument = book.instruments[np.uint64(command.instrument)]
-    if command.price < instrument.ladder_floor:
-        return c.INVALID_VALUE, command.price, instrument.ladder_floor
-    if command.price > instrument.ladder_ceiling:
-        return c.INVALID_VALUE, command.price, instrument.ladder_ceiling
-    if instrument.phase != c.UNLISTED:
-        return c.PHASE_TRANSITION, np.int64(instrument.phase), c.CLOSED
-    return c.OK, 0, 0
+    phase = np.int64(instrument.phase)
+    found = range_rule(found, c.INVALID_VALUE, command.price, instrument.ladder_floor, instrument.ladder_ceiling)
+    return rule(found, c.PHASE_TRANSITION, phase != c.UNLISTED, phase, c.CLOSED)
 
 
 @outlined
 def list_instrument(book, ledger, events, at, command):
-    """LIST: an instrument comes to the market, closed. RULEBOOK 11.9. Returns the next free row of events."""
+    """LIST: an instrument comes to the market, in phase CLOSED. RULEBOOK 11.9. Returns the next free row of events."""
     number, price = np.int64(command.instrument), command.price
     instrument, limit = book.instruments[np.uint64(number)], ledger.limits[np.uint64(number)]
     instrument.phase = c.CLOSED
@@ -163,7 +156,7 @@ def list_instrument(book, ledger, events, at, command):
 
 @inlined
 def traded(ledger, number):
-    """(lots, ticks x lots) traded in an instrument since its last SETTLE: what its accounts bought and sold, halved."""
+    """(lots, ticks x lots) traded in an instrument since its last SETTLE: half of what its accounts bought and sold."""
     volume = turnover = c.NONE
     for account in range(len(ledger.accounts)):
         exposure = exposure_of(ledger, account, number)
@@ -180,7 +173,7 @@ def average(turnover, volume):
 
 @inlined
 def price_of_legs(book, ledger, limit):
-    """Settlement price of an instrument that has legs: a spread's near less far, a block's the leg's, at settlement 0."""
+    """Settlement price of an instrument with legs. Spread: near less far; block: its leg's; trading at settlement: 0."""
     if limit.special & SPECIAL_AT_SETTLEMENT:
         return np.int64(0)
     near = ledger.limits[np.uint64(limit.leg_near)].settlement
@@ -219,7 +212,7 @@ def settlement_price(book, ledger, number, rule, given):
 
 @inlined
 def open_window(ledger, number):
-    """WINDOW: what comes now counts for WINDOW_VWAP."""
+    """WINDOW: from now on trades count for WINDOW_VWAP."""
     limit = ledger.limits[np.uint64(number)]
     limit.window_volume, limit.window_turnover = traded(ledger, number)
 
@@ -231,7 +224,7 @@ def open_window(ledger, number):
 def days_locked(instrument, settled):
     """Days in a row that an instrument has closed limit-locked, this one included; negative: at the lower limit."""
     days = instrument.locked_days
-    if settled:  # a second SETTLE of the same day corrects the price, it adds no day
+    if settled:  # a second SETTLE on one day corrects the price and adds no day
         return days
     if instrument.locked == c.BUY:
         return max(days, 0) + 1
@@ -259,7 +252,7 @@ def margin_after(limit, price, wide, days):
 
 @inlined
 def set_band(instrument, price, rate):
-    """The band of the day that comes. rate: 1/10,000; 0: the whole ladder."""
+    """Set the band of the next day. rate: 1/10,000; 0: the whole ladder."""
     instrument.previous_settlement = price
     instrument.floor, instrument.ceiling = instrument.ladder_floor, instrument.ladder_ceiling
     if rate != 0:
@@ -275,7 +268,7 @@ def is_outside(instrument, price):
 
 @inlined
 def withdraw_outside(book, events, at, command, side, instrument):
-    """Cancel the orders of one SIDE whose price or trigger lies outside the band. side: of the book, or parked orders."""
+    """Cancel the orders of one SIDE, of the book or parked, whose price or trigger lies outside the band."""
     row = side.best
     while row != side.end:
         outside = is_outside(instrument, price_of(side, row))
@@ -293,7 +286,7 @@ def withdraw_outside(book, events, at, command, side, instrument):
 
 @outlined
 def cancel_outside(book, events, at, command, number):
-    """Orders that the new band leaves outside are canceled (708), in the order of RULEBOOK 2.3."""
+    """Cancel the orders outside the new band (708), in the order of RULEBOOK 2.3."""
     instrument = book.instruments[np.uint64(number)]
     for row in (2 * number, 2 * number + 1):
         at = withdraw_outside(book, events, at, command, book.sides[np.uint64(row)], instrument)
@@ -307,7 +300,7 @@ def cancel_outside(book, events, at, command, number):
 
 @inlined
 def result_of(exposure, limit, price):
-    """Fen that marking a position to `price` pays into the account; negative: out of it."""
+    """Fen that an account gets when its position is marked to `price`; negative: that it pays."""
     if limit.special & _LEGS:
         return np.int64(0)
     return (exposure.position * price - exposure.cost) * limit.fen_per_tick
@@ -315,7 +308,7 @@ def result_of(exposure, limit, price):
 
 @inlined
 def fees_of(exposure, limit):
-    """Fen for what was traded since the last SETTLE."""
+    """Fees, fen, for what was traded since the last SETTLE."""
     if limit.fen_per_tick == 0:
         return np.int64(0)
     return exposure.volume * limit.fee_per_lot + share(exposure.value * limit.fen_per_tick, limit.fee_rate, _MILLION)
@@ -323,7 +316,7 @@ def fees_of(exposure, limit):
 
 @outlined
 def is_countable(ledger, number, price):
-    """Would results and equities at this settlement price stay within 2^61 and 2^62 fen?"""
+    """Do results and equities stay within 2^61 and 2^62 fen at this settlement price?"""
     limit = ledger.limits[np.uint64(number)]
     ticks = _LARGEST_MONEY // max(1, limit.fen_per_tick) // 2
     for account in range(len(ledger.accounts)):
@@ -337,34 +330,30 @@ def is_countable(ledger, number, price):
 
 
 @inlined
-def check_settle(book, ledger, risk, command):
-    """SETTLE: a rule that exists, figures that can be counted, an instrument that trades, a price within the band."""
-    number, rule = np.int64(command.instrument), np.int64(command.settlement_rule)
+def check_settle(found, book, ledger, risk, command):
+    """SETTLE: its rule exists, results and margin can be counted, the instrument trades, a given price lies in the band."""
+    number, method, given = np.int64(command.instrument), np.int64(command.settlement_rule), command.price
     instrument, limit = book.instruments[np.uint64(number)], ledger.limits[np.uint64(number)]
-    if rule > c.GIVEN:
-        return c.INVALID_VALUE, rule, c.GIVEN
-    if risk:
-        price = settlement_price(book, ledger, number, rule, command.price)
-        if not is_countable(ledger, number, price):
-            return c.INVALID_VALUE, price, instrument.previous_settlement
+    found = rule(found, c.INVALID_VALUE, method > c.GIVEN, method, c.GIVEN)
+    if risk and not found.broken:
+        price = settlement_price(book, ledger, number, method, given)
+        countable = is_countable(ledger, number, price)
+        found = rule(found, c.INVALID_VALUE, not countable, price, instrument.previous_settlement)
         days = days_locked(instrument, limit.settled)
         margin = margin_after(limit, price, limit_after(instrument, days), days)
         largest = LARGEST_MARGIN // max(1, largest_exposure(ledger, number))
-        if margin > largest:
-            return c.INVALID_VALUE, margin, largest
+        found = rule(found, c.INVALID_VALUE, margin > largest, margin, largest)
     phase = np.int64(instrument.phase)
-    if is_untradable(phase):
-        return REFUSES_ENTRY[np.uint64(phase)], phase, 0
-    if rule == c.GIVEN and command.price < instrument.floor:
-        return c.PRICE_BELOW_BAND, command.price, instrument.floor
-    if rule == c.GIVEN and command.price > instrument.ceiling:
-        return c.PRICE_ABOVE_BAND, command.price, instrument.ceiling
-    return c.OK, 0, 0
+    found = rule(found, REFUSES_ENTRY[np.uint64(phase)], is_untradable(phase), phase, c.NONE)
+    if method == c.GIVEN:
+        found = rule(found, c.PRICE_BELOW_BAND, given < instrument.floor, given, instrument.floor)
+        found = rule(found, c.PRICE_ABOVE_BAND, given > instrument.ceiling, given, instrument.ceiling)
+    return found
 
 
 @inlined
 def leg_is_settled(ledger, limit):
-    """Is it an instrument at settlement, and has its leg settled since the day began? If not, the leg's SETTLE will do it."""
+    """Does an instrument trade at settlement, and has its leg settled today? If not, settle_into follows at the leg's SETTLE."""
     return limit.special & SPECIAL_AT_SETTLEMENT != 0 and ledger.limits[np.uint64(limit.leg_near)].settled != 0
 
 
@@ -410,7 +399,7 @@ def settle_instrument(book, ledger, risk, events, at, command):
     limit.window_turnover = 0
     end = cancel_outside(book, events, at, command, number)
     if risk:
-        follow(ledger, events, at, end)
+        apply_events(ledger, events, at, end)
         settle_into(ledger, number, price)
         for account in range(len(ledger.accounts)):
             exposure = exposure_of(ledger, account, number)
@@ -430,16 +419,14 @@ def settle_instrument(book, ledger, risk, events, at, command):
 
 
 @inlined
-def check_expire(book, ledger, risk, command):
-    """EXPIRE: only what is listed and, with its leg if it trades at settlement, has settled since the day began."""
+def check_expire(found, book, ledger, risk, command):
+    """EXPIRE: the instrument is listed and has settled today; so has its leg, if it trades at settlement."""
     limit = ledger.limits[np.uint64(command.instrument)]
     unpriced = limit.special & SPECIAL_AT_SETTLEMENT != 0 and not leg_is_settled(ledger, limit)
-    if risk and (limit.settled == 0 or unpriced):
-        return c.INVALID_VALUE, np.int64(0), np.int64(1)
+    unsettled = risk and (limit.settled == 0 or unpriced)
+    found = rule(found, c.INVALID_VALUE, unsettled, c.NONE, code(1))
     phase = np.int64(book.instruments[np.uint64(command.instrument)].phase)
-    if is_untradable(phase):
-        return c.PHASE_TRANSITION, phase, c.EXPIRED_PHASE
-    return c.OK, 0, 0
+    return rule(found, c.PHASE_TRANSITION, is_untradable(phase), phase, c.EXPIRED_PHASE)
 
 
 @inlined
@@ -472,7 +459,7 @@ def deliver(book, ledger, events, at, command, number, price):
 
 @inlined
 def close_positions(ledger, number):
-    """Nobody holds the instrument any more; the margin for it is free."""
+    """End every position in an instrument and release its margin."""
     for account in range(len(ledger.accounts)):
         end_position(ledger, np.int64(account), number)
 
@@ -485,7 +472,7 @@ def expire(book, ledger, risk, events, at, command):
     price = limit.settlement
     end, canceled = mass_cancel(book, events, at, command, number, c.EVERY, c.NONE, c.INSTRUMENT_EXPIRY, EVERY_TIME)
     if risk:
-        follow(ledger, events, at, end)
+        apply_events(ledger, events, at, end)
         settle_into(ledger, number, price)
         if limit.special & SPECIAL_AT_SETTLEMENT:
             settle_legs(ledger, number, ledger.limits[np.uint64(limit.leg_near)].settlement)
@@ -505,7 +492,7 @@ def expire(book, ledger, risk, events, at, command):
 
 @inlined
 def cure(ledger, account):
-    """A called account whose equity covers the initial margin of its positions may trade freely again."""
+    """End the margin call of an account whose equity covers the initial margin of its positions again."""
     row = ledger.accounts[np.uint64(account)]
     if row.called and row.equity >= initial_margin(ledger, account):
         row.called = 0
@@ -532,22 +519,19 @@ def call_margins(book, ledger, events, at, command):
 
 
 @inlined
-def check_liquidate(book, command):
-    """LIQUIDATE: where a MARKET order could trade."""
+def check_liquidate(found, book, command):
+    """LIQUIDATE: a MARKET order could trade in the instrument now."""
     instrument = book.instruments[np.uint64(command.instrument)]
-    phase = np.int64(instrument.phase)
-    if REFUSES_ENTRY[np.uint64(phase)] != c.OK:
-        return REFUSES_ENTRY[np.uint64(phase)], phase, 0
-    if phase in c.AUCTION_PHASES:
-        return c.NOT_IN_AUCTION, phase, 0
-    if instrument.mechanism != c.ORDER_BOOK:
-        return c.WRONG_MECHANISM, np.int64(instrument.mechanism), 0
-    return c.OK, 0, 0
+    phase, mechanism = np.int64(instrument.phase), np.int64(instrument.mechanism)
+    refusal = REFUSES_ENTRY[np.uint64(phase)]
+    found = rule(found, refusal, refusal != c.OK, phase, c.NONE)
+    found = rule(found, c.NOT_IN_AUCTION, phase in c.AUCTION_PHASES, phase, c.NONE)
+    return rule(found, c.WRONG_MECHANISM, mechanism != c.ORDER_BOOK, mechanism, c.NONE)
 
 
 @inlined
 def to_close(ledger, account, number):
-    """(side, lots, flags) of the order that closes a position; one of an instrument with legs is not its own."""
+    """(side, lots, flags) of the order that closes a position. An instrument with legs has none of its own."""
     special = ledger.limits[np.uint64(number)].special
     position = 0 if special & _LEGS else exposure_of(ledger, account, number).position
     return (c.SELL if position > 0 else c.BUY), abs(position), (c.CLOSE if special & SPECIAL_OFFSET else 0)
@@ -555,9 +539,9 @@ def to_close(ledger, account, number):
 
 @outlined
 def close_at_market(book, events, at, command, side, lots, flags):
-    """A MARKET IOC order of the hub, with the id of the command and the edge of the band as its limit.
+    """Trade a MARKET IOC order of the exchange. Its id is that of the command, its limit the edge of the band.
 
-    Self-match prevention must not stop it: where the account has a mode, resting orders of its group are canceled.
+    Self-match prevention must not stop it: if the account uses any, resting orders of its group are canceled.
     Returns   (at, lots closed)
     """
     number, account, order_id = np.int64(command.instrument), np.int64(command.account), command.sequence
@@ -588,7 +572,7 @@ def liquidate(book, ledger, risk, events, at, command):
     end, _ = mass_cancel(book, events, at, command, number, account, c.NONE, c.LIQUIDATION, EVERY_TIME)
     closed = c.NONE
     if risk:
-        follow(ledger, events, at, end)
+        apply_events(ledger, events, at, end)
         at = end
         net_off(ledger, account, number)
         side, lots, flags = to_close(ledger, account, number)
@@ -598,5 +582,5 @@ def liquidate(book, ledger, risk, events, at, command):
     end = fire(book, events, end, command, number)
     end = release_lock(book, events, end, command, number)
     if risk:
-        follow(ledger, events, at, end)
+        apply_events(ledger, events, at, end)
     return end

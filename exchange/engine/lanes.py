@@ -1,11 +1,13 @@
 """The path of a command through the core, compiled. No I/O, no clock.
 
-A batch goes through three lanes, each one compiled call for as many commands as it may take: `process` for plain orders in
-plain markets, which are nearly all and must be fast; `process_any` for whatever else traders send; `process_operators`. The
-order of commands is kept, and the first two give the same events where both could serve, so nobody can tell which it was.
+There are three lanes. Each is one compiled call for as many commands of a batch as it may take, in their order:
 
-Each lane tells the path in the order of RULEBOOK 5: checks (checks.py), the book (matching), at last the exposures (risk).
-Helpers stand before those who use them.
+    process_fast        the fast path: plain orders in plain markets, which are nearly all
+    process_general     the general path: any command of a trader
+    process_operators   commands of operators
+
+What is plain is said in rules.py. A command that both paths could take gives the same events on either. A command is checked
+(rules.py), matched (matching) and applied to exposures (risk), in this order. Helpers stand before their callers.
 """
 
 import numpy as np
@@ -13,17 +15,15 @@ import numpy as np
 from exchange.engine.operators import check_operator, done, operate
 from exchange.engine.phases import release_lock
 from exchange.engine.rules import (
-    check_amend,
+    broken_rule,
+    check,
     check_cancel,
-    check_enter_any,
     check_mass_cancel,
-    check_names,
-    check_taking,
-    is_plain,
-    limit_of,
-    names_known,
-    passes,
-    passes_amend,
+    is_plain_amend,
+    is_plain_entry,
+    is_plain_market,
+    proposed_amend,
+    proposed_entry,
 )
 from matching import codes as c
 from matching.amend import amend, open_after_amend, resting_order
@@ -32,14 +32,13 @@ from matching.cancel import EVERY_TIME, mass_cancel, withdraw
 from matching.codes import ALL
 from matching.enter import enter
 from matching.events import reject
-from matching.jit import inlined, kernel, outlined, prefetch, rarely, read_anew
+from matching.jit import code, inlined, kernel, outlined, prefetch, rarely, read_anew
 from matching.records import (
     CACHE_LINE,
     ICEBERG,
     NIL,
     NOBODY,
     PARKED,
-    PLAIN_STATE,
     SPARE_ROWS,
 )
 from matching.spot import (
@@ -48,29 +47,30 @@ from matching.spot import (
 )
 from matching.triggers import fire
 from risk.kernel import (
+    apply_events,
+    apply_rows,
+    count_message,
     first_client_order_row,
-    hold_passed,
-    hold_plain,
+    hold,
     names_client_order,
     remember,
-    settle,
-    settle_incoming,
-    settle_plain,
 )
-from risk.positions import row_of_exposure
+from risk.positions import row_of_exposure, stake_in
 from risk.protection import next_tripped
+from risk.rules import Found
 
 _AHEAD, _FAR_AHEAD = 6, 48  # how many commands ahead to look
 
-_STEADY = 32  # so many plain commands in a row go back to the plain lane
+_STEADY = 32  # so many plain commands in a row go back to the fast path
 _MOST_GROWTH = 3  # see sure_of_room
 
 
 @outlined
-def refuse(book, events, at, command, reason, value, bound, first_order):
-    """Write the REJECTED event of a command. Returns the next free row of events."""
+def refuse(book, events, at, command, found):
+    """Emit REJECTED by the rule that was found broken. Returns the next free row of events."""
     read_anew()
-    return reject(book, events, at, command, reason, value, bound, first_order)
+    first_order = found.value if found.reason == c.DUPLICATE_CLIENT_ORDER_ID else c.NONE
+    return reject(book, events, at, command, found.reason, found.value, found.bound, first_order)
 
 
 # What follows from a command ----------------------------------------------------------------------
@@ -78,7 +78,7 @@ def refuse(book, events, at, command, reason, value, bound, first_order):
 
 @outlined
 def aftermath(book, events, at, command, instrument):
-    """Parked orders that the last price has reached, and locks that are no more. instrument: index or ALL."""
+    """Fire parked orders that the last price has reached, and end limit locks. instrument: index or ALL."""
     for number in range(len(book.instruments)):
         if instrument == ALL or instrument == number:
             at = fire(book, events, at, command, number)
@@ -88,95 +88,91 @@ def aftermath(book, events, at, command, instrument):
 
 @outlined
 def cancel_tripped(book, ledger, events, at, command):
-    """The orders of accounts that this command has tripped leave the books. RULEBOOK 9.6."""
-    number = next_tripped(ledger, 0)
+    """Cancel the orders of accounts whose market-maker protection this command has tripped. RULEBOOK 9.6."""
+    number = next_tripped(ledger, c.NONE)
     while number != NIL:
         end, _ = mass_cancel(book, events, at, command, c.EVERY, number, c.NONE, c.PROTECTION, EVERY_TIME)
-        settle(ledger, events, at, end)
+        apply_events(ledger, events, at, end)
         at = end
         number = next_tripped(ledger, number + 1)
     ledger.hub[0].tripped = 0
     end = aftermath(book, events, at, command, c.EVERY)
-    settle(ledger, events, at, end)
+    apply_events(ledger, events, at, end)
     return end
 
 
-# The path of a command: the plain lane ------------------------------------------------------------
-
-
-@inlined
-def is_for_plain_market(book, command):
-    """Is the command about an instrument where everything is plain, by an account that exists?"""
-    return names_known(book, command) and book.instruments[np.uint64(command.instrument)].state == PLAIN_STATE
+# The fast path ------------------------------------------------------------------------------------
 
 
 @outlined
-def refuse_enter(book, ledger, risk, events, at, command):
-    """A plain order does not pass: find the first rule that it breaks, and say so."""
+def process_in_full(book, ledger, risk, events, at, command):
+    """ENTER or AMEND in a plain market that breaks a rule, or an AMEND that is not plain: check the whole list of rules."""
     read_anew()
-    reason, value, bound, first, _ = check_enter_any(book, ledger, risk, command)
-    return reject(book, events, at, command, reason, value, bound, first)
-
-
-@inlined
-def process_enter(book, ledger, risk, events, at, command):
-    """ENTER of a plain order in a plain market: the way of most orders."""
-    price = limit_of(book, ledger, risk, command)
-    fine, worst = passes(book, ledger, risk, command, price)
-    if rarely(not fine):
-        return refuse_enter(book, ledger, risk, events, at, command)
-    if not risk:
-        return enter(book, events, at, command, price, True)
-    if names_client_order(command):
-        remember(ledger, command)
-    hold_passed(ledger, command, command.side, command.quantity, 1, worst)
-    end = enter(book, events, at, command, price, True)
-    if end != at + 1:
-        settle_incoming(ledger, command, command.sequence, command.side, command.quantity, events, at + 1, end)
+    found, slot, _ = check(book, ledger, risk, command)
+    if found.broken:
+        return refuse(book, events, at, command, found)
+    end = amend(book, events, at, command, slot, True)
+    if risk:
+        apply_rows(ledger, events, at, end, True)
     return end
 
 
 @inlined
-def process_cancel(book, ledger, risk, events, at, command):
-    """CANCEL in a plain market, where nothing else can be wrong with it (check_cancel)."""
+def fast_enter(book, ledger, risk, events, at, command):
+    """ENTER of a plain order."""
+    order = proposed_entry(book, ledger, risk, command, True)
+    stake = stake_in(
+        ledger, np.int64(command.account), np.int64(command.instrument), order.side, order.growth, order.flags, True
+    )
+    found = broken_rule(book, ledger, risk, command, order, np.uint32(NOBODY), stake, stake, True)
+    if rarely(found.broken):
+        return process_in_full(book, ledger, risk, events, at, command)
+    if not risk:
+        return enter(book, events, at, command, order.price, True)
+    if names_client_order(command):
+        remember(ledger, command)
+    account, instrument = np.int64(command.account), np.int64(command.instrument)
+    count_message(ledger.accounts[np.uint64(account)], command.time)
+    hold(ledger, account, instrument, order.side, order.growth, code(1), c.NONE, True)
+    end = enter(book, events, at, command, order.price, True)
+    if end != at + 1:
+        apply_rows(ledger, events, at + 1, end, True)
+    return end
+
+
+@inlined
+def fast_cancel(book, ledger, risk, events, at, command):
+    """CANCEL. In a plain market it can only break one rule of check_cancel."""
     slot = resting_order(book, command)
     if rarely(slot == NOBODY):
-        return refuse(book, events, at, command, c.UNKNOWN_ORDER, command.order_id, c.NONE, c.NONE)
+        return refuse(book, events, at, command, Found(True, c.UNKNOWN_ORDER, command.order_id, c.NONE))
     order = book.orders[slot]
     if risk:
-        hold_plain(ledger, command.account, command.instrument, order.side, -order.leaves_quantity, -1)
+        account, instrument, side = np.int64(command.account), np.int64(command.instrument), np.int64(order.side)
+        hold(ledger, account, instrument, side, -order.leaves_quantity, code(-1), c.NONE, True)
     return withdraw(book, events, at, command, slot, c.OK, True)
 
 
-@outlined
-def process_amend_in_order(book, ledger, risk, events, at, command):
-    """AMEND in a plain market, one rule after the other: it breaks one, or is of the few that passes_amend does not know."""
-    read_anew()
-    reason, value, bound, slot = check_amend(book, ledger, risk, command)
-    if reason != c.OK:
-        return reject(book, events, at, command, reason, value, bound, c.NONE)
-    end = amend(book, events, at, command, slot, True)
-    if risk:
-        settle_plain(ledger, events, at, end)
-    return end
-
-
 @inlined
-def process_amend(book, ledger, risk, events, at, command):
-    """AMEND in a plain market."""
+def fast_amend(book, ledger, risk, events, at, command):
+    """AMEND of a plain order."""
     slot = resting_order(book, command)
-    order = book.orders[slot]
-    order_id, side, leaves = order.order_id, np.int64(order.side), open_after_amend(order, command)
-    growth = leaves - order.leaves_quantity
-    fine, worst = passes_amend(book, ledger, risk, command, slot, leaves)
-    if rarely(not fine):
-        return process_amend_in_order(book, ledger, risk, events, at, command)
+    leaves = open_after_amend(book.orders[slot], command)
+    order = proposed_amend(book, command, slot, leaves, True)
+    stake = stake_in(
+        ledger, np.int64(command.account), np.int64(command.instrument), order.side, order.growth, order.flags, True
+    )
+    found = broken_rule(book, ledger, risk, command, order, slot, stake, stake, True)
+    if rarely(found.broken | (not is_plain_amend(ledger, command, slot, leaves))):
+        return process_in_full(book, ledger, risk, events, at, command)
     if not risk:
         return amend(book, events, at, command, slot, True)
-    hold_passed(ledger, command, side, growth, 0, worst)
+    account, instrument = np.int64(command.account), np.int64(command.instrument)
+    count_message(ledger.accounts[np.uint64(account)], command.time)
+    hold(ledger, account, instrument, order.side, order.growth, c.NONE, c.NONE, True)
     end = amend(book, events, at, command, slot, True)
     if end != at + 1:
-        settle_incoming(ledger, command, order_id, side, leaves, events, at + 1, end)
+        apply_rows(ledger, events, at + 1, end, True)
     return end
 
 
@@ -189,9 +185,9 @@ def continues(commands, number):
 
 @inlined
 def look_ahead(book, ledger, risk, commands, number, sequence):
-    """Fetch what coming commands will touch: memory is slow, and a batch says in advance where it will look.
+    """Fetch the memory that coming commands will touch, since a batch says in advance where they will look.
 
-    First the rows themselves, far ahead, since waiting for them would cost as much as it saves; then what they name.
+    First the rows themselves, far ahead; then, from a row that has come, what it names.
     sequence  of row `number`
     """
     if rarely(number & 15 == 0):  # sixteen new ids share a line of buckets
@@ -210,27 +206,27 @@ def look_ahead(book, ledger, risk, commands, number, sequence):
 
 @inlined
 def room_for_events(book, events):
-    """Rows of `events` up to which a command may begin, less two for each open order and STATE.extra_rows.
+    """Row of `events` up to which a command may begin, before two rows for each open order and STATE.extra_rows are taken off.
 
-    One command gives at most two events an order, account and instrument, those that icebergs and parked orders may give beyond
-    that, and SPARE_ROWS.
+    One command gives at most two events for each order, account and instrument, those that icebergs and parked orders may
+    give beyond that, and SPARE_ROWS.
     """
     return len(events) - 2 * (len(book.members) + len(book.instruments)) - SPARE_ROWS
 
 
 @inlined
 def sure_of_room(book, at, room):
-    """So many plain commands find room for their events for sure.
+    """How many plain commands certainly find room for their events.
 
-    What they find room by is at + 2 * orders, and a plain command adds no more than three to it: it is accepted and rests.
+    A command needs at + 2 * orders + extra_rows <= room. A plain one adds at most three to that: it is accepted and rests.
     """
     left = room - at - 2 * book.state[0].orders - book.state[0].extra_rows
     return left // _MOST_GROWTH + 1 if left >= 0 else 0
 
 
 @inlined
-def process_plain(commands, first, events, at, book, ledger, risk):
-    """The plain lane; see process."""
+def fast_path(commands, first, events, at, book, ledger, risk):
+    """The fast path; see process_fast. risk: literal."""
     state = book.state[0]
     state.event_id -= at  # events are numbered from the first row on
     number = sure = first
@@ -245,19 +241,19 @@ def process_plain(commands, first, events, at, book, ledger, risk):
         command = commands[np.uint64(number)]
         time = command.time
         wrong = (command.sequence - number ^ before) | (time - latest) >> 63
-        if rarely(wrong != 0 or not is_for_plain_market(book, command)):
+        if rarely(wrong != 0 or not is_plain_market(book, command)):
             break
         latest = time
         look_ahead(book, ledger, risk, commands, number, command.sequence)
         kind = command.kind
         if kind == c.CANCEL:
-            at = process_cancel(book, ledger, risk, events, at, command)
+            at = fast_cancel(book, ledger, risk, events, at, command)
         elif kind == c.ENTER:
-            if rarely(not is_plain(ledger, command)):
+            if rarely(not is_plain_entry(ledger, command)):
                 break
-            at = process_enter(book, ledger, risk, events, at, command)
+            at = fast_enter(book, ledger, risk, events, at, command)
         elif kind == c.AMEND:
-            at = process_amend(book, ledger, risk, events, at, command)
+            at = fast_amend(book, ledger, risk, events, at, command)
         else:
             break
         number += 1
@@ -266,34 +262,31 @@ def process_plain(commands, first, events, at, book, ledger, risk):
 
 
 @kernel
-def process(commands, first, events, at, book, ledger):
-    """The plain lane: apply commands from `first` on, while they are plain and surely find room for their events.
+def process_fast(commands, first, events, at, book, ledger):
+    """The fast path: apply commands from `first` on, while they are plain and certainly find room for their events.
 
     commands  COMMAND_WORDS (n)
     events    EVENT_WORDS, filled from row `at`
-    Returns   (next command, next free row of events, whether what follows from the last command is left to process_any)
+    Returns   (next command, next free row of events, whether process_general must cancel_tripped)
     """
-    return process_plain(commands, first, events, at, book, ledger, True)
+    return fast_path(commands, first, events, at, book, ledger, True)
 
 
 @kernel
-def process_alone(commands, first, events, at, book, ledger):
-    """The plain lane where there is no risk (HUB.on). Compiled for itself, so that neither of the two asks at every step."""
-    return process_plain(commands, first, events, at, book, ledger, False)
+def process_fast_alone(commands, first, events, at, book, ledger):
+    """The fast path without risk (HUB.on is 0). It is a kernel of its own, so that neither kernel branches on it."""
+    return fast_path(commands, first, events, at, book, ledger, False)
 
 
-# The lane for everything that traders send --------------------------------------------------------
+# The general path ---------------------------------------------------------------------------------
 
 
 @outlined
-def process_enter_any(book, ledger, risk, events, at, command):
+def general_enter(book, ledger, risk, events, at, command):
     """ENTER of any order in any market."""
-    reason, value, bound = check_names(book, command)
-    if reason != c.OK:
-        return refuse(book, events, at, command, reason, value, bound, c.NONE)
-    reason, value, bound, first, price = check_enter_any(book, ledger, risk, command)
-    if reason != c.OK:
-        return refuse(book, events, at, command, reason, value, bound, first)
+    found, _, price = check(book, ledger, risk, command)
+    if found.broken:
+        return refuse(book, events, at, command, found)
     if risk and names_client_order(command):
         remember(ledger, command)
     end = enter(book, events, at, command, price, False)
@@ -301,69 +294,69 @@ def process_enter_any(book, ledger, risk, events, at, command):
         end = note_offer(book, events, end, command)
     end = aftermath(book, events, end, command, np.int64(command.instrument))
     if risk:
-        settle(ledger, events, at, end)
+        apply_events(ledger, events, at, end)
     return end
 
 
 @outlined
-def process_take(book, ledger, risk, events, at, command):
+def general_take(book, ledger, risk, events, at, command):
     """TAKE."""
-    reason, value, bound, first, slot = check_taking(book, ledger, risk, command)
-    if reason != c.OK:
-        return refuse(book, events, at, command, reason, value, bound, first)
+    found, slot, _ = check(book, ledger, risk, command)
+    if found.broken:
+        return refuse(book, events, at, command, found)
     if risk and names_client_order(command):
         remember(ledger, command)
     end = take(book, events, at, command, slot)
     if risk:
-        settle(ledger, events, at, end)
+        apply_events(ledger, events, at, end)
     return end
 
 
 @outlined
-def process_cancel_any(book, ledger, risk, events, at, command):
+def general_cancel(book, ledger, risk, events, at, command):
     """CANCEL of any order."""
-    reason, value, bound, slot = check_cancel(book, command)
-    if reason != c.OK:
-        return refuse(book, events, at, command, reason, value, bound, c.NONE)
+    found, slot = check_cancel(book, command)
+    if found.broken:
+        return refuse(book, events, at, command, found)
     end = withdraw(book, events, at, command, slot, c.OK, False)
     end = aftermath(book, events, end, command, np.int64(command.instrument))
     if risk:
-        settle(ledger, events, at, end)
+        apply_events(ledger, events, at, end)
     return end
 
 
 @outlined
-def process_amend_any(book, ledger, risk, events, at, command):
+def general_amend(book, ledger, risk, events, at, command):
     """AMEND of any order."""
-    reason, value, bound, slot = check_amend(book, ledger, risk, command)
-    if reason != c.OK:
-        return refuse(book, events, at, command, reason, value, bound, c.NONE)
+    found, slot, _ = check(book, ledger, risk, command)
+    if found.broken:
+        return refuse(book, events, at, command, found)
     end = amend(book, events, at, command, slot, False)
     end = aftermath(book, events, end, command, np.int64(command.instrument))
     if risk:
-        settle(ledger, events, at, end)
+        apply_events(ledger, events, at, end)
     return end
 
 
 @outlined
-def process_mass_cancel(book, ledger, risk, events, at, command):
+def general_mass_cancel(book, ledger, risk, events, at, command):
     """MASS_CANCEL."""
-    reason, value, bound = check_mass_cancel(book, command)
-    if reason != c.OK:
-        return refuse(book, events, at, command, reason, value, bound, c.NONE)
+    found = check_mass_cancel(book, command)
+    if found.broken:
+        return refuse(book, events, at, command, found)
     number, account, side = np.int64(command.instrument), np.int64(command.account), np.int64(command.side)
     end, canceled = mass_cancel(book, events, at, command, number, account, side, c.MASS_CANCEL_REASON, EVERY_TIME)
     if risk:
-        settle(ledger, events, at, end)
+        apply_events(ledger, events, at, end)
     end = done(book, events, end, command, c.MASS_CANCELED, account, side, canceled)
     return aftermath(book, events, end, command, number)
 
 
 @kernel
-def process_any(commands, first, events, at, book, ledger):
-    """Apply what traders send from `first` on, whatever it is, until the plain lane would do, or operators are to be heard.
+def process_general(commands, first, events, at, book, ledger):
+    """The general path: apply commands from `first` on, until plain ones keep coming, or until one of an operator.
 
-    What the command before `first` has left to follow is done at the beginning. For the parameters see process.
+    If the command before `first` has tripped an account, its orders are canceled at the beginning. Parameters: see process_fast.
     Returns   (next command, next free row of events)
     """
     risk = ledger.hub[0].on != 0
@@ -379,22 +372,22 @@ def process_any(commands, first, events, at, book, ledger):
         kind = command.kind
         if kind >= c.PHASE or not continues(commands, number):
             break
-        for_plain_lane = (
-            is_for_plain_market(book, command) and kind <= c.AMEND and (kind != c.ENTER or is_plain(ledger, command))
+        is_plain = (
+            is_plain_market(book, command) and kind <= c.AMEND and (kind != c.ENTER or is_plain_entry(ledger, command))
         )
-        plain = plain + 1 if for_plain_lane else 0
+        plain = plain + 1 if is_plain else 0
         if kind == c.ENTER:
-            at = process_enter_any(book, ledger, risk, events, at, command)
+            at = general_enter(book, ledger, risk, events, at, command)
         elif kind == c.CANCEL:
-            at = process_cancel_any(book, ledger, risk, events, at, command)
+            at = general_cancel(book, ledger, risk, events, at, command)
         elif kind == c.AMEND:
-            at = process_amend_any(book, ledger, risk, events, at, command)
+            at = general_amend(book, ledger, risk, events, at, command)
         elif kind == c.MASS_CANCEL:
-            at = process_mass_cancel(book, ledger, risk, events, at, command)
+            at = general_mass_cancel(book, ledger, risk, events, at, command)
         elif kind == c.TAKE:
-            at = process_take(book, ledger, risk, events, at, command)
+            at = general_take(book, ledger, risk, events, at, command)
         else:
-            at = refuse(book, events, at, command, c.UNKNOWN_KIND, np.int64(kind), c.NONE, c.NONE)
+            at = refuse(book, events, at, command, Found(True, c.UNKNOWN_KIND, np.int64(kind), c.NONE))
         if ledger.hub[0].tripped != 0:
             at = cancel_tripped(book, ledger, events, at, command)
         number += 1
@@ -405,9 +398,18 @@ def process_any(commands, first, events, at, book, ledger):
 # Operators ----------------------------------------------------------------------------------------
 
 
+@inlined
+def process_operator(book, ledger, risk, events, at, command):
+    """Any command of an operator."""
+    found = check_operator(book, ledger, risk, command)
+    if found.broken:
+        return refuse(book, events, at, command, found)
+    return operate(book, ledger, risk, events, at, command)
+
+
 @kernel
 def process_operators(commands, first, events, at, book, ledger):
-    """Apply operators' commands from `first` on until a trader's. For the parameters see process.
+    """Apply commands of operators from `first` on, until one of a trader. Parameters: see process_fast.
 
     Returns   (next command, next free row of events)
     """
@@ -422,13 +424,9 @@ def process_operators(commands, first, events, at, book, ledger):
         if kind < c.PHASE or not continues(commands, number):
             break
         if kind > c.WINDOW:
-            at = refuse(book, events, at, command, c.UNKNOWN_KIND, np.int64(kind), c.NONE, c.NONE)
+            at = refuse(book, events, at, command, Found(True, c.UNKNOWN_KIND, np.int64(kind), c.NONE))
         else:
-            reason, value, bound = check_operator(book, ledger, risk, command)
-            if reason != c.OK:
-                at = refuse(book, events, at, command, reason, value, bound, c.NONE)
-            else:
-                at = operate(book, ledger, risk, events, at, command)
+            at = process_operator(book, ledger, risk, events, at, command)
         if ledger.hub[0].tripped != 0:
             at = cancel_tripped(book, ledger, events, at, command)
         number += 1

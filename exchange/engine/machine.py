@@ -27,9 +27,9 @@ from exchange.engine.lanes import (
     list_depth,
     list_orders,
     locate,
-    process,
-    process_alone,
-    process_any,
+    process_fast,
+    process_fast_alone,
+    process_general,
     process_operators,
 )
 from exchange.engine.results import Results, touch
@@ -204,7 +204,7 @@ class Exchange:
 
         Changes nothing that shows. It takes as much memory as a full book does.
         """
-        lanes = process if self.risk else process_alone, process_any, process_operators
+        lanes = process_fast if self.risk else process_fast_alone, process_general, process_operators
         for lane in lanes:
             self._compiled(lane, np.zeros(1, COMMAND).view(COMMAND_WORDS), 0, self._results.room(), 0)
         book, ledger = self._book, self._ledger
@@ -272,10 +272,10 @@ class Exchange:
         at, began = 0, -1
         while done < len(rows) and done != began:
             began = done
-            done, at, unfinished = self._run(process if self.risk else process_alone, rows, done, buffer, at)
+            done, at, unfinished = self._run(process_fast if self.risk else process_fast_alone, rows, done, buffer, at)
             if unfinished or done < len(rows):
                 operators = not unfinished and rows[done]["kind"] >= CommandKind.PHASE
-                done, at = self._run(process_operators if operators else process_any, rows, done, buffer, at)
+                done, at = self._run(process_operators if operators else process_general, rows, done, buffer, at)
         return done, at
 
     def _run(self, lane: Any, rows: np.ndarray, done: int, buffer: np.ndarray, at: int) -> Any:

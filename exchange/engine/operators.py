@@ -1,8 +1,8 @@
-"""What operators command: phases, kill switches, limits, cash, the steps of a day. RULEBOOK 7. No I/O, no clock.
+"""Commands of operators: phases, kill switches, limits, cash, the steps of a day. RULEBOOK 7. No I/O, no clock.
 
-`check_operator` says which rule a command breaks, `operate` carries it out and writes its events; exchange/engine/lanes.py
-calls both. What settles, expires and liquidates is exchange/engine/clearing.py. Like everything that changes the hub these are
-commands in the journal, and replay repeats them.
+exchange/engine/lanes.py calls `check_operator`, which finds the first rule that a command breaks, and then `operate`, which
+carries the command out and emits its events. SETTLE, EXPIRE, LIQUIDATE and LIST are in exchange/engine/clearing.py. These
+commands are in the journal like any other, so that replay repeats them.
 """
 
 import numpy as np
@@ -16,7 +16,6 @@ from exchange.engine.clearing import (
     check_settle,
     cure,
     expire,
-    follow,
     largest_exposure,
     liquidate,
     list_instrument,
@@ -25,6 +24,7 @@ from exchange.engine.clearing import (
     settle_instrument,
 )
 from exchange.engine.phases import change_phase, check_phase, phase_refusal, release_lock
+from exchange.engine.rules import account_rule, instrument_rule
 from matching import codes as c
 from matching.breaker import forget_slices
 from matching.cancel import mass_cancel
@@ -32,16 +32,16 @@ from matching.codes import ALL, Limit, Phase, TimeInForce
 from matching.events import emit_unnamed
 from matching.extras import watch
 from matching.jit import code, inlined, outlined
-from risk.kernel import forget_client_orders
+from risk.kernel import apply_events, forget_client_orders
 from risk.limits import LARGEST_MARGIN, LIMIT_HIGH, LIMIT_LOW
 from risk.positions import end_positions_day
 from risk.protection import set_protection
+from risk.rules import checked, nothing_found, range_rule, rule
 
-_ZERO, _ONE = code(0), code(1)
-_LAST_PHASE = code(len(Phase) - 1)
-_LAST_LIMIT = max(int(limit) for limit in Limit)
-_SECOND, _MILLISECOND = 1_000_000_000, 1_000_000
-_LAST_DATE = 9999_12_31
+_LAST_PHASE = code(max(Phase))
+_LAST_LIMIT = code(max(Limit))
+_SECOND, _MILLISECOND = 1_000_000_000, 1_000_000  # ns
+_LAST_DATE = code(9999_12_31)
 _EXPIRING = code(
     sum(1 << int(time) for time in (TimeInForce.DAY, TimeInForce.SESSION, TimeInForce.OPENING, TimeInForce.GTD))
 )
@@ -50,7 +50,7 @@ _LARGEST_SUM = code(1 << 61)  # fen
 
 @outlined
 def done(book, events, at, command, kind, account, side, quantity):
-    """The one event of an operator command, or the closing event of a mass cancel."""
+    """Emit the event that says that an operator command, or a mass cancel, is done."""
     emit_unnamed(
         book, events, at, command, kind, c.OK, np.int64(command.instrument), account, side, c.NONE, quantity, c.NONE
     )
@@ -59,7 +59,7 @@ def done(book, events, at, command, kind, account, side, quantity):
 
 @inlined
 def refresh_refusals(ledger):
-    """Bring every account's and instrument's refusal up to date with the kill switches, in order of precedence."""
+    """Set the refusal of every account and instrument from the kill switches. What comes last takes precedence."""
     hub = ledger.hub[0]
     for number in range(len(ledger.limits)):
         limit = ledger.limits[number]
@@ -77,7 +77,7 @@ def refresh_refusals(ledger):
 
 @inlined
 def set_account_limit(ledger, account, which, value):
-    """One limit of an ACCOUNT."""
+    """Set one limit of an account. account: its row of Ledger.accounts."""
     if which == c.LIMIT_MAX_ORDER_QUANTITY:
         account.max_order_quantity = value
     elif which == c.LIMIT_MAX_ORDER_NOTIONAL:
@@ -101,7 +101,7 @@ def set_account_limit(ledger, account, which, value):
 
 @inlined
 def set_instrument_limit(book, ledger, number, which, value):
-    """One limit of an instrument, wherever it is kept."""
+    """Set one limit of an instrument, in the ledger or in the book."""
     limit, instrument = ledger.limits[np.uint64(number)], book.instruments[np.uint64(number)]
     if which == c.LIMIT_INSTRUMENT_MAX_ORDER_QUANTITY:
         limit.max_order_quantity = value
@@ -127,7 +127,7 @@ def set_instrument_limit(book, ledger, number, which, value):
         watch(instrument)
     elif which == c.LIMIT_INSTRUMENT_VELOCITY_WINDOW:
         instrument.velocity_window = value * _MILLISECOND
-        forget_slices(instrument)  # they bear other numbers now
+        forget_slices(instrument)  # they were numbered by the old window
     elif which == c.LIMIT_INSTRUMENT_OPENING_CAP:
         limit.opening_cap = value
     elif which == c.LIMIT_INSTRUMENT_RESERVE:
@@ -136,7 +136,7 @@ def set_instrument_limit(book, ledger, number, which, value):
 
 @outlined
 def set_limit(book, ledger, risk, command):
-    """LIMIT: one value of an account or an instrument. Self-match settings belong to matching and hold without risk."""
+    """LIMIT: set one value of an account or an instrument. Self-match settings belong to matching: they hold without risk."""
     which, value = command.limit, command.value
     if which == c.LIMIT_SELF_MATCH:
         book.members[command.account].self_match = value
@@ -148,41 +148,13 @@ def set_limit(book, ledger, risk, command):
         set_instrument_limit(book, ledger, np.int64(command.instrument), which, value)
 
 
-# Is the command sound? RULEBOOK 1.5 and 7 ---------------------------------------------------------
+# Rules (RULEBOOK 1.5 and 7). risk/rules.py explains the form of a list -----------------------------
 
 
 @inlined
-def check_instrument(book, command):
-    """The instrument exists."""
-    if command.instrument < 0 or command.instrument >= len(book.instruments):
-        return c.UNKNOWN_INSTRUMENT, np.int64(command.instrument), len(book.instruments) - 1
-    return c.OK, 0, 0
-
-
-@inlined
-def check_instrument_or_all(book, command):
-    """The instrument exists, or all are meant."""
-    if command.instrument == ALL:
-        return c.OK, 0, 0
-    return check_instrument(book, command)
-
-
-@inlined
-def check_account(command, accounts):
-    """The account, or the firm, is one of so many."""
-    if command.account < 0 or command.account >= accounts:
-        return c.UNKNOWN_ACCOUNT, np.int64(command.account), accounts - 1
-    return c.OK, 0, 0
-
-
-@inlined
-def check_range(value, low, high):
-    """RULEBOOK 1.2: the bound told is the end that was passed."""
-    if value < low:
-        return c.INVALID_VALUE, value, low
-    if value > high:
-        return c.INVALID_VALUE, value, high
-    return c.OK, 0, 0
+def value_rule(found, value, low, high):
+    """109: a value lies from `low` to `high`."""
+    return range_rule(found, c.INVALID_VALUE, value, low, high)
 
 
 @inlined
@@ -194,101 +166,90 @@ def days_of(year, month):
 
 
 @inlined
-def check_begin_day(book, date):
-    """BEGIN_DAY: a date of the calendar, yyyymmdd, behind the present trading date."""
+def check_begin_day(found, book, date):
+    """BEGIN_DAY: a date of the calendar, yyyymmdd, later than the present trading date."""
     year, month, day = date // 10_000, date // 100 % 100, date % 100
-    present = book.state[0].trading_date
-    if date <= present:
-        return c.INVALID_VALUE, date, present + 1
-    if date > _LAST_DATE:
-        return c.INVALID_VALUE, date, _LAST_DATE
-    if year == 0 or month < 1 or month > 12 or day < 1 or day > days_of(year, month):
-        return c.INVALID_VALUE, date, present + 1
-    return c.OK, 0, 0
+    earliest = book.state[0].trading_date + 1
+    found = value_rule(found, date, earliest, _LAST_DATE)
+    unknown = year == 0 or month < 1 or month > 12 or day < 1 or day > days_of(year, month)
+    return rule(found, c.INVALID_VALUE, unknown, date, earliest)
 
 
 @inlined
-def check_kill_switch(book, ledger, command):
-    """KILL_SWITCH: a scope, what it is about, 1 or 0."""
-    scope = command.scope
-    reason, value, bound = check_range(np.int64(scope), c.HUB, c.INSTRUMENT)
-    if reason != c.OK:
-        return reason, value, bound
+def check_kill_switch(found, book, ledger, command):
+    """KILL_SWITCH: the scope exists, so does what it names, and the value is 1 or 0."""
+    scope = np.int64(command.scope)
+    found = value_rule(found, scope, c.HUB, c.INSTRUMENT)
     if scope == c.INSTRUMENT:
-        reason, value, bound = check_instrument(book, command)
+        found = instrument_rule(found, book, command)
     elif scope != c.HUB:
-        reason, value, bound = check_account(command, len(ledger.firms) if scope == c.FIRM else len(book.members))
-    if reason == c.OK:
-        reason, value, bound = check_range(command.on, _ZERO, _ONE)
-    return reason, value, bound
+        found = account_rule(found, command, len(ledger.firms) if scope == c.FIRM else len(book.members))
+    return value_rule(found, command.on, c.NONE, code(1))
 
 
 @inlined
-def check_limit(book, ledger, risk, command):
-    """LIMIT: a limit that exists, whose it is, a value within its range (risk/limits.py)."""
-    which, value = command.limit, command.value
-    if LIMIT_LOW[which] > LIMIT_HIGH[which]:
-        return c.INVALID_VALUE, np.int64(which), _LAST_LIMIT
+def check_limit(found, book, ledger, risk, command):
+    """LIMIT: the limit exists, so does its account or instrument, and the value is in its range (risk/limits.py)."""
+    which, value = np.int64(command.limit), command.value
+    found = rule(found, c.INVALID_VALUE, LIMIT_LOW[which] > LIMIT_HIGH[which], which, _LAST_LIMIT)
     if which >= c.LIMIT_INSTRUMENT_MAX_ORDER_QUANTITY:
-        reason, wrong, bound = check_instrument(book, command)
+        found = instrument_rule(found, book, command)
     else:
-        reason, wrong, bound = check_account(command, len(book.members))
-    if reason == c.OK:
-        reason, wrong, bound = check_range(value, LIMIT_LOW[which], LIMIT_HIGH[which])
-    if reason == c.OK and risk and which == c.LIMIT_INSTRUMENT_MARGIN:
-        held = largest_exposure(ledger, np.int64(command.instrument))
-        reason, wrong, bound = check_range(value, _ZERO, LARGEST_MARGIN // max(1, held))
-    return reason, wrong, bound
+        found = account_rule(found, command, len(book.members))
+    found = value_rule(found, value, LIMIT_LOW[which], LIMIT_HIGH[which])
+    if risk and which == c.LIMIT_INSTRUMENT_MARGIN and not found.broken:
+        most = LARGEST_MARGIN // max(1, largest_exposure(ledger, np.int64(command.instrument)))
+        found = value_rule(found, value, c.NONE, most)
+    return found
 
 
 @inlined
-def check_cash(book, ledger, risk, command):
-    """CASH: a payment that can be counted; what is paid out must be there."""
-    reason, value, bound = check_account(command, len(book.members))
-    if reason == c.OK:
-        reason, value, bound = check_range(command.amount, -_LARGEST_SUM, _LARGEST_SUM)
-    if reason == c.OK and risk:
-        equity = ledger.accounts[np.uint64(command.account)].equity + command.amount
-        if command.amount < 0:
-            reason, value, bound = check_range(equity, _ZERO, equity)
-        else:
-            reason, value, bound = check_range(equity, equity, _LARGEST_SUM)
-    return reason, value, bound
+def check_cash(found, book, ledger, risk, command):
+    """CASH: the payment can be counted, and no more is paid out than the account has."""
+    paid = command.amount
+    found = account_rule(found, command, len(book.members))
+    found = value_rule(found, paid, -_LARGEST_SUM, _LARGEST_SUM)
+    if risk and not found.broken:
+        equity = ledger.accounts[np.uint64(command.account)].equity + paid
+        found = rule(found, c.INVALID_VALUE, paid < 0 and equity < 0, equity, c.NONE)
+        found = rule(found, c.INVALID_VALUE, paid >= 0 and equity > _LARGEST_SUM, equity, _LARGEST_SUM)
+    return found
 
 
 @inlined
 def check_operator(book, ledger, risk, command):
-    """Codes, names and values of an operator command, and what its kind asks for. Returns (reason, value, bound)."""
-    kind = command.kind
+    """Codes, names and values of an operator command, and the rules of its kind. Returns Found."""
+    kind, found = command.kind, nothing_found()
     if kind == c.END_DAY:
-        return c.OK, 0, 0
+        return found
     if kind == c.BEGIN_DAY:
-        return check_begin_day(book, command.date)
+        return check_begin_day(found, book, command.date)
     if kind == c.KILL_SWITCH:
-        return check_kill_switch(book, ledger, command)
+        return check_kill_switch(found, book, ledger, command)
     if kind == c.SET_LIMIT:
-        return check_limit(book, ledger, risk, command)
+        return check_limit(found, book, ledger, risk, command)
     if kind == c.CASH:
-        return check_cash(book, ledger, risk, command)
+        return check_cash(found, book, ledger, risk, command)
     if kind in (c.PHASE, c.WINDOW):
-        reason, value, bound = check_instrument_or_all(book, command)
-        if reason == c.OK and kind == c.PHASE:
-            reason, value, bound = check_range(np.int64(command.phase), _ZERO, _LAST_PHASE)
-            if reason == c.OK:
-                reason, value, bound = check_phase(book, command)
-        return reason, value, bound
-    reason, value, bound = check_instrument(book, command)
-    if reason == c.OK and kind == c.LIQUIDATE:
-        reason, value, bound = check_account(command, len(book.members))
-    if reason != c.OK:
-        return reason, value, bound
+        if command.instrument != ALL:
+            found = instrument_rule(found, book, command)
+        if kind == c.PHASE:
+            found = value_rule(found, np.int64(command.phase), c.NONE, _LAST_PHASE)
+            if not found.broken:
+                found = checked(found, check_phase(book, command))
+        return found
+    found = instrument_rule(found, book, command)
+    if kind == c.LIQUIDATE:
+        found = account_rule(found, command, len(book.members))
+    if found.broken:
+        return found
     if kind == c.LIST:
-        return check_list(book, command)
+        return check_list(found, book, command)
     if kind == c.SETTLE:
-        return check_settle(book, ledger, risk, command)
+        return check_settle(found, book, ledger, risk, command)
     if kind == c.EXPIRE:
-        return check_expire(book, ledger, risk, command)
-    return check_liquidate(book, command)
+        return check_expire(found, book, ledger, risk, command)
+    return check_liquidate(found, book, command)
 
 
 # Carrying it out ----------------------------------------------------------------------------------
@@ -296,7 +257,7 @@ def check_operator(book, ledger, risk, command):
 
 @outlined
 def kill(ledger, command):
-    """KILL_SWITCH of a hub, firm, account or instrument."""
+    """KILL_SWITCH: block the hub, a firm, an account or an instrument, or end that."""
     scope, on = command.scope, command.on
     if scope == c.HUB:
         ledger.hub[0].killed = on
@@ -311,7 +272,7 @@ def kill(ledger, command):
 
 @inlined
 def pay(ledger, command):
-    """CASH into an account, or out of it. It may end a margin call (RULEBOOK 11.6)."""
+    """CASH: pay into an account or out of it. This may end a margin call (RULEBOOK 11.6)."""
     account = ledger.accounts[np.uint64(command.account)]
     account.equity += command.amount
     account.paid_in += command.amount
@@ -320,7 +281,7 @@ def pay(ledger, command):
 
 @outlined
 def change_phases(book, ledger, risk, events, at, command):
-    """PHASE of one instrument, or of all that can take it (RULEBOOK 8.2)."""
+    """PHASE: change that of one instrument, or of all that can go over into it (RULEBOOK 8.2)."""
     end = at
     phase = np.int64(command.phase)
     for number in range(len(book.instruments)):
@@ -329,16 +290,16 @@ def change_phases(book, ledger, risk, events, at, command):
         ):
             end = change_phase(book, events, end, command, number, phase, c.OK)
     if risk:
-        follow(ledger, events, at, end)
+        apply_events(ledger, events, at, end)
     return done(book, events, end, command, c.PHASE, c.NONE, c.NONE, phase) if command.instrument == ALL else end
 
 
 @outlined
 def end_day(book, ledger, risk, events, at, command):
-    """END_DAY: orders expire, client order ids are free again, margin is called (RULEBOOK 2.3, 5.10, 11.6)."""
+    """END_DAY: expire orders, free client order ids, call margin (RULEBOOK 2.3, 5.10, 11.6)."""
     end, expired = mass_cancel(book, events, at, command, c.EVERY, c.EVERY, c.NONE, c.DAY_ENDED_REASON, _EXPIRING)
     if risk:
-        follow(ledger, events, at, end)
+        apply_events(ledger, events, at, end)
         forget_client_orders(ledger)
         end_positions_day(ledger)
         end = call_margins(book, ledger, events, end, command)

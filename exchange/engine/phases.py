@@ -1,7 +1,7 @@
 """Trading phases as a table: what each permits and what may follow it, and the change from one to the next. RULEBOOK 8, 9.4.
 
-A phase is a number in the instrument's row; the engine looks up here which Reason refuses what. A schedule of phases
-only produces PHASE commands: the machine sees phases, never a clock.
+The phase is a number in the row of the instrument. REFUSES_ENTRY and REFUSES_CANCEL say why it refuses a command. The
+schedule only produces PHASE commands, so the engine knows phases and no clock.
 """
 
 import numpy as np
@@ -35,7 +35,7 @@ PERMITS = {
     Phase.EXPIRED:            (Reason.INSTRUMENT_EXPIRED,  Reason.INSTRUMENT_EXPIRED),
     Phase.AUCTION_ENTRY_ONLY: (Reason.NONE,                Reason.ENTRY_ONLY),
 }
-# What a PHASE command may make of a phase. Every phase may follow itself.
+# Phases that a PHASE command may set after a phase. Every phase may follow itself.
 _AFTER_CALL = (Phase.AUCTION_MATCH, Phase.CONTINUOUS, Phase.HALTED, Phase.CLOSED)
 _AFTER_TRADING = (Phase.HALTED, Phase.BREAK, Phase.CLOSING, Phase.CLOSED)
 FOLLOWS = {
@@ -60,12 +60,12 @@ REFUSES_ENTRY = np.array([PERMITS[phase][0] for phase in Phase], np.int64)
 REFUSES_CANCEL = np.array([PERMITS[phase][1] for phase in Phase], np.int64)
 MAY_FOLLOW = np.array([[after == phase or after in FOLLOWS[phase] for after in Phase] for phase in Phase], np.int64)
 
-# Going from phase to phase ------------------------------------------------------------------------
+# From phase to phase ------------------------------------------------------------------------------
 
 
 @inlined
 def lock_side(book, number):
-    """The side whose orders alone stand at the daily limit, or 0. RULEBOOK 9.4."""
+    """The side that rests at its daily limit while the other side is empty, or 0. RULEBOOK 9.4."""
     instrument = book.instruments[np.uint64(number)]
     bids, asks = own(book, number, c.BUY), own(book, number, c.SELL)
     if instrument.mechanism != c.ORDER_BOOK or is_empty(bids) == is_empty(asks):
@@ -77,14 +77,14 @@ def lock_side(book, number):
 
 @inlined
 def is_crossed(book, number):
-    """Does the best bid reach the best offer?"""
+    """Is the best bid at or above the best offer?"""
     bids, asks = own(book, number, c.BUY), own(book, number, c.SELL)
     return not is_empty(bids) and asks.best <= row_of(asks, price_of(bids, bids.best))
 
 
 @inlined
 def phase_refusal(book, number, phase):
-    """Why an instrument cannot take a phase: (reason, value, bound); reason 0: it can. RULEBOOK 8.2 and 9.4."""
+    """Why an instrument cannot go over into a phase: (reason, value, bound); reason 0: it can. RULEBOOK 8.2 and 9.4."""
     before = np.int64(book.instruments[np.uint64(number)].phase)
     if MAY_FOLLOW[np.uint64(before), np.uint64(phase)] == 0:
         return c.PHASE_TRANSITION, before, np.int64(phase)
@@ -134,7 +134,7 @@ def change_phase(book, events, at, command, number, phase, reason):
     if phase == c.LIMIT_LOCKED:
         instrument.locked = lock_side(book, number)
     elif phase not in (c.CLOSING, c.SETTLEMENT, c.CLOSED):
-        instrument.locked = 0  # else SETTLE will ask whether it closed locked
+        instrument.locked = 0  # kept until SETTLE, which counts days that closed limit-locked
     instrument.phase = phase
     at = emit_phase(book, events, at, command, number, phase, reason)
     return fire(book, events, at, command, number)

@@ -1,9 +1,18 @@
-"""What a command must pass before it changes anything, rule by rule in the order of codes.Reason. RULEBOOK 1.5 and 5.
+"""What a trader's command must pass before it changes anything: every rule once, in the order of codes.Reason.
 
-One function a kind of command: `check_enter_any` for new orders, `check_amend`, `check_cancel`, `check_taking`,
-`check_mass_cancel`. Checks return (reason, value, bound) and what they found; reason 0 means that the command passes.
-Plain orders are first asked whether they pass all rules at once (`passes`); only one that does not is asked rule by rule.
-What operators command is checked in operators.py.
+`broken_rule` is the list for ENTER, AMEND and TAKE, RULEBOOK 1.5, 2, 5 and 13. The form of a list, and the rules about
+limits and accounts, are in risk/rules.py; those of the spot side are in matching/spot.py. A new rule is one more line.
+
+    order, near = proposed_entry(book, ledger, risk, command, plain), stake_of(...)
+    broken_rule(book, ledger, risk, command, order, ..., plain).broken      # may this order pass?
+    found, slot, order = check(book, ledger, risk, command)                 # any command: which rule, value, bound?
+
+Fast path: nearly all commands are plain orders in plain markets, and nearly all of them pass. `is_plain_market`,
+`is_plain_entry` and `is_plain_amend` say which commands may take it. With a literal `plain` the list leaves out what such
+a command cannot break, and its caller only reads whether any rule is broken. A command that breaks one goes through the
+whole list again, in `check`.
+
+CANCEL and MASS_CANCEL have rules of their own below; those of operators are in operators.py.
 """
 
 import numpy as np
@@ -25,6 +34,7 @@ from matching.records import (
     NOBODY,
     OCO,
     PARKED,
+    PLAIN_STATE,
     SPARE_EXTRA_ROWS,
 )
 from matching.spot import (
@@ -35,140 +45,46 @@ from matching.spot import (
     check_revocable,
     check_take,
 )
-from risk.kernel import (
-    breaks_limits,
-    check_exposure,
-    check_increments,
-    check_offset,
-    check_rate,
-    check_size,
-    first_holder,
-    names_client_order,
+from risk.kernel import count_message
+from risk.legs import stakes_of
+from risk.rules import (
+    Proposal,
+    account_rules,
+    checked,
+    exposure_rules,
+    increment_rules,
+    nothing_found,
+    offset_rules,
+    protection_rules,
+    range_rule,
+    rule,
+    size_rules,
+    standing_rules,
 )
-from risk.protection import check_protection
 
 _RARE_FLAGS = code(Flag.OPEN | Flag.CLOSE | Flag.CLOSE_TODAY | Flag.PARKED)
-_ANY_FLAG = code(sum(Flag) - Flag.PARKED)
+_KNOWN_FLAGS = code(sum(Flag) - Flag.PARKED)
+_ZERO = code(0)
 
 
-# Is the row sound? RULEBOOK 1.5 -------------------------------------------------------------------
-
-
-@inlined
-def check_names(book, command):
-    """Instrument and account exist."""
-    if command.instrument < 0 or command.instrument >= len(book.instruments):
-        return c.UNKNOWN_INSTRUMENT, command.instrument, len(book.instruments) - 1
-    if command.account < 0 or command.account >= len(book.members):
-        return c.UNKNOWN_ACCOUNT, command.account, len(book.members) - 1
-    return c.OK, 0, 0
+# Which commands may take the fast path ------------------------------------------------------------
 
 
 @inlined
-def check_flags(flags):
-    """Only known flags, and at most one self-match flag."""
-    smp = flags & c.SELF_MATCH_FLAGS
-    return flags & ~_ANY_FLAG == 0 and smp & (smp - 1) == 0
+def is_plain_market(book, command):
+    """Do instrument and account exist, and is the market plain: continuous trading of plain orders, nothing else?
+
+    As unsigned numbers, negative indices are too large.
+    """
+    return (
+        (np.uint64(command.instrument) < np.uint64(len(book.instruments)))
+        & (np.uint64(command.account) < np.uint64(len(book.members)))
+    ) and book.instruments[np.uint64(command.instrument)].state == PLAIN_STATE
 
 
 @inlined
-def check_quantity(quantity):
-    """A quantity is at least one lot, and countable."""
-    if quantity <= 0:
-        return c.INVALID_QUANTITY, quantity, 1
-    if quantity > MAX_QUANTITY:
-        return c.INVALID_QUANTITY, quantity, MAX_QUANTITY
-    return c.OK, 0, 0
-
-
-@inlined
-def may_rest(command):
-    """Has an ENTER a time in force with which an order waits in the book or parked?"""
-    time_in_force = command.time_in_force
-    return time_in_force == c.DAY or time_in_force == c.GTC or time_in_force == c.GTD or time_in_force == c.SESSION
-
-
-@inlined
-def check_display(command):
-    """RULEBOOK 2.11."""
-    shown, quantity = command.display_quantity, command.quantity
-    if shown == 0:
-        return c.OK, 0, 0
-    order_type = command.order_type
-    if not may_rest(command) or (order_type != c.LIMIT and order_type != c.STOP_LIMIT):
-        return c.INVALID_DISPLAY_QUANTITY, shown, 0
-    if shown > quantity:
-        return c.INVALID_DISPLAY_QUANTITY, shown, quantity
-    if shown < 0 or shown * MOST_REFILLS < quantity:
-        return c.INVALID_DISPLAY_QUANTITY, shown, 0 if shown < 0 else (quantity + MOST_REFILLS - 1) // MOST_REFILLS
-    return c.OK, 0, 0
-
-
-@inlined
-def check_minimum(command, mechanism):
-    """RULEBOOK 2.12; of an offer (13.1) it is the least that a TAKE may ask for."""
-    least = command.minimum_quantity
-    if least == 0:
-        return c.OK, 0, 0
-    if command.time_in_force != c.IOC and mechanism != c.LISTING:
-        return c.INVALID_MINIMUM_QUANTITY, least, 0
-    if least < 0 or least > command.quantity:
-        return c.INVALID_MINIMUM_QUANTITY, least, 0 if least < 0 else command.quantity
-    return c.OK, 0, 0
-
-
-@inlined
-def check_row(book, command):
-    """RULEBOOK 1.5 and 2.9 to 2.14 for any ENTER."""
-    if command.side != c.BUY and command.side != c.SELL:
-        return c.INVALID_SIDE, command.side, 0
-    order_type, time_in_force = command.order_type, command.time_in_force
-    if order_type < c.MARKET or order_type > c.STOP_LIMIT:
-        return c.INVALID_ORDER_TYPE, order_type, 0
-    waits = is_parked_type(order_type)
-    passing = time_in_force == c.IOC or time_in_force == c.FOK or time_in_force == c.OPENING
-    if not may_rest(command) and (waits or not passing):
-        return c.INVALID_TIME_IN_FORCE, time_in_force, 0
-    flags = np.int64(command.flag_bits)
-    if not check_flags(flags) or (flags & c.POST_ONLY and (order_type != c.LIMIT or not may_rest(command))):
-        return c.INVALID_FLAGS, flags, 0
-    reason, value, bound = check_quantity(command.quantity)
-    if reason == c.OK and command.trigger_price != 0 and not waits:
-        reason, value, bound = c.INVALID_TRIGGER_PRICE, command.trigger_price, 0
-    if reason == c.OK:
-        reason, value, bound = check_display(command)
-    mechanism = book.instruments[np.uint64(command.instrument)].mechanism
-    if reason == c.OK:
-        reason, value, bound = check_minimum(command, mechanism)
-    if reason == c.OK and time_in_force == c.GTD and command.expire_date < max(book.state[0].trading_date, 1):
-        reason, value, bound = c.INVALID_EXPIRE_DATE, np.int64(command.expire_date), max(book.state[0].trading_date, 1)
-    if reason == c.OK and time_in_force != c.GTD and command.expire_date != 0:
-        reason, value, bound = c.INVALID_EXPIRE_DATE, np.int64(command.expire_date), 0
-    return reason, value, bound
-
-
-@inlined
-def check_link_row(command):
-    """RULEBOOK 2.14: may this order be one of a pair?"""
-    if command.order_id != 0 and (not may_rest(command) or command.order_type == c.MARKET):
-        return c.INVALID_LINK, command.order_id, 0
-    return c.OK, 0, 0
-
-
-# The many: plain orders that pass -----------------------------------------------------------------
-
-
-@inlined
-def names_known(book, command):
-    """Do instrument and account exist? As unsigned numbers the negative ones are too large."""
-    return (np.uint64(command.instrument) < np.uint64(len(book.instruments))) & (
-        np.uint64(command.account) < np.uint64(len(book.members))
-    )
-
-
-@inlined
-def is_plain(ledger, command):
-    """Is an ENTER one of the many: LIMIT or MARKET; DAY, GTC, IOC or FOK; no rarer term or flag; margin not called?"""
+def is_plain_entry(ledger, command):
+    """Is an ENTER plain: LIMIT or MARKET; DAY, GTC, IOC or FOK; no rarer term or flag; and margin not called?"""
     rare = (
         command.trigger_price
         | command.display_quantity
@@ -184,418 +100,406 @@ def is_plain(ledger, command):
 
 
 @inlined
-def sound_flags(command):
-    """RULEBOOK 1.5 for the flags of a plain order."""
-    flags = np.int64(command.flag_bits)
-    return check_flags(flags) and (
-        flags & c.POST_ONLY == 0 or (command.order_type != c.MARKET and command.time_in_force <= c.GTC)
+def is_plain_amend(ledger, command, slot, leaves):
+    """Is an AMEND plain: of an order that is there and stays open; no rarer term or flag; and margin not called?"""
+    rare = (
+        command.trigger_price
+        | np.int64(command.flag_bits) & ~c.OPEN_QUANTITY
+        | np.int64(ledger.accounts[np.uint64(command.account)].called)
     )
+    return (rare == 0) & (slot != NOBODY) & (leaves > 0)
+
+
+# What a command asks for --------------------------------------------------------------------------
 
 
 @inlined
-def passes(book, ledger, risk, command, price):
-    """Does a plain order in a plain market pass every rule of check_enter_any? price: its limit, ticks.
-
-    All rules are looked at together, which is faster than one by one as long as nearly every order passes.
-    Returns   (whether it does, lots that margin is held for then)
-    """
-    instrument = book.instruments[np.uint64(command.instrument)]
-    quantity = command.quantity
-    breaks = (
-        (quantity <= 0)
-        | (quantity > MAX_QUANTITY)
-        | (price < instrument.floor)
-        | (price > instrument.ceiling)
-        | (book.state[0].orders >= len(book.orders) - 1)
-    )
-    worst = np.int64(0)
-    if risk:
-        breaks_any, worst = breaks_limits(
-            ledger, command, command.side, price, instrument.last_price, quantity, quantity, quantity, 1
-        )
-        breaks |= breaks_any
-        if names_client_order(command):
-            breaks |= (
-                first_holder(ledger, command) != 0 or ledger.hub[0].client_orders >= ledger.hub[0].max_client_orders
-            )
-    if rarely(command.flag_bits != 0):
-        breaks |= not sound_flags(command) or (
-            command.flag_bits & c.POST_ONLY != 0 and crosses(book, command.instrument, command.side, price)
-        )
-    return not breaks, worst
+def limit_of(book, ledger, risk, command, side):
+    """The limit of an ENTER, ticks: the one that was given, or for a MARKET order the one of RULEBOOK 2.2."""
+    collar = ledger.limits[np.uint64(command.instrument)].collar if risk else _ZERO
+    return limit_price(book, np.int64(command.instrument), command.order_type, side, command.price, collar)
 
 
 @inlined
-def passes_amend(book, ledger, risk, command, slot, leaves):
-    """Does an AMEND in a plain market pass every rule of check_amend for sure? It may pass though this says no.
-
-    slot, leaves    of the order that it means, or NOBODY; lots that it would leave open
-    Returns         as passes
-    """
-    instrument, order = book.instruments[np.uint64(command.instrument)], book.orders[slot]
-    quantity, price = command.quantity, command.price
-    breaks = (
-        (slot == NOBODY)
-        | (leaves <= 0)
-        | (quantity <= 0)
-        | (quantity > MAX_QUANTITY)
-        | (price < instrument.floor)
-        | (price > instrument.ceiling)
-        | (command.trigger_price != 0)
-        | (np.int64(command.flag_bits) & ~c.OPEN_QUANTITY != 0)
-    )
-    worst = np.int64(0)
-    if risk:
-        growth = leaves - order.leaves_quantity
-        breaks_any, worst = breaks_limits(
-            ledger, command, order.side, price, instrument.last_price, order.quantity + growth, leaves, growth, 0
-        )
-        breaks |= breaks_any | (ledger.accounts[np.uint64(command.account)].called != 0)
-    return not breaks, worst
-
-
-# May anybody trade this now? RULEBOOK 5.1 to 5.3 --------------------------------------------------
-
-
-@inlined
-def check_standing(ledger, command):
-    """Kill switches and the account's standing."""
-    refusal = ledger.limits[np.uint64(command.instrument)].refusal
-    if refusal == c.OK:
-        refusal = np.int64(ledger.accounts[np.uint64(command.account)].refusal)
-    return refusal, 0, 0
-
-
-@inlined
-def check_band(instrument, price):
-    """RULEBOOK 5.6."""
-    if price < instrument.floor:
-        return c.PRICE_BELOW_BAND, price, instrument.floor
-    if price > instrument.ceiling:
-        return c.PRICE_ABOVE_BAND, price, instrument.ceiling
-    return c.OK, 0, 0
-
-
-@inlined
-def held_in_band(instrument, price):
-    """The price of the band that is nearest: what a trigger is valued at before it is known to lie there (410, 411)."""
+def within_band(instrument, price):
+    """The nearest price in the band: what a trigger is valued at before it is known to lie there (410, 411)."""
     return max(min(price, instrument.ceiling), instrument.floor)
 
 
 @inlined
-def best_opposite(book, instrument, side):
-    """Best price an order of this side would meet, ticks; only where there is one."""
-    against = opposite(book, instrument, side)
-    return price_of(against, against.best)
-
-
-# Traders' commands --------------------------------------------------------------------------------
-
-
-@inlined
-def check_account(ledger, command, side):
-    """What the account of a new order must have: rate, client order id, room, exposure. RULEBOOK 5.9 to 5.13.
-
-    Returns   (reason, value, bound, first order)
-    """
-    account = ledger.accounts[np.uint64(command.account)]
-    reason, value, bound = check_rate(account, command.time)
-    if reason == c.OK and names_client_order(command):
-        first = first_holder(ledger, command)
-        if first != 0:
-            return c.DUPLICATE_CLIENT_ORDER_ID, first, 0, first
-        held = ledger.hub[0].client_orders
-        if held >= ledger.hub[0].max_client_orders:
-            return c.CLIENT_ORDER_ID_CAPACITY, held, ledger.hub[0].max_client_orders, 0
-    if reason == c.OK and account.open_orders >= account.max_open_orders:
-        return c.MAX_OPEN_ORDERS, account.open_orders + 1, account.max_open_orders, 0
-    if reason == c.OK:
-        reason, value, bound = check_exposure(
-            ledger, command.account, command.instrument, side, command.quantity, command.flag_bits
-        )
-    return reason, value, bound, 0
+def proposed_entry(book, ledger, risk, command, plain):
+    """The Proposal of an ENTER."""
+    # a side that does not exist is refused (104); until then it must not lead outside the arrays
+    side = np.int64(command.side) if plain else (c.SELL if command.side == c.SELL else c.BUY)
+    price = value_price = limit_of(book, ledger, risk, command, side)
+    parked = stop = False
+    if not plain:
+        parked, stop = is_parked_type(command.order_type), command.order_type == c.STOP
+        if stop:
+            price = _ZERO
+            value_price = within_band(book.instruments[np.uint64(command.instrument)], command.trigger_price)
+    return Proposal(
+        side=side,
+        price=price,
+        value_price=value_price,
+        total=command.quantity,
+        leaves=command.quantity,
+        growth=command.quantity,
+        flags=np.int64(command.flag_bits),
+        enters=True,
+        amends=False,
+        limited=not stop,
+        chosen=not stop and command.order_type != c.MARKET,
+        parked=parked,
+    )
 
 
 @inlined
-def check_entry(book, ledger, risk, command, price, size_price, waits):
-    """What an ENTER must pass once the row makes sense and the market is open. RULEBOOK 5.5 to 5.13, 2.6, 2.8.
-
-    price       ticks, its limit (of a STOP: 0); size_price: ticks that its value is reckoned at
-    waits       whether it is parked: its trigger is checked too, the collar does not bind it
-    Returns     (reason, value, bound, first order)
-    """
-    instrument = book.instruments[np.uint64(command.instrument)]
-    limits = ledger.limits[np.uint64(command.instrument)]
-    chooses = command.order_type == c.LIMIT or command.order_type == c.STOP_LIMIT
-    reason, value, bound = c.OK, np.int64(0), np.int64(0)
-    if risk:
-        # the increment binds prices that people choose, not the limit the hub gives a market order
-        reason, value, bound = check_increments(
-            limits, price if chooses else 0, command.trigger_price, command.quantity
-        )
-        if reason != c.OK:
-            return reason, value, bound, 0
-    if chooses or not waits:
-        reason, value, bound = check_band(instrument, price)
-    account = ledger.accounts[np.uint64(command.account)]
-    if reason == c.OK and risk:
-        reason, value, bound = check_size(
-            account, limits, size_price, command.quantity, command.quantity, instrument.last_price, not waits
-        )
-    if reason == c.OK and waits:
-        reason, value, bound = check_trigger(instrument, command.side, command.trigger_price)
-    if reason == c.OK and instrument.mechanism != c.ORDER_BOOK:
-        reason, value, bound = check_reserve(book, command)
-    if reason == c.OK and risk:
-        reason, value, bound, first = check_account(ledger, command, command.side)
-        if reason != c.OK:
-            return reason, value, bound, first
-    if reason != c.OK:
-        return reason, value, bound, 0
-    capacity = len(book.orders) - 1  # slot 0 is nobody's
-    if book.state[0].orders >= capacity:
-        return c.BOOK_FULL, book.state[0].orders, capacity, 0
-    return c.OK, 0, 0, 0
-
-
-@inlined
-def check_trigger(instrument, side, trigger):
-    """RULEBOOK 2.9: a trigger that is not reached yet, within the band."""
-    last = instrument.last_price
-    if (trigger <= last) if side == c.BUY else (trigger >= last):
-        return c.TRIGGER_REACHED, trigger, last
-    if trigger < instrument.floor:
-        return c.TRIGGER_BELOW_BAND, trigger, instrument.floor
-    if trigger > instrument.ceiling:
-        return c.TRIGGER_ABOVE_BAND, trigger, instrument.ceiling
-    return c.OK, 0, 0
-
-
-@inlined
-def check_post_only(book, command, side, price):
-    """RULEBOOK 2.6."""
-    if command.flag_bits & c.POST_ONLY and crosses(book, command.instrument, side, price):
-        return c.POST_ONLY_WOULD_TRADE, price, best_opposite(book, command.instrument, side)
-    return c.OK, 0, 0
-
-
-@inlined
-def limit_of(book, ledger, risk, command):
-    """The limit of an ENTER, ticks: the one that was given, or for a MARKET order the one of RULEBOOK 2.2."""
-    collar = ledger.limits[np.uint64(command.instrument)].collar if risk else 0
-    return limit_price(book, command.instrument, command.order_type, command.side, command.price, collar)
-
-
-@inlined
-def check_auction_entry(phase, command):
-    """RULEBOOK 5.3: what a call auction takes, and what only it takes."""
-    time_in_force = command.time_in_force
-    if phase in c.AUCTION_PHASES:
-        if (
-            command.order_type == c.MARKET
-            or time_in_force == c.IOC
-            or time_in_force == c.FOK
-            or command.flag_bits & c.POST_ONLY
-        ):
-            return c.NOT_IN_AUCTION, phase, 0
-    elif time_in_force == c.OPENING:
-        return c.ONLY_IN_AUCTION, phase, 0
-    return c.OK, 0, 0
-
-
-@inlined
-def check_link(book, command):
-    """RULEBOOK 2.14: the order to be linked with is the account's, of this instrument and side, and alone."""
-    slot = find(book, command.order_id)
+def proposed_amend(book, command, slot, leaves, plain):
+    """The Proposal of an AMEND. slot: of its order, or NOBODY; leaves: lots that it would leave open."""
     order = book.orders[slot]
-    if (
-        slot == NOBODY
-        or order.account != command.account
-        or order.instrument != command.instrument
-        or (order.side != command.side)
-    ):
-        return c.UNKNOWN_ORDER, command.order_id, 0
-    if order.terms & OCO:
-        return c.ALREADY_LINKED, command.order_id, 0
-    return c.OK, 0, 0
+    side = np.int64(order.side) if slot != NOBODY else c.BUY  # nobody's row has none
+    price = value_price = command.price
+    flags = np.int64(command.flag_bits)
+    parked = stop = False
+    if not plain and slot != NOBODY:
+        flags |= np.int64(offset_flags(book, slot))
+        parked = order.terms & PARKED != 0
+        stop = parked and book.extras[slot].order_type == c.STOP
+        if stop:
+            price = _ZERO
+            value_price = within_band(book.instruments[np.uint64(command.instrument)], command.trigger_price)
+    return Proposal(
+        side=side,
+        price=price,
+        value_price=value_price,
+        total=order.quantity - order.leaves_quantity + leaves,
+        leaves=leaves,
+        growth=leaves - order.leaves_quantity,
+        flags=flags,
+        enters=False,
+        amends=True,
+        limited=not stop,
+        chosen=not stop,
+        parked=parked,
+    )
 
 
 @inlined
-def check_enter_any(book, ledger, risk, command):
-    """Every rule for any new order, in order. Returns (reason, value, bound, first order, limit price)."""
-    reason, value, bound = check_row(book, command)
-    if reason == c.OK and risk:
-        special = ledger.limits[np.uint64(command.instrument)].special
-        reason, value, bound = check_offset(special, command.flag_bits, command.time_in_force)
-    if reason == c.OK:
-        reason, value, bound = check_counterparty(book, command)
-    if reason == c.OK:
-        reason, value, bound = check_link_row(command)
-    if reason == c.OK and risk:
-        reason, value, bound = check_standing(ledger, command)
-    instrument = book.instruments[np.uint64(command.instrument)]
-    phase = np.int64(instrument.phase)
-    if reason == c.OK and REFUSES_ENTRY[np.uint64(phase)] != c.OK:
-        reason, value, bound = REFUSES_ENTRY[np.uint64(phase)], phase, 0
-    if reason == c.OK:
-        reason, value, bound = check_auction_entry(phase, command)
-    if reason == c.OK:
-        reason, value, bound = check_mechanism(book, command)
-    if reason == c.OK and risk:
-        reason, value, bound = check_protection(ledger.accounts[np.uint64(command.account)])
-    if reason == c.OK and command.order_id != 0:
-        reason, value, bound = check_link(book, command)
-    if reason == c.OK:
-        reason, value, bound = check_offer(book, command)
-    if reason != c.OK:
-        return reason, value, bound, 0, 0
-    waits = is_parked_type(command.order_type)
-    price = 0 if command.order_type == c.STOP else limit_of(book, ledger, risk, command)
-    size_price = held_in_band(instrument, command.trigger_price) if command.order_type == c.STOP else price
-    reason, value, bound, first = check_entry(book, ledger, risk, command, price, size_price, waits)
-    if reason == c.OK:
-        rows, allowance = rows_of(command), len(book.orders) + SPARE_EXTRA_ROWS - 1
-        if book.state[0].extra_rows + rows > allowance and rows != 0:
-            reason, value, bound = c.BOOK_FULL, book.state[0].extra_rows + rows, allowance
-    if reason == c.OK and trades_continuously(instrument):
-        reason, value, bound = check_post_only(book, command, command.side, price)
-    return reason, value, bound, first, price
+def proposed_take(book, command, slot):
+    """The Proposal of a TAKE: the other side of the offer in `slot`, at its price. No price of its own is checked."""
+    side, price = c.BUY, _ZERO
+    if slot != NOBODY:
+        side = 3 - np.int64(book.orders[slot].side)
+        price = price_of(home(book, slot), np.int64(book.orders[slot].level))
+    return Proposal(
+        side=side,
+        price=price,
+        value_price=price,
+        total=command.quantity,
+        leaves=command.quantity,
+        growth=command.quantity,
+        flags=np.int64(command.flag_bits),
+        enters=False,
+        amends=False,
+        limited=False,
+        chosen=False,
+        parked=False,
+    )
+
+
+# The list -----------------------------------------------------------------------------------------
 
 
 @inlined
-def check_amend(book, ledger, risk, command):
-    """Every rule for an amendment, in order. Returns (reason, value, bound, slot)."""
-    nobody = np.uint32(NOBODY)
-    reason, value, bound = check_names(book, command)
-    if reason == c.OK and not check_flags(np.int64(command.flag_bits)):
-        reason, value, bound = c.INVALID_FLAGS, np.int64(command.flag_bits), 0
-    if reason == c.OK:
-        reason, value, bound = check_quantity(command.quantity)
-    if reason != c.OK:
-        return reason, value, bound, nobody
-    slot = resting_order(book, command)
-    order, extra = book.orders[slot], book.extras[slot]
-    waits = slot != NOBODY and order.terms & PARKED != 0
-    leaves = open_after_amend(order, command)
-    total = order.quantity - order.leaves_quantity + leaves
-    if command.trigger_price != 0 and not waits and slot != NOBODY:
-        return c.INVALID_TRIGGER_PRICE, command.trigger_price, 0, nobody
-    if slot != NOBODY and order.terms & ICEBERG and leaves > 0 and extra.display_quantity * MOST_REFILLS < total:
-        return c.INVALID_DISPLAY_QUANTITY, extra.display_quantity, (total + MOST_REFILLS - 1) // MOST_REFILLS, nobody
-    if risk:
-        reason, value, bound = check_offset(0, command.flag_bits, 0)
-        if reason == c.OK:
-            reason, value, bound = check_standing(ledger, command)
-        if reason != c.OK:
-            return reason, value, bound, nobody
+def may_rest(command):
+    """Has an ENTER a time in force with which an order waits, in the book or for its trigger?"""
+    time_in_force = command.time_in_force
+    return time_in_force == c.DAY or time_in_force == c.GTC or time_in_force == c.GTD or time_in_force == c.SESSION
+
+
+@inlined
+def are_flags_sound(command, order):
+    """Only known flags, at most one self-match flag, POST_ONLY only on a LIMIT order that may rest."""
+    flags = np.int64(command.flag_bits)
+    smp = flags & c.SELF_MATCH_FLAGS
+    may_post = not order.enters or (command.order_type == c.LIMIT and may_rest(command))
+    return flags & ~_KNOWN_FLAGS == 0 and smp & (smp - 1) == 0 and (flags & c.POST_ONLY == 0 or may_post)
+
+
+@inlined
+def refills_needed(quantity):
+    """The least that an iceberg of so many lots shows at a time. RULEBOOK 2.11."""
+    return -(-quantity // MOST_REFILLS)
+
+
+@inlined
+def instrument_rule(found, book, command):
+    """102: the instrument exists."""
+    last = np.int64(len(book.instruments) - 1)
+    number = np.int64(command.instrument)
+    return rule(found, c.UNKNOWN_INSTRUMENT, number < 0 or number > last, number, last)
+
+
+@inlined
+def account_rule(found, command, accounts):
+    """103: the account, or the firm, is one of so many."""
+    last = np.int64(accounts - 1)
+    number = np.int64(command.account)
+    return rule(found, c.UNKNOWN_ACCOUNT, number < 0 or number > last, number, last)
+
+
+@inlined
+def name_rules(found, book, command):
+    """102 and 103: instrument and account exist. No other rule may be looked at before these hold."""
+    return account_rule(instrument_rule(found, book, command), command, len(book.members))
+
+
+@inlined
+def type_rules(found, command, order):
+    """104 to 106: side, order type and time in force of an ENTER. RULEBOOK 1.5."""
+    side, order_type = np.int64(command.side), np.int64(command.order_type)
+    time_in_force = np.int64(command.time_in_force)
+    passing = time_in_force == c.IOC or time_in_force == c.FOK or time_in_force == c.OPENING
+    fits = may_rest(command) or (passing and not order.parked)
+    found = rule(found, c.INVALID_SIDE, order.enters and side != c.BUY and side != c.SELL, side, _ZERO)
+    unknown = order_type < c.MARKET or order_type > c.STOP_LIMIT
+    found = rule(found, c.INVALID_ORDER_TYPE, order.enters and unknown, order_type, _ZERO)
+    return rule(found, c.INVALID_TIME_IN_FORCE, order.enters and not fits, time_in_force, _ZERO)
+
+
+@inlined
+def term_rules(found, book, command, order, slot):
+    """110 to 113: trigger price, display quantity, minimum quantity, expire date. RULEBOOK 1.5 and 2.9 to 2.13."""
+    enters, trigger = order.enters, command.trigger_price
+    bears = trigger != 0 and not order.parked and (enters or (order.amends and slot != NOBODY))
+    found = rule(found, c.INVALID_TRIGGER_PRICE, bears, trigger, _ZERO)
+
+    shown, least = command.display_quantity, refills_needed(command.quantity)
+    may_hide = may_rest(command) and (command.order_type == c.LIMIT or command.order_type == c.STOP_LIMIT)
+    found = rule(found, c.INVALID_DISPLAY_QUANTITY, enters and shown != 0 and not may_hide, shown, _ZERO)
+    found = rule(found, c.INVALID_DISPLAY_QUANTITY, enters and shown > command.quantity, shown, command.quantity)
+    found = rule(found, c.INVALID_DISPLAY_QUANTITY, enters and shown < 0, shown, _ZERO)
+    found = rule(found, c.INVALID_DISPLAY_QUANTITY, enters and shown != 0 and shown < least, shown, least)
+    shown, least = book.extras[slot].display_quantity, refills_needed(order.total)
+    iceberg = order.amends and slot != NOBODY and book.orders[slot].terms & ICEBERG != 0
+    found = rule(found, c.INVALID_DISPLAY_QUANTITY, iceberg and order.leaves > 0 and shown < least, shown, least)
+
+    minimum, listing = command.minimum_quantity, book.instruments[np.uint64(command.instrument)].mechanism == c.LISTING
+    misplaced = minimum != 0 and command.time_in_force != c.IOC and not listing
+    found = rule(found, c.INVALID_MINIMUM_QUANTITY, enters and (misplaced or minimum < 0), minimum, _ZERO)
+    found = rule(found, c.INVALID_MINIMUM_QUANTITY, enters and minimum > command.quantity, minimum, command.quantity)
+
+    date, dated = np.int64(command.expire_date), command.time_in_force == c.GTD
+    earliest = max(book.state[0].trading_date, 1)
+    found = rule(found, c.INVALID_EXPIRE_DATE, enters and dated and date < earliest, date, earliest)
+    return rule(found, c.INVALID_EXPIRE_DATE, enters and not dated and date != 0, date, _ZERO)
+
+
+@inlined
+def link_row_rules(found, command, order):
+    """116: may this order be one of an OCO pair? RULEBOOK 2.14."""
+    fits = may_rest(command) and command.order_type != c.MARKET
+    return rule(found, c.INVALID_LINK, order.enters and command.order_id != 0 and not fits, command.order_id, _ZERO)
+
+
+@inlined
+def phase_rules(found, book, command, order):
+    """206 to 215: what the phase of the instrument takes. RULEBOOK 5.3."""
+    phase = np.int64(book.instruments[np.uint64(command.instrument)].phase)
+    refusal = REFUSES_ENTRY[np.uint64(phase)]
+    found = rule(found, refusal, refusal != c.OK, phase, _ZERO)
+    time_in_force, posts = command.time_in_force, command.flag_bits & c.POST_ONLY != 0
+    at_once = command.order_type == c.MARKET or time_in_force == c.IOC or time_in_force == c.FOK
+    collected = not ((order.enters and (at_once or posts)) or (order.amends and posts))
+    auction = phase in c.AUCTION_PHASES
+    found = rule(found, c.NOT_IN_AUCTION, auction and not collected, phase, _ZERO)
+    opening = order.enters and time_in_force == c.OPENING
+    return rule(found, c.ONLY_IN_AUCTION, opening and not auction, phase, _ZERO)
+
+
+@inlined
+def mechanism_rules(found, book, command, order):
+    """218: what the mechanism of the instrument takes. Orders are amended in an order book only. RULEBOOK 13."""
+    if order.amends:
+        mechanism = np.int64(book.instruments[np.uint64(command.instrument)].mechanism)
+        return rule(found, c.WRONG_MECHANISM, mechanism != c.ORDER_BOOK, mechanism, _ZERO)
+    return checked(found, check_mechanism(book, command))
+
+
+@inlined
+def entry_only_rules(found, book, command, order):
+    """220: an amendment is a cancel and a new order, so a phase that refuses cancels refuses it. RULEBOOK 8.1."""
+    phase = np.int64(book.instruments[np.uint64(command.instrument)].phase)
+    refusal = REFUSES_CANCEL[np.uint64(phase)]
+    return rule(found, refusal, order.amends and refusal != c.OK, phase, _ZERO)
+
+
+@inlined
+def named_order_rules(found, book, command, order, slot):
+    """301 to 307: the order that the command names, and the offer of a one-sided auction. RULEBOOK 2.14, 5.4 and 13.
+
+    A TAKE is checked against its offer by quantity, too (108, 402).
+    """
+    if not order.enters and not order.amends:
+        reason, value, bound, _ = check_take(book, command)
+        return rule(found, reason, reason != c.OK, value, bound)
+    named, links = book.orders[slot], order.enters and command.order_id != 0
+    unknown = (links or order.amends) and (slot == NOBODY or named.side != order.side)
+    found = rule(found, c.UNKNOWN_ORDER, unknown, command.order_id, _ZERO)
+    found = rule(found, c.ALREADY_LINKED, links and named.terms & OCO != 0, command.order_id, _ZERO)
+    return checked(found, check_offer(book, command)) if order.enters else found
+
+
+@inlined
+def band_rules(found, instrument, order):
+    """404 and 405: the price lies in the band. RULEBOOK 5.6."""
+    price, floor, ceiling = order.price, instrument.floor, instrument.ceiling
+    found = rule(found, c.PRICE_BELOW_BAND, order.limited and price < floor, price, floor)
+    return rule(found, c.PRICE_ABOVE_BAND, order.limited and price > ceiling, price, ceiling)
+
+
+@inlined
+def trigger_rules(found, instrument, command, order):
+    """409 to 411: the trigger is not reached yet and lies in the band. RULEBOOK 2.9."""
+    trigger, last = command.trigger_price, instrument.last_price
+    reached = trigger <= last if order.side == c.BUY else trigger >= last
+    found = rule(found, c.TRIGGER_REACHED, order.parked and reached, trigger, last)
+    found = rule(found, c.TRIGGER_BELOW_BAND, order.parked and trigger < instrument.floor, trigger, instrument.floor)
+    return rule(found, c.TRIGGER_ABOVE_BAND, order.parked and trigger > instrument.ceiling, trigger, instrument.ceiling)
+
+
+@inlined
+def room_rules(found, book, command, order, plain):
+    """601: room for one more order, and for the events that icebergs and parked orders may need. RULEBOOK 2.8."""
+    orders, capacity = book.state[0].orders, np.int64(len(book.orders) - 1)  # slot 0 is nobody's
+    found = rule(found, c.BOOK_FULL, order.enters and orders >= capacity, orders, capacity)
+    if not plain:
+        rows = rows_of(command)
+        needed, allowance = book.state[0].extra_rows + rows, capacity + SPARE_EXTRA_ROWS
+        found = rule(found, c.BOOK_FULL, order.enters and rows != 0 and needed > allowance, needed, allowance)
+    return found
+
+
+@inlined
+def post_only_rules(found, book, command, order):
+    """602: an order that shall only rest does not trade at once. RULEBOOK 2.6."""
+    instrument = np.int64(command.instrument)
+    would_trade = (
+        rarely(command.flag_bits & c.POST_ONLY != 0)
+        and trades_continuously(book.instruments[np.uint64(instrument)])
+        and not order.parked
+        and order.leaves > 0
+        and crosses(book, instrument, order.side, order.price)
+    )
+    against = opposite(book, instrument, order.side)
+    return rule(found, c.POST_ONLY_WOULD_TRADE, would_trade, order.price, price_of(against, against.best))
+
+
+@inlined
+def broken_rule(book, ledger, risk, command, order, slot, near, far, plain):
+    """What an ENTER, AMEND or TAKE breaks: the Found of the whole list. Instrument and account exist.
+
+    order     Proposal
+    slot      of the order that the command names, or NOBODY
+    near, far Stake of the account, see exposure_rules; without risk they are not looked at
+    plain     literal: see the head of this file
+    """
     instrument = book.instruments[np.uint64(command.instrument)]
-    phase = np.int64(instrument.phase)
-    if REFUSES_ENTRY[np.uint64(phase)] != c.OK:
-        return REFUSES_ENTRY[np.uint64(phase)], phase, 0, nobody
-    if phase in c.AUCTION_PHASES and command.flag_bits & c.POST_ONLY:
-        return c.NOT_IN_AUCTION, phase, 0, nobody
-    if instrument.mechanism != c.ORDER_BOOK:
-        return c.WRONG_MECHANISM, np.int64(instrument.mechanism), 0, nobody
+    quantity = command.quantity
+    found = nothing_found()
+    if not plain:
+        found = type_rules(found, command, order)  # 104 to 106
+    unsound = rarely(command.flag_bits != 0) and not are_flags_sound(command, order)
+    found = rule(found, c.INVALID_FLAGS, unsound, np.int64(command.flag_bits), _ZERO)
+    found = range_rule(found, c.INVALID_QUANTITY, quantity, code(1), code(MAX_QUANTITY))
+    if not plain:
+        found = term_rules(found, book, command, order, slot)  # 110 to 113
+        if risk:
+            found = offset_rules(found, ledger, command, order)  # 114
+        if order.enters:
+            found = checked(found, check_counterparty(book, command))  # 115
+        found = link_row_rules(found, command, order)  # 116
     if risk:
-        reason, value, bound = check_protection(ledger.accounts[np.uint64(command.account)])
-        if reason != c.OK:
-            return reason, value, bound, nobody
-    if REFUSES_CANCEL[np.uint64(phase)] != c.OK:  # an amendment is a cancel and a new order
-        return REFUSES_CANCEL[np.uint64(phase)], phase, 0, nobody
-    if slot == NOBODY:
-        return c.UNKNOWN_ORDER, command.order_id, 0, nobody
-    limits = ledger.limits[np.uint64(command.instrument)]
-    stop = waits and extra.order_type == c.STOP
-    size_price = held_in_band(instrument, command.trigger_price) if stop else command.price
+        found = standing_rules(found, ledger, command)  # 201 to 205
+    if not plain:
+        found = phase_rules(found, book, command, order)  # 206 to 215
+        found = mechanism_rules(found, book, command, order)  # 218
     if risk:
-        reason, value, bound = check_increments(limits, 0 if stop else command.price, command.trigger_price, total)
-        if reason != c.OK:
-            return reason, value, bound, nobody
-    if not stop:
-        reason, value, bound = check_band(instrument, command.price)
-    account = ledger.accounts[np.uint64(command.account)]
-    if reason == c.OK and risk:
-        reason, value, bound = check_size(
-            account, limits, size_price, total, max(leaves, 0), instrument.last_price, not waits
-        )
-    if reason == c.OK and waits:
-        reason, value, bound = check_trigger(instrument, order.side, command.trigger_price)
-    if reason == c.OK and risk:
-        reason, value, bound = check_rate(account, command.time)
-        growth = leaves - order.leaves_quantity
-        if reason == c.OK and growth > 0:
-            flags = np.int64(command.flag_bits) | np.int64(offset_flags(book, slot))
-            reason, value, bound = check_exposure(
-                ledger, command.account, command.instrument, order.side, growth, flags
-            )
-    if reason == c.OK and leaves > 0 and not waits:
-        reason, value, bound = check_post_only(book, command, order.side, command.price)
-    return reason, value, bound, slot if reason == c.OK else nobody
+        found = protection_rules(found, ledger, command)  # 219
+    if not plain:
+        found = entry_only_rules(found, book, command, order)  # 220
+        found = named_order_rules(found, book, command, order, slot)  # 301 to 307
+    if risk:
+        found = increment_rules(found, ledger, command, order, plain)  # 401 to 403
+    found = band_rules(found, instrument, order)  # 404 and 405
+    if risk:
+        found = size_rules(found, ledger, command, order, instrument.last_price)  # 406 to 408
+    if not plain:
+        found = trigger_rules(found, instrument, command, order)  # 409 to 411
+        if order.enters:
+            found = checked(found, check_reserve(book, command))  # 412
+    if risk:
+        found = account_rules(found, ledger, command, order)  # 501 to 504
+        found = exposure_rules(found, ledger, command, order, near, far, plain)  # 505 to 511
+    found = room_rules(found, book, command, order, plain)  # 601
+    return post_only_rules(found, book, command, order)  # 602
+
+
+# Any command of a trader --------------------------------------------------------------------------
 
 
 @outlined
-def check_taking(book, ledger, risk, command):
-    """Every rule for a TAKE, in order. RULEBOOK 13.1. Returns (reason, value, bound, first order, slot of the offer)."""
-    nobody = np.uint32(NOBODY)
-    reason, value, bound = check_names(book, command)
-    flags = np.int64(command.flag_bits)
-    if reason == c.OK and not check_flags(flags):
-        reason, value, bound = c.INVALID_FLAGS, flags, 0
-    if reason == c.OK:
-        reason, value, bound = check_quantity(command.quantity)
-    if reason == c.OK and risk:
-        special = ledger.limits[np.uint64(command.instrument)].special
-        reason, value, bound = check_offset(special, command.flag_bits, c.FOK)
-        if reason == c.OK:
-            reason, value, bound = check_standing(ledger, command)
-    if reason != c.OK:
-        return reason, value, bound, 0, nobody
-    phase = np.int64(book.instruments[np.uint64(command.instrument)].phase)
-    if REFUSES_ENTRY[np.uint64(phase)] != c.OK:
-        return REFUSES_ENTRY[np.uint64(phase)], phase, 0, 0, nobody
-    reason, value, bound = check_mechanism(book, command)
-    if reason == c.OK and risk:
-        reason, value, bound = check_protection(ledger.accounts[np.uint64(command.account)])
-    if reason != c.OK:
-        return reason, value, bound, 0, nobody
-    reason, value, bound, slot = check_take(book, command)
-    first = 0
-    if reason == c.OK and risk:
-        offer, limits = book.orders[slot], ledger.limits[np.uint64(command.instrument)]
-        price = price_of(home(book, slot), np.int64(offer.level))
-        reason, value, bound = check_increments(limits, 0, 0, command.quantity)
-        if reason == c.OK:
-            account = ledger.accounts[np.uint64(command.account)]
-            reason, value, bound = check_size(account, limits, price, command.quantity, command.quantity, price, False)
-        if reason == c.OK:
-            reason, value, bound, first = check_account(ledger, command, 3 - np.int64(offer.side))
-    return reason, value, bound, first, slot
+def check(book, ledger, risk, command):
+    """Which rule does an ENTER, AMEND or TAKE break first? A message that the rate lets pass is counted (RULEBOOK 5.9).
+
+    Returns   (Found, slot of the order that it names or NOBODY, its limit in ticks)
+    """
+    found, slot = name_rules(nothing_found(), book, command), np.uint32(NOBODY)
+    if found.broken:
+        return found, slot, _ZERO
+    if command.kind == c.ENTER:
+        if command.order_id != 0:
+            slot = resting_order(book, command)
+        order = proposed_entry(book, ledger, risk, command, False)
+    elif command.kind == c.AMEND:
+        slot = resting_order(book, command)
+        order = proposed_amend(book, command, slot, open_after_amend(book.orders[slot], command), False)
+    else:
+        slot = find(book, command.order_id)
+        order = proposed_take(book, command, slot)
+    near, far = stakes_of(
+        ledger, np.int64(command.account), np.int64(command.instrument), order.side, order.growth, order.flags
+    )
+    found = broken_rule(book, ledger, risk, command, order, slot, near, far, False)
+    if risk and (not found.broken or found.reason > c.MESSAGE_RATE):
+        count_message(ledger.accounts[np.uint64(command.account)], command.time)
+    return found, slot, order.price
 
 
 @inlined
 def check_cancel(book, command):
-    """Every rule for a cancel, in order. Returns (reason, value, bound, slot)."""
-    reason, value, bound = check_names(book, command)
-    if reason != c.OK:
-        return reason, value, bound, np.uint32(NOBODY)
+    """The rules of a CANCEL. Returns (Found, slot)."""
+    found, slot = name_rules(nothing_found(), book, command), np.uint32(NOBODY)
+    if found.broken:
+        return found, slot
     instrument = book.instruments[np.uint64(command.instrument)]
-    if REFUSES_CANCEL[np.uint64(instrument.phase)] != c.OK:
-        return REFUSES_CANCEL[np.uint64(instrument.phase)], np.int64(instrument.phase), 0, np.uint32(NOBODY)
+    phase = np.int64(instrument.phase)
+    refusal = REFUSES_CANCEL[np.uint64(phase)]
+    found = rule(found, refusal, refusal != c.OK, phase, _ZERO)  # 206 to 213
     slot = resting_order(book, command)
-    if slot == NOBODY:
-        return c.UNKNOWN_ORDER, command.order_id, 0, np.uint32(NOBODY)
-    if rarely(instrument.mechanism != c.ORDER_BOOK):
-        reason, value, bound = check_revocable(book, slot)
-    return reason, value, bound, slot
+    found = rule(found, c.UNKNOWN_ORDER, slot == NOBODY, command.order_id, _ZERO)
+    if not found.broken and instrument.mechanism != c.ORDER_BOOK:
+        found = checked(found, check_revocable(book, slot))  # 303
+    return found, slot
 
 
 @inlined
 def check_mass_cancel(book, command):
-    """Instrument and account exist or are ALL; side is BUY, SELL or 0."""
-    if command.instrument < ALL or command.instrument >= len(book.instruments):
-        return c.UNKNOWN_INSTRUMENT, command.instrument, len(book.instruments) - 1
-    if command.account < ALL or command.account >= len(book.members):
-        return c.UNKNOWN_ACCOUNT, command.account, len(book.members) - 1
-    if command.side > c.SELL:
-        return c.INVALID_SIDE, command.side, 0
-    return c.OK, 0, 0
+    """The rules of a MASS_CANCEL: instrument and account exist or are ALL; side is BUY, SELL or 0. Returns Found."""
+    found, side = nothing_found(), np.int64(command.side)
+    if command.instrument != ALL:
+        found = instrument_rule(found, book, command)
+    if command.account != ALL:
+        found = account_rule(found, command, len(book.members))
+    return rule(found, c.INVALID_SIDE, side > c.SELL, side, _ZERO)

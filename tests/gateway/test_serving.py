@@ -27,7 +27,7 @@ for instruments in (load_catalogue(), read_catalogue().instruments):
     hub.apply(stamper.stamp(begin_day(2030_01_02), enter(0, Side.BUY, instruments[0].reference_price, 1000)))
 print(*(kernel.py_func.__name__ for kernel in jit._kernels if not kernel.signatures))
 """
-WITHOUT_RISK = "process_alone"  # every hub has it
+WITHOUT_RISK = "process_fast_alone"  # every hub has it
 
 
 @pytest.mark.skipif(INTERPRETED, reason="nothing is compiled")
