@@ -149,7 +149,7 @@ def enter(book, events, at, command, limit, plain):
     )
     at += 1
     offset = c.NONE if plain else np.int64(command.flag_bits) & c.OFFSET_FLAGS
-    incoming = Incoming(entry, number, account, order_id, side, limit, offset)
+    incoming = Incoming(command if plain else entry, number, account, order_id, side, limit, offset)
     passing = command.time_in_force == c.IOC or command.time_in_force == c.FOK
     interrupted = False
     if not plain:

@@ -21,7 +21,9 @@ _NAME_END = np.int64((1 << 48) - 1)  # of ORDER.name_end: client_2 and instrumen
 class Incoming(NamedTuple):
     """The order that is trading with resting ones: a new order, an amended or triggered one, or a liquidation."""
 
-    entry: Any  # EVENT with which it came in: ACCEPTED, AMENDED or TRIGGERED
+    entry: (
+        Any  # what it came in with, and has its client order id: ENTER command, or ACCEPTED, AMENDED or TRIGGERED event
+    )
     instrument: int  # index
     account: int
     order_id: int

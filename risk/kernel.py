@@ -164,7 +164,7 @@ def apply_event(ledger, event, plain):
     elif kind == c.CANCELED:
         hold(ledger, account, instrument, side, -quantity, np.int64(-1), flags, plain)
     elif kind == c.AMENDED:
-        growth = event.leaves_quantity - event.resting_leaves_quantity
+        growth = event.leaves_quantity - event.open_before
         hold(ledger, account, instrument, side, growth, c.NONE, flags, plain)
 
 

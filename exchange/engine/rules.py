@@ -118,7 +118,7 @@ def is_plain_amend(ledger, command, slot, leaves):
 def limit_of(book, ledger, risk, command, side):
     """The limit of an ENTER, ticks: the one that was given, or for a MARKET order the one of RULEBOOK 2.2."""
     collar = ledger.limits[np.uint64(command.instrument)].collar if risk else _ZERO
-    return limit_price(book, np.int64(command.instrument), command.order_type, side, command.price, collar)
+    return limit_price(book, np.int64(command.instrument), np.int64(command.order_type), side, command.price, collar)
 
 
 @inlined
