@@ -418,6 +418,7 @@ def walked(exchange: Exchange, symbol: str) -> list[list[tuple[int, ...]]]:
     return sides
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("first", [0, 200])
 @pytest.mark.parametrize("seed", range(4))
 def test_depth_counts_what_a_walk_over_the_orders_counts(seed: int, first: int) -> None:
