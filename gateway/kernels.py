@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 
 import numpy as np
 
-from exchange.commands import Command, Stamper, begin_day, enter
+from exchange.commands import Command, Stamper, enter
 from exchange.engine.machine import Exchange
 from exchange.instruments import Instrument
 from exchange.projections.blotter import Blotter
@@ -24,7 +24,7 @@ from exchange.projections.marketdata import MarketData
 from exchange.projections.projections import Projections
 from exchange.projections.surveillance import Surveillance
 from gateway.binary.rows import warm_up as binary_endpoint
-from matching.codes import OrderType, Side, TimeInForce
+from matching.codes import Side, TimeInForce
 from matching.jit import is_cached, seal
 from risk.limits import Account
 
@@ -68,10 +68,10 @@ class _Parts:
         )
 
     def general_path(self) -> None:
-        self._apply(enter(0, Side.BUY, _PRICE, _LOTS, order_type=OrderType.STOP_LIMIT, trigger_price=_PRICE + 1))
+        self._hub.exchange.load_lanes("general")
 
     def operators(self) -> None:
-        self._apply(begin_day(1970_01_01))
+        self._hub.exchange.load_lanes("operators")
 
     def queries(self) -> None:
         exchange = self._hub.exchange

@@ -100,6 +100,7 @@ OFFER = np.dtype(
     )
 )
 
+_OTHER_LANES = {"general": process_general, "operators": process_operators}
 _MILLISECOND = 1_000_000  # ns
 _SPARE_EVENTS = 8192  # events a batch may give beyond those of the worst single command, before a second call
 
@@ -204,13 +205,17 @@ class Exchange:
 
         Changes nothing that shows. It takes as much memory as a full book does.
         """
-        lanes = process_fast if self.risk else process_fast_alone, process_general, process_operators
-        for lane in lanes:
-            self._compiled(lane, np.zeros(1, COMMAND).view(COMMAND_WORDS), 0, self._results.room(), 0)
+        self.load_lanes()
         book, ledger = self._book, self._ledger
         for rows in (book.orders, book.chain, book.buckets, book.levels, ledger.exposures, ledger.client_orders):
             touch(rows)
         self._results.warm_up()
+
+    def load_lanes(self, *names: str) -> None:
+        """Load compiled lanes, or compile what no cache holds, and run nothing. names: fast, general, operators; none: all."""
+        lanes = {"fast": process_fast if self.risk else process_fast_alone, **_OTHER_LANES}
+        for name in names or lanes:
+            self._compiled(lanes[name], np.zeros(1, COMMAND).view(COMMAND_WORDS), 0, self._results.room(), 0)
 
     def _most_events(self) -> int:
         """Events that a single command may give: of every order, account and instrument."""
