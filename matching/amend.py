@@ -104,7 +104,8 @@ def amend(book, events, at, command, slot, plain):
         return at if plain else conceal(book, events, at, command, slot, shown)
     interrupted = False
     if may_trade(book, number, side, price, plain):
-        incoming = Incoming(events[np.uint64(at - 1)], number, account, order.order_id, side, price, offset)
+        entry = order if plain else events[np.uint64(at - 1)]
+        incoming = Incoming(entry, number, account, order.order_id, side, price, offset)
         mode = self_match_mode(book, account, np.int64(command.flag_bits))
         reach = price if plain else reach_of(book, number, side, price, command.time)
         trades = book.state[0].trade_id
