@@ -32,6 +32,7 @@ from exchange import Account, Exchange, Instrument
 from exchange.journal.journal import Journal
 from exchange.projections.blotter import Blotter
 from exchange.projections.marketdata import MarketData
+from exchange.projections.projections import Projections
 from exchange.runner import Runner
 from gateway.auth import Auth, Credential
 from gateway.binary import session as binary
@@ -175,10 +176,8 @@ async def main(folder: Path, durable: bool, clocks: Clocks | None, profile: cPro
     runner = Runner(exchange, journal, time.time_ns)
     market = MarketData(exchange.instruments)
     hub = Hub(
-        exchange,
+        Projections(exchange, Blotter(MAX_ORDERS), market),
         runner,
-        Blotter(MAX_ORDERS),
-        market,
         Feed(exchange.instruments, market, exchange),
         Auth([Credential(KEY, SECRET, 0)]),
         time.time_ns,

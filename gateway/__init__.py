@@ -1,1 +1,1 @@
-"""Everything asynchronous or textual: wire messages, sessions, feeds, keys, the application, the command line."""
+"""Everything asynchronous or textual: HTTP and websockets, sessions, public channels, keys, the command line."""

@@ -1,12 +1,15 @@
-"""`qiee`: the command line. The hub that `serve` starts is put together in gateway/serving.py.
+"""`qiee`: the command line. gateway/serving.py puts together the hub that `serve` starts.
 
     qiee serve      qiee replay      qiee bench      qiee journal verify|dump|repair      qiee keys list|add|remove
+
+serving.py is imported only by the commands that need it: with FastAPI and uvicorn it takes as long to load as all others.
 
 Exit codes: 0 done, 1 unforeseen, 2 wrong argument or configuration (of verify: torn), 3 data folder in use, 4 the journal
 failed while running, 5 journal suspect, 6 corrupt, 7 from a newer version, 8 of another configuration, 9 unreadable, 10 cannot
 listen, 11 cannot start, 12 bad catalogue, 13 capture missing or bad.
 """
 
+import runpy
 import sys
 import time
 from pathlib import Path
@@ -14,6 +17,10 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from exchange.instruments import InstrumentError
+from exchange.journal.journal import dump, repair, verify
+from exchange.participants.scenario import demo_accounts
+from exchange.replay.report import main as report
 from gateway import config
 from gateway.config import ConfigurationError
 from gateway.version import VERSION
@@ -91,7 +98,7 @@ def serve(
         )
     except ConfigurationError as error:
         _fail(error, error.exit_code)
-    from gateway.serving import run  # numba and the server are loaded only where they are needed
+    from gateway.serving import run
 
     raise typer.Exit(run(settings))
 
@@ -108,9 +115,9 @@ def replay(
     day: Day = None,
     profile: Profile = None,
 ) -> None:
-    """Replay recorded order flow through the whole machine and report what came of it.
+    """Replay recorded order flow through the whole machine and report the result.
 
-    A journal is replayed with the settings of its hub: --config, --catalogue, --day and --profile as given to serve.
+    A journal is replayed with the settings of its hub: give --config, --catalogue, --day and --profile as to serve.
     """
     given = {"catalogue": catalogue, "day": day, "profile": profile}
     for name, value in ({"config": config_file} | given).items():
@@ -119,9 +126,6 @@ def replay(
                 f"{name} is {value}, may be given only with --journal: the recorded flow has its own instruments",
                 config.EXIT_CONFIGURATION,
             )
-    from exchange.instruments import InstrumentError
-    from exchange.replay.report import main as report
-
     hub: tuple[Any, ...] = ()
     if journal is not None:
         from gateway.serving import before_any_command
@@ -140,8 +144,6 @@ def bench(what: Annotated[str, typer.Argument(help=", ".join(BENCHMARKS))] = "ke
     """Run a benchmark of a source checkout."""
     if what not in BENCHMARKS:
         _fail(f"benchmark is {what}, must be one of {', '.join(BENCHMARKS)}", config.EXIT_CONFIGURATION)
-    import runpy
-
     sys.argv = [f"benchmarks.{what}"]
     sys.path.insert(0, "")
     try:
@@ -152,9 +154,7 @@ def bench(what: Annotated[str, typer.Argument(help=", ".join(BENCHMARKS))] = "ke
 
 @journal_app.command("verify")
 def journal_verify(data: Folder = DATA) -> None:
-    """Check every byte and say what a start of the hub would find. Exit code as a start would have."""
-    from exchange.journal.journal import verify
-
+    """Check every byte and report what a start of the hub would find. The exit code is that of a start."""
     result = verify(str(data))
     print(result.text)
     raise typer.Exit(result.exit_code)
@@ -167,8 +167,6 @@ def journal_dump(
     last: Annotated[int | None, typer.Option("--to", help="Last sequence.")] = None,
 ) -> None:
     """Print commands as lines of JSON."""
-    from exchange.journal.journal import dump
-
     result = dump(str(data), sys.stdout, first, last)
     print(result.text, file=sys.stderr)
     raise typer.Exit(result.exit_code)
@@ -180,8 +178,6 @@ def journal_repair(
     data: Folder = DATA,
 ) -> None:
     """Drop a SUSPECT end of the journal. The decision is written to repairs.log in the data folder."""
-    from exchange.journal.journal import repair
-
     result = repair(str(data), accept_loss_from, time.time_ns())
     print(result.text)
     raise typer.Exit(result.exit_code)
@@ -201,8 +197,6 @@ def keys_add(
     data: Folder = DATA,
 ) -> None:
     """Make a key. The secret is shown once, here."""
-    from exchange.participants.scenario import demo_accounts
-
     key = config.new_key(account, scope)
     try:
         config.credentials([key], demo_accounts())

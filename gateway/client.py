@@ -13,9 +13,9 @@
         hub.send(rows)
         events = hub.receive()                           # EVENT rows of the account
 
-Methods, parameters and channels are those of docs/PROTOCOL.md, passed on as they are; the clients add numbering,
-matching of answers, heartbeat answers, and errors as exceptions. They do not reconnect by themselves: what was under way
-when a connection broke is unknown, and only the caller can say what to ask then (`backoff` spaces the attempts). A client
+Methods, parameters and channels are those of docs/PROTOCOL.md, passed on unchanged. The clients number requests, match
+answers, answer heartbeats, and raise errors as exceptions. They do not reconnect by themselves: what was under way when a
+connection broke is unknown, and only the caller knows what to ask for then (`backoff` spaces the attempts). A client
 belongs to one thread or one event loop.
 
     for delay in backoff():
@@ -63,7 +63,7 @@ class HubError(Exception):
 
 
 class ConnectionLost(Exception):
-    """The connection ended: `code` and `reason` of the close frame (1006: there was none). What was under way is unknown."""
+    """The connection has ended, with `code` and `reason` of the close frame (1006: none). What was under way is unknown."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(f"connection lost: {code} {reason}".rstrip())
@@ -74,7 +74,8 @@ class ConnectionLost(Exception):
 def backoff(first: float = 0.25, longest: float = 30.0) -> Iterator[float]:
     """Seconds to wait before each next attempt: random between 0 and a bound that doubles up to `longest`.
 
-    The randomness matters more than the doubling: a thousand clients cut off at one moment must not come back at one.
+    The randomness matters more than the doubling: a thousand clients that lost their connections at the same moment must
+    not all come back at the same moment.
     """
     bound = first
     while True:
@@ -89,7 +90,7 @@ def _lost(error: ConnectionClosed) -> ConnectionLost:
 
 @contextlib.contextmanager
 def _losses() -> Iterator[None]:
-    """Tell the end of a connection in our own words."""
+    """Raise ConnectionLost for the end of a connection."""
     try:
         yield
     except ConnectionClosed as error:
@@ -102,7 +103,7 @@ def _losses() -> Iterator[None]:
 
 
 class _Dialogue:
-    """JSON-RPC without a socket: numbers requests, and sorts what comes back."""
+    """JSON-RPC without a socket: it numbers requests and sorts received frames."""
 
     def __init__(self) -> None:
         self._last_id = 0
@@ -115,8 +116,11 @@ class _Dialogue:
         return self._last_id, msgspec.json.encode(message).decode()
 
     def sort(self, text: str | bytes) -> tuple[Literal["answer", "notification", "test_request", "other"], Any, Any]:
-        """What a frame is: ("answer", id, result or HubError), ("notification", channel, data), ("test_request", ..) or
-        ("other", method, params)."""
+        """The kind and content of a frame.
+
+        ("answer", id, result or HubError), ("notification", channel, data), ("test_request", None, None) or
+        ("other", method, params)
+        """
         message = msgspec.json.decode(text)
         if "error" in message:
             error = message["error"]
@@ -136,12 +140,12 @@ def _credentials(client_id: str, client_secret: str) -> dict[str, str]:
 
 
 def _subscribing(channels: tuple[str, ...], verb: str = "subscribe") -> str:
-    """Private channels need the private method; it takes public ones too."""
+    """The method for these channels. Private ones need the private method, which takes public ones too."""
     return f"private/{verb}" if any(channel.startswith("user.") for channel in channels) else f"public/{verb}"
 
 
 def _order(instrument_name: str, amount: Number, price: Number | None, options: dict[str, Any]) -> dict[str, Any]:
-    """Parameters of buy and sell: without a price a market order, with a trigger_price a stop."""
+    """Parameters of buy and sell. Without a price it is a market order, with a trigger_price a stop."""
     kind = "market" if price is None else "limit"
     if options.get("trigger_price") is not None:
         kind = f"stop_{kind}"
@@ -153,8 +157,8 @@ class Client:
 
     url            "ws://host:port"
     client_id      key; empty: public methods only
-    timeout        seconds that an answer may take: TimeoutError after that
-    Errors         OSError: nobody listens; ConnectionLost: refused or broken; HubError: the key is wrong
+    timeout        seconds that an answer may take, then TimeoutError
+    Errors         OSError: no hub listens there; ConnectionLost: refused or broken; HubError: the key is wrong
     """
 
     def __init__(self, url: str, client_id: str = "", client_secret: str = "", timeout: float = 10.0) -> None:
@@ -177,7 +181,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close; cancel on disconnect acts if it is on (`call("private/logout")` first where it must not)."""
+        """Close. Cancel on disconnect acts if it is on; where it must not, call private/logout first."""
         self._websocket.close()
 
     def call(self, method: str, **params: Any) -> Any:
@@ -196,20 +200,20 @@ class Client:
                     return answer[1]
 
     def _next(self, timeout: float | None) -> tuple[Any, Any] | None:
-        """Take one frame: an answer is returned, a notification put aside, a test request answered."""
+        """Take one frame. An answer is returned, a notification kept for later, a test request answered."""
         kind, name, content = self._dialogue.sort(self._websocket.recv(timeout))
         if kind == "answer":
             return name, content
         if kind == "notification":
             if len(self._waiting) == _MAX_WAITING:
-                raise ConnectionLost(1013, f"{_MAX_WAITING} notifications wait and nobody takes them")
+                raise ConnectionLost(1013, f"{_MAX_WAITING} notifications are waiting to be taken")
             self._waiting.append((name, content))
         elif kind == "test_request":
             self._websocket.send(self._dialogue.request("public/test", {})[1])
         return None
 
     def subscribe(self, *channels: str) -> Iterator[tuple[str, Any]]:
-        """Subscribe and return an endless iterator of (channel, data): everything this connection is subscribed to.
+        """Subscribe, and return an endless iterator of (channel, data) over all channels of this connection.
 
         Other calls may be made between two steps of the iteration.
         """
@@ -238,11 +242,11 @@ class Client:
         return self.call("private/sell", **_order(instrument_name, amount, price, options))
 
     def take(self, order_id: str, amount: Number, **options: Any) -> Any:
-        """Trade with a posted offer of somebody else."""
+        """Trade with another account's posted offer."""
         return self.call("private/take", order_id=order_id, amount=amount, **options)
 
     def edit(self, order_id: str, amount: Number | None = None, price: Number | None = None, **options: Any) -> Any:
-        """Change an open order; `amount` is the new total, what has filled included."""
+        """Change an open order. `amount` is the new total, including what has filled."""
         return self.call("private/edit", order_id=order_id, amount=amount, price=price, **options)
 
     def cancel(self, order_id: str) -> Any:
@@ -288,7 +292,7 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close; cancel on disconnect acts if it is on."""
+        """Close. Cancel on disconnect acts if it is on."""
         await self._stack.aclose()
         await self._reader
 
@@ -306,7 +310,7 @@ class AsyncClient:
             del self._answers[number]
 
     async def _read(self) -> None:
-        """Until the connection ends: answers to their callers, notifications to the subscriptions."""
+        """Hand answers to their callers and notifications to the subscriptions, until the connection ends."""
         try:
             async for text in self._websocket:
                 kind, name, content = self._dialogue.sort(text)
@@ -335,9 +339,9 @@ class AsyncClient:
             waiting.set_result(content)
 
     async def subscribe(self, *channels: str) -> "Subscription":
-        """Subscribe, and iterate over what comes on just these channels: `async for channel, data in subscription`."""
+        """Subscribe. The result iterates over these channels only: `async for channel, data in subscription`."""
         subscription = Subscription(self, channels)
-        self._subscriptions.append(subscription)  # before the call: the first data may come with the answer
+        self._subscriptions.append(subscription)  # before the call: data may come right behind the answer
         try:
             await self.call(_subscribing(channels), channels=channels)
         except BaseException:
@@ -374,8 +378,8 @@ class AsyncClient:
 class Subscription:
     """(channel, data) of some channels, in the order sent. Made by AsyncClient.subscribe.
 
-    Iterating raises ConnectionLost when the connection ends, or with code 1013 when the consumer fell 100,000
-    notifications behind: what it would then see next is not what happened next.
+    Iterating raises ConnectionLost when the connection ends, and with code 1013 when 100,000 notifications are waiting:
+    more would be lost, and the consumer would not see what happened.
     """
 
     def __init__(self, client: AsyncClient, channels: tuple[str, ...]) -> None:
@@ -390,13 +394,13 @@ class Subscription:
         if channel not in self.channels or self._end is not None:
             return
         if len(self._waiting) == _MAX_WAITING:
-            self.end(ConnectionLost(1013, f"{_MAX_WAITING} notifications wait and nobody takes them"))
+            self.end(ConnectionLost(1013, f"{_MAX_WAITING} notifications are waiting to be taken"))
             return
         self._waiting.append((channel, data))
         self._ready.set()
 
     def end(self, reason: ConnectionLost) -> None:
-        """Nothing more will come."""
+        """No more notifications will come."""
         self._end = self._end or reason
         self._ready.set()
 
@@ -430,9 +434,9 @@ def _log_on(client_id: str, client_secret: str, cancel_on_disconnect: bool) -> s
 
 
 class Welcome(msgspec.Struct):
-    """What the hub tells a binary session at the beginning."""
+    """The hub's answer to the log-on of a binary session."""
 
-    account: int  # index of the account; the hub writes it into every row
+    account: int  # index; the hub writes it into every row
     session: int  # number of this connection; COMMAND.session
     sequence: int  # of the hub's last command
     command: list[tuple[str, str]]  # layouts, as NumPy dtype descriptions
@@ -468,15 +472,15 @@ def _frames(rows: np.ndarray) -> Iterator[bytes]:
 
 
 class AsyncBinaryClient:
-    """A connection to /ws/bin/v1 inside an event loop, open within its context; gateway/binary/session.py tells the rules.
+    """A connection to /ws/bin/v1 inside an event loop, open within its context; the rules are in gateway/binary/session.py.
 
     account        index of the account
     instruments    by symbol: index, tick_size, lot_size, price_floor, price_ceiling, currency, unit
-    welcome        all that the hub told
+    welcome        all that the hub answered
     Errors         on entering: OSError, ConnectionLost, HubError (key), ValueError (a hub of another version)
 
-    Events are read as they come and wait here until `receive` takes them, however many: a hub reads no more rows from a
-    client that does not read its events, so a client that did not would stand still with the hub, each waiting.
+    Events are read as they come, and wait here without bound until `receive` takes them. A hub reads no rows from a client
+    that does not read its events, so a client that waited with reading could block itself.
     """
 
     def __init__(self, url: str, client_id: str, client_secret: str, cancel_on_disconnect: bool = False) -> None:
@@ -502,7 +506,7 @@ class AsyncBinaryClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close; cancel on disconnect acts if it is on."""
+        """Close. Cancel on disconnect acts if it is on."""
         await self._stack.aclose()
 
     async def logout(self) -> None:
@@ -527,8 +531,10 @@ class AsyncBinaryClient:
 
 
 class BinaryClient:
-    """As AsyncBinaryClient, for programs without an event loop: it runs one in a thread of its own, so that events are
-    read while rows are sent. `send` and `receive` may be called from two threads."""
+    """As AsyncBinaryClient, for programs without an event loop. A thread of its own reads events while rows are sent.
+
+    `send` and `receive` may be called from two threads.
+    """
 
     def __init__(self, url: str, client_id: str, client_secret: str, cancel_on_disconnect: bool = False) -> None:
         self._client = AsyncBinaryClient(url, client_id, client_secret, cancel_on_disconnect)
@@ -559,7 +565,7 @@ class BinaryClient:
         self.close()
 
     def close(self) -> None:
-        """Close; cancel on disconnect acts if it is on. Twice is harmless."""
+        """Close. Cancel on disconnect acts if it is on. May be called twice."""
         if not self._loop.is_closed():
             self._do(self._client.close())
             self._end()

@@ -1,9 +1,9 @@
-"""How a hub is set up: defaults, a TOML file, environment variables QIEE_..., command line; later ones win.
+"""Settings of a hub: defaults, a TOML file, environment variables QIEE_..., the command line. Later ones win.
 
     settings = load(Path("hub.toml"), data="data", port=8080)
 
-The accounts and instruments of a hub are part of what its journal means, so `configuration_hash` of both stands in
-every journal header, and a hub does not start on a journal that was written with others.
+The commands of a journal mean something only together with the hub's instruments and accounts. So the header of every
+journal has their `configuration_hash`, and a hub does not start on a journal that was written with others.
 """
 
 import hashlib
@@ -26,11 +26,11 @@ from matching.codes import ALL
 from risk.limits import Account
 
 EXIT_CONFIGURATION = 2
-OPERATOR = "operator"  # in the place of an account's name: the key is an operator's and has none
+OPERATOR = "operator"  # instead of an account's name: the key is an operator's
 
 
 class ConfigurationError(ValueError):
-    """A setting that cannot be used: one line that names it, its value and what is allowed."""
+    """A setting that cannot be used. The message is one line that names it, its value and what is allowed."""
 
     exit_code = EXIT_CONFIGURATION
 
@@ -56,7 +56,7 @@ class Settings(BaseSettings):
 
 
 def load(path: Path | None, **given: Any) -> Settings:
-    """Settings from a TOML file (None: hub.toml where it exists), the environment and `given` (None: not given).
+    """Settings from a TOML file (None: hub.toml, if it exists), the environment, and `given` (None: not given).
 
     Errors    ConfigurationError
     """
@@ -81,8 +81,10 @@ def load(path: Path | None, **given: Any) -> Settings:
 
 
 def configuration_hash(instruments: Sequence[Instrument], accounts: Sequence[Account], max_orders: int) -> bytes:
-    """32 bytes that change when anything does that a journal's commands depend on."""
-    text = "\n".join([repr(max_orders), *map(repr, instruments), *map(repr, accounts)])
+    """32 bytes that differ when anything differs that a journal's commands depend on."""
+    # the tie-breaks are hashed as a number, as 0.2 did: a folder of that release stays readable
+    listed = (repr(one).replace(f"auction={one.auction!r}", f"auction={int(one.auction)}") for one in instruments)
+    text = "\n".join([repr(max_orders), *listed, *map(repr, accounts)])
     return hashlib.blake2b(text.encode(), digest_size=32).digest()
 
 
@@ -91,8 +93,7 @@ def configuration_hash(instruments: Sequence[Instrument], accounts: Sequence[Acc
 
 @model(config=ConfigDict(extra="forbid"), frozen=True)
 class StoredKey:
-    """A key as it stands in keys.json of the data folder. Signed log-ons need the secret itself, so the file is kept
-    readable by its owner only."""
+    """A key in keys.json of the data folder. Signed log-ons need the secret itself, so only the owner may read the file."""
 
     client_id: str
     client_secret: str
@@ -104,7 +105,7 @@ _KEYS = TypeAdapter(list[StoredKey])
 
 
 def read_keys(folder: Path) -> list[StoredKey]:
-    """The keys of a data folder; none when there is no file yet. Errors: ConfigurationError."""
+    """The keys of a data folder; none while there is no file. Errors: ConfigurationError."""
     path = folder / "keys.json"
     try:
         return _KEYS.validate_json(path.read_bytes())
@@ -140,7 +141,7 @@ def new_key(account: str, scope: str = StoredKey.scope) -> StoredKey:
 
 
 def credentials(keys: Sequence[StoredKey], accounts: Sequence[Account]) -> list[Credential]:
-    """What the gateway checks log-ons against. Errors: ConfigurationError for an account or scope that does not exist."""
+    """The keys as gateway.auth takes them. Errors: ConfigurationError for an account or scope that does not exist."""
     numbers = {account.name: number for number, account in enumerate(accounts)}
     numbers.setdefault(OPERATOR, ALL)
     for key in keys:

@@ -1,10 +1,10 @@
-"""The trading day of a running hub: takes what the schedule is due and hands it to the runner like anybody's commands.
+"""The trading day of a running hub: submits the schedule's commands to the runner when they are due.
 
     day = TradingDay("compressed", schedule, Driver.resume(schedule, exchange, clock(), factor=288), clock)
     runner.listeners.append(day.heard)
-    await day.run(runner, say)                   # for ever; by hand instead: day.next() for each operator/next_step
+    await day.run(runner, say)                   # until the hub stops; by hand: day.next() for each operator/next_step
 
-What a day is, and what reacts to what, is exchange/catalogue/driver.py; here is only the clock.
+exchange/catalogue/driver.py knows what a day is and how it reacts to events. Here is only the clock.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ _MINUTES_OF_A_DAY = 1440
 
 
 class TradingDay:
-    """A schedule's driver and the clock that moves it.
+    """A schedule's driver, and the clock that moves it.
 
-    mode       real: the market lives in the hub's time; compressed: faster; by_hand: a step when an operator says so
+    mode       real: in the hub's time; compressed: faster; by_hand: a step for each operator/next_step
     """
 
     def __init__(self, mode: Mode, schedule: Schedule, driver: Driver, clock: Callable[[], int]) -> None:
@@ -38,7 +38,7 @@ class TradingDay:
     def resume(
         cls, mode: Mode, schedule: Schedule, exchange: Exchange, clock: Callable[[], int], minutes: float = 5.0
     ) -> "TradingDay":
-        """Go on where the exchange stands. minutes: of the hub, that 24 compressed hours take."""
+        """Continue where the exchange is. minutes: that 24 compressed hours take."""
         now = clock()
         options: dict[str, Any] = {}
         if mode == "compressed":
@@ -48,23 +48,23 @@ class TradingDay:
         return cls(mode, schedule, Driver.resume(schedule, exchange, now, **options), clock)
 
     def heard(self, commands: np.ndarray, events: np.ndarray) -> None:
-        """The runner's listener: the driver reacts to what happens, whoever commanded it."""
+        """The runner's listener: the driver reacts to events, whoever's command caused them."""
         self._driver.heard(events)
 
-    async def run(self, runner: Runner, tell: Callable[[str], None]) -> None:
-        """Submit what is due, until the hub stops. tell: is given a line for each step, and for what of it was refused."""
+    async def run(self, runner: Runner, say: Callable[[str], None]) -> None:
+        """Submit what is due, until the hub stops. say: prints a line for each step and for each refusal."""
         while not runner.stopping:
             for step in self._driver.due(self._clock()):
-                tell(f"{self._driver.day}  {step.description}")
-                runner.submit(step.commands, lambda commands, events: _tell_refusals(events, tell))
+                say(f"{self._driver.day}  {step.description}")
+                runner.submit(step.commands, lambda commands, events: _say_refusals(events, say))
             await asyncio.sleep(_EVERY_SECONDS)
 
     def next(self) -> Step | None:
-        """The next step of a day by hand; its commands are to be submitted at once. None: the calendar has ended."""
+        """The next step of a day by hand. Submit its commands at once. None: the calendar has ended."""
         return self._driver.next()
 
     def describe(self) -> dict[str, Any]:
-        """operator/get_schedule: where the day stands and what is still to come."""
+        """operator/get_schedule: the state of the day and its remaining steps."""
         upcoming = self._driver.upcoming
         steps = (
             []
@@ -86,7 +86,7 @@ class TradingDay:
         }
 
 
-def _tell_refusals(events: np.ndarray, tell: Callable[[str], None]) -> None:
+def _say_refusals(events: np.ndarray, say: Callable[[str], None]) -> None:
     for event in events[events["kind"] == EventKind.REJECTED]:
         reason = Reason(int(event["reason"])).name.lower()
-        tell(f"a command of the schedule was refused: {reason}, instrument {event['instrument']}")
+        say(f"a command of the schedule was refused: {reason}, instrument {event['instrument']}")

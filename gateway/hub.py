@@ -1,6 +1,6 @@
 """The parts of a running hub, as the gateway needs them. gateway/serving.py puts them together.
 
-hub = Hub(exchange, runner, blotter, market_data, feed, auth, clock, name="QIEE Hub")
+hub = Hub(projections, runner, feed, auth, clock, name="QIEE Hub")
 """
 
 from collections.abc import Callable
@@ -10,9 +10,7 @@ from typing import Any
 from exchange.engine.machine import Exchange
 from exchange.projections.blotter import Blotter
 from exchange.projections.marketdata import MarketData
-from exchange.projections.settlements import Settlements
-from exchange.projections.statement import Statements
-from exchange.projections.surveillance import Surveillance
+from exchange.projections.projections import Projections
 from exchange.runner import Runner
 from gateway.auth import Auth
 from gateway.day import TradingDay
@@ -77,22 +75,29 @@ def disk_is_low(where: str = "", **data: Any) -> Refused:
 
 @dataclass(frozen=True)
 class Hub:
-    """The running hub. A projection that is None is not kept, and methods that need it are refused."""
+    """The running hub."""
 
-    exchange: Exchange
+    projections: Projections
     runner: Runner
-    blotter: Blotter
-    market_data: MarketData
     feed: Feed
     auth: Auth
     clock: Callable[[], int]  # ns since the Unix epoch, UTC
     name: str = "QIEE Hub"
     limits: Limits = field(default_factory=Limits)
     condition: Condition = field(default_factory=Condition)
-    surveillance: Surveillance | None = None
-    statements: Statements | None = None
-    settlements: Settlements | None = None
-    day: TradingDay | None = None
+    day: TradingDay | None = None  # None: every instrument trades all the time
+
+    @property
+    def exchange(self) -> Exchange:
+        return self.projections.exchange
+
+    @property
+    def blotter(self) -> Blotter:
+        return self.projections.blotter
+
+    @property
+    def market_data(self) -> MarketData:
+        return self.projections.market_data
 
     @property
     def locked_by(self) -> str:

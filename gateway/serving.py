@@ -1,8 +1,8 @@
-"""A running hub: put together, made ready, served, stopped. What `qiee serve` does, without its arguments.
+"""A running hub: it is put together, started, served and stopped here. This is `qiee serve` without its arguments.
 
-Start: catalogue and accounts, kernels (compiled on the very first start), journal and snapshot, then the sockets. Stop
-(SIGINT, SIGTERM): connections are told and closed, members fall silent, what is queued is processed, a snapshot is
-written, the journal is closed. A journal that fails stops the hub at once, with exit code 4.
+Start: catalogue and accounts, kernels (compiled by the very first start), journal and snapshot, then the sockets.
+Stop (SIGINT, SIGTERM): simulated members stop, connections are warned and closed, queued commands are processed, a
+snapshot is written, the journal is closed. A journal that fails stops the hub at once, with exit code 4.
 """
 
 import asyncio
@@ -56,18 +56,18 @@ DEMO_KEYS = [
     StoredKey(client_id=OPERATOR, client_secret=f"{OPERATOR}-secret", account=OPERATOR, scope="operator"),
 ]
 _MEMBERS_EVERY = 0.1  # seconds
-_QUOTES_WITHIN = 2.0  # seconds after the start, or the hub greets without
+_QUOTES_WITHIN = 2.0  # seconds that the greeting waits for quotes
 _SPACE_EVERY = 1.0
 
 
 def say(text: str) -> None:
-    """One line for the operator; nobody may be reading any more."""
+    """Print a line for the operator, if anyone still reads the output."""
     with contextlib.suppress(BrokenPipeError):
         print(text, flush=True)
 
 
 def new_projections(instruments: tuple[Instrument, ...], accounts: list[Account], max_orders: int) -> Projections:
-    """An exchange that has seen nothing, with its blotter, its market data and its surveillance."""
+    """A new exchange with its projections."""
     return Projections(
         Exchange(instruments, accounts, max_orders=max_orders),
         Blotter(max_orders),
@@ -78,7 +78,7 @@ def new_projections(instruments: tuple[Instrument, ...], accounts: list[Account]
 
 @dataclass
 class _Running:
-    """The parts of a hub that stop must find again."""
+    """The parts of a running hub that are needed to stop it."""
 
     settings: Settings
     recovery: Recovery
@@ -91,7 +91,7 @@ class _Running:
 
 
 def run(settings: Settings) -> int:
-    """Serve until a signal. Returns the exit code; what a user or operator can cause is one line on stderr."""
+    """Serve until a signal. Returns the exit code. Errors that a user or operator can cause are one line on stderr."""
     try:
         return uvloop.run(_serve(settings))
     except (ConfigurationError, InstrumentError, JournalError, ServerError) as error:
@@ -108,7 +108,7 @@ def _keys_of(settings: Settings) -> list[StoredKey]:
 
 
 def _market(settings: Settings) -> tuple[tuple[Instrument, ...], Schedule | None]:
-    """What is listed, and the schedule that it trades by; None: all of it trades all the time."""
+    """The listed instruments, and their schedule; None: all of them trade all the time."""
     path = settings.catalogue or CATALOGUE
     if settings.day == "off":
         return load_catalogue(path, settings.profile), None
@@ -117,7 +117,7 @@ def _market(settings: Settings) -> tuple[tuple[Instrument, ...], Schedule | None
 
 
 def before_any_command(settings: Settings) -> tuple[Callable[[], Exchange], bytes]:
-    """What gives the exchange that a hub of these settings starts with, and its configuration hash.
+    """A function that makes the exchange of a hub with these settings, before any command; and its configuration hash.
 
     Errors    InstrumentError
     """
@@ -130,7 +130,7 @@ def before_any_command(settings: Settings) -> tuple[Callable[[], Exchange], byte
 
 async def _serve(settings: Settings) -> int:
     started = time.monotonic()
-    # Python would look at Ctrl-C when the compiler is done. Until the sockets are open there is nothing to put in order.
+    # Ctrl-C ends the process at once until the sockets are open: Python itself would wait for the compiler to finish.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     instruments, schedule = _market(settings)
     accounts = demo_accounts()
@@ -144,30 +144,18 @@ async def _serve(settings: Settings) -> int:
             configuration_hash(instruments, accounts, settings.max_orders),
             settings.durable,
         )
-    hub_state: Projections = recovery.exchange
+    projections: Projections = recovery.exchange
     try:
-        runner = Runner(hub_state.exchange, recovery.journal, time.time_ns)
-        feed = Feed(instruments, hub_state.market_data, hub_state.exchange)
+        runner = Runner(projections.exchange, recovery.journal, time.time_ns)
+        feed = Feed(instruments, projections.market_data, projections.exchange)
         day = None
         if schedule is not None and settings.day != "off":
-            day = TradingDay.resume(settings.day, schedule, hub_state.exchange, time.time_ns, settings.day_minutes)
+            day = TradingDay.resume(settings.day, schedule, projections.exchange, time.time_ns, settings.day_minutes)
             runner.listeners.append(day.heard)
-        hub = Hub(
-            hub_state.exchange,
-            runner,
-            hub_state.blotter,
-            hub_state.market_data,
-            feed,
-            auth,
-            time.time_ns,
-            surveillance=hub_state.surveillance,
-            statements=hub_state.statements,
-            settlements=hub_state.settlements,
-            day=day,
-        )
+        hub = Hub(projections, runner, feed, auth, time.time_ns, day=day)
         server = serve(create_app(hub), settings.host, settings.port)
         scenario = (
-            Scenario(hub_state.exchange, demo_members(hub_state.exchange, settings.seed), settings.seed)
+            Scenario(projections.exchange, demo_members(projections.exchange, settings.seed), settings.seed)
             if settings.members
             else None
         )
@@ -224,32 +212,32 @@ Ctrl-C stops the hub
 
 
 async def _until_stopped(running: _Running, stop: asyncio.Event, greet: Callable[[], None]) -> None:
-    """Run the loop, the members and the watchers until a signal comes or the loop fails; then stop in order."""
+    """Run until a signal comes or the runner fails. Then stop everything in order."""
     engine = asyncio.create_task(running.runner.run())
     engine.add_done_callback(lambda _: stop.set())
-    besides = [asyncio.create_task(_watch(running, stop), name="the watch over disk and snapshots")]
+    tasks = [asyncio.create_task(_watch(running, stop), name="the watch over disk and snapshots")]
     if running.scenario is not None:
-        besides.append(asyncio.create_task(_act(running.scenario, running.hub), name="the simulated members"))
+        tasks.append(asyncio.create_task(_act(running.scenario, running.hub), name="the simulated members"))
     if running.hub.day is not None and running.hub.day.mode != "by_hand":
-        besides.append(asyncio.create_task(running.hub.day.run(running.runner, say), name="the trading day"))
-    for task in besides:
+        tasks.append(asyncio.create_task(running.hub.day.run(running.runner, say), name="the trading day"))
+    for task in tasks:
         task.add_done_callback(_say_if_failed)
     await _until_quoted(running, stop)
     if not stop.is_set():
         greet()
     await stop.wait()
     say("\nstopping")
-    for task in besides:
+    for task in tasks:
         task.cancel()
-    await asyncio.gather(*besides, return_exceptions=True)
+    await asyncio.gather(*tasks, return_exceptions=True)
     running.hub.condition.set_stopping()
-    await asyncio.sleep(0)  # what that told the connections leaves before they are closed
+    await asyncio.sleep(0)  # the warning leaves before the connections are closed
     await running.server.stop()
     await running.runner.stop()
     try:
         await engine
         await asyncio.to_thread(_write_snapshot, running)
-    except BaseException as error:  # the process ends with it, but the journal must still be closed
+    except BaseException as error:  # raised again when the journal is closed
         running.failure = error
 
 
@@ -259,7 +247,7 @@ def _say_if_failed(task: asyncio.Task[None]) -> None:
 
 
 async def _act(scenario: Scenario, hub: Hub) -> None:
-    """Let the simulated members act, for ever; like everybody they enter nothing while the disk is nearly full."""
+    """Let the simulated members act until canceled. They enter nothing while the disk is nearly full, like all members."""
     while True:
         if not hub.condition.disk_low:
             for rows in scenario.step(time.time_ns()):
@@ -268,8 +256,10 @@ async def _act(scenario: Scenario, hub: Hub) -> None:
 
 
 async def _until_quoted(running: _Running, stop: asyncio.Event) -> None:
-    """Wait for the members' first quotes in the instrument of the greeting, so that an order pasted at once meets a
-    market. A trading day may begin with it closed, and greets at once."""
+    """Wait for the members' first quotes in the instrument of the greeting, so that the order that it shows can trade.
+
+    With a trading day the instrument may be closed: do not wait.
+    """
     exchange: Exchange = running.hub.exchange
     symbol = exchange.instruments[0].symbol
     until = time.monotonic() + _QUOTES_WITHIN
@@ -284,16 +274,16 @@ async def _until_quoted(running: _Running, stop: asyncio.Event) -> None:
 
 
 async def _watch(running: _Running, stop: asyncio.Event) -> None:
-    """Look at the room on the disk, and take a snapshot every so many commands."""
-    told = Space.PLENTY
+    """Watch the room on the disk, and take a snapshot every so many commands."""
+    reported = Space.PLENTY
     journal: Journal = running.recovery.journal
     while True:
         await asyncio.sleep(_SPACE_EVERY)
         level, free = journal.space()
         running.hub.condition.set_disk_low(level >= Space.CANCEL_ONLY)
-        if level != told:
+        if level != reported:
             say(f"disk: {free >> 20} MiB free, {level.name.lower().replace('_', ' ')}")
-            told = level
+            reported = level
         if level >= Space.HALTED:
             stop.set()
         if journal.sequence - running.snapshot_at >= running.settings.snapshot_every:
@@ -301,9 +291,9 @@ async def _watch(running: _Running, stop: asyncio.Event) -> None:
 
 
 async def _snapshot(running: _Running) -> None:
-    """Copy the state between two batches, and write it while the hub goes on."""
+    """Copy the state between two batches. Write it while the hub goes on."""
     hub: Projections = running.recovery.exchange
-    while hub.blotter.event_id != hub.exchange.event_id:  # a batch is computed but not yet durable and published
+    while hub.blotter.event_id != hub.exchange.event_id:  # the engine is ahead of what is durable and published
         await asyncio.sleep(0.001)
     state, sequence, chain, digest = _state(running)
     running.snapshot_at = sequence
@@ -317,7 +307,7 @@ def _state(running: _Running) -> tuple[dict[str, np.ndarray], int, int, str]:
 
 
 def _write_snapshot(running: _Running) -> None:
-    """The last snapshot, when the loop has ended."""
+    """The last snapshot, when the runner has ended."""
     if running.recovery.journal.sequence > running.recovery.snapshot_sequence:
         snapshot.write(str(running.settings.data), *_state(running))
         prune(running.recovery.journal, segments=running.settings.prune)

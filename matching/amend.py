@@ -65,7 +65,7 @@ def amend_parked(book, events, at, command, slot, leaves, flags):
     ladder = parked(book, np.int64(order.instrument), np.int64(order.side))
     trigger = command.trigger_price
     keeps_place = trigger == extra.trigger_price and leaves <= order.leaves_quantity
-    if extra.order_type == c.STOP_LIMIT:
+    if extra.order_type != c.STOP:
         extra.price = command.price
     extra.trigger_price = trigger
     at = change_quantity(

@@ -20,11 +20,11 @@ from matching.codes import RESTING_OFFSET, TimeInForce
 from matching.events import emit_order, emit_unnamed, number_trade
 from matching.extras import offset_flags, release
 from matching.iceberg import conceal, reveal
-from matching.jit import code, inlined, kernel, outlined
+from matching.jit import inlined, kernel, outlined
 from matching.oco import lots_at
 from matching.records import NOBODY, TIME_IN_FORCE
 
-_OPENING_ORDERS = 1 << code(TimeInForce.OPENING)
+_OPENING_ORDERS = 1 << np.int64(TimeInForce.OPENING)
 
 
 # The price ----------------------------------------------------------------------------------------

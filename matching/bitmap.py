@@ -8,7 +8,8 @@ finds its next price as fast as any other.
 
 import numpy as np
 
-from matching.jit import inlined, leading_zeros, rarely, trailing_zeros
+from matching.intrinsics import leading_zeros, rarely, trailing_zeros
+from matching.jit import inlined
 from matching.records import NIL
 
 MAX_LEVELS = 64 * 64 * 64

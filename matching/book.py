@@ -23,7 +23,8 @@ import numpy as np
 
 from matching import bitmap
 from matching.codes import Phase
-from matching.jit import inlined, outlined, prefetch, rarely
+from matching.intrinsics import prefetch, rarely
+from matching.jit import inlined, outlined
 from matching.records import (
     COUNT,
     EXTRA,

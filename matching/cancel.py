@@ -11,11 +11,11 @@ from matching.codes import ALL
 from matching.events import emit_order
 from matching.extras import offset_flags, release
 from matching.iceberg import reveal
-from matching.jit import code, either, inlined, outlined
+from matching.jit import either, inlined, outlined
 from matching.oco import leave_oco
 from matching.records import NOBODY, PARKED, TIME_IN_FORCE
 
-EVERY_TIME = code(-1)  # mass_cancel: whatever the time in force
+EVERY_TIME = np.int64(-1)  # mass_cancel: whatever the time in force
 
 
 @either

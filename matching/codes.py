@@ -35,6 +35,11 @@ class OrderType(IntEnum):
     STOP_LIMIT = 4             # parked likewise, then a LIMIT order
 
 
+# What orders of a type carry; tests/matching/test_codes.py holds the kernels to it.
+STOP_TYPES = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})  # a trigger price that they wait for
+LIMIT_TYPES = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})  # a limit price of their owner
+
+
 class TimeInForce(IntEnum):
     """FIX 59."""
 
@@ -219,7 +224,7 @@ class Reason(IntEnum):
     """Why a command was refused or an order canceled: one member per rule.
 
     Members stand in order of precedence: of several broken rules the first named here is reported.
-    RULEBOOK gives each its number; gateway/text/messages.py its text, field and FIX code.
+    RULEBOOK gives each its number; gateway/text/refusals.py its text, field and FIX code.
     """
 
     NONE = 0

@@ -14,7 +14,8 @@ from matching.events import Incoming, cancel_incoming, emit, emit_named
 from matching.execute import can_fill, execute, may_trade, self_match_mode
 from matching.extras import mark
 from matching.iceberg import conceal, is_iceberg
-from matching.jit import copy_fields, inlined, rarely
+from matching.intrinsics import copy_fields, rarely
+from matching.jit import inlined
 from matching.oco import join_oco, leave_oco
 from matching.records import ICEBERG, ICEBERG_ROWS, NOBODY, PARKED, PARKED_ROWS
 
@@ -148,7 +149,7 @@ def enter(book, events, at, command, limit, plain):
     )
     at += 1
     offset = c.NONE if plain else np.int64(command.flag_bits) & c.OFFSET_FLAGS
-    incoming = Incoming(entry, number, account, order_id, side, limit, offset)
+    incoming = Incoming(command if plain else entry, number, account, order_id, side, limit, offset)
     passing = command.time_in_force == c.IOC or command.time_in_force == c.FOK
     interrupted = False
     if not plain:

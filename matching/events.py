@@ -11,16 +11,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from matching import codes as c
-from matching.jit import clear_fields, code, copy_fields, inlined
+from matching.intrinsics import clear_fields, copy_fields
+from matching.jit import inlined
 
-_LOW = code(0xFFFFFFFF)
-_NAME_END = code((1 << 48) - 1)  # of ORDER.name_end: client_2 and instrument
+_LOW = np.int64(0xFFFFFFFF)
+_NAME_END = np.int64((1 << 48) - 1)  # of ORDER.name_end: client_2 and instrument
 
 
 class Incoming(NamedTuple):
     """The order that is trading with resting ones: a new order, an amended or triggered one, or a liquidation."""
 
-    entry: Any  # EVENT with which it came in: ACCEPTED, AMENDED or TRIGGERED
+    entry: (
+        Any  # what it came in with, and has its client order id: ENTER command, or ACCEPTED, AMENDED or TRIGGERED event
+    )
     instrument: int  # index
     account: int
     order_id: int

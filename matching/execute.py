@@ -17,7 +17,8 @@ from matching.codes import RESTING_OFFSET
 from matching.events import cancel_incoming, emit_incoming, number_trade
 from matching.extras import offset_flags, release
 from matching.iceberg import display
-from matching.jit import either, inlined, rarely, read_anew
+from matching.intrinsics import rarely, read_anew
+from matching.jit import either, inlined
 from matching.oco import trades_first
 from matching.records import ICEBERG, NOBODY
 

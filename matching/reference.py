@@ -32,6 +32,8 @@ from sortedcontainers import SortedDict
 
 from matching.codes import (
     ALL,
+    LIMIT_TYPES,
+    STOP_TYPES,
     AuctionStep,
     CommandKind,
     EventKind,
@@ -221,7 +223,6 @@ MODE_FLAGS = sum(MODE_OF_FLAG)
 POST_ONLY, OPEN_QUANTITY, PARKED = int(Flag.POST_ONLY), int(Flag.OPEN_QUANTITY), int(Flag.PARKED)
 KNOWN_FLAGS = sum(int(flag) for flag in Flag) - PARKED
 KINDS, SIDES, ORDER_TYPES, TIMES_IN_FORCE = set(CommandKind), set(Side), set(OrderType), set(TimeInForce)
-STOPS = {OrderType.STOP, OrderType.STOP_LIMIT}
 RESTS = {TimeInForce.DAY, TimeInForce.GTC, TimeInForce.GTD, TimeInForce.SESSION}  # 1.5 (106)
 ABOUT_ONE_ORDER = {CommandKind.CANCEL, CommandKind.AMEND, CommandKind.TAKE}
 MOST_TRIGGERED = 100  # by one command (2.10)
@@ -418,7 +419,7 @@ class ReferenceBook:
             return Reason.INVALID_ORDER_TYPE, command.order_type, 0
         if kind == CommandKind.ENTER and (
             command.time_in_force not in TIMES_IN_FORCE
-            or command.order_type in STOPS
+            or command.order_type in STOP_TYPES
             and command.time_in_force not in RESTS
         ):
             return Reason.INVALID_TIME_IN_FORCE, command.time_in_force, 0
@@ -447,10 +448,10 @@ class ReferenceBook:
         """1.5 (110 to 116): the fields of an ENTER that only some orders have (2.9 to 2.14)."""
         rests = command.time_in_force in RESTS
         mechanism = self.markets[command.instrument].mechanism
-        if command.trigger_price and command.order_type not in STOPS:
+        if command.trigger_price and command.order_type not in STOP_TYPES:
             return Reason.INVALID_TRIGGER_PRICE, command.trigger_price, 0
         if command.display_quantity:  # 2.11
-            if not rests or command.order_type not in (OrderType.LIMIT, OrderType.STOP_LIMIT):
+            if not rests or command.order_type not in LIMIT_TYPES:
                 return Reason.INVALID_DISPLAY_QUANTITY, command.display_quantity, 0
             least = least_shown(command.quantity)
             if not least <= command.display_quantity <= command.quantity:  # 0 is allowed too
@@ -628,7 +629,7 @@ class ReferenceBook:
             return False
         return (
             command.kind != CommandKind.ENTER
-            or command.order_type in STOPS
+            or command.order_type in STOP_TYPES
             or (command.order_type == OrderType.LIMIT and command.time_in_force in {*RESTS, TimeInForce.OPENING})
         )
 
@@ -720,7 +721,7 @@ class ReferenceBook:
     def price_is_outside_band(self, command: Command) -> Refusal | None:
         """5.6 of orders with a limit of their own, which MARKET (2.2) and STOP (2.9) have not; 11.2 of a GIVEN price"""
         given = command.kind == CommandKind.SETTLE and command.order_type == SettlementRule.GIVEN
-        if given or self.type_after(command) in (OrderType.LIMIT, OrderType.STOP_LIMIT):
+        if given or self.type_after(command) in LIMIT_TYPES:
             market = self.markets[command.instrument]
             if command.price < market.floor:
                 return Reason.PRICE_BELOW_BAND, command.price, market.floor
@@ -730,7 +731,7 @@ class ReferenceBook:
 
     def trigger_is_wrong(self, command: Command) -> Refusal | None:
         """2.9 (409 to 411)"""
-        if self.type_after(command) not in STOPS:
+        if self.type_after(command) not in STOP_TYPES:
             return None
         market, trigger = self.markets[command.instrument], command.trigger_price
         side = command.side if command.kind == CommandKind.ENTER else self.orders[command.order_id].side
@@ -840,7 +841,7 @@ class ReferenceBook:
         )
         if 0 < command.display_quantity < command.quantity:  # 2.11
             order.display_quantity = command.display_quantity
-        order.parked = command.order_type in STOPS
+        order.parked = command.order_type in STOP_TYPES
         self.emit_order(
             EventKind.ACCEPTED,
             command,
@@ -1570,4 +1571,4 @@ def least_shown(quantity: int) -> int:
 def rows_taken(command: Command) -> int:
     """2.8: what an ENTER takes of the second allowance."""
     iceberg = 0 < command.display_quantity < command.quantity
-    return ICEBERG_ROWS * iceberg + PARKED_ROWS * (command.order_type in STOPS)
+    return ICEBERG_ROWS * iceberg + PARKED_ROWS * (command.order_type in STOP_TYPES)

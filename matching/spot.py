@@ -21,10 +21,10 @@ from matching.codes import RESTING_OFFSET
 from matching.events import emit, emit_order, number_trade
 from matching.execute import is_self_match
 from matching.extras import offset_flags
-from matching.jit import code, inlined, outlined
+from matching.jit import inlined, outlined
 from matching.records import MARKED, NOBODY
 
-COUNTDOWN = code(180_000_000_000)  # ns that a one-sided auction stays open after the last bid that counted
+COUNTDOWN = np.int64(180_000_000_000)  # ns that a one-sided auction stays open after the last bid that counted
 
 
 # Who may do what ----------------------------------------------------------------------------------

@@ -12,12 +12,13 @@ import numpy as np
 
 from matching import codes as c
 from matching.codes import RESTING_OFFSET
-from matching.jit import code, inlined, outlined, rarely, read_anew
+from matching.intrinsics import rarely, read_anew
+from matching.jit import inlined, outlined
 from risk.legs import fill_legs, hold_legs
 from risk.positions import move
 from risk.protection import count_resting_fill
 
-_PIECE = code(0xFFFFFFFF)
+_PIECE = np.int64(0xFFFFFFFF)
 
 
 # Message rate (RULEBOOK 5.9) -----------------------------------------------------------------------
@@ -131,7 +132,7 @@ def fill(ledger, account, instrument, side, quantity, price, leaves, flags, plai
     else:
         bought = quantity * (2 - side)
         sold = quantity - bought
-        closed = code(1 if leaves == 0 else 0)
+        closed = np.int64(1 if leaves == 0 else 0)
         exposure = move(ledger, account, instrument, bought - sold, -bought, -sold, -closed)
         exposure.cost += price * (bought - sold)
         exposure.volume += quantity
@@ -159,11 +160,11 @@ def apply_event(ledger, event, plain):
         fill(ledger, resting, instrument, 3 - side, quantity, event.price, event.resting_leaves_quantity, flags, plain)
         protect(ledger, event)
     elif kind == c.ACCEPTED:
-        hold(ledger, account, instrument, side, quantity, code(1), flags, plain)
+        hold(ledger, account, instrument, side, quantity, np.int64(1), flags, plain)
     elif kind == c.CANCELED:
-        hold(ledger, account, instrument, side, -quantity, code(-1), flags, plain)
+        hold(ledger, account, instrument, side, -quantity, np.int64(-1), flags, plain)
     elif kind == c.AMENDED:
-        growth = event.leaves_quantity - event.resting_leaves_quantity
+        growth = event.leaves_quantity - event.open_before
         hold(ledger, account, instrument, side, growth, c.NONE, flags, plain)
 
 

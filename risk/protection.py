@@ -7,7 +7,7 @@ accounts with `next_tripped` and cancels their orders. Rule 219 (risk/rules.py) 
 import numpy as np
 
 from matching import codes as c
-from matching.jit import code, outlined
+from matching.jit import outlined
 from matching.records import NIL
 
 _MILLISECOND = 1_000_000
@@ -36,7 +36,7 @@ def next_tripped(ledger, number):
         if account.tripped and account.open_orders != 0:
             return number
         number += 1
-    return code(NIL)
+    return np.int64(NIL)
 
 
 @outlined

@@ -26,7 +26,8 @@ from typing import NamedTuple
 import numpy as np
 
 from matching import codes as c
-from matching.jit import inlined, rarely
+from matching.intrinsics import rarely
+from matching.jit import inlined
 from risk.kernel import earliest_message, first_holder, names_client_order
 from risk.records import SPECIAL_OFFSET
 

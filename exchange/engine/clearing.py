@@ -17,7 +17,7 @@ from matching.breaker import is_held_back, reach_of
 from matching.cancel import EVERY_TIME, mass_cancel, withdraw
 from matching.events import Incoming, cancel_incoming, clear_name, emit, emit_unnamed
 from matching.execute import execute
-from matching.jit import code, inlined, outlined
+from matching.jit import inlined, outlined
 from matching.records import NOBODY, PARKED
 from matching.triggers import fire
 from risk.kernel import apply_events
@@ -27,10 +27,10 @@ from risk.positions import end_position, net_off
 from risk.records import SPECIAL_AT_SETTLEMENT, SPECIAL_OFFSET, SPECIAL_SPREAD, SPECIAL_TO_LEG
 from risk.rules import range_rule, rule
 
-_LONG, _SHORT = code(1), code(-1)  # signs of positions
+_LONG, _SHORT = np.int64(1), np.int64(-1)  # signs of positions
 _LEGS = SPECIAL_SPREAD | SPECIAL_TO_LEG  # its positions are kept in its legs
-_PARTS = code(10_000)  # of daily limits, margin rates and the maintenance share
-_MILLION = code(1_000_000)  # of fee rates
+_PARTS = np.int64(10_000)  # of daily limits, margin rates and the maintenance share
+_MILLION = np.int64(1_000_000)  # of fee rates
 _WIDER_ONCE, _WIDER_TWICE = 300, 500  # 1/10,000: daily limit after one day limit-locked, after more (9.4)
 _MARGIN_BEYOND = 200  # 1/10,000: margin rate beyond such a limit
 _LARGEST_MONEY = 1 << 61  # fen of one account; a sum of a few must fit int64
@@ -276,7 +276,7 @@ def withdraw_outside(book, events, at, command, side, instrument):
         while slot != NOBODY:
             order, extra = book.orders[slot], book.extras[slot]
             younger = order.next
-            parked_limit = order.terms & PARKED != 0 and extra.order_type == c.STOP_LIMIT
+            parked_limit = order.terms & PARKED != 0 and extra.order_type != c.STOP
             if outside or (parked_limit and is_outside(instrument, extra.price)):
                 at = withdraw(book, events, at, command, slot, c.OUTSIDE_DAILY_LIMITS, False)
             slot = younger
@@ -424,7 +424,7 @@ def check_expire(found, book, ledger, risk, command):
     limit = ledger.limits[np.uint64(command.instrument)]
     unpriced = limit.special & SPECIAL_AT_SETTLEMENT != 0 and not leg_is_settled(ledger, limit)
     unsettled = risk and (limit.settled == 0 or unpriced)
-    found = rule(found, c.INVALID_VALUE, unsettled, c.NONE, code(1))
+    found = rule(found, c.INVALID_VALUE, unsettled, c.NONE, np.int64(1))
     phase = np.int64(book.instruments[np.uint64(command.instrument)].phase)
     return rule(found, c.PHASE_TRANSITION, is_untradable(phase), phase, c.EXPIRED_PHASE)
 

@@ -32,7 +32,8 @@ from matching.cancel import EVERY_TIME, mass_cancel, withdraw
 from matching.codes import ALL
 from matching.enter import enter
 from matching.events import reject
-from matching.jit import code, inlined, kernel, outlined, prefetch, rarely, read_anew
+from matching.intrinsics import prefetch, rarely, read_anew
+from matching.jit import inlined, kernel, outlined
 from matching.records import (
     CACHE_LINE,
     ICEBERG,
@@ -130,7 +131,7 @@ def fast_enter(book, ledger, risk, events, at, command):
     if not risk:
         return enter(book, events, at, command, order.price, True)
     account, instrument = np.int64(command.account), np.int64(command.instrument)
-    hold(ledger, account, instrument, order.side, order.growth, code(1), c.NONE, True)
+    hold(ledger, account, instrument, order.side, order.growth, np.int64(1), c.NONE, True)
     count_message(ledger.accounts[np.uint64(account)], command.time)
     if names_client_order(command):
         remember(ledger, command)
@@ -149,7 +150,7 @@ def fast_cancel(book, ledger, risk, events, at, command):
     order = book.orders[slot]
     if risk:
         account, instrument, side = np.int64(command.account), np.int64(command.instrument), np.int64(order.side)
-        hold(ledger, account, instrument, side, -order.leaves_quantity, code(-1), c.NONE, True)
+        hold(ledger, account, instrument, side, -order.leaves_quantity, np.int64(-1), c.NONE, True)
     return withdraw(book, events, at, command, slot, c.OK, True)
 
 

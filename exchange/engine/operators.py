@@ -31,21 +31,21 @@ from matching.cancel import mass_cancel
 from matching.codes import ALL, Limit, Phase, TimeInForce
 from matching.events import emit_unnamed
 from matching.extras import watch
-from matching.jit import code, inlined, outlined
+from matching.jit import inlined, outlined
 from risk.kernel import apply_events, forget_client_orders
 from risk.limits import LARGEST_MARGIN, LIMIT_HIGH, LIMIT_LOW
 from risk.positions import end_positions_day
 from risk.protection import set_protection
 from risk.rules import checked, nothing_found, range_rule, rule
 
-_LAST_PHASE = code(max(Phase))
-_LAST_LIMIT = code(max(Limit))
+_LAST_PHASE = np.int64(max(Phase))
+_LAST_LIMIT = np.int64(max(Limit))
 _SECOND, _MILLISECOND = 1_000_000_000, 1_000_000  # ns
-_LAST_DATE = code(9999_12_31)
-_EXPIRING = code(
+_LAST_DATE = np.int64(9999_12_31)
+_EXPIRING = np.int64(
     sum(1 << int(time) for time in (TimeInForce.DAY, TimeInForce.SESSION, TimeInForce.OPENING, TimeInForce.GTD))
 )
-_LARGEST_SUM = code(1 << 61)  # fen
+_LARGEST_SUM = np.int64(1 << 61)  # fen
 
 
 @outlined
@@ -184,7 +184,7 @@ def check_kill_switch(found, book, ledger, command):
         found = instrument_rule(found, book, command)
     elif scope != c.HUB:
         found = account_rule(found, command, len(ledger.firms) if scope == c.FIRM else len(book.members))
-    return value_rule(found, command.on, c.NONE, code(1))
+    return value_rule(found, command.on, c.NONE, np.int64(1))
 
 
 @inlined

@@ -13,11 +13,11 @@ from matching.breaker import forget_slices
 from matching.cancel import mass_cancel
 from matching.codes import ALL, AUCTION_PHASES, Phase, Reason, TimeInForce
 from matching.events import emit_phase
-from matching.jit import code, inlined, outlined
+from matching.jit import inlined, outlined
 from matching.spot import call_off, close_one_sided
 from matching.triggers import fire
 
-_OPENING_ORDERS, _SESSION_ORDERS = 1 << code(TimeInForce.OPENING), 1 << code(TimeInForce.SESSION)
+_OPENING_ORDERS, _SESSION_ORDERS = 1 << np.int64(TimeInForce.OPENING), 1 << np.int64(TimeInForce.SESSION)
 
 # fmt: off
 #                             new orders                  cancels

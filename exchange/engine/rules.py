@@ -26,7 +26,8 @@ from matching.codes import ALL, Flag
 from matching.enter import is_parked_type, rows_of
 from matching.execute import limit_price
 from matching.extras import offset_flags
-from matching.jit import code, inlined, outlined, rarely
+from matching.intrinsics import rarely
+from matching.jit import inlined, outlined
 from matching.records import (
     ICEBERG,
     MAX_QUANTITY,
@@ -62,9 +63,9 @@ from risk.rules import (
     standing_rules,
 )
 
-_RARE_FLAGS = code(Flag.OPEN | Flag.CLOSE | Flag.CLOSE_TODAY | Flag.PARKED)
-_KNOWN_FLAGS = code(sum(Flag) - Flag.PARKED)
-_ZERO = code(0)
+_RARE_FLAGS = np.int64(Flag.OPEN | Flag.CLOSE | Flag.CLOSE_TODAY | Flag.PARKED)
+_KNOWN_FLAGS = np.int64(sum(Flag) - Flag.PARKED)
+_ZERO = np.int64(0)
 
 
 # Which commands may take the fast path ------------------------------------------------------------
@@ -117,7 +118,7 @@ def is_plain_amend(ledger, command, slot, leaves):
 def limit_of(book, ledger, risk, command, side):
     """The limit of an ENTER, ticks: the one that was given, or for a MARKET order the one of RULEBOOK 2.2."""
     collar = ledger.limits[np.uint64(command.instrument)].collar if risk else _ZERO
-    return limit_price(book, np.int64(command.instrument), command.order_type, side, command.price, collar)
+    return limit_price(book, np.int64(command.instrument), np.int64(command.order_type), side, command.price, collar)
 
 
 @inlined
@@ -412,7 +413,7 @@ def broken_rule(book, ledger, risk, command, order, slot, near, far, plain):
         found = type_rules(found, command, order)  # 104 to 106
     unsound = rarely(command.flag_bits != 0) and not are_flags_sound(command, order)
     found = rule(found, c.INVALID_FLAGS, unsound, np.int64(command.flag_bits), _ZERO)
-    found = range_rule(found, c.INVALID_QUANTITY, quantity, code(1), code(MAX_QUANTITY))
+    found = range_rule(found, c.INVALID_QUANTITY, quantity, np.int64(1), np.int64(MAX_QUANTITY))
     if not plain:
         found = term_rules(found, book, command, order, slot)  # 110 to 113
         if risk:

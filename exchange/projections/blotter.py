@@ -321,7 +321,7 @@ def _amend(entry, event):
     entry.price = event.price
     entry.quantity = event.quantity
     if event.flag_bits & c.PARKED:
-        entry.trigger_price = event.resting_price
+        entry.trigger_price = event.trigger_price
 
 
 @inlined

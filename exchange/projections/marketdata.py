@@ -486,7 +486,7 @@ def _change_by(state, output, event):
     if event.flag_bits & c.PARKED:
         return True, 0, 0, 0
     if kind == c.DISPLAYED:
-        return True, event.side, event.price, event.quantity - event.resting_leaves_quantity
+        return True, event.side, event.price, event.quantity - event.shown_before
     if kind == c.CANCELED:
         if event.order_id != incoming.order_id:
             return True, event.side, event.price, -event.quantity
@@ -495,7 +495,7 @@ def _change_by(state, output, event):
         sound = _join(state, output)
         _come(incoming, event)
         if kind == c.AMENDED:
-            return sound, event.side, event.resting_price, -event.resting_leaves_quantity
+            return sound, event.side, event.price_before, -event.open_before
         if kind == c.UNCROSSED:
             return sound, event.side, event.price, -event.leaves_quantity
         return sound, 0, 0, 0
@@ -526,8 +526,8 @@ def _settle(figures, event):
     """SETTLED; a second one on the same day corrects the first (11.3)."""
     figures.settled = 1
     figures.settlement = event.price
-    figures.floor = event.resting_leaves_quantity
-    figures.ceiling = event.resting_price
+    figures.floor = event.next_floor
+    figures.ceiling = event.next_ceiling
     figures.locked_days = event.leaves_quantity
 
 
@@ -564,7 +564,7 @@ def _note(state, event):
         elif kind == c.AUCTION:
             figures.auction_price = event.price
             figures.auction_volume = event.quantity
-            figures.auction_surplus = event.resting_leaves_quantity
+            figures.auction_surplus = event.surplus
         elif kind == c.SETTLED:
             _settle(figures, event)
         elif kind == c.LISTED:

@@ -23,6 +23,7 @@ from exchange.projections import statement_report
 from exchange.projections.blotter import FILL, Blotter
 from exchange.projections.statement_figures import Delivery, HubStatement, PositionDay, Settlement, Statement
 from matching.codes import EventKind
+from matching.records import EVENT_WORDS
 from risk.limits import Account
 
 _FOLDED = (
@@ -88,7 +89,7 @@ class Statements:
                 f"event {events['event_id'][0]} does not continue event {self._event_id}; "
                 f"record from event 1 into new Statements"
             )
-        for event in events[_IS_FOLDED[events["kind"]]]:
+        for event in events[_IS_FOLDED[events["kind"]]].view(EVENT_WORDS):
             self._fold(event)
         self._event_id = int(events["event_id"][-1])
 
@@ -100,12 +101,12 @@ class Statements:
             volume, result, fees = (before.volume, before.result, before.fees) if before else (0, 0, 0)
             day.positions[account][instrument] = PositionDay(
                 instrument,
-                int(event.resting_leaves_quantity),
+                int(event.position),
                 price,
-                volume + int(event.resting_order_id),
+                volume + int(event.volume),
                 result + quantity,
                 fees + int(event.leaves_quantity),
-                int(event.resting_price),
+                int(event.margin),
             )
         elif kind == EventKind.CASH:
             day.paid_in[account] += quantity
@@ -119,8 +120,8 @@ class Statements:
                 price,
                 quantity,
                 int(event.leaves_quantity),
-                int(event.resting_leaves_quantity),
-                int(event.resting_price),
+                int(event.next_floor),
+                int(event.next_ceiling),
             )
         elif kind == EventKind.EXPIRED:
             for held in day.positions:

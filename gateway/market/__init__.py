@@ -1,1 +1,1 @@
-"""Public market data: the channels, and how an instrument is described."""
+"""Public market data: the channels, and the description of instruments."""

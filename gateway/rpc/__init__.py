@@ -1,1 +1,1 @@
-"""The JSON-RPC API: sessions, their requests, and what they are answered."""
+"""The JSON-RPC API: sessions, requests, methods, and the reports that answer them."""

@@ -98,10 +98,8 @@ class Desk:
         requests that waited for them, then market data and the public channels."""
         now = self.hub.clock()
         self.reports.publish(commands, events, now)
-        self.hub.blotter.record(commands, events)
-        for projection in (self.hub.surveillance, self.hub.statements, self.hub.settlements):
-            if projection is not None:
-                projection.record(commands, events)
+        for projection in self.hub.projections.of_members:
+            projection.record(commands, events)
         self.orders.changed(commands, events)
         self._durable = int(commands["sequence"][-1])
         waiting, self._waiting = self._waiting, []

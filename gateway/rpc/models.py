@@ -1,7 +1,7 @@
-"""The documented models of the messages that matter most: for OpenAPI and for readers, in pydantic.
+"""Documented models of the most used parameters, in pydantic: for OpenAPI and for readers.
 
-The hub itself reads with the structs of requests.py, which are ten times faster. A test feeds both the same messages and
-sees that they take and refuse the same.
+The hub itself reads with the structs of requests.py, which are ten times faster. A test gives both the same messages and
+checks that they accept and refuse the same ones.
 
     Enter.model_json_schema()
 """
@@ -10,6 +10,8 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+
+from gateway.text.words import OrderTypeWord
 
 
 def _plain(value: Any) -> Any:
@@ -55,7 +57,7 @@ class Enter(BaseModel):
     price: Number = Field(
         default=_ABSENT, description="currency per unit, a multiple of tick_size; of limit and stop_limit"
     )
-    type: Literal["limit", "market", "stop_limit", "stop_market"] = "limit"
+    type: OrderTypeWord = "limit"
     trigger_price: Number = Field(default=_ABSENT, description="of stops: last price at which they enter the market")
     trigger: Literal["last_price"] = "last_price"
     time_in_force: Literal[

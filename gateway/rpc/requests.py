@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType, ValidationError, conver
 
 from gateway.text.reader import Milliseconds, Name, Text
 from gateway.text.refusals import invalid
+from gateway.text.words import OpenOrdersWord, OrderTypeWord
 
 Tag = Annotated[str, Meta(min_length=1, max_length=20, pattern=r"^[ -~]*\Z")]
 OrderId = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)] | Annotated[str, Meta(min_length=1, max_length=20)]
@@ -22,8 +23,6 @@ Count = Annotated[int, Meta(ge=1, le=1000)]
 Channels = Annotated[list[Annotated[str, Meta(max_length=128)]], Meta(min_length=1, max_length=500)]
 Kind = Literal["any", "all", "future", "option", "spot", "future_combo", "option_combo", "combo"]
 KINDS = get_args(Kind)
-OpenType = Literal["all", "limit", "market", "trigger_all", "stop_all", "stop_limit", "stop_market"]
-OrderType = Literal["limit", "market", "stop_limit", "stop_market"]
 TimeInForce = Literal[
     "good_til_cancelled",
     "good_til_day",
@@ -92,7 +91,7 @@ class Enter(Struct, forbid_unknown_fields=True, gc=False):
     instrument_name: Name
     amount: Number
     price: Number | UnsetType = UNSET
-    type: OrderType | UnsetType = UNSET
+    type: OrderTypeWord | UnsetType = UNSET
     trigger_price: Number | UnsetType = UNSET
     trigger: Literal["last_price"] | UnsetType = UNSET
     time_in_force: TimeInForce | UnsetType = UNSET
@@ -162,7 +161,7 @@ class ByInstrument(Struct, forbid_unknown_fields=True):
     """Orders of one instrument."""
 
     instrument_name: Name
-    type: OpenType = "all"
+    type: OpenOrdersWord = "all"
     kind: Kind = "any"
     include_combos: bool = False
     detailed: Literal[False] = False
@@ -173,7 +172,7 @@ class ByCurrency(Struct, forbid_unknown_fields=True):
 
     currency: Name = "any"
     kind: Kind = "any"
-    type: OpenType = "all"
+    type: OpenOrdersWord = "all"
     detailed: Literal[False] = False
 
 

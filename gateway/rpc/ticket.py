@@ -19,7 +19,7 @@ Answer = Callable[[list[Command], list[Event], Batch], str]
 
 
 class Submission(Struct, gc=False):
-    """COMMAND rows, one behind the other, and what answers them."""
+    """COMMAND rows, one after the other, and the function that answers them."""
 
     rows: bytes
     answer: Answer

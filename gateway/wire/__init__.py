@@ -1,1 +1,1 @@
-"""Bytes in, bytes out: HTTP and websocket, and what protects the hub from either."""
+"""Bytes in and out: HTTP and websockets, and the guard that protects the hub from them."""

@@ -1,6 +1,6 @@
 """The application: it connects websockets and HTTP requests with sessions. FastAPI, served by server.py.
 
-    hub = Hub(exchange, runner, blotter, market_data, feed, auth, clock, name="QIEE Hub")
+    hub = Hub(projections, runner, feed, auth, clock, name="QIEE Hub")
     server = serve(create_app(hub), "127.0.0.1", 8080)
 
 Gateway.publish becomes the runner's first listener. While it runs, nothing else may record into blotter and market data.

@@ -157,6 +157,7 @@ def batches(commands: np.ndarray, rng: Any) -> Iterator[np.ndarray]:
         at += size
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", range(10))
 def test_with_room_for_all_it_equals_a_plain_replay_of_the_events(seed: int) -> None:
     flow, exchange = play(seed)

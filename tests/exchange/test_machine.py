@@ -185,6 +185,7 @@ def test_a_state_that_does_not_fit_is_refused_and_nothing_changes(change: str) -
     assert other.digest() == before and other.sequence == 0
 
 
+@pytest.mark.compiled
 def test_another_process_with_another_hash_seed_has_the_same_digest() -> None:
     program = (
         "from tests.exchange.test_machine import flow_exchange, random_flow\n"
@@ -343,6 +344,7 @@ def test_no_rows_give_no_events() -> None:
     assert len(events) == 0 and events.dtype == EVENT and exchange.digest() == before
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("form", ["read-only", "strided", "backwards", "plain rows", "inside a wider row"])
 def test_rows_may_have_any_layout_in_memory(form: str) -> None:
     flow = random_flow(2, 400)
@@ -416,6 +418,7 @@ def walked(exchange: Exchange, symbol: str) -> list[list[tuple[int, ...]]]:
     return sides
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("first", [0, 200])
 @pytest.mark.parametrize("seed", range(4))
 def test_depth_counts_what_a_walk_over_the_orders_counts(seed: int, first: int) -> None:

@@ -92,6 +92,7 @@ def test_snapshot_and_tail_give_the_digest_of_a_full_replay(tmp_path: Path, hist
     recovery.journal.close()
 
 
+@pytest.mark.compiled
 def test_a_restart_after_every_batch_gives_the_digests_of_one_life(tmp_path: Path, history: Any) -> None:
     batches, digests = history
     for number, digest in enumerate(digests):

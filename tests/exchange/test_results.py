@@ -43,7 +43,6 @@ def test_memory_of_results_that_nobody_holds_is_used_again(held: int) -> None:
         kept.append(written(results, number, 900))
         places.add(address(kept[-1]))
         del kept[: len(kept) - held]
-        gc.collect()
     assert len(places) == held + 1
 
 
@@ -71,6 +70,7 @@ def test_a_few_events_are_copied_and_hold_no_arena() -> None:
     assert set(few["event_id"].tolist()) == {7}
 
 
+@pytest.mark.compiled
 def test_an_exchange_gives_results_that_its_next_batches_leave_alone() -> None:
     exchange, kept = Exchange([instrument()], max_orders=2_000), []
     for batch in range(20):

@@ -249,7 +249,7 @@ def test_each_day_leads_one_step_further_and_a_good_day_does_not() -> None:
 def test_market_makers_are_counted_but_only_their_programmes_are_reported() -> None:
     hub = Hub(thresholds=LOW, market_makers=[0])
     for number in (0, 1):
-        hub.do(*(enter(number, BUY, 95, 20, time=10**9) for _ in range(4)))
+        hub.do(*(enter(number, BUY, 95, 20, time=(1 + 10 * number) * 10**9) for _ in range(4)))
         hub.do(*(cancel(number, hub.last - 3 + back) for back in range(4)))
     assert hub.counts(0)["cancels"] == hub.counts(1)["cancels"] == 4
     assert hub.reported() == [

@@ -17,9 +17,7 @@ import numpy as np
 from exchange import Exchange
 from exchange.projections.blotter import Blotter
 from exchange.projections.marketdata import MarketData
-from exchange.projections.settlements import Settlements
-from exchange.projections.statement import Statements
-from exchange.projections.surveillance import Surveillance
+from exchange.projections.projections import Projections
 from gateway.auth import Auth, Credential
 from gateway.hub import Hub, Limits
 from gateway.market.feed import Feed
@@ -59,21 +57,16 @@ class Floor:
             max_orders=4096,
             **settings,
         )
-        market, blotter = MarketData(exchange.instruments), Blotter(4096)
+        market = MarketData(exchange.instruments)
         no_runner: Any = None  # sessions submit to the floor
         self.hub = Hub(
-            exchange,
+            Projections(exchange, Blotter(4096), market),
             no_runner,
-            blotter,
-            market,
             Feed(exchange.instruments, market, exchange),
             Auth(KEYS),
             lambda: self.now,
             "floor",
             limits or Limits(),
-            surveillance=Surveillance(exchange.instruments, exchange.accounts),
-            statements=Statements(exchange.instruments, exchange.accounts, blotter),
-            settlements=Settlements(),
             day=None if day is None else day(exchange, lambda: self.now),
         )
         self.desk = Desk(self.hub)
@@ -119,6 +112,7 @@ class Floor:
     def operate(self, *commands: dict[str, Any]) -> None:
         """Apply operator commands."""
         block = rows(*commands, start=self.hub.exchange.sequence + 1)
+        block["time"] = self.now
         self._publish(block, self.hub.exchange.apply(block))
 
     def _publish(self, commands: np.ndarray, events: np.ndarray) -> None:

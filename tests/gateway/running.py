@@ -19,6 +19,7 @@ from exchange import Exchange
 from exchange.journal.journal import Journal
 from exchange.projections.blotter import Blotter
 from exchange.projections.marketdata import MarketData
+from exchange.projections.projections import Projections
 from exchange.runner import Runner
 from gateway.auth import Auth
 from gateway.binary.rows import warm_up
@@ -87,7 +88,7 @@ def _run(folder: str, bounds: Bounds, started: list[Any], ready: threading.Event
         _compile()
         market = MarketData(exchange.instruments)
         feed = Feed(exchange.instruments, market, exchange)
-        hub = Hub(exchange, runner, Blotter(1 << 16), market, feed, Auth(KEYS), time.time_ns)
+        hub = Hub(Projections(exchange, Blotter(1 << 16), market), runner, feed, Auth(KEYS), time.time_ns)
         server = serve(create_app(hub), "127.0.0.1", 0, bounds)
         await server.start()
         it = Running(f"ws://127.0.0.1:{server.port}", hub, server, asyncio.get_running_loop(), asyncio.Event())

@@ -15,9 +15,7 @@ from exchange.catalogue import load_catalogue
 from exchange.journal.journal import Journal
 from exchange.projections.blotter import Blotter
 from exchange.projections.marketdata import MarketData
-from exchange.projections.settlements import Settlements
-from exchange.projections.statement import Statements
-from exchange.projections.surveillance import Surveillance
+from exchange.projections.projections import Projections
 from exchange.runner import Runner
 from gateway.auth import Auth, Credential
 from gateway.hub import Hub, Limits
@@ -43,20 +41,14 @@ async def main(folder: str) -> None:
         *(Credential(name, f"{name}-secret", account) for account, name in enumerate(NAMES)),
         Credential("operator", "operator-secret", ALL, "operator"),
     ]
-    blotter = Blotter(1 << 14)
     hub = Hub(
-        exchange,
+        Projections(exchange, Blotter(1 << 14), market),
         runner,
-        blotter,
-        market,
         Feed(instruments, market, exchange),
         Auth(keys),
         time.time_ns,
         "served",
         Limits(heartbeat_seconds=1, public_per_second=1000, public_burst=1000),
-        surveillance=Surveillance(instruments, accounts),
-        statements=Statements(instruments, accounts, blotter),
-        settlements=Settlements(),
     )
     server = serve(create_app(hub), "127.0.0.1", 0, Bounds(connects_per_second=1000))
     await server.start()

@@ -19,6 +19,7 @@ from gateway.text.answers import encode
 from gateway.text.reader import Reader, decode
 from gateway.text.refusals import Refused
 from gateway.text.scale import decimal
+from matching.codes import OrderType, TimeInForce
 
 PROTOCOL = pathlib.Path(__file__).parents[2] / "docs" / "PROTOCOL.md"
 
@@ -34,7 +35,8 @@ def test_the_protocol_names_every_method() -> None:
 
 
 def test_parameters_take_the_words_that_the_protocol_has_for_codes() -> None:
-    assert set(get_args(requests.OrderType)) == set(words.ORDER_TYPE_CODE)
+    assert set(words.ORDER_TYPE) == set(OrderType) and set(words.TIME_IN_FORCE) == set(TimeInForce)
+    assert set(get_args(words.OrderTypeWord)) == set(words.ORDER_TYPE_CODE)
     assert set(get_args(requests.TimeInForce)) == set(words.TIME_IN_FORCE_CODE)
 
 

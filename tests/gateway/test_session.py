@@ -5,7 +5,7 @@ import json
 import random
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -13,6 +13,7 @@ from gateway.hub import Limits
 from gateway.rpc.desk import Bucket
 from gateway.rpc.session import TRANSITIONS, State
 from gateway.text.refusals import Refused
+from gateway.text.words import OrderTypeWord
 from matching.codes import CommandKind, Phase, Scope
 from tests.build import account, enter, existing, instrument, operator, rows
 from tests.gateway.floor import Client, Floor
@@ -108,8 +109,8 @@ def test_a_request_that_is_refused_keeps_its_id_where_that_can_be_read(floor: Fl
         (
             {"type": "foo"},
             "type",
-            "limit, market, stop_limit, stop_market",
-            "must be one of limit, market, stop_limit, stop_market",
+            ", ".join(get_args(OrderTypeWord)),
+            f"must be one of {', '.join(get_args(OrderTypeWord))}",
         ),
         ({"expire_date": "x"}, "expire_date", "a date such as 2026-12-31", "must be a date such as 2026-12-31"),
         ({"time_in_force": "good_til_date"}, "expire_date", None, "is missing: a good_til_date order ends with it"),
@@ -375,6 +376,7 @@ def test_another_order_under_the_same_client_order_id_is_refused(alice: Client, 
     assert alice.ask("private/sell", **body | {"amount": 5})["code"] == 14502
 
 
+@pytest.mark.compiled
 def test_client_order_ids_of_other_accounts_and_of_yesterday_do_not_matter(alice: Client, bob: Client) -> None:
     buy(alice, 5, 1, client_order_id="a1")
     assert "dup" not in buy(bob, 5, 1, client_order_id="a1")["order"]
@@ -716,7 +718,7 @@ def test_a_query_to_the_engine_waits_until_its_state_is_durable(alice: Client, b
     """Between the engine's call and the disk, an answer would report a trade that could still be lost."""
     floor = alice.floor
     sell(bob, 5, 1)
-    block = rows(enter(0, 1, 100, 2), start=2)
+    block = rows(enter(0, 1, 100, 2), start=2, time=floor.now)
     events = floor.hub.exchange.apply(block)  # computed, but not yet on the disk
     alice.tell('{"id":5,"method":"private/get_positions"}')
     bob.tell('{"id":6,"method":"public/test"}')

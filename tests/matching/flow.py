@@ -22,6 +22,7 @@ from exchange import Exchange, Instrument
 from matching.codes import (
     ALL,
     AUCTION_PHASES,
+    STOP_TYPES,
     AuctionStep,
     CommandKind,
     Flag,
@@ -67,15 +68,15 @@ TIME_IN_FORCE_SHARE = {
     TimeInForce.OPENING: 0.03,
 }
 RESTS = (TimeInForce.DAY, TimeInForce.GTC, TimeInForce.GTD, TimeInForce.SESSION)
-STOPS = (OrderType.STOP, OrderType.STOP_LIMIT)
+STOPS = sorted(STOP_TYPES)
 MODE_FLAGS = (Flag.SMP_CANCEL_INCOMING, Flag.SMP_CANCEL_RESTING, Flag.SMP_CANCEL_BOTH)
 LIMITS = (*Limit, *(Limit.SELF_MATCH, Limit.GROUP) * 8)
 WRONG = {  # field: values that are invalid in rows of every kind
-    "kind": (0, 6, 15, 27, 255),
+    "kind": (0, 6, 15, max(CommandKind) + 1, 255),
     "instrument": (-2, -1, 9, 2**31 - 1, -(2**31)),
     "account": (-2, -1, 9, 2**31 - 1, -(2**31)),
     "side": (0, 3, 255),
-    "order_type": (0, 5, 37, 255),
+    "order_type": (0, max(OrderType) + 1, 37, 255),
     "time_in_force": (5, 11, 255),
     "flags": (1024, 2048, 2**31, 2**32 - 1, 8 + 16, 16 + 32, 8 + 16 + 32, 1, 33),
     "quantity": (0, -1, -(2**62)),
@@ -248,11 +249,10 @@ def _commands(
     commands["account"] = rng.integers(0, len(accounts), count)
     commands["side"] = rng.integers(1, 3, count)
     stops = float(rng.choice((0, 0.05, 0.15, 0.4)))
-    commands["order_type"] = rng.choice(
-        [int(order_type) for order_type in OrderType],
-        count,
-        p=(0.12 * (1 - stops), 0.88 * (1 - stops), stops / 2, stops / 2),
-    )
+    others = len(OrderType) - len(STOPS) - 1  # neither stops nor market orders
+    share = {kind: stops / len(STOPS) if kind in STOPS else 0.88 / others * (1 - stops) for kind in OrderType}
+    share[OrderType.MARKET] = 0.12 * (1 - stops)
+    commands["order_type"] = rng.choice([int(kind) for kind in share], count, p=list(share.values()))
     commands["time_in_force"] = rng.choice(
         [int(time) for time in TIME_IN_FORCE_SHARE], count, p=list(TIME_IN_FORCE_SHARE.values())
     )

@@ -11,6 +11,7 @@ from exchange import Exchange
 from matching.codes import (
     ALL,
     AUCTION_PHASES,
+    STOP_TYPES,
     AuctionStep,
     CommandKind,
     Flag,
@@ -120,7 +121,7 @@ class EngineBesideReference(RuleBasedStateMachine):
         trigger=prices,
         quantity=quantities,
         instrument=instruments,
-        order_type=st.sampled_from([OrderType.STOP, OrderType.STOP_LIMIT]),
+        order_type=st.sampled_from(sorted(STOP_TYPES)),
         flags=modes,
     )
     def stop(

@@ -11,7 +11,18 @@ from typing import Any
 import numpy as np
 
 from exchange import Instrument
-from matching.codes import ALL, CommandKind, Flag, Limit, OrderType, Phase, SettlementRule, Side, TimeInForce
+from matching.codes import (
+    ALL,
+    STOP_TYPES,
+    CommandKind,
+    Flag,
+    Limit,
+    OrderType,
+    Phase,
+    SettlementRule,
+    Side,
+    TimeInForce,
+)
 from tests.build import instrument
 from tests.matching.flow import Flow, random_flow
 
@@ -141,7 +152,7 @@ def _conditions(rng: np.random.Generator, commands: np.ndarray) -> None:
     rests = (commands["kind"] == CommandKind.ENTER) & (commands["time_in_force"] <= TimeInForce.GTC)
     away = np.where(commands["side"] == Side.BUY, 1, -1) * rng.integers(0, 6, len(commands))
     waits = rests & (rng.random(len(commands)) < 0.06)
-    commands["order_type"][waits] = rng.choice((OrderType.STOP, OrderType.STOP_LIMIT), waits.sum())
+    commands["order_type"][waits] = rng.choice(sorted(STOP_TYPES), waits.sum())
     commands["trigger_price"][waits] = (commands["price"] + away)[waits]
     commands["flags"][waits] &= ~np.uint32(Flag.POST_ONLY)
     shows = rests & (commands["order_type"] == OrderType.LIMIT) & (rng.random(len(commands)) < 0.02)

@@ -17,7 +17,9 @@ import numpy as np
 
 from exchange import Account, Instrument
 from matching.codes import (
+    LIMIT_TYPES,
     RESTING_OFFSET,
+    STOP_TYPES,
     CommandKind,
     EventKind,
     Flag,
@@ -32,7 +34,7 @@ from matching.codes import (
     TimeInForce,
 )
 from matching.records import EVENT, Command, Event
-from matching.reference import STOPS, WIDER, Market, Order, ReferenceBook, Refusal
+from matching.reference import WIDER, Market, Order, ReferenceBook, Refusal
 
 SECOND, MILLISECOND = 1_000_000_000, 1_000_000
 LARGEST_EQUITY = 1 << 61  # fen (7.4)
@@ -662,11 +664,11 @@ class RiskOracle:
         terms, account = self.terms[command.instrument], self.accounts[command.account]
         total, open_quantity, _ = self.quantities(command)
         order_type, takes = self.book.type_after(command), command.kind == CommandKind.TAKE
-        waits = order_type in STOPS
+        waits = order_type in STOP_TYPES
         price = self.book.orders[command.order_id].price if takes else self.book.limit_price(command)
-        if order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT):
+        if order_type in LIMIT_TYPES:
             price = command.price
-        chosen = [price] if order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT) else []
+        chosen = [price] if order_type in LIMIT_TYPES else []
         for one in [*chosen, *([command.trigger_price] if waits else [])]:
             if one % terms.price_increment:
                 yield Reason.PRICE_OFF_TICK, one, terms.price_increment

@@ -551,8 +551,8 @@ def test_1_3_rules_are_reported_in_their_order(hub: Callable[..., Any]) -> None:
     order = enter(0, BUY, 113, 2, flags=Flag.POST_ONLY | REDUCE, client_order_id=b"a", time=now)
 
     def repair(*commands: dict[str, Any], **fields: Any) -> str:
-        book.do(*commands)
         order.update(fields)
+        book.do(*(command | {"time": order["time"]} for command in commands))
         return Reason(book.events(order)[0]["reason"]).name
 
     emitted = [
@@ -650,7 +650,7 @@ def test_7_3_message_rate_and_burst_can_be_set(hub: Callable[..., Any]) -> None:
     passes(book, enter(0, BUY, 99, 1, **at))
     passes(book, enter(0, BUY, 99, 1, **at))
     refused(book, enter(0, BUY, 99, 1, **at), "MESSAGE_RATE", 50 * SECOND, 51 * SECOND)
-    book.do(operator(CommandKind.LIMIT, Limit.MESSAGES_PER_SECOND, quantity=0))
+    book.do(operator(CommandKind.LIMIT, Limit.MESSAGES_PER_SECOND, quantity=0, **at))
     passes(book, enter(0, BUY, 99, 1, **at))
 
 

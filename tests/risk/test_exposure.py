@@ -146,6 +146,7 @@ def expected_figures(oracle: RiskOracle, account: int, instrument: int) -> dict[
     }
 
 
+@pytest.mark.compiled
 def test_no_limit_is_ever_exceeded_while_limits_stay_as_they_are() -> None:
     """5.11 to 5.13, after every command: fills, cancels and expiry only release."""
     near = 0

@@ -63,8 +63,9 @@ def test_9_6_new_orders_and_amendments_are_refused_until_the_reset_and_others_tr
     hub.do(limit(Limit.PROTECTION_LOTS, 0))
     refused(hub, enter(0, BUY, 99, 1), "PROTECTION_TRIPPED", 11, 0)
     hub.do(limit(Limit.PROTECTION_LOTS, 5), limit(Limit.PROTECTION_RESET, 0))
-    assert hub.last(enter(0, BUY, 100, 8), sell(4)) == [("accepted", 12, 100, 4), ("traded", 12, 11, 100, 4)]
-    assert hub.do(sell(1))[-1] == ("canceled", 11, "PROTECTION", 3)
+    later = NOON + 60_000 * MILLISECOND
+    assert hub.last(enter(0, BUY, 100, 8), sell(4, later)) == [("accepted", 12, 100, 4), ("traded", 12, 11, 100, 4)]
+    assert hub.do(sell(1, later))[-1] == ("canceled", 11, "PROTECTION", 3)
 
 
 def test_9_6_the_interval_begins_with_the_first_lots_and_its_end_still_belongs_to_it(hub: Venue) -> None:

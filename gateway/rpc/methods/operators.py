@@ -1,6 +1,6 @@
 """Methods of operators: parameters -> COMMAND rows, and the events that came of them as JSON objects.
 
-An operator's commands go through the runner and the journal like anybody's, and the engine decides about them
+An operator's commands go through the runner and the journal like all others, and the engine decides about them
 (exchange/engine/operators.py, RULEBOOK 7, 8 and 11). Here names become numbers and back.
 
     halt(caller, params, now)                    # answered {"seq": 91, "events": [{"event": "phase", ...}], ...}
@@ -16,7 +16,6 @@ from msgspec import UNSET
 from exchange.projections.surveillance import CONDUCT
 from gateway.rpc import account, requests
 from gateway.rpc.desk import Desk
-from gateway.rpc.methods.queries import required
 from gateway.rpc.reports import Batch
 from gateway.rpc.ticket import Caller, Submission
 from gateway.text.answers import encode, rejection
@@ -42,6 +41,7 @@ _ANY = "any"
 _IN_SESSION = (*AUCTION_PHASES, Phase.AUCTION_MATCH, Phase.CONTINUOUS, Phase.LIMIT_LOCKED, Phase.BREAK)
 # Kinds of event that an answer lists: these, and all from BALANCE on.
 _LISTED = (EventKind.MASS_CANCELED, EventKind.AUCTION, EventKind.COUNTDOWN)
+_SETTLED = "settled"  # a unit of _submission: the rule is not about a number, but that the instrument must be settled
 
 
 # Phases -------------------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ def schedule(caller: Caller, params: requests.Nothing, now: int) -> str:
 
 def surveillance(caller: Caller, params: requests.ForAccount, now: int) -> str:
     """Conduct of the day, and which thresholds were reached (RULEBOOK 9.7)."""
-    watch = required(caller.desk.hub.surveillance, "surveillance")
+    watch = caller.desk.hub.projections.surveillance
     exchange = caller.desk.hub.exchange
     only = None if params.account == _ANY else caller.desk.account(params.account)
     counters = (CONDUCT.names or ())[2:]  # after account and instrument
@@ -269,8 +269,6 @@ def accounts(caller: Caller, params: requests.ForAccount, now: int) -> str:
 
 
 # Rows out, events back ----------------------------------------------------------------------------
-
-_SETTLED = "settled"  # a unit: what breaks the rule is no number, but that the instrument has not been settled
 
 
 def _row(caller: Caller, kind: CommandKind, account: int = 0, **fields: Any) -> bytes:

@@ -19,14 +19,18 @@ from gateway.rpc.ticket import Caller, Edit, Submission
 from gateway.text.answers import encode, rejection
 from gateway.text.refusals import invalid, refusal
 from gateway.text.scale import Scale, date_number
-from gateway.text.words import OFFSET_FLAG, ORDER_TYPE_CODE, SELF_MATCH_FLAG, TIME_IN_FORCE_CODE
+from gateway.text.words import (
+    OFFSET_FLAG,
+    ORDER_TYPE_CODE,
+    SELF_MATCH_FLAG,
+    TIME_IN_FORCE_CODE,
+    WITH_LIMIT,
+    WITH_TRIGGER,
+)
 from matching import codes as c
-from matching.codes import ALL, CommandKind, Limit, OrderType, Reason, Side, TimeInForce
+from matching.codes import ALL, LIMIT_TYPES, CommandKind, Limit, OrderType, Reason, Side, TimeInForce
 from matching.records import Command, Event
 
-_PRICED = ("limit", "stop_limit", UNSET)
-_STOPS = ("stop_limit", "stop_market")
-_PRICED_BY_HUB = (c.MARKET, c.STOP)  # orders that are entered without a price
 _OFFER_GONE = (c.UNKNOWN_ORDER, c.INVALID_QUANTITY)  # a TAKE is rejected: the offer is closed, or less of it is left
 
 
@@ -46,14 +50,14 @@ def _enter(caller: Caller, params: requests.Enter, side: Side) -> Submission:
     index = caller.desk.instrument(params.instrument_name)
     scale = caller.desk.orders.scales[index]
     kind = params.type
-    priced = kind in _PRICED
+    priced = kind is UNSET or kind in WITH_LIMIT
     if priced is (params.price is UNSET):
         raise invalid(
             "price",
             "price is missing" if priced else f"price: a {kind} order has none",
             reason="value_required" if priced else "invalid_value",
         )
-    if kind in _STOPS and params.trigger_price is UNSET:
+    if kind in WITH_TRIGGER and params.trigger_price is UNSET:
         raise invalid(
             "trigger_price", f"trigger_price is missing: a {kind} order waits for it", reason="value_required"
         )
@@ -170,7 +174,7 @@ def _is_repeat(order: Order, command: Command) -> bool:
         and order.trigger_price == command.trigger_price
         and order.display_quantity == command.display_quantity
         and order.minimum_quantity == command.minimum_quantity
-        and (order.price == command.price or command.order_type in _PRICED_BY_HUB)
+        and (order.price == command.price or command.order_type not in LIMIT_TYPES)
     )
 
 
@@ -402,7 +406,7 @@ def cancel_all_by_currency(caller: Caller, params: requests.ByCurrency, now: int
 
 
 def _mass_cancel(caller: Caller, instruments: frozenset[int], kind: str) -> str | Submission:
-    """Cancel the account's orders of a kind (requests.OpenType) in these instruments."""
+    """Cancel the account's orders of a kind (words.OpenOrdersWord) in these instruments."""
     if kind != "all":
         orders = caller.desk.orders.open_of(caller.account, instruments)
         return _cancel_each(caller, [order for order in orders if order.is_of(kind)])

@@ -251,7 +251,7 @@ def offers(caller: Caller, params: requests.OneInstrument, now: int) -> str:
 def settlements(caller: Caller, params: requests.Settlements, now: int) -> str:
     """The settlement prices of each day. The last one of an instrument that has expired is a delivery."""
     index = caller.desk.instrument(params.instrument_name)
-    stored, scale = required(caller.desk.hub.settlements, "settlements"), caller.desk.orders.scales[index]
+    stored, scale = caller.desk.hub.projections.settlements, caller.desk.orders.scales[index]
     rows, expired = stored.of_instrument(index), len(stored.expiry(index)) > 0
     delivery = rows[:1] if expired else rows[:0]
     wanted = rows if params.type in (UNSET, "settlement") else delivery if params.type == "delivery" else rows[:0]
@@ -280,7 +280,7 @@ def settlements(caller: Caller, params: requests.Settlements, now: int) -> str:
 def own_settlements(caller: Caller, params: requests.Settlements, now: int) -> str:
     """What the settlements and deliveries of an instrument meant for the caller's account."""
     index = caller.desk.instrument(params.instrument_name)
-    stored, scale = required(caller.desk.hub.settlements, "settlements"), caller.desk.orders.scales[index]
+    stored, scale = caller.desk.hub.projections.settlements, caller.desk.orders.scales[index]
     accounts = caller.desk.hub.exchange.accounts
     price, amount = scale.decimal_price, scale.decimal_amount
 
@@ -340,7 +340,7 @@ def any_statement(caller: Caller, params: requests.OperatorStatement, now: int) 
 
 
 def _statement(caller: Caller, account_: int | None, params: requests.Statement | requests.OperatorStatement) -> str:
-    statements = required(caller.desk.hub.statements, "statements")
+    statements = caller.desk.hub.projections.statements
     date = statements.date
     if date is None:
         raise Refused(11030, "other_reject", "no day has ended yet: there is no statement", reason="no_statement")
@@ -367,13 +367,6 @@ def _statement(caller: Caller, account_: int | None, params: requests.Statement 
         else:
             body |= figures
     return encode(body)
-
-
-def required(projection: Any, name: str) -> Any:
-    """A projection that the hub may not keep. Errors: Refused where it does not."""
-    if projection is None:
-        raise Refused(11030, "other_reject", f"this hub keeps no {name}", reason="not_kept")
-    return projection
 
 
 # Public -------------------------------------------------------------------------------------------
