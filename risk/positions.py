@@ -35,28 +35,25 @@ def worst_case(position, open_buy, open_sell):
 
 
 @inlined
-def weigh(ledger, account, exposure, instrument, worst):
-    """Hold margin for `worst` lots of an exposure from now on. account: row of Ledger.accounts."""
-    account.margin_used += (worst - exposure.worst) * ledger.limits[np.uint64(instrument)].margin
-    exposure.worst = worst
-
-
-@inlined
 def move(ledger, account_index, instrument_index, position, open_buy, open_sell, orders):
-    """Change a net exposure by so many lots, and the margin and the count of open orders with it. Returns the exposure."""
+    """Change a net exposure by so many lots, and the margin and the count of open orders with it. Returns the exposure.
+
+    All is read and computed before anything is written: after a write the compiler would have to read again.
+    """
     account = ledger.accounts[np.uint64(account_index)]
     exposure = ledger.exposures[row_of_exposure(ledger, account_index, instrument_index)]
-    exposure.position += position
-    exposure.open_buy += open_buy
-    exposure.open_sell += open_sell
-    account.open_orders += orders
-    weigh(
-        ledger,
-        account,
-        exposure,
-        instrument_index,
-        worst_case(exposure.position, exposure.open_buy, exposure.open_sell),
-    )
+    position += exposure.position
+    open_buy += exposure.open_buy
+    open_sell += exposure.open_sell
+    orders += account.open_orders
+    worst = worst_case(position, open_buy, open_sell)
+    margin = account.margin_used + (worst - exposure.worst) * ledger.limits[np.uint64(instrument_index)].margin
+    exposure.position = position
+    exposure.open_buy = open_buy
+    exposure.open_sell = open_sell
+    exposure.worst = worst
+    account.open_orders = orders
+    account.margin_used = margin
     return exposure
 
 
@@ -181,7 +178,7 @@ def stake_in(ledger, account_index, instrument, side, growth, flags, plain):
             reach, position_limit, exposure.worst, worst, limit.margin, closing, free, opened, limit.opening_cap
         )
     buys = growth * (2 - side)  # a side is 1 or 2: arithmetic instead of a branch that cannot be predicted
-    long = exposure.position + exposure.open_buy + buys
+    long = exposure.position + (exposure.open_buy + buys)
     short = exposure.open_sell + (growth - buys) - exposure.position
     reach = long if side == c.BUY else short
     return Stake(reach, position_limit, exposure.worst, max(long, short), limit.margin, False, zero, zero, zero)
@@ -223,7 +220,9 @@ def move_gross(ledger, account_index, instrument_index, position, open_buy, open
     exposure.open_buy += open_buy
     exposure.open_sell += open_sell
     worst = max(gross.long + gross.opening_buy, gross.short + gross.opening_sell)
-    weigh(ledger, ledger.accounts[np.uint64(account_index)], exposure, instrument_index, worst)
+    margin = (worst - exposure.worst) * ledger.limits[np.uint64(instrument_index)].margin
+    ledger.accounts[np.uint64(account_index)].margin_used += margin
+    exposure.worst = worst
     return exposure
 
 

@@ -130,11 +130,11 @@ def fast_enter(book, ledger, risk, events, at, command):
         return process_in_full(book, ledger, risk, events, at, command)
     if not risk:
         return enter(book, events, at, command, order.price, True)
+    account, instrument = np.int64(command.account), np.int64(command.instrument)
+    hold(ledger, account, instrument, order.side, order.growth, np.int64(1), c.NONE, True)
+    count_message(ledger.accounts[np.uint64(account)], command.time)
     if names_client_order(command):
         remember(ledger, command)
-    account, instrument = np.int64(command.account), np.int64(command.instrument)
-    count_message(ledger.accounts[np.uint64(account)], command.time)
-    hold(ledger, account, instrument, order.side, order.growth, np.int64(1), c.NONE, True)
     end = enter(book, events, at, command, order.price, True)
     if end != at + 1:
         apply_rows(ledger, events, at + 1, end, True)
@@ -169,8 +169,8 @@ def fast_amend(book, ledger, risk, events, at, command):
     if not risk:
         return amend(book, events, at, command, slot, True)
     account, instrument = np.int64(command.account), np.int64(command.instrument)
-    count_message(ledger.accounts[np.uint64(account)], command.time)
     hold(ledger, account, instrument, order.side, order.growth, c.NONE, c.NONE, True)
+    count_message(ledger.accounts[np.uint64(account)], command.time)
     end = amend(book, events, at, command, slot, True)
     if end != at + 1:
         apply_rows(ledger, events, at + 1, end, True)
