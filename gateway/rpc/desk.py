@@ -55,6 +55,7 @@ class Desk:
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
+        self._index = hub.exchange.index
         self.orders = Orders(hub.exchange, hub.blotter)
         self.reports = Reports(self.orders)
         self.all_instruments = frozenset(range(len(hub.exchange.instruments)))
@@ -85,7 +86,7 @@ class Desk:
     def instrument(self, name: str) -> int:
         """Index of an instrument. Errors: Refused naming instrument_name."""
         try:
-            return self.hub.exchange.index(name)
+            return self._index(name)
         except KeyError:
             raise refusal(Reason.UNKNOWN_INSTRUMENT, value=name) from None
 

@@ -15,9 +15,9 @@ import numpy as np
 from msgspec import Struct
 
 from gateway.rpc.order import Order, Orders, entered
+from gateway.text import codes as c
 from gateway.text.answers import notification
 from gateway.text.rows import commands_of, event_at, events_of
-from matching import codes as c
 from matching.codes import EventKind
 from matching.records import Event
 

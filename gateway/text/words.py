@@ -3,7 +3,7 @@
     DIRECTION[Side.BUY]                          # "buy"
     ORDER_TYPE_CODE["stop_limit"]                # OrderType.STOP_LIMIT
 
-Values are plain ints: an IntFlag takes 1 us for `|` and `&`, an int 10 ns.
+Values are plain ints, as in codes.py.
 """
 
 from typing import Literal

@@ -16,6 +16,7 @@ from gateway.rpc.order import Order, entered
 from gateway.rpc.reports import Batch
 from gateway.rpc.requests import order_number
 from gateway.rpc.ticket import Caller, Edit, Submission
+from gateway.text import codes as c
 from gateway.text.answers import encode, rejection
 from gateway.text.refusals import invalid, refusal
 from gateway.text.scale import Scale, date_number
@@ -27,7 +28,6 @@ from gateway.text.words import (
     WITH_LIMIT,
     WITH_TRIGGER,
 )
-from matching import codes as c
 from matching.codes import ALL, LIMIT_TYPES, CommandKind, Limit, OrderType, Reason, Side, TimeInForce
 from matching.records import Command, Event
 
@@ -74,9 +74,9 @@ def _enter(caller: Caller, params: requests.Enter, side: Side) -> Submission:
         )
     name, flags = _name_and_flag(params.client_order_id, params.label)
     if params.post_only is True:
-        flags |= int(c.POST_ONLY)
+        flags |= c.POST_ONLY
     if params.reduce_only is True:
-        flags |= int(c.REDUCE_ONLY)
+        flags |= c.REDUCE_ONLY
     if params.offset is not UNSET:
         flags |= OFFSET_FLAG[params.offset]
     if params.self_match is not UNSET:
@@ -210,7 +210,7 @@ def _name_and_flag(client_order_id: str | UnsetType, label: str | UnsetType) -> 
                 bound=client_order_id,
             )
         return client_order_id.encode(), 0
-    return (b"", 0) if label is UNSET else (label.encode(), int(c.LABEL))
+    return (b"", 0) if label is UNSET else (label.encode(), c.LABEL)
 
 
 def _refuse_repricing(reject_post_only: bool | UnsetType) -> None:
@@ -294,7 +294,7 @@ def _edit(caller: Caller, order: Order, params: requests.Edit | requests.EditByL
         trigger_price=next_.trigger_price,
         quantity=next_.quantity,
         side=order.side,
-        flags=int(c.POST_ONLY) if params.post_only is True else 0,
+        flags=c.POST_ONLY if params.post_only is True else 0,
     )
     return Submission(row, partial(_answer_edit, caller))
 
