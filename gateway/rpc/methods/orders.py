@@ -1,8 +1,8 @@
 """Methods that enter, edit and cancel orders: parameters -> COMMAND rows, and the answer once the rows are durable.
 
-A method returns a Submission, or its result at once where there is nothing to do. Errors of all: Refused.
+A method returns a Ticket, or its result at once where there is nothing to do. Errors of all: Refused.
 
-    buy(caller, params, now)                     # Submission(row, partial(_answer_entry, caller))
+    buy(caller, params, now)                     # Ticket(row, partial(_answer_entry, caller))
 """
 
 from functools import partial
@@ -15,7 +15,7 @@ from gateway.rpc import requests
 from gateway.rpc.order import Order, entered
 from gateway.rpc.reports import Batch
 from gateway.rpc.requests import order_number
-from gateway.rpc.ticket import Caller, Edit, Submission
+from gateway.rpc.ticket import Caller, Edit, Ticket
 from gateway.text import codes as c
 from gateway.text.answers import encode, rejection
 from gateway.text.refusals import invalid, refusal
@@ -37,15 +37,15 @@ _OFFER_GONE = (c.UNKNOWN_ORDER, c.INVALID_QUANTITY)  # a TAKE is rejected: the o
 # Entering -----------------------------------------------------------------------------------------
 
 
-def buy(caller: Caller, params: requests.Enter, now: int) -> Submission:
+def buy(caller: Caller, params: requests.Enter, now: int) -> Ticket:
     return _enter(caller, params, Side.BUY)
 
 
-def sell(caller: Caller, params: requests.Enter, now: int) -> Submission:
+def sell(caller: Caller, params: requests.Enter, now: int) -> Ticket:
     return _enter(caller, params, Side.SELL)
 
 
-def _enter(caller: Caller, params: requests.Enter, side: Side) -> Submission:
+def _enter(caller: Caller, params: requests.Enter, side: Side) -> Ticket:
     caller.desk.hub.condition.refuse_when_disk_is_low()
     index = caller.desk.instrument(params.instrument_name)
     scale = caller.desk.orders.scales[index]
@@ -94,7 +94,7 @@ def _enter(caller: Caller, params: requests.Enter, side: Side) -> Submission:
         flags=flags,
         **_special(caller, params, scale),
     )
-    return Submission(row, partial(_answer_entry, caller))
+    return Ticket(row, partial(_answer_entry, caller))
 
 
 def _special(caller: Caller, params: requests.Enter, scale: Scale) -> dict[str, int]:
@@ -226,7 +226,7 @@ def _refuse_repricing(reject_post_only: bool | UnsetType) -> None:
 # Taking -------------------------------------------------------------------------------------------
 
 
-def take(caller: Caller, params: requests.Take, now: int) -> Submission:
+def take(caller: Caller, params: requests.Take, now: int) -> Ticket:
     """The book decides whether the caller may take the offer (RULEBOOK 13)."""
     caller.desk.hub.condition.refuse_when_disk_is_low()
     offer_id = order_number(params.order_id)
@@ -245,17 +245,17 @@ def take(caller: Caller, params: requests.Take, now: int) -> Submission:
         client_order_id=name,
         quantity=caller.desk.orders.scales[offer.instrument].lots(params.amount),
     )
-    return Submission(row, partial(_answer_entry, caller))
+    return Ticket(row, partial(_answer_entry, caller))
 
 
 # Editing ------------------------------------------------------------------------------------------
 
 
-def edit(caller: Caller, params: requests.Edit, now: int) -> Submission:
+def edit(caller: Caller, params: requests.Edit, now: int) -> Ticket:
     return _edit(caller, _own_open(caller, order_number(params.order_id)), params)
 
 
-def edit_by_label(caller: Caller, params: requests.EditByLabel, now: int) -> Submission:
+def edit_by_label(caller: Caller, params: requests.EditByLabel, now: int) -> Ticket:
     index = caller.desk.instrument(params.instrument_name)
     found = caller.desk.orders.open_of(caller.account, frozenset({index}), params.label)
     if len(found) != 1:
@@ -268,7 +268,7 @@ def edit_by_label(caller: Caller, params: requests.EditByLabel, now: int) -> Sub
     return _edit(caller, found[0], params)
 
 
-def _edit(caller: Caller, order: Order, params: requests.Edit | requests.EditByLabel) -> Submission:
+def _edit(caller: Caller, order: Order, params: requests.Edit | requests.EditByLabel) -> Ticket:
     caller.desk.hub.condition.refuse_when_disk_is_low()
     if params.amount is UNSET and params.price is UNSET and params.trigger_price is UNSET:
         raise invalid("amount", "amount, price or trigger_price must be given", reason="value_required")
@@ -296,7 +296,7 @@ def _edit(caller: Caller, order: Order, params: requests.Edit | requests.EditByL
         side=order.side,
         flags=c.POST_ONLY if params.post_only is True else 0,
     )
-    return Submission(row, partial(_answer_edit, caller))
+    return Ticket(row, partial(_answer_edit, caller))
 
 
 def _answer_edit(caller: Caller, commands: list[Command], events: list[Event], batch: Batch) -> str:
@@ -314,7 +314,7 @@ def _answer_edit(caller: Caller, commands: list[Command], events: list[Event], b
 # Market-maker protection (RULEBOOK 9.6) -----------------------------------------------------------
 
 
-def set_protection(caller: Caller, params: requests.SetProtection, now: int) -> Submission:
+def set_protection(caller: Caller, params: requests.SetProtection, now: int) -> Ticket:
     """Of the caller's account. Interval and limit 0 switch it off."""
     if bool(params.interval) is not bool(params.quantity_limit):
         raise invalid(
@@ -327,7 +327,7 @@ def set_protection(caller: Caller, params: requests.SetProtection, now: int) -> 
     rows = _limit(caller, Limit.PROTECTION_INTERVAL, 1000 * params.interval) + _limit(
         caller, Limit.PROTECTION_LOTS, params.quantity_limit
     )
-    return Submission(rows, _answer_protection, 2)
+    return Ticket(rows, _answer_protection, 2)
 
 
 def _limit(caller: Caller, limit: Limit, value: int) -> bytes:
@@ -344,8 +344,8 @@ def protection(interval: int, lots: int) -> dict[str, Any]:
     return {"index_name": "any", "interval": interval, "frozen_time": 0, "quantity_limit": lots}
 
 
-def reset_protection(caller: Caller, params: requests.Protection, now: int) -> Submission:
-    return Submission(_limit(caller, Limit.PROTECTION_RESET, 1), _answer_ok)
+def reset_protection(caller: Caller, params: requests.Protection, now: int) -> Ticket:
+    return Ticket(_limit(caller, Limit.PROTECTION_RESET, 1), _answer_ok)
 
 
 def _answer_ok(commands: list[Command], events: list[Event], batch: Batch) -> str:
@@ -362,9 +362,9 @@ def _refuse_rejected(events: list[Event]) -> None:
 # Canceling ----------------------------------------------------------------------------------------
 
 
-def cancel(caller: Caller, params: requests.Cancel, now: int) -> Submission:
+def cancel(caller: Caller, params: requests.Cancel, now: int) -> Ticket:
     order = _own_open(caller, order_number(params.order_id))
-    return Submission(_cancel(caller, order), partial(_answer_cancel, caller))
+    return Ticket(_cancel(caller, order), partial(_answer_cancel, caller))
 
 
 def _cancel(caller: Caller, order: Order) -> bytes:
@@ -380,32 +380,32 @@ def _answer_cancel(caller: Caller, commands: list[Command], events: list[Event],
     return caller.desk.orders.text(order)
 
 
-def cancel_by_label(caller: Caller, params: requests.ByLabel, now: int) -> str | Submission:
+def cancel_by_label(caller: Caller, params: requests.ByLabel, now: int) -> str | Ticket:
     instruments = describe.selected(caller.desk.hub.exchange, params.currency)
     return _cancel_each(caller, caller.desk.orders.open_of(caller.account, instruments, params.label))
 
 
-def _cancel_each(caller: Caller, orders: list[Order]) -> str | Submission:
+def _cancel_each(caller: Caller, orders: list[Order]) -> str | Ticket:
     """Cancel these orders. The result is the number of those that were still open."""
     if not orders:
         return "0"
-    return Submission(b"".join(_cancel(caller, order) for order in orders), _answer_count, len(orders))
+    return Ticket(b"".join(_cancel(caller, order) for order in orders), _answer_count, len(orders))
 
 
-def cancel_all(caller: Caller, params: requests.Nothing, now: int) -> Submission:
-    return Submission(caller.row(CommandKind.MASS_CANCEL, instrument=ALL), _answer_count)
+def cancel_all(caller: Caller, params: requests.Nothing, now: int) -> Ticket:
+    return Ticket(caller.row(CommandKind.MASS_CANCEL, instrument=ALL), _answer_count)
 
 
-def cancel_all_by_instrument(caller: Caller, params: requests.ByInstrument, now: int) -> str | Submission:
+def cancel_all_by_instrument(caller: Caller, params: requests.ByInstrument, now: int) -> str | Ticket:
     return _mass_cancel(caller, frozenset({caller.desk.instrument(params.instrument_name)}), params.type)
 
 
-def cancel_all_by_currency(caller: Caller, params: requests.ByCurrency, now: int) -> str | Submission:
+def cancel_all_by_currency(caller: Caller, params: requests.ByCurrency, now: int) -> str | Ticket:
     instruments = describe.selected(caller.desk.hub.exchange, params.currency, params.kind)
     return _mass_cancel(caller, instruments, params.type)
 
 
-def _mass_cancel(caller: Caller, instruments: frozenset[int], kind: str) -> str | Submission:
+def _mass_cancel(caller: Caller, instruments: frozenset[int], kind: str) -> str | Ticket:
     """Cancel the account's orders of a kind (words.OpenOrdersWord) in these instruments."""
     if kind != "all":
         orders = caller.desk.orders.open_of(caller.account, instruments)
@@ -414,7 +414,7 @@ def _mass_cancel(caller: Caller, instruments: frozenset[int], kind: str) -> str 
         return "0"
     indices = [ALL] if instruments == caller.desk.all_instruments else sorted(instruments)
     rows = b"".join(caller.row(CommandKind.MASS_CANCEL, instrument=index) for index in indices)
-    return Submission(rows, _answer_count, len(indices))
+    return Ticket(rows, _answer_count, len(indices))
 
 
 def _answer_count(commands: list[Command], events: list[Event], batch: Batch) -> str:
