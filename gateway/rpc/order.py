@@ -22,24 +22,16 @@ from gateway.text.answers import encode
 from gateway.text.rows import layout
 from gateway.text.scale import Scale, date_text, plain
 from gateway.text.words import DIRECTION, OFFSET_FLAG, ORDER_TYPE, REASON, TIME_IN_FORCE
-from matching.codes import EventKind, OrderType, Reason, TimeInForce
+from matching.codes import OrderType, TimeInForce
 from matching.records import Command, Event
 
-_EXPIRY_REASONS = frozenset(
-    {
-        Reason.DAY_ENDED,
-        Reason.DATE_REACHED,
-        Reason.SESSION_ENDED,
-        Reason.AUCTION_ENDED,
-        Reason.INSTRUMENT_EXPIRY,
-    }
-)
-_EXEC_TYPE: dict[int, str] = {
-    EventKind.ACCEPTED: "new",
-    EventKind.TRADED: "trade",
-    EventKind.CANCELED: "canceled",
-    EventKind.AMENDED: "replaced",
-    EventKind.TRIGGERED: "triggered",
+_EXPIRY_REASONS = frozenset((c.DAY_ENDED_REASON, c.DATE_REACHED, c.SESSION_ENDED, c.AUCTION_ENDED, c.INSTRUMENT_EXPIRY))
+_EXEC_TYPE = {
+    c.ACCEPTED: "new",
+    c.TRADED: "trade",
+    c.CANCELED: "canceled",
+    c.AMENDED: "replaced",
+    c.TRIGGERED: "triggered",
 }
 _JSON = {True: "true", False: "false"}
 _REMEMBERED = 4_096  # orders found
@@ -138,7 +130,7 @@ def entered(command: Command, accepted: Event) -> Order:
         accepted.time,
         accepted.time,
         accepted.sequence,
-        _EXEC_TYPE[EventKind.ACCEPTED],
+        _EXEC_TYPE[c.ACCEPTED],
     )
     if command.kind == c.ENTER:
         order.trigger_price, order.display_quantity = command.trigger_price, command.display_quantity

@@ -164,7 +164,8 @@ class Session:
             params = method.reader.read(request, frame)
             outcome = method.handler(self, params, now)
             if isinstance(outcome, Ticket):
-                self.refuse_if_busy()
+                if self.pending >= self._max_pending:
+                    self.refuse_if_busy()
                 outcome.id, outcome.received = request_id, now
                 self._submit(outcome)
                 return
