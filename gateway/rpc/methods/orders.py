@@ -28,7 +28,7 @@ from gateway.text.words import (
     WITH_LIMIT,
     WITH_TRIGGER,
 )
-from matching.codes import ALL, LIMIT_TYPES, CommandKind, Limit, OrderType, Reason, Side, TimeInForce
+from matching.codes import ALL, LIMIT_TYPES, Limit, Reason
 from matching.records import Command, Event
 
 _OFFER_GONE = (c.UNKNOWN_ORDER, c.INVALID_QUANTITY)  # a TAKE is rejected: the offer is closed, or less of it is left
@@ -38,14 +38,14 @@ _OFFER_GONE = (c.UNKNOWN_ORDER, c.INVALID_QUANTITY)  # a TAKE is rejected: the o
 
 
 def buy(caller: Caller, params: requests.Enter, now: int) -> Ticket:
-    return _enter(caller, params, Side.BUY)
+    return _enter(caller, params, c.BUY)
 
 
 def sell(caller: Caller, params: requests.Enter, now: int) -> Ticket:
-    return _enter(caller, params, Side.SELL)
+    return _enter(caller, params, c.SELL)
 
 
-def _enter(caller: Caller, params: requests.Enter, side: Side) -> Ticket:
+def _enter(caller: Caller, params: requests.Enter, side: int) -> Ticket:
     caller.desk.hub.condition.refuse_when_disk_is_low()
     index = caller.desk.instrument(params.instrument_name)
     scale = caller.desk.orders.scales[index]
@@ -64,11 +64,11 @@ def _enter(caller: Caller, params: requests.Enter, side: Side) -> Ticket:
     time_in_force = (
         TIME_IN_FORCE_CODE[params.time_in_force]
         if params.time_in_force is not UNSET
-        else TimeInForce.IOC
+        else c.IOC
         if kind == "market"
-        else TimeInForce.GTC
+        else c.GTC
     )
-    if time_in_force == TimeInForce.GTD and params.expire_date is UNSET:
+    if time_in_force == c.GTD and params.expire_date is UNSET:
         raise invalid(
             "expire_date", "expire_date is missing: a good_til_date order ends with it", reason="value_required"
         )
@@ -83,13 +83,13 @@ def _enter(caller: Caller, params: requests.Enter, side: Side) -> Ticket:
         flags |= SELF_MATCH_FLAG[params.self_match]
     _refuse_repricing(params.reject_post_only)
     row = caller.row(
-        CommandKind.ENTER,
+        c.ENTER,
         instrument=index,
         price=0 if params.price is UNSET else scale.ticks(params.price),
         quantity=scale.lots(params.amount),
         client_order_id=name,
         side=side,
-        order_type=OrderType.LIMIT if kind is UNSET else ORDER_TYPE_CODE[kind],
+        order_type=c.LIMIT if kind is UNSET else ORDER_TYPE_CODE[kind],
         time_in_force=time_in_force,
         flags=flags,
         **_special(caller, params, scale),
@@ -238,7 +238,7 @@ def take(caller: Caller, params: requests.Take, now: int) -> Ticket:
         )
     name, flags = _name_and_flag(params.client_order_id, params.label)
     row = caller.row(
-        CommandKind.TAKE,
+        c.TAKE,
         instrument=offer.instrument,
         order_id=offer_id,
         flags=flags,
@@ -287,7 +287,7 @@ def _edit(caller: Caller, order: Order, params: requests.Edit | requests.EditByL
     caller.refuse_if_busy()  # before the edit is noted: _answer_edit would never remove it
     caller.edits[order.order_id] = next_
     row = caller.row(
-        CommandKind.AMEND,
+        c.AMEND,
         instrument=order.instrument,
         order_id=order.order_id,
         price=next_.price,
@@ -331,7 +331,7 @@ def set_protection(caller: Caller, params: requests.SetProtection, now: int) -> 
 
 
 def _limit(caller: Caller, limit: Limit, value: int) -> bytes:
-    return caller.row(CommandKind.LIMIT, order_type=limit, quantity=value)
+    return caller.row(c.SET_LIMIT, order_type=limit, quantity=value)
 
 
 def _answer_protection(commands: list[Command], events: list[Event], batch: Batch) -> str:
@@ -368,7 +368,7 @@ def cancel(caller: Caller, params: requests.Cancel, now: int) -> Ticket:
 
 
 def _cancel(caller: Caller, order: Order) -> bytes:
-    return caller.row(CommandKind.CANCEL, instrument=order.instrument, order_id=order.order_id)
+    return caller.row(c.CANCEL, instrument=order.instrument, order_id=order.order_id)
 
 
 def _answer_cancel(caller: Caller, commands: list[Command], events: list[Event], batch: Batch) -> str:
@@ -393,7 +393,7 @@ def _cancel_each(caller: Caller, orders: list[Order]) -> str | Ticket:
 
 
 def cancel_all(caller: Caller, params: requests.Nothing, now: int) -> Ticket:
-    return Ticket(caller.row(CommandKind.MASS_CANCEL, instrument=ALL), _answer_count)
+    return Ticket(caller.row(c.MASS_CANCEL, instrument=ALL), _answer_count)
 
 
 def cancel_all_by_instrument(caller: Caller, params: requests.ByInstrument, now: int) -> str | Ticket:
@@ -413,7 +413,7 @@ def _mass_cancel(caller: Caller, instruments: frozenset[int], kind: str) -> str 
     if not instruments:
         return "0"
     indices = [ALL] if instruments == caller.desk.all_instruments else sorted(instruments)
-    rows = b"".join(caller.row(CommandKind.MASS_CANCEL, instrument=index) for index in indices)
+    rows = b"".join(caller.row(c.MASS_CANCEL, instrument=index) for index in indices)
     return Ticket(rows, _answer_count, len(indices))
 
 
