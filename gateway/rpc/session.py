@@ -260,9 +260,6 @@ class Session:
 
     # Commands out, answers in ---------------------------------------------------------------------
 
-    def row(self, kind: int, **fields: Any) -> bytes:
-        return command_row(kind, self.account, self.number, **fields)
-
     def refuse_if_busy(self) -> None:
         if self.pending >= self._max_pending:
             raise Refused(
@@ -332,7 +329,13 @@ class Session:
     def _cancel_on_disconnect(self, now: int) -> None:
         """Cancel all orders of the account, or those entered on this connection."""
         if self.cancel_on_disconnect == "account":
-            self._submit(Ticket(self.row(CommandKind.MASS_CANCEL, instrument=ALL), _no_answer, received=now))
+            self._submit(
+                Ticket(
+                    command_row(CommandKind.MASS_CANCEL, self.account, self.number, instrument=ALL),
+                    _no_answer,
+                    received=now,
+                )
+            )
         elif self.cancel_on_disconnect == "connection":
             found = [self.desk.orders.find(number) for number in sorted(self.entered)]
             self._cancel_unanswered([order for order in found if order is not None and order.open], now)
@@ -340,7 +343,10 @@ class Session:
     def _cancel_unanswered(self, orders: list[Order], now: int) -> None:
         if orders:
             rows = b"".join(
-                self.row(CommandKind.CANCEL, instrument=order.instrument, order_id=order.order_id) for order in orders
+                command_row(
+                    CommandKind.CANCEL, self.account, self.number, instrument=order.instrument, order_id=order.order_id
+                )
+                for order in orders
             )
             self._submit(Ticket(rows, _no_answer, len(orders), received=now))
 

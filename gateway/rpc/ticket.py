@@ -5,7 +5,7 @@ durable. The session adds which request it answers, and the ticket travels with 
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -44,9 +44,6 @@ class Caller(Protocol):
     account: int  # ALL: of an operator
     number: int  # of the connection
     edits: dict[int, Edit]  # under way, by order id
-
-    def row(self, kind: int, **fields: Any) -> bytes:
-        """A COMMAND row of the caller's account; fields as of rows.command_row."""
 
     def refuse_if_busy(self) -> None:
         """Errors: Refused where too many commands of the connection are under way."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
+from gateway.hub import disk_is_low
 from gateway.market import describe
 from gateway.rpc import requests
 from gateway.rpc.order import Order, entered
@@ -19,6 +20,7 @@ from gateway.rpc.ticket import Caller, Edit, Ticket
 from gateway.text import codes as c
 from gateway.text.answers import encode, rejection
 from gateway.text.refusals import invalid, refusal
+from gateway.text.rows import command_row
 from gateway.text.scale import Scale, date_number
 from gateway.text.words import (
     OFFSET_FLAG,
@@ -46,9 +48,11 @@ def sell(caller: Caller, params: requests.Enter, now: int) -> Ticket:
 
 
 def _enter(caller: Caller, params: requests.Enter, side: int) -> Ticket:
-    caller.desk.hub.condition.refuse_when_disk_is_low()
-    index = caller.desk.instrument(params.instrument_name)
-    scale = caller.desk.orders.scales[index]
+    desk = caller.desk
+    if desk.hub.condition.disk_low:
+        raise disk_is_low()
+    index = desk.instrument(params.instrument_name)
+    scale = desk.orders.scales[index]
     kind = params.type
     priced = kind is UNSET or kind in WITH_LIMIT
     if priced is (params.price is UNSET):
@@ -82,8 +86,10 @@ def _enter(caller: Caller, params: requests.Enter, side: int) -> Ticket:
     if params.self_match is not UNSET:
         flags |= SELF_MATCH_FLAG[params.self_match]
     _refuse_repricing(params.reject_post_only)
-    row = caller.row(
+    row = command_row(
         c.ENTER,
+        caller.account,
+        caller.number,
         instrument=index,
         price=0 if params.price is UNSET else scale.ticks(params.price),
         quantity=scale.lots(params.amount),
@@ -228,7 +234,8 @@ def _refuse_repricing(reject_post_only: bool | UnsetType) -> None:
 
 def take(caller: Caller, params: requests.Take, now: int) -> Ticket:
     """The book decides whether the caller may take the offer (RULEBOOK 13)."""
-    caller.desk.hub.condition.refuse_when_disk_is_low()
+    if caller.desk.hub.condition.disk_low:
+        raise disk_is_low()
     offer_id = order_number(params.order_id)
     offer = caller.desk.orders.find(offer_id)
     # A take with a client_order_id may be sent again when the offer is closed: _answer_repeat answers it.
@@ -237,8 +244,10 @@ def take(caller: Caller, params: requests.Take, now: int) -> Ticket:
             Reason.UNKNOWN_ORDER, "" if offer is None else f"order {offer_id} is {offer.state}", value=str(offer_id)
         )
     name, flags = _name_and_flag(params.client_order_id, params.label)
-    row = caller.row(
+    row = command_row(
         c.TAKE,
+        caller.account,
+        caller.number,
         instrument=offer.instrument,
         order_id=offer_id,
         flags=flags,
@@ -269,7 +278,8 @@ def edit_by_label(caller: Caller, params: requests.EditByLabel, now: int) -> Tic
 
 
 def _edit(caller: Caller, order: Order, params: requests.Edit | requests.EditByLabel) -> Ticket:
-    caller.desk.hub.condition.refuse_when_disk_is_low()
+    if caller.desk.hub.condition.disk_low:
+        raise disk_is_low()
     if params.amount is UNSET and params.price is UNSET and params.trigger_price is UNSET:
         raise invalid("amount", "amount, price or trigger_price must be given", reason="value_required")
     _refuse_repricing(params.reject_post_only)
@@ -286,8 +296,10 @@ def _edit(caller: Caller, order: Order, params: requests.Edit | requests.EditByL
     )
     caller.refuse_if_busy()  # before the edit is noted: _answer_edit would never remove it
     caller.edits[order.order_id] = next_
-    row = caller.row(
+    row = command_row(
         c.AMEND,
+        caller.account,
+        caller.number,
         instrument=order.instrument,
         order_id=order.order_id,
         price=next_.price,
@@ -331,7 +343,7 @@ def set_protection(caller: Caller, params: requests.SetProtection, now: int) -> 
 
 
 def _limit(caller: Caller, limit: Limit, value: int) -> bytes:
-    return caller.row(c.SET_LIMIT, order_type=limit, quantity=value)
+    return command_row(c.SET_LIMIT, caller.account, caller.number, order_type=limit, quantity=value)
 
 
 def _answer_protection(commands: list[Command], events: list[Event], batch: Batch) -> str:
@@ -368,7 +380,7 @@ def cancel(caller: Caller, params: requests.Cancel, now: int) -> Ticket:
 
 
 def _cancel(caller: Caller, order: Order) -> bytes:
-    return caller.row(c.CANCEL, instrument=order.instrument, order_id=order.order_id)
+    return command_row(c.CANCEL, caller.account, caller.number, instrument=order.instrument, order_id=order.order_id)
 
 
 def _answer_cancel(caller: Caller, commands: list[Command], events: list[Event], batch: Batch) -> str:
@@ -393,7 +405,7 @@ def _cancel_each(caller: Caller, orders: list[Order]) -> str | Ticket:
 
 
 def cancel_all(caller: Caller, params: requests.Nothing, now: int) -> Ticket:
-    return Ticket(caller.row(c.MASS_CANCEL, instrument=ALL), _answer_count)
+    return Ticket(command_row(c.MASS_CANCEL, caller.account, caller.number, instrument=ALL), _answer_count)
 
 
 def cancel_all_by_instrument(caller: Caller, params: requests.ByInstrument, now: int) -> str | Ticket:
@@ -413,7 +425,7 @@ def _mass_cancel(caller: Caller, instruments: frozenset[int], kind: str) -> str 
     if not instruments:
         return "0"
     indices = [ALL] if instruments == caller.desk.all_instruments else sorted(instruments)
-    rows = b"".join(caller.row(c.MASS_CANCEL, instrument=index) for index in indices)
+    rows = b"".join(command_row(c.MASS_CANCEL, caller.account, caller.number, instrument=index) for index in indices)
     return Ticket(rows, _answer_count, len(indices))
 
 
