@@ -56,11 +56,6 @@ class Condition:
         for listener in self.listeners:
             listener()
 
-    def refuse_when_disk_is_low(self) -> None:
-        """For new orders, edits and takes. Errors: Refused 11051."""
-        if self.disk_low:
-            raise disk_is_low()
-
 
 def disk_is_low(where: str = "", **data: Any) -> Refused:
     """The refusal of a new order, an edit or a take. `where` begins its text. The operator's kill switch is another thing."""

@@ -20,9 +20,9 @@ from exchange.projections.marketdata import (
     TRADE,
     MarketData,
 )
+from gateway.text import codes as c
 from gateway.text.scale import Scale
 from gateway.text.words import DIRECTION, PHASE, REASON
-from matching import codes as c
 
 _ACTION_WORD = {NEW: "new", CHANGE: "change", DELETE: "delete"}
 _BOOK = {name: position for position, name in enumerate(BOOK_CHANGE.names or ())}

@@ -58,6 +58,7 @@ class Desk:
         self.orders = Orders(hub.exchange, hub.blotter)
         self.reports = Reports(self.orders)
         self.all_instruments = frozenset(range(len(hub.exchange.instruments)))
+        self._instruments = {instrument.symbol: index for index, instrument in enumerate(hub.exchange.instruments)}
         self._accounts = {account.name: number for number, account in enumerate(hub.exchange.accounts)}
         self.platform: dict[Subscriber, None] = {}  # subscribers of platform_state, in their order
         hub.condition.listeners.append(self.publish_platform)
@@ -85,7 +86,7 @@ class Desk:
     def instrument(self, name: str) -> int:
         """Index of an instrument. Errors: Refused naming instrument_name."""
         try:
-            return self.hub.exchange.index(name)
+            return self._instruments[name]
         except KeyError:
             raise refusal(Reason.UNKNOWN_INSTRUMENT, value=name) from None
 

@@ -6,8 +6,7 @@
 
 The blotter knows every open order and the latest finished ones, as of the last durable batch.
 
-Instruments are indices, prices ticks, quantities lots, times ns. Codes are compared with the constants of
-matching/codes.py: an answer compares many, and a member of an enum costs three times as much.
+Instruments are indices, prices ticks, quantities lots, times ns.
 """
 
 from copy import copy
@@ -18,29 +17,21 @@ from msgspec import Struct
 
 from exchange.engine.machine import Exchange
 from exchange.projections.blotter import ENTRY, Blotter, OrderState
+from gateway.text import codes as c
 from gateway.text.answers import encode
 from gateway.text.rows import layout
 from gateway.text.scale import Scale, date_text, plain
 from gateway.text.words import DIRECTION, OFFSET_FLAG, ORDER_TYPE, REASON, TIME_IN_FORCE
-from matching import codes as c
-from matching.codes import EventKind, OrderType, Reason, TimeInForce
+from matching.codes import OrderType, TimeInForce
 from matching.records import Command, Event
 
-_EXPIRY_REASONS = frozenset(
-    {
-        Reason.DAY_ENDED,
-        Reason.DATE_REACHED,
-        Reason.SESSION_ENDED,
-        Reason.AUCTION_ENDED,
-        Reason.INSTRUMENT_EXPIRY,
-    }
-)
-_EXEC_TYPE: dict[int, str] = {
-    EventKind.ACCEPTED: "new",
-    EventKind.TRADED: "trade",
-    EventKind.CANCELED: "canceled",
-    EventKind.AMENDED: "replaced",
-    EventKind.TRIGGERED: "triggered",
+_EXPIRY_REASONS = frozenset((c.DAY_ENDED_REASON, c.DATE_REACHED, c.SESSION_ENDED, c.AUCTION_ENDED, c.INSTRUMENT_EXPIRY))
+_EXEC_TYPE = {
+    c.ACCEPTED: "new",
+    c.TRADED: "trade",
+    c.CANCELED: "canceled",
+    c.AMENDED: "replaced",
+    c.TRIGGERED: "triggered",
 }
 _JSON = {True: "true", False: "false"}
 _REMEMBERED = 4_096  # orders found
@@ -139,12 +130,12 @@ def entered(command: Command, accepted: Event) -> Order:
         accepted.time,
         accepted.time,
         accepted.sequence,
-        _EXEC_TYPE[EventKind.ACCEPTED],
+        _EXEC_TYPE[c.ACCEPTED],
     )
     if command.kind == c.ENTER:
         order.trigger_price, order.display_quantity = command.trigger_price, command.display_quantity
         order.minimum_quantity, order.linked_order_id = command.minimum_quantity, command.order_id
-        order.expire_date, order.parked = command.expire_date, bool(accepted.flags & c.PARKED)
+        order.expire_date, order.parked = command.expire_date, accepted.flags & c.PARKED != 0
     else:
         order.flags = accepted.flags
         order.order_type, order.time_in_force = (
@@ -301,8 +292,8 @@ class Orders:
             f'"direction":"{DIRECTION[order.side]}","order_type":"{ORDER_TYPE[order.order_type]}",'
             f'"order_state":"{state}","price":{price},"amount":{scale.amount(order.quantity)},'
             f'"filled_amount":{scale.amount(order.filled)},"average_price":{scale.average(order.notional, order.filled)},'
-            f'"time_in_force":"{TIME_IN_FORCE[order.time_in_force]}","post_only":{_JSON[bool(flags & c.POST_ONLY)]},'
-            f'"reduce_only":{_JSON[bool(flags & c.REDUCE_ONLY)]},"label":{name},{client}'
+            f'"time_in_force":"{TIME_IN_FORCE[order.time_in_force]}","post_only":{_JSON[flags & c.POST_ONLY != 0]},'
+            f'"reduce_only":{_JSON[flags & c.REDUCE_ONLY != 0]},"label":{name},{client}'
             f'"creation_timestamp":{order.created // 1_000_000},"last_update_timestamp":{order.updated // 1_000_000},'
             f'"seq":{order.sequence},"exec_type":"{order.exec_type}","reason":"{reason}",'
             f'"cancel_reason":"{canceled}","replaced":{_JSON[order.replaced]},"api":true,'

@@ -5,7 +5,7 @@ since. So a batch is published before the blotter records it, and `Batch.order` 
 command, to the order as the blotter still has it.
 
     reports = Reports(Orders(exchange, blotter))
-    reports.expect(session, tickets, commands, events)       # a submission has become durable
+    reports.expect(session, tickets, commands, events)       # their rows have become durable
     reports.publish(commands, events, now)                   # its whole batch: answers first, then notifications
 """
 
@@ -15,9 +15,9 @@ import numpy as np
 from msgspec import Struct
 
 from gateway.rpc.order import Order, Orders, entered
+from gateway.text import codes as c
 from gateway.text.answers import notification
 from gateway.text.rows import commands_of, event_at, events_of
-from matching import codes as c
 from matching.codes import EventKind
 from matching.records import Event
 
@@ -129,7 +129,7 @@ class Reports:
         self._watched = np.zeros(len(orders.exchange.accounts), bool)  # accounts with a watcher
 
     def expect(self, owner: Owner, tickets: list[Any], commands: np.ndarray, events: np.ndarray) -> None:
-        """A submission has become durable. It is answered when its batch is published, which follows at once."""
+        """The rows of these tickets are durable. They are answered when their batch is published, which follows at once."""
         self._expected.append((owner, tickets, commands, events))
 
     def watch(self, owner: Owner) -> None:

@@ -1,10 +1,10 @@
 """One client's session, without sockets: frames in; answers, COMMAND rows and closing out, through a Peer.
 
 A session is in one State and changes it by TRANSITIONS only. A frame is one request. Its method comes from the table that
-the session is given (methods/table.py) and either answers at once or returns a Submission. The session makes that a
-Ticket; rows and ticket go to the peer, which submits them to the runner. When the rows are durable, Reports hands tickets,
-rows and events to `answer`, before any notification of the same batch is sent. Private notifications come through
-`notify`; public ones go straight from the Feed to the peer.
+the session is given (methods/table.py) and either answers at once or returns a Ticket with COMMAND rows, which goes to the
+peer and from there to the runner. When the rows are durable, Reports hands tickets, rows and events to `answer`, before
+any notification of the same batch is sent. Private notifications come through `notify`; public ones go straight from the
+Feed to the peer.
 
 Time is an argument. `tick` must be called about once a second for the heartbeat. When the connection has ended, for
 whatever reason, its owner calls `lost`: cancel on disconnect happens there, and in the answers of orders that are still
@@ -29,7 +29,7 @@ from gateway.rpc import account
 from gateway.rpc.desk import Bucket, Desk
 from gateway.rpc.order import Order
 from gateway.rpc.reports import Batch, Channel
-from gateway.rpc.ticket import Edit, Submission, Ticket
+from gateway.rpc.ticket import Edit, Ticket
 from gateway.text.answers import encode, error, id_of_refused, id_text, result
 from gateway.text.reader import Reader, decode
 from gateway.text.refusals import Refused
@@ -76,7 +76,7 @@ class Method(NamedTuple):
 
     reader: Reader  # of its parameters
     scope: str  # empty: public
-    handler: Callable[[Any, Any, int], str | Submission]  # (session, parameters, now ns) -> the result as JSON, or rows
+    handler: Callable[[Any, Any, int], str | Ticket]  # (session, parameters, now ns) -> the result as JSON, or rows
     websocket_only: bool = False
     reads_engine: bool = False  # whose state may be ahead of what is durable: then the request waits for it
     after: Callable[[Any, Any, int], None] | None = None  # called when the answer has been sent
@@ -122,6 +122,7 @@ class Session:
         self._methods = methods
         self._permitted: frozenset[str] = frozenset()  # scopes that need no further check
         self._bucket = bucket or Bucket(self.hub.limits.public_per_second, self.hub.limits.public_burst)
+        self._max_pending = self.hub.limits.pending
         self._entered_limit = _ENTERED
         self._heartbeat = 0  # ns between two; 0: off
         self._last_heard = self._last_beat = 0  # ns
@@ -162,9 +163,11 @@ class Session:
                 return
             params = method.reader.read(request, frame)
             outcome = method.handler(self, params, now)
-            if isinstance(outcome, Submission):
-                self.refuse_if_busy()
-                self._submit(outcome, request_id, now)
+            if isinstance(outcome, Ticket):
+                if self.pending >= self._max_pending:
+                    self.refuse_if_busy()
+                outcome.id, outcome.received = request_id, now
+                self._submit(outcome)
                 return
         except Refused as refused:
             if request is None:
@@ -257,22 +260,19 @@ class Session:
 
     # Commands out, answers in ---------------------------------------------------------------------
 
-    def row(self, kind: int, **fields: Any) -> bytes:
-        return command_row(kind, self.account, self.number, **fields)
-
     def refuse_if_busy(self) -> None:
-        if self.pending >= self.hub.limits.pending:
+        if self.pending >= self._max_pending:
             raise Refused(
                 10047,
                 "matching_engine_queue_full",
                 "too many commands of this connection wait for their answer",
                 value=self.pending,
-                bound=self.hub.limits.pending,
+                bound=self._max_pending,
             )
 
-    def _submit(self, submission: Submission, request_id: str | None, now: int) -> None:
-        self.pending += submission.count
-        self.peer.submit(submission.rows, Ticket(submission.answer, request_id, now, submission.count))
+    def _submit(self, ticket: Ticket) -> None:
+        self.pending += ticket.count
+        self.peer.submit(ticket.rows, ticket)
 
     def answer(self, tickets: list[Ticket], stamped: np.ndarray, events: np.ndarray, batch: Batch) -> None:
         """Commands of this session are durable: answer them in order."""
@@ -329,7 +329,13 @@ class Session:
     def _cancel_on_disconnect(self, now: int) -> None:
         """Cancel all orders of the account, or those entered on this connection."""
         if self.cancel_on_disconnect == "account":
-            self._submit(Submission(self.row(CommandKind.MASS_CANCEL, instrument=ALL), _no_answer), None, now)
+            self._submit(
+                Ticket(
+                    command_row(CommandKind.MASS_CANCEL, self.account, self.number, instrument=ALL),
+                    _no_answer,
+                    received=now,
+                )
+            )
         elif self.cancel_on_disconnect == "connection":
             found = [self.desk.orders.find(number) for number in sorted(self.entered)]
             self._cancel_unanswered([order for order in found if order is not None and order.open], now)
@@ -337,9 +343,12 @@ class Session:
     def _cancel_unanswered(self, orders: list[Order], now: int) -> None:
         if orders:
             rows = b"".join(
-                self.row(CommandKind.CANCEL, instrument=order.instrument, order_id=order.order_id) for order in orders
+                command_row(
+                    CommandKind.CANCEL, self.account, self.number, instrument=order.instrument, order_id=order.order_id
+                )
+                for order in orders
             )
-            self._submit(Submission(rows, _no_answer, len(orders)), None, now)
+            self._submit(Ticket(rows, _no_answer, len(orders), received=now))
 
 
 def _no_answer(commands: list[Any], events: list[Any], batch: Batch) -> str:

@@ -1,11 +1,11 @@
 """What passes between a session and the methods: who calls, what is submitted, how it is answered.
 
-A method that changes something returns a Submission: COMMAND rows, and a function that makes the answer once they are
-durable. The session gives it a Ticket, which adds whose request it was.
+A method that changes something returns a Ticket: COMMAND rows, and the function that makes the answer once they are
+durable. The session adds which request it answers, and the ticket travels with the rows.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -14,25 +14,18 @@ from gateway.rpc.order import Order
 from gateway.rpc.reports import Batch
 from matching.records import Command, Event
 
-# The commands of one submission and their events -> the result as JSON. Errors: Refused.
+# The commands of a ticket and their events -> the result as JSON. Errors: Refused.
 Answer = Callable[[list[Command], list[Event], Batch], str]
 
 
-class Submission(Struct, gc=False):
-    """COMMAND rows, one after the other, and the function that answers them."""
+class Ticket(Struct, gc=False):
+    """COMMAND rows, one after the other, and what is needed to answer them."""
 
     rows: bytes
     answer: Answer
     count: int = 1  # of rows
-
-
-class Ticket(Struct, gc=False):
-    """A submission on its way."""
-
-    answer: Answer
-    id: str | None  # of the request, as JSON; None: nobody waits for an answer
-    received: int  # ns
-    count: int = 1  # of rows
+    id: str | None = None  # of the request, as JSON; None: no answer is expected
+    received: int = 0  # ns
 
 
 class Edit(NamedTuple):
@@ -51,9 +44,6 @@ class Caller(Protocol):
     account: int  # ALL: of an operator
     number: int  # of the connection
     edits: dict[int, Edit]  # under way, by order id
-
-    def row(self, kind: int, **fields: Any) -> bytes:
-        """A COMMAND row of the caller's account; fields as of rows.command_row."""
 
     def refuse_if_busy(self) -> None:
         """Errors: Refused where too many commands of the connection are under way."""

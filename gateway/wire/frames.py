@@ -1,13 +1,13 @@
 """Websocket frames (RFC 6455), read and written. Bytes only: no socket, no session.
 
-    kind, start, stop = next_frame(data, at, max_text)       # the fast path: a text frame that is there as a whole
-    text = unmasked(data, start, stop).decode()
+    for kind, content in parser.whole_frames(data): ...      # the fast path: frames that are there as a whole
     transport.write(text_frame_head(len(message)) + message)
 
-FrameParser reads everything else: fragments, binary frames, violations of the protocol. It takes ten times as long.
+FrameParser reads everything else as its parent does: fragments, binary frames, violations of the protocol. That takes ten
+times as long.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from websockets.exceptions import ProtocolError
@@ -17,49 +17,18 @@ from websockets.speedups import apply_mask
 
 from gateway.wire.bounds import REFUSALS, Bounds
 
-# What begins at a place of the bytes that a client sent.
-TEXT = 0  # a whole text frame
-CONTROL = 1  # a whole close, ping or pong frame
+# What whole_frames has found.
+TEXT = 0  # a whole text: its payload, unmasked
+CONTROL = 1  # a whole close, ping or pong: the frame
 PARTIAL = 2  # a frame of which more must be read
-OTHER = 3  # a frame for the parser
+OTHER = 3  # a frame for the parser, and all that follows it
 
 _MASKED = 0x80  # all frames of a client are (5.1)
 _FIN = 0x80
 _WHOLE_TEXT = _FIN | Opcode.TEXT  # first byte; reserved bits are 0
 _WHOLE_CONTROL = frozenset(_FIN | opcode for opcode in (Opcode.CLOSE, Opcode.PING, Opcode.PONG))
 _MAX_CONTROL = 125  # bytes of a control frame (5.5)
-
-
-def next_frame(data: bytes, at: int, max_text: int) -> tuple[int, int, int]:
-    """What begins at `at`, and where its payload starts and stops.
-
-    max_text   bytes; a longer text is for the parser, which refuses it
-    """
-    received = len(data) - at
-    if received < 2:
-        return PARTIAL, at, at
-    first, length, start = data[at], data[at + 1] - _MASKED, at + 6
-    if length == 126:
-        if received < 4:
-            return PARTIAL, at, at
-        length, start = data[at + 2] << 8 | data[at + 3], at + 8
-    elif length > 126:
-        return OTHER, at, at
-    if first == _WHOLE_TEXT:
-        kind, longest = TEXT, max_text
-    elif first in _WHOLE_CONTROL:
-        kind, longest = CONTROL, _MAX_CONTROL
-    else:
-        return OTHER, at, at
-    if not 0 <= length <= longest:
-        return OTHER, at, at
-    stop = start + length
-    return (kind, start, stop) if stop <= len(data) else (PARTIAL, at, at)
-
-
-def unmasked(data: bytes, start: int, stop: int) -> bytes:
-    """The payload of a client's frame. The mask stands before it (5.3)."""
-    return apply_mask(data[start:stop], data[start - 4 : start])
+_NEVER = -1  # a length that no frame has
 
 
 def text_frame_head(length: int) -> bytes:
@@ -87,6 +56,35 @@ class FrameParser(ServerProtocol):
         self.fragments = 0
         self.control_frames = 0
         self.control_since = 0.0
+
+    def whole_frames(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """(kind, content) of the frames in `data`, without the parser. PARTIAL and OTHER are the last.
+
+        A text that is longer than max_message_size is OTHER: the parser refuses it.
+        """
+        at, end = 0, len(data)
+        while end - at >= 2:
+            first, length, start = data[at], data[at + 1] - _MASKED, at + 6
+            if length == 126:
+                if end - at < 4:
+                    break
+                length, start = data[at + 2] << 8 | data[at + 3], at + 8
+            elif length > 126:
+                length = _NEVER
+            is_text = first == _WHOLE_TEXT
+            longest = self.max_message_size if is_text else _MAX_CONTROL if first in _WHOLE_CONTROL else _NEVER
+            if not 0 <= length <= longest:
+                yield OTHER, data[at:]
+                return
+            stop = start + length
+            if stop > end:
+                break
+            if is_text:
+                yield TEXT, apply_mask(data[start:stop], data[start - 4 : start])  # the mask is before it (5.3)
+            else:
+                yield CONTROL, data[at:stop]
+            at = stop
+        yield PARTIAL, data[at:]
 
     def recv_frame(self, frame: Frame) -> None:
         opcode = frame.opcode

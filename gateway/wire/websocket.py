@@ -12,7 +12,7 @@ from websockets.exceptions import PayloadTooBig
 from websockets.frames import Frame
 
 from gateway.wire.bounds import REFUSALS
-from gateway.wire.frames import CONTROL, PARTIAL, TEXT, FrameParser, next_frame, unmasked
+from gateway.wire.frames import CONTROL, PARTIAL, TEXT, FrameParser
 from gateway.wire.guard import Connection, Guard
 
 
@@ -98,27 +98,26 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
         """
         if self.rest:
             data, self.rest = self.rest + data, b""
-        at = taken = 0
-        while True:
-            kind, start, stop = next_frame(data, at, self.conn.max_message_size)
+        taken = 0
+        for kind, content in self.conn.whole_frames(data):
             if kind == TEXT:
                 taken += 1
                 if taken > self.guard.bounds.queued_messages:
                     self.conn.refuse("queued_messages")
                     self.handle_parser_exception()
                 else:
-                    self._take_text(unmasked(data, start, stop), receiver)
+                    self._take_text(content, receiver)
             elif kind == CONTROL:
-                super().data_received(data[at:stop])
+                super().data_received(content)
             elif kind == PARTIAL:
-                self.rest = data[at:]
-                return b""
+                self.rest = content
+                break
             else:
                 self.fast_path = False
-                return data[at:]
+                return content
             if self.discarding or self.conn.close_rcvd is not None:
-                return b""
-            at = stop
+                break
+        return b""
 
     def _take_text(self, data: bytes, receiver: Receiver) -> None:
         if self.close_sent:

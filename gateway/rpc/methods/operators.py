@@ -17,7 +17,7 @@ from exchange.projections.surveillance import CONDUCT
 from gateway.rpc import account, requests
 from gateway.rpc.desk import Desk
 from gateway.rpc.reports import Batch
-from gateway.rpc.ticket import Caller, Submission
+from gateway.rpc.ticket import Caller, Ticket
 from gateway.text.answers import encode, rejection
 from gateway.text.refusals import Refused, invalid, refusal
 from gateway.text.rows import command_row
@@ -41,27 +41,27 @@ _ANY = "any"
 _IN_SESSION = (*AUCTION_PHASES, Phase.AUCTION_MATCH, Phase.CONTINUOUS, Phase.LIMIT_LOCKED, Phase.BREAK)
 # Kinds of event that an answer lists: these, and all from BALANCE on.
 _LISTED = (EventKind.MASS_CANCELED, EventKind.AUCTION, EventKind.COUNTDOWN)
-_SETTLED = "settled"  # a unit of _submission: the rule is not about a number, but that the instrument must be settled
+_SETTLED = "settled"  # a unit of _ticket: the rule is not about a number, but that the instrument must be settled
 
 
 # Phases -------------------------------------------------------------------------------------------
 
 
-def set_phase(caller: Caller, params: requests.SetPhase, now: int) -> Submission:
+def set_phase(caller: Caller, params: requests.SetPhase, now: int) -> Ticket:
     instrument = _instrument(caller, params.instrument_name)
-    return _submission(caller, _phase_row(caller, instrument, PHASE_CODE[params.phase]))
+    return _ticket(caller, _phase_row(caller, instrument, PHASE_CODE[params.phase]))
 
 
-def halt(caller: Caller, params: requests.Halt, now: int) -> str | Submission:
+def halt(caller: Caller, params: requests.Halt, now: int) -> str | Ticket:
     """`any` halts the instruments that are in a trading session. A halt of others would end in trading nobody intended."""
     return _change_phases(caller, params.instrument_name, _IN_SESSION, Phase.HALTED)
 
 
-def resume(caller: Caller, params: requests.Resume, now: int) -> str | Submission:
+def resume(caller: Caller, params: requests.Resume, now: int) -> str | Ticket:
     return _change_phases(caller, params.instrument_name, (Phase.HALTED,), PHASE_CODE[params.phase])
 
 
-def _change_phases(caller: Caller, name: str, present: tuple[Phase, ...], phase: int) -> str | Submission:
+def _change_phases(caller: Caller, name: str, present: tuple[Phase, ...], phase: int) -> str | Ticket:
     """Change the phase of the named instrument. `any`: of those whose phase is one of `present`."""
     exchange = caller.desk.hub.exchange
     index = _instrument(caller, name)
@@ -72,7 +72,7 @@ def _change_phases(caller: Caller, name: str, present: tuple[Phase, ...], phase:
     )
     if not indices:
         return encode({"seq": None, "events": [], "trades": 0, "canceled": 0})
-    return _submission(caller, *(_phase_row(caller, number, phase) for number in indices))
+    return _ticket(caller, *(_phase_row(caller, number, phase) for number in indices))
 
 
 def _phase_row(caller: Caller, instrument: int, phase: int) -> bytes:
@@ -82,7 +82,7 @@ def _phase_row(caller: Caller, instrument: int, phase: int) -> bytes:
 # Switches, limits, money --------------------------------------------------------------------------
 
 
-def kill_switch(caller: Caller, params: requests.KillSwitch, now: int) -> Submission:
+def kill_switch(caller: Caller, params: requests.KillSwitch, now: int) -> Ticket:
     _require_only(
         {"hub": "", "instrument": "instrument_name"}.get(params.scope, params.scope),
         f"the scope is {params.scope}",
@@ -93,10 +93,10 @@ def kill_switch(caller: Caller, params: requests.KillSwitch, now: int) -> Submis
     target = _target(caller, params) if params.firm is UNSET else {"account": params.firm}
     scope = Scope[params.scope.upper()]
     row = _row(caller, CommandKind.KILL_SWITCH, order_type=scope, quantity=int(params.on), **target)
-    return _submission(caller, row, field="firm" if params.scope == "firm" else "")
+    return _ticket(caller, row, field="firm" if params.scope == "firm" else "")
 
 
-def set_limit(caller: Caller, params: requests.SetLimit, now: int) -> Submission:
+def set_limit(caller: Caller, params: requests.SetLimit, now: int) -> Ticket:
     limit = LIMIT_CODE.get(params.limit)
     if limit is None:
         raise invalid("limit", f"limit: {params.limit} does not exist", value=params.limit, bound=", ".join(LIMIT_CODE))
@@ -108,7 +108,7 @@ def set_limit(caller: Caller, params: requests.SetLimit, now: int) -> Submission
         instrument_name=params.instrument_name,
     )
     row = _row(caller, CommandKind.LIMIT, order_type=limit, quantity=params.value, **_target(caller, params))
-    return _submission(caller, row)
+    return _ticket(caller, row)
 
 
 def _require_only(wanted: str, why: str, **given: Any) -> None:
@@ -127,7 +127,7 @@ def _target(caller: Caller, params: requests.KillSwitch | requests.SetLimit) -> 
     return {} if params.instrument_name is UNSET else {"instrument": caller.desk.instrument(params.instrument_name)}
 
 
-def cash(caller: Caller, params: requests.Cash, now: int) -> Submission:
+def cash(caller: Caller, params: requests.Cash, now: int) -> Ticket:
     number = caller.desk.account(params.account)
     amount = decimal(bytes(params.amount), "amount") * 100
     if amount != int(amount) or abs(amount) >= 1 << 63:
@@ -138,10 +138,10 @@ def cash(caller: Caller, params: requests.Cash, now: int) -> Submission:
             bound=Decimal("0.01"),
         )
     row = _row(caller, CommandKind.CASH, account=number, quantity=int(amount))
-    return _submission(caller, row, field="amount", unit="money")
+    return _ticket(caller, row, field="amount", unit="money")
 
 
-def mass_cancel(caller: Caller, params: requests.MassCancel, now: int) -> Submission:
+def mass_cancel(caller: Caller, params: requests.MassCancel, now: int) -> Ticket:
     row = _row(
         caller,
         CommandKind.MASS_CANCEL,
@@ -149,33 +149,33 @@ def mass_cancel(caller: Caller, params: requests.MassCancel, now: int) -> Submis
         account=ALL if params.account == _ANY else caller.desk.account(params.account),
         side=0 if params.direction is UNSET else Side[params.direction.upper()],
     )
-    return _submission(caller, row)
+    return _ticket(caller, row)
 
 
 # The trading day ----------------------------------------------------------------------------------
 
 
-def begin_day(caller: Caller, params: requests.BeginDay, now: int) -> Submission:
+def begin_day(caller: Caller, params: requests.BeginDay, now: int) -> Ticket:
     row = _row(caller, CommandKind.BEGIN_DAY, quantity=date_number(params.date, "date"))
-    return _submission(caller, row, field="date", unit="date")
+    return _ticket(caller, row, field="date", unit="date")
 
 
-def end_day(caller: Caller, params: requests.Nothing, now: int) -> Submission:
-    return _submission(caller, _row(caller, CommandKind.END_DAY))
+def end_day(caller: Caller, params: requests.Nothing, now: int) -> Ticket:
+    return _ticket(caller, _row(caller, CommandKind.END_DAY))
 
 
-def list_instrument(caller: Caller, params: requests.ListInstrument, now: int) -> Submission:
+def list_instrument(caller: Caller, params: requests.ListInstrument, now: int) -> Ticket:
     index = caller.desk.instrument(params.instrument_name)
     price = caller.desk.orders.scales[index].ticks(params.reference_price, "reference_price")
     row = _row(caller, CommandKind.LIST, instrument=index, price=price)
-    return _submission(caller, row, field="reference_price", unit="price")
+    return _ticket(caller, row, field="reference_price", unit="price")
 
 
-def begin_window(caller: Caller, params: requests.Halt, now: int) -> Submission:
-    return _submission(caller, _row(caller, CommandKind.WINDOW, instrument=_instrument(caller, params.instrument_name)))
+def begin_window(caller: Caller, params: requests.Halt, now: int) -> Ticket:
+    return _ticket(caller, _row(caller, CommandKind.WINDOW, instrument=_instrument(caller, params.instrument_name)))
 
 
-def settle(caller: Caller, params: requests.Settle, now: int) -> Submission:
+def settle(caller: Caller, params: requests.Settle, now: int) -> Ticket:
     index = caller.desk.instrument(params.instrument_name)
     given = params.rule == "given"
     if given is (params.price is UNSET):
@@ -187,20 +187,20 @@ def settle(caller: Caller, params: requests.Settle, now: int) -> Submission:
     price = 0 if params.price is UNSET else caller.desk.orders.scales[index].ticks(params.price)
     rule = SettlementRule[params.rule.upper()]
     row = _row(caller, CommandKind.SETTLE, instrument=index, price=price, order_type=rule)
-    return _submission(caller, row, field="price", unit="price")
+    return _ticket(caller, row, field="price", unit="price")
 
 
-def expire(caller: Caller, params: requests.OneInstrument, now: int) -> Submission:
+def expire(caller: Caller, params: requests.OneInstrument, now: int) -> Ticket:
     row = _row(caller, CommandKind.EXPIRE, instrument=caller.desk.instrument(params.instrument_name))
-    return _submission(caller, row, unit=_SETTLED)
+    return _ticket(caller, row, unit=_SETTLED)
 
 
-def liquidate(caller: Caller, params: requests.Liquidate, now: int) -> Submission:
+def liquidate(caller: Caller, params: requests.Liquidate, now: int) -> Ticket:
     instrument, number = caller.desk.instrument(params.instrument_name), caller.desk.account(params.account)
-    return _submission(caller, _row(caller, CommandKind.LIQUIDATE, instrument=instrument, account=number))
+    return _ticket(caller, _row(caller, CommandKind.LIQUIDATE, instrument=instrument, account=number))
 
 
-def next_step(caller: Caller, params: requests.Nothing, now: int) -> Submission:
+def next_step(caller: Caller, params: requests.Nothing, now: int) -> Ticket:
     day = caller.desk.hub.day
     mode = "off" if day is None else day.mode
     if day is None or mode != "by_hand":
@@ -221,7 +221,7 @@ def next_step(caller: Caller, params: requests.Nothing, now: int) -> Submission:
     rows["session"] = caller.number
     described = {"timestamp": step.time // 1_000_000, "description": step.description}
     answer = partial(_answer, caller.desk, field="", unit="", described=described)
-    return Submission(rows.tobytes(), answer, len(rows))
+    return Ticket(rows.tobytes(), answer, len(rows))
 
 
 def schedule(caller: Caller, params: requests.Nothing, now: int) -> str:
@@ -279,9 +279,9 @@ def _instrument(caller: Caller, name: str) -> int:
     return ALL if name == _ANY else caller.desk.instrument(name)
 
 
-def _submission(caller: Caller, *rows: bytes, field: str = "", unit: str = "") -> Submission:
+def _ticket(caller: Caller, *rows: bytes, field: str = "", unit: str = "") -> Ticket:
     """field, unit: the parameter that INVALID_VALUE is about, and its unit (answers.rejection)."""
-    return Submission(b"".join(rows), partial(_answer, caller.desk, field=field, unit=unit), len(rows))
+    return Ticket(b"".join(rows), partial(_answer, caller.desk, field=field, unit=unit), len(rows))
 
 
 def _answer(

@@ -1,8 +1,8 @@
 """Methods that enter, edit and cancel orders: parameters -> COMMAND rows, and the answer once the rows are durable.
 
-A method returns a Submission, or its result at once where there is nothing to do. Errors of all: Refused.
+A method returns a Ticket, or its result at once where there is nothing to do. Errors of all: Refused.
 
-    buy(caller, params, now)                     # Submission(row, partial(_answer_entry, caller))
+    buy(caller, params, now)                     # Ticket(row, partial(_answer_entry, caller))
 """
 
 from functools import partial
@@ -10,14 +10,17 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
+from gateway.hub import disk_is_low
 from gateway.market import describe
 from gateway.rpc import requests
 from gateway.rpc.order import Order, entered
 from gateway.rpc.reports import Batch
 from gateway.rpc.requests import order_number
-from gateway.rpc.ticket import Caller, Edit, Submission
+from gateway.rpc.ticket import Caller, Edit, Ticket
+from gateway.text import codes as c
 from gateway.text.answers import encode, rejection
 from gateway.text.refusals import invalid, refusal
+from gateway.text.rows import command_row
 from gateway.text.scale import Scale, date_number
 from gateway.text.words import (
     OFFSET_FLAG,
@@ -27,8 +30,7 @@ from gateway.text.words import (
     WITH_LIMIT,
     WITH_TRIGGER,
 )
-from matching import codes as c
-from matching.codes import ALL, LIMIT_TYPES, CommandKind, Limit, OrderType, Reason, Side, TimeInForce
+from matching.codes import ALL, LIMIT_TYPES, Limit, Reason
 from matching.records import Command, Event
 
 _OFFER_GONE = (c.UNKNOWN_ORDER, c.INVALID_QUANTITY)  # a TAKE is rejected: the offer is closed, or less of it is left
@@ -37,18 +39,20 @@ _OFFER_GONE = (c.UNKNOWN_ORDER, c.INVALID_QUANTITY)  # a TAKE is rejected: the o
 # Entering -----------------------------------------------------------------------------------------
 
 
-def buy(caller: Caller, params: requests.Enter, now: int) -> Submission:
-    return _enter(caller, params, Side.BUY)
+def buy(caller: Caller, params: requests.Enter, now: int) -> Ticket:
+    return _enter(caller, params, c.BUY)
 
 
-def sell(caller: Caller, params: requests.Enter, now: int) -> Submission:
-    return _enter(caller, params, Side.SELL)
+def sell(caller: Caller, params: requests.Enter, now: int) -> Ticket:
+    return _enter(caller, params, c.SELL)
 
 
-def _enter(caller: Caller, params: requests.Enter, side: Side) -> Submission:
-    caller.desk.hub.condition.refuse_when_disk_is_low()
-    index = caller.desk.instrument(params.instrument_name)
-    scale = caller.desk.orders.scales[index]
+def _enter(caller: Caller, params: requests.Enter, side: int) -> Ticket:
+    desk = caller.desk
+    if desk.hub.condition.disk_low:
+        raise disk_is_low()
+    index = desk.instrument(params.instrument_name)
+    scale = desk.orders.scales[index]
     kind = params.type
     priced = kind is UNSET or kind in WITH_LIMIT
     if priced is (params.price is UNSET):
@@ -64,37 +68,39 @@ def _enter(caller: Caller, params: requests.Enter, side: Side) -> Submission:
     time_in_force = (
         TIME_IN_FORCE_CODE[params.time_in_force]
         if params.time_in_force is not UNSET
-        else TimeInForce.IOC
+        else c.IOC
         if kind == "market"
-        else TimeInForce.GTC
+        else c.GTC
     )
-    if time_in_force == TimeInForce.GTD and params.expire_date is UNSET:
+    if time_in_force == c.GTD and params.expire_date is UNSET:
         raise invalid(
             "expire_date", "expire_date is missing: a good_til_date order ends with it", reason="value_required"
         )
     name, flags = _name_and_flag(params.client_order_id, params.label)
     if params.post_only is True:
-        flags |= int(c.POST_ONLY)
+        flags |= c.POST_ONLY
     if params.reduce_only is True:
-        flags |= int(c.REDUCE_ONLY)
+        flags |= c.REDUCE_ONLY
     if params.offset is not UNSET:
         flags |= OFFSET_FLAG[params.offset]
     if params.self_match is not UNSET:
         flags |= SELF_MATCH_FLAG[params.self_match]
     _refuse_repricing(params.reject_post_only)
-    row = caller.row(
-        CommandKind.ENTER,
+    row = command_row(
+        c.ENTER,
+        caller.account,
+        caller.number,
         instrument=index,
         price=0 if params.price is UNSET else scale.ticks(params.price),
         quantity=scale.lots(params.amount),
         client_order_id=name,
         side=side,
-        order_type=OrderType.LIMIT if kind is UNSET else ORDER_TYPE_CODE[kind],
+        order_type=c.LIMIT if kind is UNSET else ORDER_TYPE_CODE[kind],
         time_in_force=time_in_force,
         flags=flags,
         **_special(caller, params, scale),
     )
-    return Submission(row, partial(_answer_entry, caller))
+    return Ticket(row, partial(_answer_entry, caller))
 
 
 def _special(caller: Caller, params: requests.Enter, scale: Scale) -> dict[str, int]:
@@ -210,7 +216,7 @@ def _name_and_flag(client_order_id: str | UnsetType, label: str | UnsetType) -> 
                 bound=client_order_id,
             )
         return client_order_id.encode(), 0
-    return (b"", 0) if label is UNSET else (label.encode(), int(c.LABEL))
+    return (b"", 0) if label is UNSET else (label.encode(), c.LABEL)
 
 
 def _refuse_repricing(reject_post_only: bool | UnsetType) -> None:
@@ -226,9 +232,10 @@ def _refuse_repricing(reject_post_only: bool | UnsetType) -> None:
 # Taking -------------------------------------------------------------------------------------------
 
 
-def take(caller: Caller, params: requests.Take, now: int) -> Submission:
+def take(caller: Caller, params: requests.Take, now: int) -> Ticket:
     """The book decides whether the caller may take the offer (RULEBOOK 13)."""
-    caller.desk.hub.condition.refuse_when_disk_is_low()
+    if caller.desk.hub.condition.disk_low:
+        raise disk_is_low()
     offer_id = order_number(params.order_id)
     offer = caller.desk.orders.find(offer_id)
     # A take with a client_order_id may be sent again when the offer is closed: _answer_repeat answers it.
@@ -237,25 +244,27 @@ def take(caller: Caller, params: requests.Take, now: int) -> Submission:
             Reason.UNKNOWN_ORDER, "" if offer is None else f"order {offer_id} is {offer.state}", value=str(offer_id)
         )
     name, flags = _name_and_flag(params.client_order_id, params.label)
-    row = caller.row(
-        CommandKind.TAKE,
+    row = command_row(
+        c.TAKE,
+        caller.account,
+        caller.number,
         instrument=offer.instrument,
         order_id=offer_id,
         flags=flags,
         client_order_id=name,
         quantity=caller.desk.orders.scales[offer.instrument].lots(params.amount),
     )
-    return Submission(row, partial(_answer_entry, caller))
+    return Ticket(row, partial(_answer_entry, caller))
 
 
 # Editing ------------------------------------------------------------------------------------------
 
 
-def edit(caller: Caller, params: requests.Edit, now: int) -> Submission:
+def edit(caller: Caller, params: requests.Edit, now: int) -> Ticket:
     return _edit(caller, _own_open(caller, order_number(params.order_id)), params)
 
 
-def edit_by_label(caller: Caller, params: requests.EditByLabel, now: int) -> Submission:
+def edit_by_label(caller: Caller, params: requests.EditByLabel, now: int) -> Ticket:
     index = caller.desk.instrument(params.instrument_name)
     found = caller.desk.orders.open_of(caller.account, frozenset({index}), params.label)
     if len(found) != 1:
@@ -268,8 +277,9 @@ def edit_by_label(caller: Caller, params: requests.EditByLabel, now: int) -> Sub
     return _edit(caller, found[0], params)
 
 
-def _edit(caller: Caller, order: Order, params: requests.Edit | requests.EditByLabel) -> Submission:
-    caller.desk.hub.condition.refuse_when_disk_is_low()
+def _edit(caller: Caller, order: Order, params: requests.Edit | requests.EditByLabel) -> Ticket:
+    if caller.desk.hub.condition.disk_low:
+        raise disk_is_low()
     if params.amount is UNSET and params.price is UNSET and params.trigger_price is UNSET:
         raise invalid("amount", "amount, price or trigger_price must be given", reason="value_required")
     _refuse_repricing(params.reject_post_only)
@@ -286,17 +296,19 @@ def _edit(caller: Caller, order: Order, params: requests.Edit | requests.EditByL
     )
     caller.refuse_if_busy()  # before the edit is noted: _answer_edit would never remove it
     caller.edits[order.order_id] = next_
-    row = caller.row(
-        CommandKind.AMEND,
+    row = command_row(
+        c.AMEND,
+        caller.account,
+        caller.number,
         instrument=order.instrument,
         order_id=order.order_id,
         price=next_.price,
         trigger_price=next_.trigger_price,
         quantity=next_.quantity,
         side=order.side,
-        flags=int(c.POST_ONLY) if params.post_only is True else 0,
+        flags=c.POST_ONLY if params.post_only is True else 0,
     )
-    return Submission(row, partial(_answer_edit, caller))
+    return Ticket(row, partial(_answer_edit, caller))
 
 
 def _answer_edit(caller: Caller, commands: list[Command], events: list[Event], batch: Batch) -> str:
@@ -314,7 +326,7 @@ def _answer_edit(caller: Caller, commands: list[Command], events: list[Event], b
 # Market-maker protection (RULEBOOK 9.6) -----------------------------------------------------------
 
 
-def set_protection(caller: Caller, params: requests.SetProtection, now: int) -> Submission:
+def set_protection(caller: Caller, params: requests.SetProtection, now: int) -> Ticket:
     """Of the caller's account. Interval and limit 0 switch it off."""
     if bool(params.interval) is not bool(params.quantity_limit):
         raise invalid(
@@ -327,11 +339,11 @@ def set_protection(caller: Caller, params: requests.SetProtection, now: int) -> 
     rows = _limit(caller, Limit.PROTECTION_INTERVAL, 1000 * params.interval) + _limit(
         caller, Limit.PROTECTION_LOTS, params.quantity_limit
     )
-    return Submission(rows, _answer_protection, 2)
+    return Ticket(rows, _answer_protection, 2)
 
 
 def _limit(caller: Caller, limit: Limit, value: int) -> bytes:
-    return caller.row(CommandKind.LIMIT, order_type=limit, quantity=value)
+    return command_row(c.SET_LIMIT, caller.account, caller.number, order_type=limit, quantity=value)
 
 
 def _answer_protection(commands: list[Command], events: list[Event], batch: Batch) -> str:
@@ -344,8 +356,8 @@ def protection(interval: int, lots: int) -> dict[str, Any]:
     return {"index_name": "any", "interval": interval, "frozen_time": 0, "quantity_limit": lots}
 
 
-def reset_protection(caller: Caller, params: requests.Protection, now: int) -> Submission:
-    return Submission(_limit(caller, Limit.PROTECTION_RESET, 1), _answer_ok)
+def reset_protection(caller: Caller, params: requests.Protection, now: int) -> Ticket:
+    return Ticket(_limit(caller, Limit.PROTECTION_RESET, 1), _answer_ok)
 
 
 def _answer_ok(commands: list[Command], events: list[Event], batch: Batch) -> str:
@@ -362,13 +374,13 @@ def _refuse_rejected(events: list[Event]) -> None:
 # Canceling ----------------------------------------------------------------------------------------
 
 
-def cancel(caller: Caller, params: requests.Cancel, now: int) -> Submission:
+def cancel(caller: Caller, params: requests.Cancel, now: int) -> Ticket:
     order = _own_open(caller, order_number(params.order_id))
-    return Submission(_cancel(caller, order), partial(_answer_cancel, caller))
+    return Ticket(_cancel(caller, order), partial(_answer_cancel, caller))
 
 
 def _cancel(caller: Caller, order: Order) -> bytes:
-    return caller.row(CommandKind.CANCEL, instrument=order.instrument, order_id=order.order_id)
+    return command_row(c.CANCEL, caller.account, caller.number, instrument=order.instrument, order_id=order.order_id)
 
 
 def _answer_cancel(caller: Caller, commands: list[Command], events: list[Event], batch: Batch) -> str:
@@ -380,32 +392,32 @@ def _answer_cancel(caller: Caller, commands: list[Command], events: list[Event],
     return caller.desk.orders.text(order)
 
 
-def cancel_by_label(caller: Caller, params: requests.ByLabel, now: int) -> str | Submission:
+def cancel_by_label(caller: Caller, params: requests.ByLabel, now: int) -> str | Ticket:
     instruments = describe.selected(caller.desk.hub.exchange, params.currency)
     return _cancel_each(caller, caller.desk.orders.open_of(caller.account, instruments, params.label))
 
 
-def _cancel_each(caller: Caller, orders: list[Order]) -> str | Submission:
+def _cancel_each(caller: Caller, orders: list[Order]) -> str | Ticket:
     """Cancel these orders. The result is the number of those that were still open."""
     if not orders:
         return "0"
-    return Submission(b"".join(_cancel(caller, order) for order in orders), _answer_count, len(orders))
+    return Ticket(b"".join(_cancel(caller, order) for order in orders), _answer_count, len(orders))
 
 
-def cancel_all(caller: Caller, params: requests.Nothing, now: int) -> Submission:
-    return Submission(caller.row(CommandKind.MASS_CANCEL, instrument=ALL), _answer_count)
+def cancel_all(caller: Caller, params: requests.Nothing, now: int) -> Ticket:
+    return Ticket(command_row(c.MASS_CANCEL, caller.account, caller.number, instrument=ALL), _answer_count)
 
 
-def cancel_all_by_instrument(caller: Caller, params: requests.ByInstrument, now: int) -> str | Submission:
+def cancel_all_by_instrument(caller: Caller, params: requests.ByInstrument, now: int) -> str | Ticket:
     return _mass_cancel(caller, frozenset({caller.desk.instrument(params.instrument_name)}), params.type)
 
 
-def cancel_all_by_currency(caller: Caller, params: requests.ByCurrency, now: int) -> str | Submission:
+def cancel_all_by_currency(caller: Caller, params: requests.ByCurrency, now: int) -> str | Ticket:
     instruments = describe.selected(caller.desk.hub.exchange, params.currency, params.kind)
     return _mass_cancel(caller, instruments, params.type)
 
 
-def _mass_cancel(caller: Caller, instruments: frozenset[int], kind: str) -> str | Submission:
+def _mass_cancel(caller: Caller, instruments: frozenset[int], kind: str) -> str | Ticket:
     """Cancel the account's orders of a kind (words.OpenOrdersWord) in these instruments."""
     if kind != "all":
         orders = caller.desk.orders.open_of(caller.account, instruments)
@@ -413,8 +425,8 @@ def _mass_cancel(caller: Caller, instruments: frozenset[int], kind: str) -> str 
     if not instruments:
         return "0"
     indices = [ALL] if instruments == caller.desk.all_instruments else sorted(instruments)
-    rows = b"".join(caller.row(CommandKind.MASS_CANCEL, instrument=index) for index in indices)
-    return Submission(rows, _answer_count, len(indices))
+    rows = b"".join(command_row(c.MASS_CANCEL, caller.account, caller.number, instrument=index) for index in indices)
+    return Ticket(rows, _answer_count, len(indices))
 
 
 def _answer_count(commands: list[Command], events: list[Event], batch: Batch) -> str:

@@ -14,12 +14,12 @@ from gateway.auth import LogOn
 from gateway.rpc import requests
 from gateway.rpc.methods import connection, operators, orders, queries
 from gateway.rpc.session import Method
-from gateway.rpc.ticket import Submission
+from gateway.rpc.ticket import Ticket
 from gateway.text.reader import Reader
 
 _PUBLIC, _READ, _TRADE, _ACCOUNT, _OPERATOR = "", "trade:read", "trade:read_write", "account:read", "operator"
 _READERS: dict[type[Struct], Reader] = {}  # methods with the same parameters share one
-_Handler = Callable[[Any, Any, int], str | Submission]
+_Handler = Callable[[Any, Any, int], str | Ticket]
 
 
 def _method(parameters: type[Struct], scope: str, handler: _Handler) -> Method:
