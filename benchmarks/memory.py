@@ -53,6 +53,7 @@ def growth(flow: Flow, commands: int) -> dict[str, Any]:
     exchange = flow.exchange()
     rows = np.concatenate([flow.commands, np.zeros(1, COMMAND)])
     rows["kind"][-1], rows["instrument"][-1], rows["account"][-1] = CommandKind.MASS_CANCEL, ALL, ALL
+    rows["time"][-1] = rows["time"][-2]
     named = np.flatnonzero(rows["order_id"])
     rows["sequence"] = np.arange(1, len(rows) + 1)
     rounds = -(-commands // len(rows))
