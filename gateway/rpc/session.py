@@ -329,13 +329,8 @@ class Session:
     def _cancel_on_disconnect(self, now: int) -> None:
         """Cancel all orders of the account, or those entered on this connection."""
         if self.cancel_on_disconnect == "account":
-            self._submit(
-                Ticket(
-                    command_row(CommandKind.MASS_CANCEL, self.account, self.number, instrument=ALL),
-                    _no_answer,
-                    received=now,
-                )
-            )
+            row = command_row(CommandKind.MASS_CANCEL, self.account, self.number, instrument=ALL)
+            self._submit(Ticket(row, _no_answer, received=now))
         elif self.cancel_on_disconnect == "connection":
             found = [self.desk.orders.find(number) for number in sorted(self.entered)]
             self._cancel_unanswered([order for order in found if order is not None and order.open], now)
