@@ -47,15 +47,18 @@ class Topics:
             raise ChannelError(f"channel {name}: unknown, public channels are {', '.join(KINDS)} of an instrument")
         if name == "phase.any":
             return Topic(name, kind, ALL, False)
-        if rest[0] not in self._indices:
+        # a symbol may hold dots
+        split = next((end for end in range(len(rest), 0, -1) if ".".join(rest[:end]) in self._indices), None)
+        if split is None:
             raise ChannelError(f"channel {name}: instrument {rest[0]} is unknown")
-        instrument, options = self._indices[rest[0]], rest[1:]
+        symbol, options = ".".join(rest[:split]), rest[split:]
+        instrument = self._indices[symbol]
         if kind in ("quote", "auction", "phase"):
             if options:
-                raise ChannelError(f"channel {name}: must be {kind}.{rest[0]}")
+                raise ChannelError(f"channel {name}: must be {kind}.{symbol}")
             return Topic(name, kind, instrument, kind == "auction")
         if len(options) not in ((1, 3) if kind == "book" else (1,)):
-            raise ChannelError(f"channel {name}: must be {kind}.{rest[0]}.raw or {kind}.{rest[0]}.100ms")
+            raise ChannelError(f"channel {name}: must be {kind}.{symbol}.raw or {kind}.{symbol}.100ms")
         if options[-1] not in ("raw", "100ms"):
             raise ChannelError(f"channel {name}: interval is {options[-1]}, must be raw or 100ms")
         conflated = options[-1] == "100ms"

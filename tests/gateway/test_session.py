@@ -809,6 +809,14 @@ def test_private_channels_are_by_instrument_or_currency_and_end_when_left(alice:
     assert alice.messages == []
 
 
+def test_the_channels_of_a_symbol_with_a_dot_are_found() -> None:
+    trader = Floor([instrument("600000.SH"), instrument("600000")]).session("alice")
+    channels = ["user.orders.600000.SH.raw", "book.600000.SH.raw", "book.600000.SH.none.1.100ms", "ticker.600000.raw"]
+    assert trader.ask("private/subscribe", channels=channels) == channels
+    trader.ask("private/buy", instrument_name="600000.SH", amount=1, price=1)
+    assert [order["instrument_name"] for order in trader.notified("user.orders.600000.SH.raw")] == ["600000.SH"]
+
+
 @pytest.mark.parametrize(
     "name",
     [

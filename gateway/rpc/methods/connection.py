@@ -163,13 +163,11 @@ def _private(session: Session, name: str) -> Channel | None:
     try:
         if len(parts) == 3 and parts[1] == "portfolio":
             return Channel("portfolio", describe.selected(exchange, parts[2]))
-        if len(parts) not in (4, 5) or parts[1] not in ("orders", "trades") or parts[-1] not in ("raw", "100ms"):
+        if len(parts) < 4 or parts[1] not in ("orders", "trades") or parts[-1] not in ("raw", "100ms"):
             raise KeyError(name)
-        if len(parts) == 4:
-            return Channel(parts[1], frozenset({exchange.index(parts[2])}))
-        if parts[2] not in requests.KINDS:
-            raise KeyError(name)
-        return Channel(parts[1], describe.selected(exchange, parts[3], parts[2]))
+        if len(parts) == 5 and parts[2] in requests.KINDS:
+            return Channel(parts[1], describe.selected(exchange, parts[3], parts[2]))
+        return Channel(parts[1], frozenset({exchange.index(".".join(parts[2:-1]))}))  # a symbol may hold dots
     except (KeyError, Refused):
         raise Refused(
             11045, "invalid_event", f"channels: {name[:128]} does not exist", field="channels", value=name[:128]
