@@ -15,7 +15,7 @@ from matching.intrinsics import clear_fields, copy_fields
 from matching.jit import inlined
 
 _LOW = np.int64(0xFFFFFFFF)
-_NAME_END = np.int64((1 << 48) - 1)  # of ORDER.name_end: client_2 and instrument
+_NAME_END = np.int64((1 << 48) - 1)  # of name_end: client_2 and instrument, without what an ORDER has above them
 
 
 class Incoming(NamedTuple):
@@ -26,9 +26,7 @@ class Incoming(NamedTuple):
     are compiled for one type only.
     """
 
-    entry: (
-        Any  # what it came in with, and has its client order id: ENTER command, or ACCEPTED, AMENDED or TRIGGERED event
-    )
+    entry: Any  # row that has its client order id, see above
     instrument: int  # index
     account: int
     order_id: int
