@@ -175,6 +175,41 @@ def apply_rows(ledger, events, first, last, plain):
         apply_event(ledger, events[np.uint64(row)], plain)
 
 
+@inlined
+def apply_incoming(ledger, command, order_id, side, quantity, events, first, last):
+    """apply_rows on the fast path: the events of an incoming order, which moves its own exposure once, not once a trade.
+
+    order_id, side    of the order
+    quantity          lots, open and held when it came in
+    With apply_rows instead, the kernel runs at 0.94 of this speed (benchmarks/kernel.py, risk on).
+    """
+    account, instrument = np.int64(command.account), np.int64(command.instrument)
+    leaves, filled, turnover, value = quantity, c.NONE, c.NONE, c.NONE
+    for row in range(first, last):
+        event = events[np.uint64(row)]
+        if event.kind == c.TRADED:
+            traded = event.price * event.quantity
+            filled += event.quantity
+            turnover += traded
+            value += abs(traded)
+            leaves -= event.quantity
+            resting, left = np.int64(event.resting_account), event.resting_leaves_quantity
+            fill(ledger, resting, instrument, 3 - side, event.quantity, event.price, left, c.NONE, True)
+            protect(ledger, event)
+        elif event.order_id == order_id:  # what is left of it is canceled
+            leaves = c.NONE
+        else:  # self-match prevention cancels a resting order
+            hold(ledger, np.int64(event.account), instrument, 3 - side, -event.quantity, np.int64(-1), c.NONE, True)
+    gone = quantity - leaves
+    bought, bid = filled * (2 - side), gone * (2 - side)
+    closed = np.int64(1 if leaves == 0 else 0)
+    exposure = move(ledger, account, instrument, 2 * bought - filled, -bid, bid - gone, -closed)
+    exposure.cost += turnover if side == c.BUY else -turnover
+    exposure.volume += filled
+    exposure.turnover += turnover
+    exposure.value += value
+
+
 @outlined
 def apply_events(ledger, events, first, last):
     """apply_rows for any events, compiled once for all who call it."""

@@ -49,6 +49,7 @@ from matching.spot import (
 from matching.triggers import fire
 from risk.kernel import (
     apply_events,
+    apply_incoming,
     apply_rows,
     count_message,
     first_client_order_row,
@@ -137,7 +138,7 @@ def fast_enter(book, ledger, risk, events, at, command):
         remember(ledger, command)
     end = enter(book, events, at, command, order.price, True)
     if end != at + 1:
-        apply_rows(ledger, events, at + 1, end, True)
+        apply_incoming(ledger, command, command.sequence, order.side, order.leaves, events, at + 1, end)
     return end
 
 
@@ -173,7 +174,7 @@ def fast_amend(book, ledger, risk, events, at, command):
     count_message(ledger.accounts[np.uint64(account)], command.time)
     end = amend(book, events, at, command, slot, True)
     if end != at + 1:
-        apply_rows(ledger, events, at + 1, end, True)
+        apply_incoming(ledger, command, command.order_id, order.side, leaves, events, at + 1, end)
     return end
 
 
