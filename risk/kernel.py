@@ -15,7 +15,7 @@ from matching.codes import RESTING_OFFSET
 from matching.intrinsics import rarely, read_anew
 from matching.jit import inlined, outlined
 from risk.legs import fill_legs, hold_legs
-from risk.positions import move
+from risk.positions import change, move
 from risk.protection import count_resting_fill
 
 _PIECE = np.int64(0xFFFFFFFF)
@@ -122,6 +122,26 @@ def hold(ledger, account, instrument, side, quantity, orders, flags, plain):
     else:
         bought = quantity * (2 - side)  # a side is 1 or 2
         move(ledger, account, instrument, c.NONE, bought, quantity - bought, orders)
+
+
+@inlined
+def hold_checked(ledger, command, order, stake, orders):
+    """Hold what a plain order that has passed asks for, and count its message. The rules know its worst case already.
+
+    order, stake    its Proposal and Stake (risk/rules.py)
+    """
+    account, bought = np.int64(command.account), order.growth * (2 - order.side)
+    change(
+        ledger,
+        account,
+        np.int64(command.instrument),
+        c.NONE,
+        bought,
+        order.growth - bought,
+        orders,
+        stake.worst,
+    )
+    count_message(ledger.accounts[np.uint64(account)], command.time)
 
 
 @inlined

@@ -1,7 +1,7 @@
 """What an account holds in one instrument: net, or with long and short kept apart (RULEBOOK 10).
 
 Each function is about one account and one instrument in which positions are kept. risk/legs.py says which instruments an
-order changes. `move` changes a net position, and is all that most orders need. An instrument with SPECIAL_OFFSET also has a
+order changes. `move` and `change` are all that net positions need, which most are. An instrument with SPECIAL_OFFSET also has a
 row of GROSS, with long and short; the position of its EXPOSURE is the net of the two.
 """
 
@@ -35,9 +35,10 @@ def worst_case(position, open_buy, open_sell):
 
 
 @inlined
-def move(ledger, account_index, instrument_index, position, open_buy, open_sell, orders):
-    """Change a net exposure by so many lots, and the margin and the count of open orders with it. Returns the exposure.
+def change(ledger, account_index, instrument_index, position, open_buy, open_sell, orders, worst):
+    """Change a net exposure by so many lots, and the open orders of its account. Returns the exposure.
 
+    worst     lots that margin is held for from then on: the worst_case of the changed exposure
     All is read and computed before anything is written: after a write the compiler would have to read again.
     """
     account = ledger.accounts[np.uint64(account_index)]
@@ -46,7 +47,6 @@ def move(ledger, account_index, instrument_index, position, open_buy, open_sell,
     open_buy += exposure.open_buy
     open_sell += exposure.open_sell
     orders += account.open_orders
-    worst = worst_case(position, open_buy, open_sell)
     margin = account.margin_used + (worst - exposure.worst) * ledger.limits[np.uint64(instrument_index)].margin
     exposure.position = position
     exposure.open_buy = open_buy
@@ -55,6 +55,14 @@ def move(ledger, account_index, instrument_index, position, open_buy, open_sell,
     account.open_orders = orders
     account.margin_used = margin
     return exposure
+
+
+@inlined
+def move(ledger, account, instrument, position, open_buy, open_sell, orders):
+    """`change` where the worst case is not known yet."""
+    exposure = ledger.exposures[row_of_exposure(ledger, account, instrument)]
+    worst = worst_case(exposure.position + position, exposure.open_buy + open_buy, exposure.open_sell + open_sell)
+    return change(ledger, account, instrument, position, open_buy, open_sell, orders, worst)
 
 
 # Long and short kept apart (RULEBOOK 10) ----------------------------------------------------------

@@ -51,9 +51,9 @@ from risk.kernel import (
     apply_events,
     apply_incoming,
     apply_rows,
-    count_message,
     first_client_order_row,
     hold,
+    hold_checked,
     names_client_order,
     remember,
 )
@@ -131,9 +131,7 @@ def fast_enter(book, ledger, risk, events, at, command):
         return process_in_full(book, ledger, risk, events, at, command)
     if not risk:
         return enter(book, events, at, command, order.price, True)
-    account, instrument = np.int64(command.account), np.int64(command.instrument)
-    hold(ledger, account, instrument, order.side, order.growth, np.int64(1), c.NONE, True)
-    count_message(ledger.accounts[np.uint64(account)], command.time)
+    hold_checked(ledger, command, order, stake, np.int64(1))
     if names_client_order(command):
         remember(ledger, command)
     end = enter(book, events, at, command, order.price, True)
@@ -169,9 +167,7 @@ def fast_amend(book, ledger, risk, events, at, command):
         return process_in_full(book, ledger, risk, events, at, command)
     if not risk:
         return amend(book, events, at, command, slot, True)
-    account, instrument = np.int64(command.account), np.int64(command.instrument)
-    hold(ledger, account, instrument, order.side, order.growth, c.NONE, c.NONE, True)
-    count_message(ledger.accounts[np.uint64(account)], command.time)
+    hold_checked(ledger, command, order, stake, c.NONE)
     end = amend(book, events, at, command, slot, True)
     if end != at + 1:
         apply_incoming(ledger, command, command.order_id, order.side, leaves, events, at + 1, end)
