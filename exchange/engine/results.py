@@ -5,7 +5,7 @@
     events = memory.lend(written)            # the first so many of them, the caller's to keep
 
 Fresh memory halves the speed of the engine, so memory is used again as soon as nobody holds the results in it: results
-lie one behind the other in an arena, and a weak reference to each tells when it is gone. A caller that keeps every
+lie one behind the other in an arena, and a weak reference to each shows when it is gone. A caller that keeps every
 result keeps about as much memory as they need.
 """
 

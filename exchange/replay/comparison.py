@@ -38,7 +38,7 @@ class Comparison:
     in_order                the identical ones came in the same order
     missing, extra          trades of the venue, and of the hub, that the other does not have
     refused_by_both         orders that the venue took back at once and the hub refused as POST_ONLY
-    refused_by_venue        only the venue: withdrawn within the ms, for a reason that it does not tell
+    refused_by_venue        only the venue: withdrawn within the ms, for a reason that it does not give
     refused_by_hub          only the hub
     resting_identical       orders open at the end in both, with the same open quantity
     resting_refused         open at the venue; the hub had refused them

@@ -128,7 +128,7 @@ def replay_journal(
     batch: int = BATCH,
     speed: float | None = None,
     progress: Progress | None = None,
-    told: Callable[[int, str], None] | None = None,
+    on_digest: Callable[[int, str], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Report:
@@ -137,7 +137,7 @@ def replay_journal(
     Where the first segments are gone, the oldest snapshot that the rest of the journal continues is the beginning.
     make_exchange  gives an exchange like the hub's that has seen no command
     config_hash    32 bytes; must be those that the hub opened the journal with
-    every          tell the digest after each so many sequences, in the report and through `told`; 0: only at the end
+    every          report the digest after each so many sequences, and call `on_digest` with it; 0: only at the end
     Errors         ValueError for every, batch or speed; JournalError
     """
     if every < 0:
@@ -153,8 +153,8 @@ def replay_journal(
         tally.apply(commands)
         if every and exchange.sequence % every == 0:
             digests.append((exchange.sequence, exchange.digest()))
-            if told:
-                told(*digests[-1])
+            if on_digest:
+                on_digest(*digests[-1])
         if progress:
             progress(tally.commands, last - begin)
     return tally.report(None, (), tuple(digests))
@@ -169,7 +169,7 @@ def run(
     speed: float | None = None,
     batch: int = BATCH,
     progress: Progress | None = None,
-    told: Callable[[int, str], None] | None = None,
+    on_digest: Callable[[int, str], None] | None = None,
 ) -> Report:
     """What `qiee replay` does: the sample capture through a durable journal in a temporary folder, or a hub's journal.
 
@@ -182,7 +182,14 @@ def run(
         if make_exchange is None:
             raise ValueError("make_exchange: none given, a journal needs the exchange that it was written for")
         return replay_journal(
-            journal, make_exchange, config_hash, every=every, batch=batch, speed=speed, progress=progress, told=told
+            journal,
+            make_exchange,
+            config_hash,
+            every=every,
+            batch=batch,
+            speed=speed,
+            progress=progress,
+            on_digest=on_digest,
         )
     flow = bitstamp.load()
     # Kernels are loaded (the first time: compiled) before the clock runs.

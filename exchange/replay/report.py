@@ -68,7 +68,7 @@ def main(
                 batch=batch,
                 every=every,
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
-                told=lambda sequence, digest: bar.console.print(f"{sequence:>12,}  {digest}"),
+                on_digest=lambda sequence, digest: bar.console.print(f"{sequence:>12,}  {digest}"),
             )
         render(report, console)
         if json_file is not None:

@@ -88,7 +88,7 @@ def test_every_command_went_to_the_journal_and_the_journal_replays_to_the_same_d
 ) -> None:
     told = []
     again = replay_journal(
-        str(folder), lambda: machine(flow()), every=100_000, told=lambda *progress: told.append(progress)
+        str(folder), lambda: machine(flow()), every=100_000, on_digest=lambda *progress: told.append(progress)
     )
     assert (again.digest, again.event_digest, again.commands) == (report.digest, report.event_digest, 306_980)
     assert (again.rejects, again.cancels_of_refused) == (report.rejects, report.cancels_of_refused)

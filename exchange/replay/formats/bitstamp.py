@@ -8,10 +8,10 @@ direction. trades.csv has the venue's own trades. The feed shows effects; the me
 
  1  `created` is an order coming in, before it trades: its price is its limit, its volume all of it. A later row may
     show another price (of the trade, or of the order that replaced it); the order's own stays that of `created`.
- 2  A volume that falls is a fill, told for the taker and for the maker. No command comes of it: the engine finds it.
+ 2  A volume that falls is a fill, reported for the taker and for the maker. No command follows: the engine finds it.
  3  `deleted` with volume left is a CANCEL. With none left the order was filled, and nobody sent anything.
  4  An order deleted with its volume untouched never took liquidity. It is entered POST_ONLY: where the venue refused it
-    for that (it shows and deletes such an order in the same ms) the engine must refuse it too. The feed does not tell
+    for that (it shows and deletes such an order in the same ms) the engine must refuse it too. The feed does not distinguish
     such a `deleted` from a member's, so it is a CANCEL as well, of an order that the engine does not know.
  5  After the opening book an ask at price 0 and a bid at 999,999,999 is a market order, entered as MARKET, IOC. With
     volume 0 it is one for an amount of money: its quantity is what the other side lost between its first and its last
