@@ -27,7 +27,7 @@ from typing import Any
 from benchmarks.measure import machine, machine_line, store, summary, table
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-CHANGED = pathlib.Path("matching/book.py"), "side.orders += 1\n", "side.orders += 2 - 1\n"
+CHANGED = pathlib.Path("matching/book.py"), "side.orders += 1\n", "side.orders = side.orders + 1\n"
 RETEST = (".venv/bin/python", "-m", "pytest", "-q", "tests/matching/test_kernel.py")
 STEPS = {
     "install": "make serving",
