@@ -119,8 +119,10 @@ def standing_rules(found, ledger, command):
     zero = np.int64(0)
     of_instrument = ledger.limits[np.uint64(command.instrument)].refusal
     of_account = np.int64(ledger.accounts[np.uint64(command.account)].refusal)
-    found = rule(found, of_instrument, of_instrument != c.OK, zero, zero)
-    return rule(found, of_account, of_account != c.OK, zero, zero)
+    if rarely(of_instrument | of_account != c.OK):
+        found = rule(found, of_instrument, of_instrument != c.OK, zero, zero)
+        found = rule(found, of_account, of_account != c.OK, zero, zero)
+    return found
 
 
 @inlined
@@ -159,10 +161,11 @@ def size_rules(found, ledger, command, order, last_price):
     """
     account = ledger.accounts[np.uint64(command.account)]
     limit = ledger.limits[np.uint64(command.instrument)]
-    collared = rarely(limit.collar != 0) and order.limited and not order.parked
-    high, low = last_price + limit.collar, last_price - limit.collar
-    found = rule(found, c.PRICE_OUTSIDE_COLLAR, collared and order.price > high, order.price, high)
-    found = rule(found, c.PRICE_OUTSIDE_COLLAR, collared and order.price < low, order.price, low)
+    if rarely(limit.collar != 0):
+        collared = order.limited and not order.parked
+        high, low = last_price + limit.collar, last_price - limit.collar
+        found = rule(found, c.PRICE_OUTSIDE_COLLAR, collared & (order.price > high), order.price, high)
+        found = rule(found, c.PRICE_OUTSIDE_COLLAR, collared & (order.price < low), order.price, low)
     largest = min(account.max_order_quantity, limit.max_order_quantity)
     found = rule(found, c.MAX_ORDER_QUANTITY, order.total > largest, order.total, largest)
     notional = abs(order.value_price) * order.leaves * limit.fen_per_tick
